@@ -1,0 +1,172 @@
+"""What every algorithm is: a policy that acts, and an algorithm that learns. Nothing here knows who drives them."""
+
+import copy
+from abc import ABC, abstractmethod
+from dataclasses import dataclass, field
+from typing import Any, ClassVar
+
+import numpy as np
+import torch
+from gymnasium import spaces
+from torch import Tensor, nn
+
+from algos.common.errors import UserError
+from algos.networks.state import Tree
+
+
+@dataclass
+class Batch:
+    """Transitions to learn from, as tensors: leading shape [B] from a replay buffer, [T, N] for a rollout.
+
+    obs and next_obs are trees for Dict observations; next_obs is the true last observation at an episode's end.
+    `extras` holds what the policy's `act` added (log_prob, value, ...); a rollout of a recurrent policy also has
+    `reset` [T, N] (an episode starts at this step) and `state`, the policy's state before the first step.
+    `step` is the number of environment steps taken when the batch was drawn: schedules read it.
+    """
+
+    obs: Tree
+    action: Tensor
+    reward: Tensor
+    next_obs: Tree
+    terminated: Tensor
+    truncated: Tensor
+    extras: dict[str, Tensor] = field(default_factory=dict)
+    reset: Tensor | None = None
+    state: Tree = ()
+    step: int = 0
+
+
+@dataclass
+class LearnOutput:
+    """What one call of `learn` leaves: metrics (0-d tensors, read later), priorities [B] if asked for, updates made."""
+
+    metrics: dict[str, Tensor]
+    priorities: Tensor | None = None
+    updates: int = 1
+
+
+@dataclass
+class DataSpec:
+    """The data an algorithm eats, and how often: read by the data server and by the drivers.
+
+    kind "replay": uniform minibatches of `batch_size` from the last `capacity` transitions; `gradient_steps` updates
+    (-1: as many as env steps) for every `train_freq` env steps, once `learning_starts` steps are in.
+    kind "rollout": each rollout of `n_steps` steps of every environment, whole, once.
+    """
+
+    kind: str
+    n_steps: int = 1
+    batch_size: int = 0
+    capacity: int = 0
+    learning_starts: int = 0
+    train_freq: int = 1
+    gradient_steps: int = 1
+
+
+class Policy(ABC):
+    """Acts. All that a worker or an evaluator holds; it knows of no loss and no optimiser."""
+
+    def __init__(self, net: nn.Module, device: str = "cpu"):
+        self.net = net
+        self.device = device
+        self.generator = torch.Generator(device=device)
+
+    def fork(self, seed: int) -> "Policy":
+        """The same weights with a random stream of its own, for one worker or evaluation."""
+        twin = copy.copy(self)
+        twin.generator = torch.Generator(device=self.device)
+        twin.generator.manual_seed(seed)
+        return twin
+
+    def init_state(self, n: int) -> Tree:
+        """State before the first observation of `n` environments; () for a memoryless policy."""
+        return ()
+
+    @abstractmethod
+    def act(
+        self, obs: Tree, state: Tree, *, explore: bool, step: int
+    ) -> tuple[np.ndarray, dict[str, np.ndarray], Tree]:
+        """Choose actions for observations [N, ...] -> (action [N, ...], extra columns [N, ...], next state).
+
+        `step` counts environment steps over all workers: exploration is a pure function of it and of the own stream.
+        """
+
+    def env_action(self, action: np.ndarray) -> np.ndarray:
+        """The action as the environment takes it (clipped to a Box's bounds, say)."""
+        return action
+
+    def bootstrap(self, obs: Tree, state: Tree) -> np.ndarray | None:
+        """Values [N] of observations at which a row ends without terminating; None if no value is learned."""
+        return None
+
+
+class RandomPolicy(Policy):
+    """Uniform random actions of a space: collects data where no model is given."""
+
+    def __init__(self, action_space: spaces.Space[Any]):
+        super().__init__(nn.Identity())
+        self.action_space = action_space
+
+    def act(
+        self, obs: Tree, state: Tree, *, explore: bool, step: int
+    ) -> tuple[np.ndarray, dict[str, np.ndarray], Tree]:
+        first = obs
+        while isinstance(first, dict):
+            first = next(iter(first.values()))
+        seed = int(torch.randint(2**31, (1,), generator=self.generator))
+        self.action_space.seed(seed)
+        return np.stack([self.action_space.sample() for _ in range(len(first))]), {}, state
+
+
+class Algorithm(ABC):
+    """Learns. Owns the policy, target networks and optimisers; `Config` is the dataclass of its settings.
+
+    Subclasses set `Config`, `action_spaces` and `data`, build their networks in `__init__` (after `super().__init__`)
+    and implement `learn`. Networks, optimisers and plain values that belong to a saved model go into `state_dict`.
+    """
+
+    Config: ClassVar[type]
+    action_spaces: ClassVar[tuple[type, ...]] = ()
+
+    policy: Policy
+
+    def __init__(
+        self,
+        cfg: Any,
+        obs_space: spaces.Space[Any],
+        action_space: spaces.Space[Any],
+        *,
+        device: str = "cpu",
+        seed: int = 0,
+        total_steps: int | None = None,
+    ):
+        """`seed` gives weights and minibatches; `total_steps` is where linear schedules end (None: no limit).
+
+        Raises UserError for an action space that the algorithm cannot serve.
+        """
+        if not isinstance(action_space, self.action_spaces):
+            allowed = " or ".join(space.__name__ for space in self.action_spaces)
+            raise UserError(
+                f"{type(self).__name__} needs {allowed} actions, but the environment has {type(action_space).__name__}"
+            )
+        self.cfg, self.obs_space, self.action_space = cfg, obs_space, action_space
+        self.device, self.total_steps = device, total_steps
+        torch.manual_seed(seed)  # the global stream is the learner's: initial weights, dropout
+        self.generator = torch.Generator().manual_seed(seed)  # minibatches
+
+    @classmethod
+    @abstractmethod
+    def data(cls, cfg: Any) -> DataSpec:
+        """The data that these settings ask for."""
+
+    @abstractmethod
+    def learn(self, batch: Batch) -> LearnOutput:
+        """Improve on a batch: one update from replay, all epochs over a rollout."""
+
+    @abstractmethod
+    def state_dict(self) -> dict[str, Any]:
+        """Weights, target weights and optimisers: all that a saved model holds (no random streams)."""
+
+    @abstractmethod
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        """Take over what `state_dict` gave; raises RuntimeError where shapes differ."""

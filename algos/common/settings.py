@@ -1,0 +1,63 @@
+"""Fields of configuration dataclasses with the values that they allow (torch-free)."""
+
+import dataclasses
+from typing import Any
+
+from algos.common.errors import UserError, did_you_mean
+
+
+def setting(
+    default: Any = dataclasses.MISSING,
+    *,
+    factory: Any = dataclasses.MISSING,
+    choices: tuple[str, ...] | None = None,
+    ge: float | None = None,
+    gt: float | None = None,
+    le: float | None = None,
+    lt: float | None = None,
+    also: tuple[float, ...] = (),
+) -> Any:
+    """A dataclass field whose value is checked by `check_settings`.
+
+    `ge`, `gt`, `le`, `lt` bound a number, `also` names values allowed outside the bounds (-1 for "unlimited"),
+    `choices` lists the allowed strings. None always passes where the field's type allows it.
+    """
+    metadata = {"choices": choices, "ge": ge, "gt": gt, "le": le, "lt": lt, "also": also}
+    return dataclasses.field(default=default, default_factory=factory, metadata=metadata)
+
+
+def check_settings(config: Any, section: str) -> None:
+    """Check every field of a config dataclass, then its own `check(section)` for values that contradict each other.
+
+    Raises UserError with the full key, the value and what is allowed.
+    """
+    for field in dataclasses.fields(config):
+        _check_field(field, getattr(config, field.name), f"{section}.{field.name}")
+    if hasattr(config, "check"):
+        config.check(section)
+
+
+def require(condition: bool, message: str) -> None:
+    """Raise UserError with `message` unless `condition` holds."""
+    if not condition:
+        raise UserError(message)
+
+
+def _check_field(field: "dataclasses.Field[Any]", value: Any, key: str) -> None:
+    limits = field.metadata
+    if value is None or not limits or value in limits["also"]:
+        return
+    if limits["choices"] is not None and value not in limits["choices"]:
+        hint = did_you_mean(str(value), limits["choices"])
+        raise UserError(f"{key}={value} is not allowed; choose from {', '.join(limits['choices'])} ({hint})")
+    tests = {
+        "ge": (">=", lambda v, b: v >= b),
+        "gt": (">", lambda v, b: v > b),
+        "le": ("<=", lambda v, b: v <= b),
+        "lt": ("<", lambda v, b: v < b),
+    }
+    bounds = [(sign, limits[name], test) for name, (sign, test) in tests.items() if limits[name] is not None]
+    if any(not test(value, bound) for _, bound, test in bounds):
+        allowed = " and ".join(f"{sign} {bound:g}" for sign, bound, _ in bounds)
+        extra = "".join(f", or {special:g}" for special in limits["also"])
+        raise UserError(f"{key}={value} is out of range: it must be {allowed}{extra}")

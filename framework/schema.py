@@ -1,0 +1,94 @@
+"""Schema of `general_cfg`: the keys of the runner itself, with JoyRL's names and meanings (torch-free)."""
+
+from dataclasses import dataclass
+from typing import Any
+
+from algos.common.errors import UserError
+from algos.common.settings import require, setting
+
+DEFAULT_ENV_STEPS = 50_000
+
+
+@dataclass
+class GeneralConfig:
+    algo_name: str = "DQN"  # an algorithm of algos/registry.py, or "package.module:Class"
+    env_name: str = "gym"  # group of config/env_cfg/; the environment itself is env_cfg.id
+    device: str = "cpu"  # cpu, cuda, cuda:<n>, or auto (cuda where there is one)
+    mode: str = setting("train", choices=("train", "test", "collect"))
+    seed: int = setting(1, ge=0)  # 0 draws one and records it
+    mp_backend: str = setting("single", choices=("single", "ray"))  # one process, or Ray actors
+    n_workers: int = setting(1, ge=1)  # workers; a single process steps them in turn
+    n_envs: int = setting(1, ge=1)  # environments in each worker's vector env
+    torch_threads: int = setting(1, ge=1)  # threads of torch's operators; small networks are fastest with 1
+
+    load_checkpoint: bool | None = None  # start from a saved model; null: yes if load_path is given or mode is test
+    load_path: str | None = None  # a run's name under tasks/, a path of a run or model file, or latest
+    load_model_step: str = "best"  # best, last, or the update step of a saved model
+    resume: str | None = None  # go on with an interrupted run, in its folder: a run's name, path, or latest
+
+    max_episode: int = setting(-1, ge=1, also=(-1,))  # episodes to train or collect; -1: no limit
+    max_step: int = setting(-1, ge=1, also=(-1,))  # steps an episode, then it is truncated; -1: the env's own limit
+    max_env_step: int | None = setting(None, ge=1, also=(-1,))  # -1: no limit; null: 50,000 unless max_episode is set
+    reward_threshold: float | None = None  # stop once an online evaluation's mean reaches it
+
+    online_eval: bool = True  # evaluate during training, on environments of its own
+    online_eval_episode: int = setting(10, ge=1)  # episodes of an evaluation, also of mode=test
+    model_save_fre: int = setting(500, ge=1)  # update steps between two saved models, evaluations and checkpoints
+    save_best_model: bool | None = None  # keep models/best.pt, the best by online evaluation; null: as online_eval
+    checkpoint_keep: int = setting(2, ge=1)  # checkpoints kept; the older ones are deleted
+    collect_traj: bool = False  # also write trajectories while training
+    collect_explore: bool = False  # mode=collect with a model: act with exploration instead of greedily
+
+    callbacks: list[Any] = setting(factory=list)  # "package.module:Class", or {type: ..., argument: value}
+    loggers: list[str] = setting(factory=lambda: ["tensorboard"])  # tensorboard, wandb; CSV files are always written
+    log_interval: int = setting(100, ge=1)  # update steps between two rows of updates.csv
+    progress: str = setting("auto", choices=("auto", "bar", "lines", "off"))  # auto: a bar on a terminal, else lines
+    save_fig: bool = True  # draw figs/learning_curve.png at the end
+    show_fig: bool = False  # open the learning curve in a window at the end
+    tasks_dir: str = "tasks"  # where run folders are made
+
+    def check(self, section: str) -> None:
+        """Refuse values that contradict each other."""
+        device, _, number = self.device.partition(":")
+        require(
+            device in ("cpu", "cuda", "auto") and (not number or (device == "cuda" and number.isdigit())),
+            f"{section}.device={self.device} is not allowed; choose from cpu, cuda, cuda:<number>, auto",
+        )
+        require(
+            self.load_model_step in ("best", "last") or self.load_model_step.isdigit(),
+            f"{section}.load_model_step={self.load_model_step} is not allowed; choose best, last or an update step",
+        )
+        require(
+            not (self.save_best_model and not self.online_eval),
+            f"{section}.save_best_model=true needs {section}.online_eval=true: best is chosen by online evaluation",
+        )
+        require(
+            self.reward_threshold is None or self.online_eval or self.mode != "train",
+            f"{section}.reward_threshold needs {section}.online_eval=true: it is compared with online evaluations",
+        )
+        require(
+            not (self.load_checkpoint and self.load_path is None and self.mode != "test"),
+            f"{section}.load_checkpoint=true needs {section}.load_path: a run's name, a path, or latest",
+        )
+        require(
+            not (self.mode == "test" and self.load_checkpoint is False),
+            f"{section}.mode=test tests a saved model, but {section}.load_checkpoint is false; leave that key out",
+        )
+        require(
+            not (self.resume and (self.load_path or self.mode == "test")),
+            f"{section}.resume goes on with a run's own state; it does not go with load_path or mode=test",
+        )
+        for logger in self.loggers:
+            require(
+                logger in ("tensorboard", "wandb"),
+                f"{section}.loggers: {logger!r} is not allowed; choose from tensorboard, wandb",
+            )
+        if self.mp_backend == "ray":
+            raise UserError(f"{section}.mp_backend=ray is not in this version yet; use mp_backend=single")
+
+    @property
+    def env_step_limit(self) -> int:
+        """Environment steps at which a run ends, or -1."""
+        if self.max_env_step is not None:
+            return self.max_env_step
+        return -1 if self.max_episode > 0 else DEFAULT_ENV_STEPS
