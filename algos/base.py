@@ -2,6 +2,8 @@
 
 import copy
 from abc import ABC, abstractmethod
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any, ClassVar
 
@@ -11,7 +13,7 @@ from gymnasium import spaces
 from torch import Tensor, nn
 
 from algos.common.errors import UserError
-from algos.networks.state import Tree
+from algos.networks.state import Tree, tree_map
 
 
 @dataclass
@@ -38,9 +40,9 @@ class Batch:
 
 @dataclass
 class LearnOutput:
-    """What one call of `learn` leaves: metrics (0-d tensors, read later), priorities [B] if asked for, updates made."""
+    """What one call of `learn` leaves: metrics (0-d tensors, read later), priorities [B] if any, updates made."""
 
-    metrics: dict[str, Tensor]
+    metrics: Mapping[str, Tensor | float]
     priorities: Tensor | None = None
     updates: int = 1
 
@@ -52,6 +54,7 @@ class DataSpec:
     kind "replay": uniform minibatches of `batch_size` from the last `capacity` transitions; `gradient_steps` updates
     (-1: as many as env steps) for every `train_freq` env steps, once `learning_starts` steps are in.
     kind "rollout": each rollout of `n_steps` steps of every environment, whole, once.
+    kind "none": nothing is learned.
     """
 
     kind: str
@@ -91,6 +94,22 @@ class Policy(ABC):
         `step` counts environment steps over all workers: exploration is a pure function of it and of the own stream.
         """
 
+    @contextmanager
+    def noise_and_dropout(self, explore: bool) -> Iterator[None]:
+        """Around a forward pass of acting: fresh noise from the own stream when exploring, mean weights otherwise.
+
+        Dropout is always off. Networks without such layers pay for two comparisons.
+        """
+        noisy, dropout = getattr(self.net, "has_noise", False), getattr(self.net, "has_dropout", False)
+        if not noisy and not dropout:
+            yield
+            return
+        self.net.train(noisy and explore)
+        if noisy and explore:
+            self.net.reset_noise(self.generator)  # type: ignore[operator]
+        yield
+        self.net.train()
+
     def env_action(self, action: np.ndarray) -> np.ndarray:
         """The action as the environment takes it (clipped to a Box's bounds, say)."""
         return action
@@ -98,6 +117,17 @@ class Policy(ABC):
     def bootstrap(self, obs: Tree, state: Tree) -> np.ndarray | None:
         """Values [N] of observations at which a row ends without terminating; None if no value is learned."""
         return None
+
+    def progress(self, step: int) -> dict[str, float]:
+        """Numbers worth showing beside the reward, such as epsilon."""
+        return {}
+
+
+def obs_to_tensors(obs: Tree, device: str) -> Tree:
+    """NumPy observations [N, ...] (a tree for Dict spaces) as tensors on a device, without a copy on the CPU."""
+    if isinstance(obs, np.ndarray):  # the common case, at half the price of the walk below
+        return torch.from_numpy(obs).to(device)
+    return tree_map(lambda leaf: torch.from_numpy(leaf).to(device), obs)
 
 
 class RandomPolicy(Policy):

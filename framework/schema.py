@@ -1,10 +1,12 @@
-"""Schema of `general_cfg`: the keys of the runner itself, with JoyRL's names and meanings (torch-free)."""
+"""Schema of `general_cfg`: the keys of the runner itself, with JoyRL's names and meanings; and of the whole
+configuration (torch-free)."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from algos.common.errors import UserError
 from algos.common.settings import require, setting
+from envs.config import EnvConfig
 
 DEFAULT_ENV_STEPS = 50_000
 
@@ -92,3 +94,24 @@ class GeneralConfig:
         if self.max_env_step is not None:
             return self.max_env_step
         return -1 if self.max_episode > 0 else DEFAULT_ENV_STEPS
+
+
+@dataclass
+class ExpectedScore:
+    """Published score of a preset's experiment (`expected` in its file): what its result is to be compared with."""
+
+    mean_reward: float | None = None  # over evaluation episodes
+    std: float | None = None  # between seeds
+    max_env_step: int | None = None  # environment steps of training after which it is reached
+    source: str | None = None  # where it was published
+
+
+@dataclass
+class Config:
+    """The whole configuration of a run."""
+
+    general_cfg: GeneralConfig
+    algo_cfg: Any  # an instance of the algorithm's settings
+    env_cfg: EnvConfig
+    expected: ExpectedScore = field(default_factory=ExpectedScore)
+    overrides: list[str] = field(default_factory=list)  # what was asked for, as given; for the run's provenance

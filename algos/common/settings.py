@@ -4,6 +4,7 @@ import dataclasses
 from typing import Any
 
 from algos.common.errors import UserError, did_you_mean
+from algos.common.schedule import Schedule
 
 
 def setting(
@@ -16,13 +17,15 @@ def setting(
     le: float | None = None,
     lt: float | None = None,
     also: tuple[float, ...] = (),
+    schedule: bool = False,
 ) -> Any:
     """A dataclass field whose value is checked by `check_settings`.
 
     `ge`, `gt`, `le`, `lt` bound a number, `also` names values allowed outside the bounds (-1 for "unlimited"),
-    `choices` lists the allowed strings. None always passes where the field's type allows it.
+    `choices` lists the allowed strings, `schedule` asks for a number or a linear decay ("lin_1e-3"). None always
+    passes where the field's type allows it.
     """
-    metadata = {"choices": choices, "ge": ge, "gt": gt, "le": le, "lt": lt, "also": also}
+    metadata = {"choices": choices, "ge": ge, "gt": gt, "le": le, "lt": lt, "also": also, "schedule": schedule}
     return dataclasses.field(default=default, default_factory=factory, metadata=metadata)
 
 
@@ -45,11 +48,15 @@ def require(condition: bool, message: str) -> None:
 
 def _check_field(field: "dataclasses.Field[Any]", value: Any, key: str) -> None:
     limits = field.metadata
+    if limits and limits["schedule"]:
+        Schedule(value, 1, key)  # its end is checked where the run's length is known
+        return
     if value is None or not limits or value in limits["also"]:
         return
     if limits["choices"] is not None and value not in limits["choices"]:
         hint = did_you_mean(str(value), limits["choices"])
-        raise UserError(f"{key}={value} is not allowed; choose from {', '.join(limits['choices'])} ({hint})")
+        near = f" ({hint})" if hint.endswith("?") else ""
+        raise UserError(f"{key}={value} is not allowed; choose from {', '.join(limits['choices'])}{near}")
     tests = {
         "ge": (">=", lambda v, b: v >= b),
         "gt": (">", lambda v, b: v > b),

@@ -22,8 +22,8 @@ class PPOConfig:
     batch_size: int = setting(64, ge=1)  # transitions a minibatch
     gamma: float = setting(0.99, ge=0, le=1)  # discount a step
     gae_lambda: float = setting(0.95, ge=0, le=1)
-    lr: Any = 3e-4  # learning rate: a number, or "lin_3e-4" for a linear decay to 0 at max_env_step
-    clip: Any = 0.2  # range of the probability ratio: a number or "lin_0.2"
+    lr: Any = setting(3e-4, schedule=True)  # learning rate: a number, or "lin_3e-4", which falls to 0 at max_env_step
+    clip: Any = setting(0.2, schedule=True)  # range of the probability ratio: a number or "lin_0.2"
     clip_value: float | None = setting(None, gt=0)  # range of the value's change; null: not clipped
     entropy_coef: float = setting(0.0, ge=0)  # weight of the entropy bonus
     value_coef: float = setting(0.5, ge=0)  # weight of the value loss

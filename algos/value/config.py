@@ -16,7 +16,7 @@ class DQNConfig:
     branch_layers: dict[str, Any] = setting(factory=dict)  # Dict observations: layers by observation key
     merge_layers: list[Any] = setting(factory=list)  # layers over the joined branches, before value_layers
     gamma: float = setting(0.99, ge=0, le=1)  # discount a step
-    lr: Any = 1e-3  # learning rate: a number, or "lin_1e-3" for a linear decay to 0 at max_env_step
+    lr: Any = setting(1e-3, schedule=True)  # learning rate: a number, or "lin_1e-3", which falls to 0 at max_env_step
     loss: str = setting("mse", choices=("mse", "huber"))  # of the TD error
     batch_size: int = setting(64, ge=1)  # transitions an update
     buffer_type: str = setting("REPLAY_QUE", choices=("REPLAY_QUE", "REPLAY"))  # both: uniform, oldest overwritten
@@ -30,7 +30,7 @@ class DQNConfig:
     epsilon_end: float = setting(0.01, ge=0, le=1)  # and in the end
     epsilon_decay: int = setting(500, ge=1)  # env steps: time constant (exp) or length (linear) of the decay
     epsilon_schedule: str = setting("exp", choices=("exp", "linear"))
-    max_grad_norm: float = setting(10.0, gt=0)  # gradients are clipped to this norm
+    max_grad_norm: float | None = setting(None, gt=0)  # gradients are clipped to this norm; null: not clipped
     compile: bool = False  # one compiled graph for the whole update: 7-10 s at the first call, then faster
 
     def check(self, section: str) -> None:

@@ -1,0 +1,129 @@
+"""Action distributions over network outputs, in few calls each; `sample` draws from the given generator only."""
+
+import math
+from collections.abc import Sequence
+from typing import Any
+
+import torch
+from gymnasium import spaces
+from torch import Tensor
+
+from algos.common.errors import UserError
+
+_HALF_LOG_2PI = 0.5 * math.log(2 * math.pi)
+
+
+class Categorical:
+    """One of K actions; logits [..., K], actions int64 [...] counted from 0. Forbid an action with a logit of -1e9."""
+
+    def __init__(self, logits: Tensor):
+        self.logits = logits
+        self._log_probs: Tensor | None = None  # not functools.cached_property: its lock breaks a compiled graph
+
+    @property
+    def log_probs(self) -> Tensor:
+        """Normalised logits [..., K], computed once."""
+        if self._log_probs is None:
+            self._log_probs = self.logits.log_softmax(-1)
+        return self._log_probs
+
+    def sample(self, generator: torch.Generator) -> Tensor:
+        # Gumbel-max: -log E of an exponential E is Gumbel noise, and argmax(logits + Gumbel) follows softmax(logits)
+        noise = torch.empty_like(self.logits).exponential_(generator=generator)
+        return (self.logits - noise.log_()).argmax(-1)
+
+    def mode(self) -> Tensor:
+        return self.logits.argmax(-1)
+
+    def log_prob(self, action: Tensor) -> Tensor:
+        return self.log_probs.gather(-1, action.unsqueeze(-1)).squeeze(-1)
+
+    def entropy(self) -> Tensor:
+        return -(self.log_probs.exp() * self.log_probs).sum(-1)
+
+
+class MultiCategorical(Categorical):
+    """K independent choices of nvec[k] each; logits [..., sum(nvec)], actions int64 [..., K]."""
+
+    def __init__(self, logits: Tensor, nvec: Sequence[int]):
+        widest = max(nvec)
+        if all(n == widest for n in nvec):
+            super().__init__(logits.unflatten(-1, (len(nvec), widest)))
+            return
+        # pads of probability 0; finite, so that p log p is 0 and not NaN
+        parts = logits.split(list(nvec), dim=-1)
+        padded = [torch.nn.functional.pad(part, (0, widest - part.shape[-1]), value=-1e9) for part in parts]
+        super().__init__(torch.stack(padded, dim=-2))
+
+    def log_prob(self, action: Tensor) -> Tensor:
+        return super().log_prob(action).sum(-1)
+
+    def entropy(self) -> Tensor:
+        return super().entropy().sum(-1)
+
+
+class DiagGaussian:
+    """Independent normals; mean [..., D], log_std [D] or [..., D], actions [..., D]."""
+
+    def __init__(self, mean: Tensor, log_std: Tensor):
+        self.mean, self.log_std = mean, log_std
+
+    def sample(self, generator: torch.Generator) -> Tensor:
+        """No gradient flows through a sample."""
+        mean = self.mean.detach()
+        noise = torch.empty_like(mean).normal_(generator=generator)
+        return mean + self.log_std.detach().exp() * noise
+
+    def mode(self) -> Tensor:
+        return self.mean
+
+    def log_prob(self, action: Tensor) -> Tensor:
+        # log N(a) = -1/2 ((a - mean) / std)^2 - log std - 1/2 log(2 pi), summed over D
+        z = (action - self.mean) * (-self.log_std).exp()
+        return (-0.5 * z * z - self.log_std - _HALF_LOG_2PI).sum(-1)
+
+    def entropy(self) -> Tensor:
+        # 1/2 + 1/2 log(2 pi) + log std, summed over D
+        return (self.log_std + (0.5 + _HALF_LOG_2PI)).expand_as(self.mean).sum(-1)
+
+
+Distribution = Categorical | DiagGaussian
+
+
+def head_size(action_space: spaces.Space[Any]) -> int:
+    """Network outputs that `make_distribution` takes for a space.
+
+    Raises UserError for spaces other than Discrete, Box and one-dimensional MultiDiscrete.
+    """
+    if isinstance(action_space, spaces.Discrete):
+        return int(action_space.n)
+    if isinstance(action_space, spaces.Box):
+        return math.prod(action_space.shape)
+    if isinstance(action_space, spaces.MultiDiscrete) and len(action_space.shape) == 1:
+        return int(action_space.nvec.sum())
+    raise UserError(
+        f"no distribution over {type(action_space).__name__} actions of shape {action_space.shape}: "
+        "supported are Discrete, Box and one-dimensional MultiDiscrete"
+    )
+
+
+def make_distribution(action_space: spaces.Space[Any], params: Tensor, log_std: Tensor | None = None) -> Distribution:
+    """The distribution over a space's actions from network outputs [..., head_size].
+
+    Actions are flat and count from 0: a Box's shape and a Discrete's `start` are the caller's. `log_std` is for Box
+    only, and needed there (ValueError). Raises UserError for other spaces.
+    """
+    if isinstance(action_space, spaces.Discrete):
+        return Categorical(params)
+    if isinstance(action_space, spaces.Box):
+        if log_std is None:
+            raise ValueError("a Box action needs log_std")
+        return DiagGaussian(params, log_std)
+    return MultiCategorical(params, _nvec(action_space))
+
+
+@torch.compiler.assume_constant_result  # a compiled loss must not trace through the space's numpy array
+def _nvec(action_space: spaces.Space[Any]) -> tuple[int, ...]:
+    head_size(action_space)
+    assert isinstance(action_space, spaces.MultiDiscrete)
+    return tuple(action_space.nvec.tolist())

@@ -1,0 +1,165 @@
+"""Observations of any supported space -> the numbers that the first layer takes."""
+
+import dataclasses
+import math
+from typing import Any
+
+import numpy as np
+import torch
+from gymnasium import spaces
+from torch import Tensor, nn
+
+from algos.common.errors import UserError
+from algos.networks.layers import Shape
+from algos.networks.spec import Conv2dSpec, EmbedSpec, FlattenSpec, LayerSpec
+
+SUPPORTED = "Box, Discrete, MultiBinary, MultiDiscrete, or a Dict of these"
+
+
+class Vector(nn.Module):
+    """Any numbers [N, ...] -> float32 [N, size]."""
+
+    def __init__(self, size: int):
+        super().__init__()
+        self.size = size
+
+    def forward(self, x: Tensor) -> Tensor:
+        return x.float().reshape(-1, self.size)
+
+
+class Image(nn.Module):
+    """Images [N, H, W], [N, H, W, C] or [N, C, H, W] -> float32 [N, C, H, W]; uint8 pixels are divided by 255."""
+
+    def __init__(self, grey: bool, channels_last: bool, pixels: bool):
+        super().__init__()
+        self.grey, self.channels_last, self.pixels = grey, channels_last, pixels
+
+    def forward(self, x: Tensor) -> Tensor:
+        x = x.float()
+        if self.pixels:
+            x = x / 255
+        if self.grey:
+            return x.unsqueeze(1)
+        return x.permute(0, 3, 1, 2) if self.channels_last else x
+
+
+class OneHot(nn.Module):
+    """Integers [N] or [N, K] -> float32 [N, sum of sizes], the one-hots of all K joined; `starts` are their least."""
+
+    column: Tensor
+    value: Tensor
+
+    def __init__(self, sizes: list[int], starts: list[int]):
+        super().__init__()
+        self.register_buffer("column", torch.arange(len(sizes)).repeat_interleave(torch.tensor(sizes)), False)
+        values = [start + index for size, start in zip(sizes, starts, strict=True) for index in range(size)]
+        self.register_buffer("value", torch.tensor(values), False)
+        self.single = len(sizes) == 1
+
+    def forward(self, x: Tensor) -> Tensor:
+        columns = x.reshape(-1, 1) if self.single else x.index_select(1, self.column)
+        return (columns == self.value).float()
+
+
+class Indices(nn.Module):
+    """Integers [N] or [N, K] -> int64 counted from 0, for an embedding."""
+
+    start: Tensor
+
+    def __init__(self, start: Any):
+        super().__init__()
+        self.register_buffer("start", torch.as_tensor(start, dtype=torch.int64), False)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return x.long() - self.start
+
+
+@dataclasses.dataclass
+class Prepared:
+    """How an observation enters a network: module (None: a float vector as it is), its shape, the layers to follow."""
+
+    module: nn.Module | None
+    shape: Shape
+    layers: list[LayerSpec]
+
+
+def prepare(space: spaces.Space[Any], layers: list[LayerSpec], where: str) -> Prepared:
+    """Fit a space that is no Dict to its layers; `where` names the observation in errors.
+
+    Images without a conv2d layer get a default CNN in front (unless the first layer is flatten).
+    Raises UserError for a space of another kind.
+    """
+    if layers and isinstance(layers[0], EmbedSpec):
+        return _prepare_embed(space, layers[0], layers)
+    if isinstance(space, spaces.Discrete):
+        return Prepared(OneHot([int(space.n)], [int(space.start)]), (int(space.n),), layers)
+    if isinstance(space, spaces.MultiDiscrete):
+        _one_dimensional(space, where)
+        return Prepared(OneHot(space.nvec.tolist(), space.start.tolist()), (int(space.nvec.sum()),), layers)
+    if isinstance(space, spaces.MultiBinary):
+        return _prepare_vector(space.shape, layers)
+    if isinstance(space, spaces.Box):
+        return _prepare_box(space, layers)
+    raise UserError(f"{where} is a {type(space).__name__} space, which no layer takes; supported: {SUPPORTED}")
+
+
+def default_cnn(shape: Shape, where: str) -> list[LayerSpec]:
+    """Convolutions for an image (channels, height, width): those of Mnih et al. 2015, or two small ones below 36."""
+    nature, small = [(32, 8, 4, 0), (64, 4, 2, 0), (64, 3, 1, 0)], [(32, 3, 2, 1), (64, 3, 2, 1)]
+    convs = nature if min(shape[1:]) >= 36 else small
+    layers: list[LayerSpec] = [
+        Conv2dSpec(where, out_channel=out, kernel_size=(k, k), stride=(s, s), padding=(p, p)) for out, k, s, p in convs
+    ]
+    return [*layers, FlattenSpec(where)]
+
+
+def _prepare_vector(shape: Shape, layers: list[LayerSpec]) -> Prepared:
+    size = math.prod(shape)
+    return Prepared(None if len(shape) == 1 else Vector(size), (size,), layers)
+
+
+def _prepare_box(space: spaces.Box, layers: list[LayerSpec]) -> Prepared:
+    conv = next((layer for layer in layers if isinstance(layer, Conv2dSpec)), None)
+    pixels = space.dtype == np.uint8
+    left_flat = bool(layers) and isinstance(layers[0], FlattenSpec)
+    is_image = len(space.shape) in (2, 3) and (conv is not None or (pixels and not left_flat))
+    if not is_image:
+        return _prepare_vector(space.shape, layers)
+    grey = len(space.shape) == 2
+    channels_last = not grey and _channels_last(space.shape, conv.in_channel if conv else None)
+    shape = (1, *space.shape) if grey else space.shape
+    if channels_last:
+        shape = (shape[2], *shape[:2])
+    if conv is None:
+        layers = [*default_cnn(shape, "default CNN"), *layers]
+    return Prepared(Image(grey, channels_last, pixels), shape, layers)
+
+
+def _channels_last(shape: Shape, in_channel: int | None) -> bool:
+    """Whether the channels of a 3-D image come last: in_channel decides, else the odd side out, else the shorter."""
+    first, middle, last = shape
+    if in_channel is not None and (in_channel == first) != (in_channel == last):
+        return in_channel == last
+    if (first == middle) != (middle == last):
+        return first == middle
+    return last <= first
+
+
+def _prepare_embed(space: spaces.Space[Any], embed: EmbedSpec, layers: list[LayerSpec]) -> Prepared:
+    shape: Shape
+    if isinstance(space, spaces.Discrete):
+        n_values, start, shape = int(space.n), space.start, ()
+    elif isinstance(space, spaces.MultiDiscrete):
+        _one_dimensional(space, embed.where)
+        n_values, start, shape = int(space.nvec.max()), space.start, space.shape
+    else:
+        raise embed.error("", f"embed takes a Discrete or MultiDiscrete observation, not {type(space).__name__}")
+    if embed.n_embeddings is not None and embed.n_embeddings < n_values:
+        raise embed.error("n_embeddings", f"is {embed.n_embeddings}, but the observation has {n_values} values")
+    full = dataclasses.replace(embed, n_embeddings=embed.n_embeddings or n_values)
+    return Prepared(Indices(start), shape, [full, *layers[1:]])
+
+
+def _one_dimensional(space: spaces.MultiDiscrete, where: str) -> None:
+    if len(space.shape) != 1:
+        raise UserError(f"{where}: a MultiDiscrete observation must be one-dimensional, not of shape {space.shape}")

@@ -1,0 +1,237 @@
+"""The layer language: YAML lists of layers become checked dataclasses (torch-free; see docs/networks.md)."""
+
+import dataclasses
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from algos.common.errors import UserError, did_you_mean
+
+ACTIVATIONS = (
+    "relu",
+    "leaky_relu",
+    "tanh",
+    "sigmoid",
+    "elu",
+    "gelu",
+    "silu",
+    "softplus",
+    "softmax",
+    "none",
+)
+
+Pair = tuple[int, int]
+
+
+def _key(read: Callable[[Any], Any], default: Any = dataclasses.MISSING, aliases: tuple[str, ...] = ()) -> Any:
+    """A field of a layer: `read` checks a YAML value and converts it, or raises ValueError with what is allowed."""
+    return dataclasses.field(default=default, metadata={"read": read, "aliases": aliases}, kw_only=True)
+
+
+def _whole(low: int) -> Callable[[Any], int]:
+    def read(value: Any) -> int:
+        if isinstance(value, bool) or not isinstance(value, int) or value < low:
+            raise ValueError(f"expected a whole number of at least {low}")
+        return value
+
+    return read
+
+
+def _sizes(value: Any) -> tuple[int, ...]:
+    values = list(value) if isinstance(value, Sequence) and not isinstance(value, str) else [value]
+    try:
+        sizes = tuple(_whole(1)(size) for size in values)
+    except ValueError:
+        sizes = ()
+    if not sizes:
+        raise ValueError("expected a whole number of at least 1, or a list of them such as [256, 128]")
+    return sizes
+
+
+def _pair(low: int) -> Callable[[Any], Pair]:
+    def read(value: Any) -> Pair:
+        both = list(value) if isinstance(value, Sequence) and not isinstance(value, str) else [value, value]
+        try:
+            height, width = (_whole(low)(size) for size in both)
+        except ValueError:
+            raise ValueError(f"expected a whole number of at least {low}, or two of them [height, width]") from None
+        return height, width
+
+    return read
+
+
+def _number(allowed: Callable[[float], bool], text: str) -> Callable[[Any], float]:
+    def read(value: Any) -> float:
+        if isinstance(value, bool) or not isinstance(value, (int, float)) or not allowed(value):
+            raise ValueError(f"expected a number {text}")
+        return float(value)
+
+    return read
+
+
+def _choice(options: Sequence[str], aliases: Mapping[str, str] | None = None) -> Callable[[Any], str]:
+    """One of `options` in any case; `aliases` are other names for them."""
+
+    def read(value: Any) -> str:
+        name = "none" if value is None else str(value).lower()
+        name = (aliases or {}).get(name, name)
+        if name not in options:
+            hint = did_you_mean(name, options)
+            near = f" ({hint})" if hint.startswith("did") else ""
+            raise ValueError(f"choose from {', '.join(options)}{near}")
+        return name
+
+    return read
+
+
+_activation = _choice(ACTIVATIONS, {"identity": "none"})
+
+
+@dataclass(frozen=True)
+class LayerSpec:
+    """One entry of a layer list; `where` is its place in the config, such as algo_cfg.value_layers[2]."""
+
+    where: str
+
+    def error(self, key: str, text: str) -> UserError:
+        """An error about this layer, or about one `key` of it where that is not empty."""
+        return UserError(f"{self.where}{'.' if key else ''}{key}: {text}")
+
+    def check(self) -> None:
+        """Refuse keys that contradict each other."""
+
+
+@dataclass(frozen=True)
+class LinearSpec(LayerSpec):
+    layer_size: tuple[int, ...] = _key(_sizes, aliases=("layer_dim",))
+    activation: str = _key(_activation, "relu")
+
+
+@dataclass(frozen=True)
+class NoisyLinearSpec(LinearSpec):
+    sigma_init: float = _key(_number(lambda v: v >= 0, "of at least 0"), 0.5)
+
+
+@dataclass(frozen=True)
+class Conv2dSpec(LayerSpec):
+    out_channel: int = _key(_whole(1))
+    kernel_size: Pair = _key(_pair(1))
+    stride: Pair = _key(_pair(1), (1, 1))
+    padding: Pair = _key(_pair(0), (0, 0))
+    in_channel: int | None = _key(_whole(1), None)
+    activation: str = _key(_activation, "relu")
+
+
+@dataclass(frozen=True)
+class PoolingSpec(LayerSpec):
+    pooling_type: str = _key(_choice(("max2d", "avg2d"), {"max": "max2d", "avg": "avg2d"}))
+    kernel_size: Pair = _key(_pair(1))
+    stride: Pair | None = _key(_pair(1), None)  # None: the kernel's size
+    padding: Pair = _key(_pair(0), (0, 0))
+
+    def check(self) -> None:
+        if any(2 * pad > kernel for pad, kernel in zip(self.padding, self.kernel_size, strict=True)):
+            raise self.error("padding", f"{self.padding} is more than half of kernel_size {self.kernel_size}")
+
+
+@dataclass(frozen=True)
+class EmbedSpec(LayerSpec):
+    embedding_dim: int = _key(_whole(1), aliases=("layer_size", "layer_dim"))
+    n_embeddings: int | None = _key(_whole(1), None)  # None: as many as the observation has values
+    activation: str = _key(_activation, "none")
+
+
+@dataclass(frozen=True)
+class FlattenSpec(LayerSpec):
+    pass
+
+
+@dataclass(frozen=True)
+class IdentitySpec(LayerSpec):
+    pass
+
+
+@dataclass(frozen=True)
+class DropoutSpec(LayerSpec):
+    p: float = _key(_number(lambda v: 0 <= v < 1, "of at least 0 and below 1"))
+
+
+@dataclass(frozen=True)
+class NormSpec(LayerSpec):
+    norm_type: str = _key(_choice(("layer", "rms", "group")))
+    n_groups: int | None = _key(_whole(1), None)
+    activation: str = _key(_activation, "none")
+
+    def check(self) -> None:
+        if (self.norm_type == "group") != (self.n_groups is not None):
+            raise self.error("n_groups", f"goes with norm_type group, and only with it (norm_type is {self.norm_type})")
+
+
+@dataclass(frozen=True)
+class GRUSpec(LayerSpec):
+    layer_size: int = _key(_whole(1), aliases=("layer_dim", "hidden_dim"))
+    n_layers: int = _key(_whole(1), 1)
+
+
+LAYER_TYPES: dict[str, type[LayerSpec]] = {
+    "linear": LinearSpec,
+    "noisy_linear": NoisyLinearSpec,
+    "conv2d": Conv2dSpec,
+    "pooling": PoolingSpec,
+    "embed": EmbedSpec,
+    "flatten": FlattenSpec,
+    "none": IdentitySpec,
+    "dropout": DropoutSpec,
+    "norm": NormSpec,
+    "gru": GRUSpec,
+}
+
+
+def parse_layers(layers: Any, path: str) -> list[LayerSpec]:
+    """Layers as YAML gives them -> specs; None and "" are the empty list.
+
+    Raises UserError naming the place under `path`, such as algo_cfg.value_layers[2].activation.
+    """
+    if layers is None or layers == "":
+        return []
+    if not isinstance(layers, Sequence) or isinstance(layers, str):
+        raise UserError(f"{path}={layers!r}: expected a list of layers, each a mapping with a layer_type")
+    return [_parse_layer(layer, f"{path}[{index}]") for index, layer in enumerate(layers)]
+
+
+def _parse_layer(layer: Any, where: str) -> LayerSpec:
+    if not isinstance(layer, Mapping):
+        raise UserError(f"{where}={layer!r}: expected a mapping such as {{layer_type: linear, layer_size: 64}}")
+    if "layer_type" not in layer:
+        raise UserError(f"{where}.layer_type: missing; choose from {', '.join(LAYER_TYPES)}")
+    layer_type = _read(_choice(tuple(LAYER_TYPES)), layer["layer_type"], f"{where}.layer_type")
+    spec_type = LAYER_TYPES[layer_type]
+    fields = {field.name: field for field in dataclasses.fields(spec_type) if "read" in field.metadata}
+    names = {alias: name for name, field in fields.items() for alias in (name, *field.metadata["aliases"])}
+    values: dict[str, Any] = {}
+    for key, value in layer.items():
+        if key == "layer_type":
+            continue
+        if key not in names:
+            raise UserError(f"{where}.{key}: unknown key ({did_you_mean(str(key), [*names, 'layer_type'])})")
+        name = names[key]
+        if name in values:
+            both = " and ".join(other for other in layer if names.get(other) == name)
+            raise UserError(f"{where}.{key}: {both} mean the same; give one of them")
+        if value is None and fields[name].default is None:
+            values[name] = None
+        else:
+            values[name] = _read(fields[name].metadata["read"], value, f"{where}.{key}")
+    for name, field in fields.items():
+        if name not in values and field.default is dataclasses.MISSING:
+            raise UserError(f"{where}.{name}: missing; a {layer_type} layer needs it")
+    spec = spec_type(where, **values)
+    spec.check()
+    return spec
+
+
+def _read(read: Callable[[Any], Any], value: Any, key: str) -> Any:
+    try:
+        return read(value)
+    except ValueError as error:
+        raise UserError(f"{key}={value!r}: {error}") from None

@@ -1,0 +1,115 @@
+"""Actor and critic over one encoder, and the policy that samples from them."""
+
+from typing import Any
+
+import numpy as np
+import torch
+from gymnasium import spaces
+from torch import Tensor, nn
+
+from algos.base import Policy, obs_to_tensors
+from algos.common.distributions import Distribution, head_size, make_distribution
+from algos.networks.builder import build_encoder, build_head_stack, orthogonal_
+from algos.networks.state import Tree, tree_leaves, tree_map
+from algos.policy_gradient.config import PPOConfig
+
+
+class ActorCritic(nn.Module):
+    """A distribution of actions and a value for each observation; what is shared lies in the encoder.
+
+    Without branch_layers and merge_layers the encoder only prepares the observation: actor and critic are apart.
+    """
+
+    def __init__(self, cfg: PPOConfig, obs_space: Any, action_space: Any):
+        super().__init__()
+        self.action_space = action_space
+        self.encoder = build_encoder(obs_space, cfg.branch_layers, cfg.merge_layers, "algo_cfg.merge_layers")
+        width = self.encoder.out_features
+        self.actor = build_head_stack(width, cfg.actor_layers, head_size(action_space), "algo_cfg.actor_layers")
+        self.critic = build_head_stack(width, cfg.critic_layers, 1, "algo_cfg.critic_layers")
+        if cfg.ortho_init:
+            orthogonal_(self.encoder, gain=2**0.5, head_gain=2**0.5)
+            orthogonal_(self.actor, gain=2**0.5, head_gain=0.01)
+            orthogonal_(self.critic, gain=2**0.5, head_gain=1.0)
+        self.log_std = None
+        if isinstance(action_space, spaces.Box):
+            self.log_std = nn.Parameter(torch.full((head_size(action_space),), float(cfg.log_std_init)))
+        self.parts = (self.encoder, self.actor, self.critic)
+        self.recurrent = any(part.recurrent for part in self.parts)
+        self.has_noise = any(part.has_noise for part in self.parts)
+        self.has_dropout = any(part.has_dropout for part in self.parts)
+
+    def forward(self, obs: Tree) -> tuple[Tensor, Tensor]:
+        """Observations [B, ...] -> parameters of the distribution [B, P] and values [B]; without memory."""
+        features = self.encoder(obs)
+        return self.actor(features), self.critic(features).squeeze(-1)
+
+    def unroll(self, obs: Tree, state: Tree, reset: Tensor) -> tuple[Tensor, Tensor, Tree]:
+        """Sequences [B, T, ...] -> parameters [B, T, P] and values [B, T], and the state after them."""
+        encoder_state, actor_state, critic_state = state
+        features, encoder_state = self.encoder.unroll(obs, encoder_state, reset)
+        params, actor_state = self.actor.unroll(features, actor_state, reset)
+        value, critic_state = self.critic.unroll(features, critic_state, reset)
+        return params, value.squeeze(-1), (encoder_state, actor_state, critic_state)
+
+    def distribution(self, params: Tensor) -> Distribution:
+        """The actions' distribution from the actor's output."""
+        return make_distribution(self.action_space, params, self.log_std)
+
+    def init_state(self, n: int) -> Tree:
+        """State before the first observation; () without memory."""
+        return tuple(part.init_state(n) for part in self.parts) if self.recurrent else ()
+
+    def reset_noise(self, generator: torch.Generator) -> None:
+        """Fresh noise in noisy layers."""
+        for part in self.parts:
+            part.reset_noise(generator)
+
+
+class ActorCriticPolicy(Policy):
+    """Samples actions when exploring, takes the most likely ones otherwise; gives log_prob and value as extras."""
+
+    net: ActorCritic
+
+    def __init__(self, net: ActorCritic, action_space: spaces.Space[Any], device: str):
+        super().__init__(net, device)
+        self.action_space = action_space
+
+    def init_state(self, n: int) -> Tree:
+        return tree_map(lambda leaf: leaf.to(self.device), self.net.init_state(n))
+
+    @torch.inference_mode()
+    def act(
+        self, obs: Tree, state: Tree, *, explore: bool, step: int
+    ) -> tuple[np.ndarray, dict[str, np.ndarray], Tree]:
+        with self.noise_and_dropout(explore):
+            params, value, state = self._forward(obs, state)
+        dist = self.net.distribution(params)
+        if not explore:
+            return dist.mode().cpu().numpy(), {}, state
+        action = dist.sample(self.generator)
+        extras = {"log_prob": dist.log_prob(action).cpu().numpy(), "value": value.cpu().numpy()}
+        return action.cpu().numpy(), extras, state
+
+    @torch.inference_mode()
+    def bootstrap(self, obs: Tree, state: Tree) -> np.ndarray:
+        with self.noise_and_dropout(False):
+            return self._forward(obs, state)[1].cpu().numpy()
+
+    def _forward(self, obs: Tree, state: Tree) -> tuple[Tensor, Tensor, Tree]:
+        """One step of each environment; a network with memory sees a sequence of length 1."""
+        tensors = obs_to_tensors(obs, self.device)
+        if not self.net.recurrent:
+            return *self.net(tensors), state
+        n = len(tree_leaves(tensors)[0])
+        reset = torch.zeros(n, 1, dtype=torch.bool, device=self.device)  # the worker has reset the state itself
+        params, value, state = self.net.unroll(tree_map(lambda leaf: leaf.unsqueeze(1), tensors), state, reset)
+        return params.squeeze(1), value.squeeze(1), state
+
+    def env_action(self, action: np.ndarray) -> np.ndarray:
+        """Box: clipped to the bounds, in the space's shape; otherwise counted from the space's start."""
+        space = self.action_space
+        if isinstance(space, spaces.Box):
+            return np.clip(action.reshape(-1, *space.shape), space.low, space.high).astype(space.dtype)
+        start = space.start  # type: ignore[attr-defined]  # Discrete and MultiDiscrete have it
+        return action + start if np.any(start) else action

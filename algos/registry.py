@@ -1,0 +1,76 @@
+"""Algorithms by name (torch-free: an algorithm's module is imported only when its class is asked for)."""
+
+import dataclasses
+import importlib
+import inspect
+import os
+import sys
+from typing import Any
+
+from algos.common.errors import UserError, did_you_mean
+
+ALGORITHMS = {  # name -> (the algorithm, its settings), each "package.module:Class"
+    "DQN": ("algos.value.dqn:DQN", "algos.value.config:DQNConfig"),
+    "DoubleDQN": ("algos.value.double_dqn:DoubleDQN", "algos.value.config:DQNConfig"),
+    "PPO": ("algos.policy_gradient.ppo:PPO", "algos.policy_gradient.config:PPOConfig"),
+}
+ALIASES = {"DQN_new": "DQN", "DDQN": "DoubleDQN", "DoubleDQN_new": "DoubleDQN", "PPO_new": "PPO"}
+
+
+def canonical_name(name: str) -> str:
+    """The registry's name of an algorithm, or "package.module:Class" of one outside it.
+
+    Raises UserError for an unknown name.
+    """
+    name = ALIASES.get(name, name)
+    if name in ALGORITHMS or ":" in name:
+        return name
+    module, dot, attribute = name.rpartition(".")
+    if dot and module:
+        return f"{module}:{attribute}"
+    hint = did_you_mean(name, [*ALGORITHMS, *ALIASES])
+    raise UserError(
+        f'unknown algorithm {name!r}; {hint}\nan algorithm outside this tree is named "package.module:Class"'
+    )
+
+
+def get_algorithm(name: str) -> Any:
+    """The class of an algorithm; this imports its module, and torch with it.
+
+    Raises UserError for an unknown name.
+    """
+    name = canonical_name(name)
+    return _import_object(ALGORITHMS[name][0] if name in ALGORITHMS else name)
+
+
+def get_config_class(name: str) -> type[Any]:
+    """The dataclass of an algorithm's settings; for one outside the tree it is the attribute `Config` of its class.
+
+    Raises UserError for an unknown name, or a class without settings.
+    """
+    name = canonical_name(name)
+    in_tree = name in ALGORITHMS
+    found = _import_object(ALGORITHMS[name][1]) if in_tree else getattr(_import_object(name), "Config", None)
+    if not (isinstance(found, type) and dataclasses.is_dataclass(found)):
+        raise UserError(f"algorithm {name} needs an attribute Config, the dataclass of its settings")
+    return found
+
+
+def _import_object(path: str) -> Any:
+    """The object at "package.module:name"; an ImportError inside the module itself keeps its traceback."""
+    module_name, _, attribute = path.partition(":")
+    if os.getcwd() not in sys.path and "" not in sys.path:
+        sys.path.append(os.getcwd())  # a user's own modules lie where the command is started
+    try:
+        module = importlib.import_module(module_name)
+    except ModuleNotFoundError as error:
+        missing = error.name or ""
+        if missing and f"{module_name}.".startswith(f"{missing}."):
+            raise UserError(f"cannot find module {missing!r} of algorithm {path!r}") from None
+        raise
+    except (ValueError, TypeError):  # an empty or relative module name
+        raise UserError(f'{path!r} is not an algorithm; write "package.module:Class"') from None
+    if not hasattr(module, attribute):
+        classes = [name for name, _ in inspect.getmembers(module, inspect.isclass)]
+        raise UserError(f"module {module_name!r} has no {attribute!r}; {did_you_mean(attribute, classes)}")
+    return getattr(module, attribute)

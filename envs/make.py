@@ -1,0 +1,210 @@
+"""From `env_cfg` to environments: one, or a vector of them with same-step reset."""
+
+import difflib
+import re
+from functools import partial
+from typing import Any
+
+import gymnasium as gym
+from gymnasium.envs.registration import EnvSpec, load_env_creator, parse_env_id, registry
+from gymnasium.error import DependencyNotInstalled
+from gymnasium.vector import AutoresetMode, SyncVectorEnv, VectorEnv
+
+from algos.common.errors import UserError
+from envs.config import EnvConfig
+from envs.native import AsyncVector, SyncVector, make_native
+from envs.resumable import Resumable
+from envs.wrappers import check_kwargs, import_module, import_object, wrap
+
+_EXTRAS = {"box2d": "box2d", "mujoco": "mujoco", "ale_py": "atari", "ale-py": "atari", "cv2": "atari"}
+_RESERVED = ("id", "render_mode", "disable_env_checker")  # what `env_cfg.kwargs` must leave to this module
+
+
+def make_env(cfg: EnvConfig, *, max_step: int = -1, render_mode: str | None = None) -> gym.Env:
+    """One environment with its wrappers, outermost `Resumable`.
+
+    An episode is truncated after `max_step` steps of the outermost environment, or at the environment's own limit if
+    that comes first; -1 leaves the own limit alone. Raises UserError for whatever `env_cfg` has wrong.
+    """
+    spec = spec_of(cfg)
+    kwargs, limit = _limits(cfg, spec)
+    shorter = max_step > 0 and (limit is None or max_step < limit)
+    if not cfg.wrappers:
+        return Resumable(_create(spec, kwargs, max_step if shorter else limit, render_mode))
+    env = _create(spec, kwargs, limit, render_mode)
+    if shorter and env.spec is not None:
+        env.spec.max_episode_steps = max_step  # wrappers that show the time read the limit here
+    for index, item in enumerate(cfg.wrappers):
+        env = wrap(env, item, f"env_cfg.wrappers[{index}]")
+    # A wrapper may repeat actions or end episodes its own way, so the agent's steps are counted outside of them all.
+    return Resumable(gym.wrappers.TimeLimit(env, max_step) if max_step > 0 else env)
+
+
+def make_vector_env(
+    cfg: EnvConfig, n_envs: int, *, max_step: int = -1, render_mode: str | None = None
+) -> gym.vector.VectorEnv:
+    """`n_envs` environments with same-step reset, stepped as `env_cfg.vectorization` says.
+
+    Only row 0 has the render mode (in native form all have). Arrays that were handed out are not written to later.
+    """
+    if cfg.vectorization == "native":
+        spec = spec_of(cfg)
+        if cfg.wrappers:
+            raise UserError("env_cfg.wrappers apply to single environments: they do not go with vectorization=native")
+        kwargs, limit = _limits(cfg, spec)
+        limit = min((steps for steps in (limit, max_step) if steps is not None and steps > 0), default=None)
+        return _guarded(spec, kwargs, render_mode, lambda: make_native(spec, n_envs, limit, kwargs, render_mode))
+    modes = [render_mode, *[None] * (n_envs - 1)]
+    env_fns = [partial(make_env, cfg, max_step=max_step, render_mode=mode) for mode in modes]
+    return AsyncVector(env_fns) if cfg.vectorization == "async" else SyncVector(env_fns)
+
+
+def as_vector_env(env: gym.Env | VectorEnv) -> VectorEnv:
+    """A Gymnasium environment as a vector of one; a vector environment as it is.
+
+    Raises UserError if a vector environment does not reset in the step that ends an episode.
+    """
+    if isinstance(env, gym.Env):
+        return SyncVector([lambda: env if isinstance(env, Resumable) else Resumable(env)])
+    if not isinstance(env, VectorEnv):
+        raise UserError(f"expected a gymnasium.Env or gymnasium.vector.VectorEnv, got {type(env).__name__}")
+    mode = env.metadata.get("autoreset_mode")
+    if mode not in (AutoresetMode.SAME_STEP, AutoresetMode.SAME_STEP.value):
+        raise UserError(
+            f"{type(env).__name__} has autoreset mode {getattr(mode, 'value', mode)}: "
+            "make it with autoreset_mode=gymnasium.vector.AutoresetMode.SAME_STEP"
+        )
+    inner = env.unwrapped
+    if isinstance(inner, SyncVectorEnv):
+        inner.envs = [one if isinstance(one, Resumable) else Resumable(one) for one in inner.envs]
+    return env
+
+
+def spaces_of(cfg: EnvConfig, max_step: int = -1, render_mode: str | None = None) -> tuple[gym.Space, gym.Space]:
+    """(observation space, action space) of one environment, made and closed: a check of the whole `env_cfg`."""
+    if cfg.vectorization == "native":
+        venv = make_vector_env(cfg, 1, max_step=max_step, render_mode=render_mode)
+        venv.close()
+        return venv.single_observation_space, venv.single_action_space
+    env = make_env(cfg, max_step=max_step, render_mode=render_mode)
+    env.close()
+    return env.observation_space, env.action_space
+
+
+def spec_of(cfg: EnvConfig) -> EnvSpec:
+    """What is known of the environment: its registration, or one made from `entry_point`."""
+    if cfg.entry_point is None:
+        return find_spec(cfg.id)
+    creator = import_object(cfg.entry_point, "env_cfg.entry_point")
+    if not callable(creator):
+        raise UserError(f"env_cfg.entry_point={cfg.entry_point} is a {type(creator).__name__}, not a class")
+    return EnvSpec(id=creator.__name__, entry_point=creator)
+
+
+def find_spec(env_id: str) -> EnvSpec:
+    """The registration of an id; "module:Name-v0" imports the module first.
+
+    Raises UserError with the nearest id or the newest version if there is none.
+    """
+    module, _, name = env_id.rpartition(":")
+    if module:
+        import_module(module, f"environment {env_id!r}")
+    if name not in registry and (name.startswith("ALE/") or "NoFrameskip" in name):
+        _register_atari(name)
+    if name in registry:
+        return registry[name]
+    try:
+        namespace, base, _ = parse_env_id(name)
+    except gym.error.Error as error:
+        raise UserError(f"environment id {env_id!r} is malformed: it must look like Name-v0") from error
+    prefix = "" if not module else f"{module}:"
+    newest = _newest(namespace, base)
+    if newest is not None:
+        raise UserError(f"environment {env_id!r} is not registered; the newest version is {prefix + newest!r}")
+    names = {spec.name.lower(): spec for spec in sorted(registry.values(), key=lambda spec: spec.namespace is None)}
+    near = difflib.get_close_matches(base.lower(), names, n=1, cutoff=0.6)
+    if near:
+        hint = f"did you mean {_newest(names[near[0]].namespace, names[near[0]].name)!r}?"
+    else:
+        hint = 'register it (id "module:Name-v0" imports the module that does), or give env_cfg.entry_point'
+    raise UserError(f"environment {env_id!r} is not registered; {hint}")
+
+
+def _newest(namespace: str | None, name: str) -> str | None:
+    versions = [spec for spec in registry.values() if (spec.namespace, spec.name) == (namespace, name)]
+    return max(versions, key=lambda spec: -1 if spec.version is None else spec.version).id if versions else None
+
+
+def _register_atari(name: str) -> None:
+    try:
+        import ale_py
+    except ImportError as error:
+        raise UserError(f'environment {name!r} needs an extra: pip install -e ".[atari]"') from error
+    gym.register_envs(ale_py)
+
+
+def _limits(cfg: EnvConfig, spec: EnvSpec) -> tuple[dict[str, Any], int | None]:
+    """(the environment's keyword arguments, its own limit); `max_episode_steps` in them replaces the registered one."""
+    kwargs = dict(cfg.kwargs)
+    for name in _RESERVED:
+        if name in kwargs:
+            raise UserError(f"env_cfg.kwargs.{name} is not allowed here; use env_cfg.{name}")
+    limit = kwargs.pop("max_episode_steps", spec.max_episode_steps)
+    return kwargs, None if limit == -1 else limit
+
+
+def _create(spec: EnvSpec, kwargs: dict[str, Any], limit: int | None, render_mode: str | None) -> gym.Env:
+    """The environment as registered, truncated at `limit`, with the order of calls checked and nothing else."""
+    kwargs = kwargs | ({} if render_mode is None else {"render_mode": render_mode})
+
+    def build() -> gym.Env:
+        creator: Any = spec.entry_point
+        creator = load_env_creator(creator) if isinstance(creator, str) else creator
+        check_kwargs(creator, spec.kwargs | kwargs, f"environment {spec.id} (env_cfg.kwargs)")
+        _check_render_mode(spec.id, creator, render_mode)
+        return gym.make(spec, limit or -1, disable_env_checker=True, **kwargs)
+
+    return _guarded(spec, kwargs, render_mode, build)
+
+
+def _check_render_mode(name: str, creator: Any, render_mode: str | None) -> None:
+    metadata = getattr(creator, "metadata", None)
+    if render_mode is None or not isinstance(metadata, dict):
+        return
+    modes = metadata.get("render_modes", [])
+    if render_mode not in modes and not (render_mode == "human" and "rgb_array" in modes):
+        known = f"it supports {', '.join(modes)}" if modes else "it supports none"
+        raise UserError(f"environment {name} does not support render_mode={render_mode}; {known}")
+
+
+def _guarded(spec: EnvSpec, kwargs: dict[str, Any], render_mode: str | None, build: Any) -> Any:
+    """`build()`, with mistakes of the config and missing packages told as UserError; a bug keeps its traceback."""
+    try:
+        return build()
+    except (ImportError, DependencyNotInstalled) as error:
+        explained = _missing(spec, error)
+        if explained is None:
+            raise
+        raise explained from error
+    except TypeError as error:
+        unknown = re.search(r"unexpected keyword argument '(\w+)'", str(error))
+        if unknown and unknown[1] in kwargs | {"render_mode": 0, "max_episode_steps": 0}:
+            raise UserError(f"environment {spec.id} takes no {unknown[1]!r} (env_cfg.kwargs, render mode)") from error
+        raise
+
+
+def _missing(spec: EnvSpec, error: Exception) -> UserError | None:
+    """What to install, as far as it can be told."""
+    text = str(error).lower()
+    extra = next((extra for word, extra in _EXTRAS.items() if word in text), None)
+    if isinstance(error, DependencyNotInstalled) and extra:
+        return UserError(f'environment {spec.id} needs an extra: pip install -e ".[{extra}]"')
+    ours = str(getattr(spec.entry_point, "__module__", spec.entry_point)).startswith("gymnasium.")
+    if isinstance(error, ModuleNotFoundError) and (ours or extra):
+        command = f'-e ".[{extra}]"' if extra else error.name
+        return UserError(f"environment {spec.id} needs the package {error.name!r}: pip install {command}")
+    if ours or isinstance(error, DependencyNotInstalled):
+        newest = _newest(spec.namespace, spec.name)
+        hint = f" (here: {newest})" if newest != spec.id else ""
+        return UserError(f"environment {spec.id}: {str(error).splitlines()[0]}{hint}")
+    return None

@@ -1,0 +1,192 @@
+"""Vector environments with same-step reset: in this process, in subprocesses, and all rows at once in NumPy.
+
+All give the true last observation of an episode in `infos["final_obs"]` (an object array by row) with the mask
+`infos["_final_obs"]`, and never write into an array that they have handed out.
+"""
+
+import contextlib
+import os
+import weakref
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import gymnasium as gym
+import numpy as np
+from gymnasium import spaces
+from gymnasium.envs.classic_control.cartpole import CartPoleVectorEnv
+from gymnasium.vector import AsyncVectorEnv, AutoresetMode, SyncVectorEnv, VectorEnv
+from gymnasium.vector.utils import concatenate, create_empty_array, iterate
+
+from algos.common.errors import UserError
+from envs.plain import plain, rng_state, set_rng
+
+_ARRAY_SPACES = (spaces.Box, spaces.Discrete, spaces.MultiDiscrete, spaces.MultiBinary)
+
+
+class SyncVector(SyncVectorEnv):
+    """Steps its environments in turn, at half the overhead of Gymnasium's for array spaces."""
+
+    def __init__(self, env_fns: Sequence[Callable[[], gym.Env]]) -> None:
+        super().__init__(env_fns, autoreset_mode=AutoresetMode.SAME_STEP)
+        self._array_actions = isinstance(self.single_action_space, _ARRAY_SPACES)
+        self._array_obs = isinstance(self.single_observation_space, _ARRAY_SPACES)
+
+    def step(self, actions: Any) -> tuple[Any, np.ndarray, np.ndarray, np.ndarray, dict[str, Any]]:
+        """Step every row; a row that ends is reset and its last observation goes to `infos`."""
+        rewards = np.empty(self.num_envs)
+        terminations, truncations = np.empty(self.num_envs, np.bool_), np.empty(self.num_envs, np.bool_)
+        infos: dict[str, Any] = {}
+        rows = actions if self._array_actions else iterate(self.action_space, actions)
+        for row, (env, action) in enumerate(zip(self.envs, rows, strict=True)):
+            obs, rewards[row], terminated, truncated, info = env.step(action)
+            terminations[row], truncations[row] = terminated, truncated
+            if terminated or truncated:
+                infos = self._add_info(infos, {"final_obs": obs, "final_info": info}, row)
+                obs, info = env.reset()
+            if info:
+                infos = self._add_info(infos, info, row)
+            self._env_obs[row] = obs
+        return self._batch(), rewards, terminations, truncations, infos
+
+    def _batch(self) -> Any:
+        space = self.single_observation_space
+        if not self._array_obs:
+            return concatenate(space, self._env_obs, create_empty_array(space, self.num_envs))
+        batch = np.array(self._env_obs, dtype=space.dtype)
+        if batch.shape[1:] != space.shape:
+            raise ValueError(f"{self.envs[0]} gave an observation of shape {batch.shape[1:]}, its space is {space}")
+        return batch
+
+
+class AsyncVector(AsyncVectorEnv):
+    """Steps each environment in a process of its own; an error there is raised here, with its traceback."""
+
+    def __init__(self, env_fns: Sequence[Callable[[], gym.Env]], context: str | None = None) -> None:
+        try:
+            super().__init__(env_fns, autoreset_mode=AutoresetMode.SAME_STEP, context=context)
+        except (EOFError, ConnectionError) as error:
+            raise self._death() from error
+        # An environment with a window may not heed the signal by which Python ends its children at exit.
+        weakref.finalize(self, _kill, os.getpid(), self.processes)
+
+    def reset_wait(self, timeout: float | None = None) -> tuple[Any, dict[str, Any]]:
+        """Gymnasium's, telling which process died if one did."""
+        try:
+            return super().reset_wait(timeout)
+        except (EOFError, ConnectionError) as error:
+            raise self._death() from error
+
+    def step_wait(self, timeout: float | None = None) -> tuple[Any, np.ndarray, np.ndarray, np.ndarray, dict[str, Any]]:
+        """Gymnasium's, telling which process died if one did."""
+        try:
+            return super().step_wait(timeout)
+        except (EOFError, ConnectionError) as error:
+            raise self._death() from error
+
+    def close_extras(self, timeout: float | None = 5.0, terminate: bool = False) -> None:
+        """Close the environments; a process that does not end within `timeout` seconds is killed."""
+        for pipe in [] if terminate else self.parent_pipes:
+            with contextlib.suppress(AttributeError, OSError):  # the pipe of a process that failed
+                pipe.send(("close", None))
+        for process in self.processes:
+            process.join(0.0 if terminate else timeout)
+        _kill(os.getpid(), self.processes)
+        for pipe in self.parent_pipes:
+            if pipe is not None:
+                pipe.close()
+
+    def _death(self) -> RuntimeError:
+        for process in self.processes:
+            process.join(1.0)
+        dead = {row: process.exitcode for row, process in enumerate(self.processes) if not process.is_alive()}
+        self.close(terminate=True)
+        return RuntimeError(f"the process of environment {dead} (row: exit code) died; its own message is above")
+
+    def _raise_if_errors(self, successes: Sequence[bool]) -> None:
+        # Gymnasium makes a new exception out of the old one's text and logs the traceback, which breaks at a "%".
+        failures = [self._failure(row) for row, success in enumerate(successes) if not success]
+        if failures:
+            row, _, error, trace = min(failures, key=lambda failure: failure[0])
+            self.close()
+            raise error from RuntimeError(f"in the process of environment {row}:\n{trace}")
+
+    def _failure(self, row: int) -> tuple[int, type, BaseException, str]:
+        try:
+            return self.error_queue.get(timeout=10.0)
+        except Exception as error:  # an exception that cannot be pickled, or not be made again here
+            return row, RuntimeError, RuntimeError(f"environment {row} failed with an error of its own"), repr(error)
+
+
+def _kill(owner: int, processes: list[Any]) -> None:
+    if os.getpid() != owner:  # a forked child holds a copy of this object
+        return
+    for process in processes:
+        if process.is_alive():
+            process.kill()
+        process.join()
+
+
+class CartPoleVector(CartPoleVectorEnv):
+    """All CartPoles in one step of NumPy, with same-step reset; one random stream serves all rows."""
+
+    metadata = CartPoleVectorEnv.metadata | {"autoreset_mode": AutoresetMode.SAME_STEP}
+    _saved = ("state", "steps", "low", "high")
+
+    def reset(
+        self, *, seed: int | Sequence[int | None] | None = None, options: dict[str, Any] | None = None
+    ) -> tuple[np.ndarray, dict[str, Any]]:
+        """Start all rows; of a list of seeds the first one seeds the common stream."""
+        return super().reset(
+            seed=seed if seed is None or isinstance(seed, (int, np.integer)) else seed[0], options=options
+        )
+
+    def step(self, action: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray, dict[str, Any]]:
+        """Step every row; a row that ends is reset and its last observation goes to `infos`."""
+        self.prev_done = np.zeros(self.num_envs, np.bool_)  # else the base class resets what this one has reset
+        obs, reward, terminated, truncated, infos = super().step(action)
+        done = self.prev_done
+        if done.any():
+            final = np.full(self.num_envs, None, dtype=object)
+            for row in np.flatnonzero(done):
+                final[row] = obs[row].copy()
+            infos = {"final_obs": final, "_final_obs": done, "final_info": {}, "_final_info": done.copy()}
+            self.state[:, done] = self.np_random.uniform(self.low, self.high, size=(4, done.sum()))
+            self.steps[done] = 0
+            obs = self.state.T.astype(np.float32)
+        return obs, reward.astype(np.float64), terminated, truncated, infos
+
+    def snapshot(self) -> dict[str, Any]:
+        """The state as plain data."""
+        return {name: plain(getattr(self, name)) for name in self._saved} | {"rng": rng_state(self)}
+
+    def restore(self, snapshot: dict[str, Any]) -> str | None:
+        """Take over a state saved by `snapshot`; returns None, for it is exact."""
+        for name in self._saved:
+            setattr(self, name, plain(snapshot[name]))
+        set_rng(self, snapshot["rng"])
+        return None
+
+
+def make_native(
+    spec: gym.envs.registration.EnvSpec, n_envs: int, limit: int | None, kwargs: dict[str, Any], render_mode: str | None
+) -> VectorEnv:
+    """The vector form that an environment brings along, truncated at `limit` steps.
+
+    Raises UserError if there is none with same-step reset.
+    """
+    kwargs = spec.kwargs | kwargs | ({} if limit is None else {"max_episode_steps": limit})
+    kwargs |= {} if render_mode is None else {"render_mode": render_mode}
+    venv = None
+    if str(spec.vector_entry_point).endswith(f"cartpole:{CartPoleVectorEnv.__name__}"):
+        venv = CartPoleVector(num_envs=n_envs, **kwargs)
+        venv.spec = spec
+    elif spec.vector_entry_point is not None:
+        venv = gym.make_vec(spec, n_envs, vectorization_mode="vector_entry_point", **kwargs)
+    if venv is None or venv.metadata.get("autoreset_mode") != AutoresetMode.SAME_STEP:
+        raise UserError(
+            f"env_cfg.vectorization=native: {spec.id} has no vector form with same-step reset; use sync or async"
+        )
+    modes = venv.metadata.get("render_modes", ())
+    if render_mode is not None and render_mode not in modes:
+        raise UserError(f"env_cfg.vectorization=native: {spec.id} renders only {', '.join(modes) or 'nothing'}")
+    return venv

@@ -1,0 +1,242 @@
+"""Environments whose state can be saved as plain data: each episode is recorded and replayed."""
+
+import copy
+import os
+import sys
+from operator import attrgetter
+from typing import Any
+
+import gymnasium as gym
+import numpy as np
+from gymnasium.vector import AsyncVectorEnv, SyncVectorEnv, VectorEnv
+from gymnasium.vector.utils import concatenate
+
+from algos.common.errors import UserError
+from envs.plain import difference, equal, is_plain, member, numbers, pack, plain, rng_state, set_rng
+
+# Gymnasium's wrappers whose statistics outlive an episode; any other class names its own in `resume_attributes`.
+_OUTLIVES_AN_EPISODE = {
+    "NormalizeObservation": ("obs_rms.mean", "obs_rms.var", "obs_rms.count"),
+    "NormalizeReward": ("return_rms.mean", "return_rms.var", "return_rms.count", "discounted_reward"),
+}
+_SCALARS = frozenset({int, float, bool, np.int64, np.int32, np.float32, np.float64})
+
+
+class Resumable(gym.Wrapper):
+    """Records how the running episode came about, so that a fresh copy of the environment can be brought to it.
+
+    Kept are the start of the episode (its seed, or the state of `np_random` before the reset) and its actions. What an
+    environment or wrapper carries from one episode to the next beside `np_random` is kept if its class names it:
+    `resume_attributes = ("level",)`. Numbers that come back different are reported.
+    """
+
+    def __init__(self, env: gym.Env) -> None:
+        super().__init__(env)
+        self._base: Any = env.unwrapped
+        self._carried = _carried_attributes(env)
+        self._start: dict[str, Any] | None = None
+        self._actions: list[Any] = []
+        self.last_obs: Any = None
+        self.pending_snapshot: dict[str, Any] | None = None  # set by restore_vector across a process border
+        self._window_checked = self.render_mode != "human"
+
+    def reset(self, *, seed: int | None = None, options: dict[str, Any] | None = None) -> tuple[Any, dict[str, Any]]:
+        """Start an episode; without a seed the environment's random stream goes on."""
+        self._start = {
+            "seed": None if seed is None else int(seed),
+            "rng": rng_state(self._base) if seed is None else None,
+            "options": plain(options) if is_plain(options) else None,
+            "lost": not is_plain(options),
+            "carried": [plain(getattr(owner, name)) for owner, name in self._carried],
+        }
+        self._actions = []
+        if not self._window_checked:
+            self.last_obs, info = self._reset_with_window(seed, options)
+        else:
+            self.last_obs, info = self.env.reset(seed=seed, options=options)
+        return self.last_obs, info
+
+    def step(self, action: Any) -> tuple[Any, Any, bool, bool, dict[str, Any]]:
+        """Step and remember the action."""
+        # The caller may reuse its action array, so anything mutable is copied before the environment sees it.
+        self._actions.append(action if type(action) in _SCALARS else copy.deepcopy(action))
+        obs, reward, terminated, truncated, info = self.env.step(action)
+        if terminated or truncated:
+            obs = copy.deepcopy(obs)  # the reset that follows at once must not overwrite the last observation
+        self.last_obs = obs
+        return obs, reward, terminated, truncated, info
+
+    def render(self) -> Any:
+        """A frame, or None without a render mode (where Gymnasium would warn at every call)."""
+        return None if self.render_mode is None else self.env.render()
+
+    def snapshot(self) -> dict[str, Any]:
+        """The state as dicts, lists, strings, numbers and arrays; its size grows with the running episode."""
+        actions, python = pack(self._actions)
+        return {
+            "env": _name(self),
+            "start": self._start,
+            "actions": actions,
+            "python_actions": python,
+            "obs": plain(self.last_obs),
+            "rng": rng_state(self._base),
+            "numbers": numbers(self._base),
+        }
+
+    def restore(self, snapshot: dict[str, Any]) -> str | None:
+        """Bring a freshly made environment to the saved state by replaying its episode.
+
+        Returns None if the outcome equals the saved state, else a one-line warning. Where the replay breaks off, a new
+        episode is begun, so that the environment can always be stepped.
+        """
+        mode = getattr(self._base, "render_mode", None)
+        try:
+            if mode == "human":
+                self._base.render_mode = None  # a replay at the speed of a window would take minutes
+            problem = self._replay(snapshot)
+        except Exception as error:
+            self.reset()
+            problem = f"replaying its episode failed ({type(error).__name__}: {_first_line(error)}): a new one begins"
+        finally:
+            if mode == "human":
+                self._base.render_mode = mode
+        if problem is None:
+            return None
+        return f"environment {_name(self)} is not restored exactly: {problem}"
+
+    def restore_pending(self) -> str | None:
+        """Restore from `pending_snapshot`: the form that reaches an environment in another process."""
+        snapshot, self.pending_snapshot = self.pending_snapshot, None
+        return None if snapshot is None else self.restore(snapshot)
+
+    def _replay(self, saved: dict[str, Any]) -> str | None:
+        if saved["env"] != _name(self):
+            self.reset()
+            return f"the saved state is of {saved['env']}; a new episode begins"
+        start = saved["start"]
+        if start is None:
+            set_rng(self._base, saved["rng"])
+            return None
+        for (owner, name), value in zip(self._carried, start["carried"], strict=True):
+            setattr(owner, name, plain(value))
+        set_rng(self._base, start["rng"])
+        self.reset(seed=start["seed"], options=start["options"])
+        actions = saved["actions"]
+        actions = np.asarray(actions).tolist() if saved["python_actions"] and len(actions) else actions
+        for index, action in enumerate(actions):
+            *_, terminated, truncated, _ = self.step(member(self.action_space, action))
+            if (terminated or truncated) and index < len(actions) - 1:
+                self.reset()
+                return "replaying its actions ended the episode early (does it draw from self.np_random alone?)"
+        return self._differences(saved)
+
+    def _differences(self, saved: dict[str, Any]) -> str | None:
+        found = []
+        if saved["start"]["lost"]:
+            found.append("the options of its last reset are not plain data")
+        obs, rng = plain(self.last_obs), rng_state(self._base)
+        if not equal(obs, saved["obs"]):
+            found.append(
+                f"its observation differs{difference(obs, saved['obs'])} (does it draw from self.np_random alone?)"
+            )
+        if not equal(rng, saved["rng"]):
+            set_rng(self._base, saved["rng"])
+            found.append("its random stream stood elsewhere after the replay")
+        now = numbers(self._base)
+        changed = [name for name, value in saved["numbers"].items() if not equal(now.get(name), value)]
+        if changed:
+            found.append(f"{', '.join(changed)} differ (name them in its class attribute resume_attributes)")
+        return "; ".join(found) or None
+
+    def _reset_with_window(self, seed: int | None, options: dict[str, Any] | None) -> tuple[Any, dict[str, Any]]:
+        """First reset of an environment that opens a window: say plainly if there is no display."""
+        advice = "render_mode=human needs a display and found none: use render_mode=rgb_array (writes a video)"
+        try:
+            result = self.env.reset(seed=seed, options=options)
+        except Exception as error:
+            if type(error).__module__.partition(".")[0] == "pygame":
+                raise UserError(f"{advice} [{_first_line(error)}]") from error
+            raise
+        pygame: Any = sys.modules.get("pygame")
+        # Newer SDL falls back on drivers that draw into nothing, without a word.
+        drawing = pygame is not None and pygame.display.get_init() and "SDL_VIDEODRIVER" not in os.environ
+        if drawing and pygame.display.get_driver() in ("offscreen", "dummy"):
+            raise UserError(advice)
+        self._window_checked = True
+        return result
+
+
+def snapshot_vector(venv: VectorEnv) -> dict[str, Any]:
+    """State of a vector environment as plain data; `state` and `envs` are None where it cannot be saved."""
+    inner: Any = venv.unwrapped
+    snapshot: dict[str, Any] = {"class": type(inner).__name__, "envs": None, "state": None}
+    if _has_resumable(inner):
+        snapshot["envs"] = list(inner.call("snapshot"))
+    elif hasattr(inner, "snapshot"):
+        snapshot["state"] = inner.snapshot()
+    return snapshot
+
+
+def restore_vector(venv: VectorEnv, snapshot: dict[str, Any]) -> list[str]:
+    """Bring a freshly made vector environment to a saved state; the next call may be `step`.
+
+    Returns one warning for each thing that does not equal the saved state.
+    """
+    inner: Any = venv.unwrapped
+    name = type(inner).__name__
+    warnings = []
+    if inner is not venv:
+        warnings.append(f"vector wrapper {type(venv).__name__}: what it carries is not saved and starts anew")
+    if snapshot["envs"] is not None and _has_resumable(inner) and len(snapshot["envs"]) == inner.num_envs:
+        warnings += _restore_rows(inner, snapshot["envs"])
+    elif snapshot["state"] is not None and hasattr(inner, "restore") and snapshot["class"] == name:
+        warnings += [warning for warning in [inner.restore(snapshot["state"])] if warning]
+    elif snapshot["envs"] is None and snapshot["state"] is None:
+        warnings.append(f"vector environment {name} cannot save its state: new episodes begin")
+        inner.reset()
+    else:
+        rows = f" of {len(snapshot['envs'])} environments" if snapshot["envs"] is not None else ""
+        warnings.append(f"the saved state is of a {snapshot['class']}{rows}, not of this {name}: new episodes begin")
+        inner.reset()
+    return warnings
+
+
+def _restore_rows(venv: Any, snapshots: list[dict[str, Any]]) -> list[str]:
+    venv.set_attr("pending_snapshot", snapshots)
+    outcome = venv.call("restore_pending")
+    observations = list(venv.get_attr("last_obs"))
+    if all(obs is not None for obs in observations):  # buffers that a reset of some rows reads the others from
+        buffer = venv.observations if isinstance(venv, AsyncVectorEnv) else venv._observations
+        filled = concatenate(venv.single_observation_space, observations, buffer)
+        if isinstance(venv, AsyncVectorEnv):
+            venv.observations = filled
+        else:
+            venv._env_obs, venv._observations = observations, filled
+    return [f"row {row}: {warning}" for row, warning in enumerate(outcome) if warning]
+
+
+def _has_resumable(venv: Any) -> bool:
+    # Asked through a method that every environment has: an unknown name would kill a subprocess.
+    return isinstance(venv, (SyncVectorEnv, AsyncVectorEnv)) and all(venv.call("has_wrapper_attr", "pending_snapshot"))
+
+
+def _name(env: gym.Env) -> str:
+    return env.spec.id if env.spec is not None else type(env.unwrapped).__name__
+
+
+def _first_line(error: BaseException) -> str:
+    return (str(error).strip().splitlines() or ["no message"])[0]
+
+
+def _carried_attributes(env: Any) -> list[tuple[Any, str]]:
+    """(owner, attribute) of everything beside `np_random` that wrappers and environment keep over a reset."""
+    found = []
+    while True:
+        kind = type(env)
+        known = _OUTLIVES_AN_EPISODE.get(kind.__name__, ()) if kind.__module__.startswith("gymnasium.") else ()
+        for path in (*known, *getattr(kind, "resume_attributes", ())):
+            *owners, name = path.split(".")
+            found.append((attrgetter(".".join(owners))(env) if owners else env, name))
+        if not isinstance(env, gym.Wrapper):
+            return found
+        env = env.env

@@ -1,0 +1,132 @@
+"""Environment wrappers: found by name, applied with readable errors; and those that Gymnasium lacks."""
+
+import importlib
+import inspect
+import os
+import sys
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import gymnasium as gym
+import numpy as np
+from gymnasium import spaces
+
+from algos.common.errors import UserError, did_you_mean
+
+# Entries of the observation that are no velocities, by the environment's name without its version.
+_WITHOUT_VELOCITY = {
+    "CartPole": (0, 2),  # x, angle
+    "Pendulum": (0, 1),  # cos, sin
+    "MountainCar": (0,),
+    "MountainCarContinuous": (0,),
+    "Acrobot": (0, 1, 2, 3),  # cos and sin of both joints
+    "LunarLander": (0, 1, 4, 6, 7),  # x, y, angle, leg contacts
+    "LunarLanderContinuous": (0, 1, 4, 6, 7),
+}
+
+
+class MaskVelocity(gym.ObservationWrapper):
+    """Hides the velocities of a flat observation, so that the task needs memory: [D] -> [len(keep)].
+
+    `keep` lists the indices to keep; without it, those of Gymnasium's classic tasks and LunarLander are known.
+    Raises UserError for another environment, and for indices that do not fit.
+    """
+
+    def __init__(self, env: gym.Env, keep: Sequence[int] | None = None) -> None:
+        super().__init__(env)
+        space, name = env.observation_space, env.spec.name if env.spec is not None else type(env.unwrapped).__name__
+        if not isinstance(space, spaces.Box) or len(space.shape) != 1:
+            raise UserError(f"MaskVelocity needs a flat Box observation, {name} has {space}")
+        if keep is None and (name not in _WITHOUT_VELOCITY or space != env.unwrapped.observation_space):
+            raise UserError(f"MaskVelocity does not know the velocities of this observation of {name}: give it 'keep'")
+        indices = list(_WITHOUT_VELOCITY[name] if keep is None else keep)
+        whole = all(isinstance(index, int) and 0 <= index < space.shape[0] for index in indices)
+        if not indices or not whole or len(set(indices)) != len(indices):
+            raise UserError(f"MaskVelocity: keep={indices} must be distinct indices from 0 to {space.shape[0] - 1}")
+        self._keep = np.array(indices)
+        self.observation_space = spaces.Box(space.low[self._keep], space.high[self._keep], dtype=space.dtype.type)
+
+    def observation(self, observation: np.ndarray) -> np.ndarray:
+        """The kept entries, as a new array."""
+        return observation[self._keep]
+
+
+def wrap(env: gym.Env, item: str | Mapping[str, Any], key: str) -> gym.Env:
+    """Apply one entry of `env_cfg.wrappers`; `key` is its place in the config, for messages.
+
+    Raises UserError for an unknown name, and for keyword arguments that do not fit.
+    """
+    name, kwargs = (
+        (item, {}) if isinstance(item, str) else (item["type"], {k: v for k, v in item.items() if k != "type"})
+    )
+    kind = find_wrapper(name, key)
+    check_kwargs(kind, kwargs, f"{key} ({name})", given=1)
+    try:
+        wrapped = kind(env, **kwargs)
+    except UserError as error:
+        raise UserError(f"{key}: {error}") from error
+    except Exception as error:
+        # Gymnasium checks the values itself; in anyone else's wrapper an exception may be a bug, with its traceback.
+        if not kind.__module__.startswith("gymnasium."):
+            raise
+        install = ': pip install -e ".[atari]"' if "opencv" in str(error) or "cv2" in str(error) else ""
+        raise UserError(f"{key} ({name}): {(str(error).splitlines() or [repr(error)])[0]}{install}") from error
+    if not isinstance(wrapped, gym.Env):
+        raise UserError(f"{key} ({name}) made a {type(wrapped).__name__}, not a gymnasium.Env")
+    return wrapped
+
+
+def find_wrapper(name: str, key: str) -> Any:
+    """A wrapper's class: of `gymnasium.wrappers` or this module by its name, any other by its path."""
+    if name == MaskVelocity.__name__:
+        return MaskVelocity
+    if "." in name or ":" in name:
+        return import_object(name, key)
+    known = [entry for entry in gym.wrappers.__all__ if entry != "vector"]
+    if name not in known:
+        raise UserError(
+            f"{key}: no wrapper {name!r} in gymnasium.wrappers; {did_you_mean(name, [*known, 'MaskVelocity'])}"
+        )
+    return getattr(gym.wrappers, name)
+
+
+def check_kwargs(function: Any, kwargs: Mapping[str, Any], where: str, given: int = 0) -> None:
+    """Raise UserError unless `function` takes `kwargs` after its first `given` positional arguments."""
+    try:
+        parameters = list(inspect.signature(function).parameters.values())[given:]
+    except (TypeError, ValueError):  # no signature to read: the call itself will tell
+        return
+    named = {p.name for p in parameters if p.kind in (p.POSITIONAL_OR_KEYWORD, p.KEYWORD_ONLY)}
+    free = any(p.kind is p.VAR_KEYWORD for p in parameters)
+    for unknown in [] if free else sorted(kwargs.keys() - named):
+        raise UserError(f"{where} has no parameter {unknown!r}; {did_you_mean(unknown, named)}")
+    for parameter in parameters:
+        if parameter.name in named and parameter.default is parameter.empty and parameter.name not in kwargs:
+            raise UserError(f"{where} needs the parameter {parameter.name!r}")
+
+
+def import_object(path: str, key: str) -> Any:
+    """The object at "package.module:Name" or "package.module.Name"; the working directory is searched too.
+
+    Raises UserError if the module or the name is missing; an error inside the module keeps its traceback.
+    """
+    module_name, _, name = path.partition(":") if ":" in path else path.rpartition(".")
+    if not module_name or not name:
+        raise UserError(f"{key}={path} must look like package.module:Class")
+    module = import_module(module_name, f"{key}={path}")
+    if not hasattr(module, name):
+        classes = [entry for entry, value in vars(module).items() if inspect.isclass(value)]
+        raise UserError(f"{key}={path}: module {module_name!r} has no {name!r}; {did_you_mean(name, classes)}")
+    return getattr(module, name)
+
+
+def import_module(name: str, where: str) -> Any:
+    """Import a module, from the working directory too; UserError if that module itself is missing."""
+    if os.getcwd() not in sys.path:
+        sys.path.append(os.getcwd())
+    try:
+        return importlib.import_module(name)
+    except ModuleNotFoundError as error:
+        if error.name is None or not (name == error.name or name.startswith(f"{error.name}.")):
+            raise
+        raise UserError(f"{where}: no module named {error.name!r} here or among the installed packages") from error

@@ -1,0 +1,60 @@
+"""What travels from a worker to the data server: a rollout of NumPy columns."""
+
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+
+from algos.networks.state import Tree, tree_map
+
+
+@dataclass
+class Rollout:
+    """T steps of N environments; each column is [T, N, ...], obs and next_obs are trees for Dict observations.
+
+    next_obs is the true next observation, also where an episode ended. `action` is the policy's, `env_action` what
+    the environment took (they differ where a Box's bounds clip). `reset` marks steps at which an episode begins,
+    `state` is the policy's state before the first step.
+    """
+
+    obs: Tree
+    action: np.ndarray
+    env_action: np.ndarray
+    reward: np.ndarray
+    next_obs: Tree
+    terminated: np.ndarray
+    truncated: np.ndarray
+    reset: np.ndarray
+    extras: dict[str, np.ndarray] = field(default_factory=dict)
+    state: Tree = ()
+
+    @property
+    def steps(self) -> int:
+        """Environment steps in it: T x N."""
+        return int(self.reward.size)
+
+
+def stack(rows: list[Tree]) -> Tree:
+    """Rows of one step each -> columns [T, ...]."""
+    first = rows[0]
+    if isinstance(first, dict):
+        return {key: stack([row[key] for row in rows]) for key in first}
+    return first[None] if len(rows) == 1 else np.stack(rows)
+
+
+def join_workers(rollouts: list[Rollout]) -> Rollout:
+    """One rollout over the environments of all workers: columns joined along N."""
+    if len(rollouts) == 1:
+        return rollouts[0]
+    first = rollouts[0]
+
+    def join(*columns: np.ndarray) -> np.ndarray:
+        return np.concatenate(columns, axis=1)
+
+    def columns(name: str) -> list[Any]:
+        return [getattr(rollout, name) for rollout in rollouts]
+
+    names = ("obs", "action", "env_action", "reward", "next_obs", "terminated", "truncated", "reset", "extras")
+    joined = {name: tree_map(join, *columns(name)) for name in names}
+    state = tree_map(lambda *leaves: np.concatenate(leaves), first.state, *columns("state")[1:])
+    return Rollout(**joined, state=state)

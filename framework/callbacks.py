@@ -1,0 +1,105 @@
+"""Callbacks: the user's hooks into a run."""
+
+import importlib
+from collections.abc import Iterable
+from typing import TYPE_CHECKING, Any
+
+from algos.common.errors import UserError, did_you_mean
+
+if TYPE_CHECKING:
+    from algos.base import LearnOutput
+    from framework.evaluator import Evaluation
+    from framework.trainer import Trainer
+    from framework.worker import Episode
+
+
+class Callback:
+    """Override what is needed; returning False from any hook ends the run cleanly, an exception stops it.
+
+    Order: train_start, then in each iteration pre_iteration, pre_rollout, post_rollout, (pre_update, post_update) for
+    each update, post_iteration; episode_end after the rollout in which it ended, evaluation when one was made;
+    train_end last. `trainer.env_step`, `.update_step`, `.episode` count; `trainer.learner`, `.recorder`, ... are free
+    to use. What `state_dict` returns (plain values) is kept in checkpoints.
+    """
+
+    def train_start(self, trainer: "Trainer") -> bool | None: ...
+    def train_end(self, trainer: "Trainer") -> bool | None: ...
+    def pre_iteration(self, trainer: "Trainer") -> bool | None: ...
+    def post_iteration(self, trainer: "Trainer") -> bool | None: ...
+    def pre_rollout(self, trainer: "Trainer") -> bool | None: ...
+    def post_rollout(self, trainer: "Trainer") -> bool | None: ...
+    def pre_update(self, trainer: "Trainer") -> bool | None: ...
+    def post_update(self, trainer: "Trainer", output: "LearnOutput") -> bool | None: ...
+    def episode_end(self, trainer: "Trainer", episode: "Episode") -> bool | None: ...
+    def evaluation(self, trainer: "Trainer", result: "Evaluation") -> bool | None: ...
+
+    def state_dict(self) -> dict[str, Any]:
+        """State that a resumed run needs."""
+        return {}
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        """Take over what `state_dict` gave."""
+
+
+class CallbackError(RuntimeError):
+    """A callback raised; the message names it and the hook, the cause is its own exception."""
+
+
+class Callbacks:
+    """Calls the hooks of all callbacks in turn."""
+
+    def __init__(self, callbacks: Iterable[Callback]):
+        self.callbacks = list(callbacks)
+        for callback in self.callbacks:
+            if not isinstance(callback, Callback):
+                raise TypeError(f"{callback!r} is not a framework.callbacks.Callback")
+
+    def call(self, hook: str, *args: Any) -> str | None:
+        """Run a hook of every callback; the name of the one that asks to end the run, if any."""
+        stopper = None
+        for callback in self.callbacks:
+            name = type(callback).__name__
+            try:
+                answer = getattr(callback, hook)(*args)
+            except Exception as error:
+                raise CallbackError(f"callback {name} failed in {hook}: {type(error).__name__}: {error}") from error
+            if answer is False and stopper is None:
+                stopper = name
+        return stopper
+
+    def state_dict(self) -> list[dict[str, Any]]:
+        """State of each callback."""
+        return [callback.state_dict() for callback in self.callbacks]
+
+    def load_state_dict(self, states: list[dict[str, Any]]) -> None:
+        """Take over the states; callbacks added since the checkpoint keep their fresh ones."""
+        for callback, state in zip(self.callbacks, states, strict=False):
+            callback.load_state_dict(state)
+
+
+def make_callbacks(entries: list[Any]) -> list[Callback]:
+    """Callbacks from the entries of `general_cfg.callbacks`; raises UserError naming the entry that cannot be built."""
+    return [_make_callback(entry, f"general_cfg.callbacks[{index}]") for index, entry in enumerate(entries)]
+
+
+def _make_callback(entry: Any, key: str) -> Callback:
+    arguments = dict(entry) if isinstance(entry, dict) else {"type": entry}
+    path = arguments.pop("type", None)
+    if not isinstance(path, str):
+        raise UserError(f'{key} must be "package.module:Class", or a mapping with a type; got {entry!r}')
+    module_name, _, class_name = path.replace(":", ".").rpartition(".")
+    try:
+        module = importlib.import_module(module_name)
+    except (ModuleNotFoundError, ValueError) as error:
+        if isinstance(error, ModuleNotFoundError) and error.name and not module_name.startswith(error.name):
+            raise  # the module is there, but something that it imports is not
+        raise UserError(f"{key}: there is no module {module_name!r} (is its folder the current one?)") from None
+    if not hasattr(module, class_name):
+        raise UserError(f"{key}: {module_name} has no {class_name!r}; {did_you_mean(class_name, vars(module))}")
+    try:
+        callback = getattr(module, class_name)(**arguments)
+    except TypeError as error:
+        raise UserError(f"{key}: {class_name} cannot be built: {error}") from error
+    if not isinstance(callback, Callback):
+        raise UserError(f"{key}: {path} is not a subclass of framework.callbacks.Callback")
+    return callback

@@ -1,0 +1,141 @@
+"""From the command line to one mode. Free of torch, gymnasium and ray until a run is dispatched."""
+
+import argparse
+import os
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any, NoReturn
+
+from hydra._internal.hydra import Hydra
+from hydra._internal.utils import get_args_parser
+from hydra.core.hydra_config import HydraConfig
+from omegaconf import DictConfig
+
+from algos.common.errors import UserError, did_you_mean
+from framework.completion import complete
+from framework.hydra_session import CONFIG_NAME, USER_MISTAKES, explain, hydra_session
+from framework.prepare import Job, prepare, to_config
+from framework.sweep import run_sweep
+from framework.words import quoted
+from framework.yaml_file import YamlFile
+
+
+def main(argv: Sequence[str]) -> int:
+    """Do what the arguments ask for; the exit code: 0, 2 for a mistake of the user's, 130 or 143 when interrupted.
+
+    Any other exception is a programming error and passes through.
+    """
+    os.environ["HYDRA_FULL_ERROR"] = "1"  # Hydra raises its errors instead of printing them: they are told here
+    try:
+        args, parser = _parse(argv)
+        with hydra_session() as hydra:
+            return _dispatch(hydra, args, parser)
+    except UserError as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 2
+    except KeyboardInterrupt:
+        return 130
+
+
+def _parse(argv: Sequence[str]) -> tuple[argparse.Namespace, argparse.ArgumentParser]:
+    parser = get_args_parser()
+    parser.add_argument("--yaml", action="append", metavar="FILE", help="A file of settings")
+    flags = [flag for action in parser._actions for flag in action.option_strings]
+
+    def refuse(message: str) -> NoReturn:
+        unknown = [word for word in message.partition("unrecognized arguments: ")[2].split() if word.startswith("-")]
+        if unknown:
+            raise UserError(f"unknown flag {unknown[0]}; {did_you_mean(unknown[0].partition('=')[0], flags)}")
+        raise UserError(message)
+
+    parser.error = refuse  # type: ignore[method-assign] # argparse would print its whole usage
+    args = parser.parse_intermixed_args(argv)
+    for flag, value in (("--config-path", args.config_path), ("--config-name", args.config_name)):
+        if value is not None:
+            raise UserError(f"{flag} is not supported; add a folder of options with --config-dir")
+    if args.experimental_rerun is not None:
+        raise UserError("--experimental-rerun is not supported; use load_path=<run> or resume=<run>")
+    if len(args.yaml or []) > 1:
+        raise UserError("--yaml is given more than once; write one file")
+    _check_commands(args)
+    _add_config_dir(args)
+    return args, parser
+
+
+def _check_commands(args: argparse.Namespace) -> None:
+    if "hydra.mode=MULTIRUN" in args.overrides:
+        args.overrides.remove("hydra.mode=MULTIRUN")
+        args.multirun = True
+    commands = {
+        "--run": args.run,
+        "-m": args.multirun,
+        "--cfg": args.cfg,
+        "--info": args.info,
+        "-sc": args.shell_completion,
+    }
+    given = [flag for flag, value in commands.items() if value]
+    if len(given) > 1:
+        raise UserError(f"{given[0]} and {given[1]} do not go together; give one of {', '.join(commands)}")
+    if (args.resolve or args.package) and not args.cfg:
+        raise UserError(f"{'--resolve' if args.resolve else '--package'} only goes with --cfg job")
+
+
+def _add_config_dir(args: argparse.Namespace) -> None:
+    if args.config_dir is not None:
+        folder = Path(args.config_dir).resolve()
+        if not folder.is_dir():
+            raise UserError(f"--config-dir {args.config_dir}: no such folder")
+        args.overrides.append(f"hydra.searchpath=[{quoted(str(folder))}]")
+
+
+def _dispatch(hydra: Hydra, args: argparse.Namespace, parser: argparse.ArgumentParser) -> int:
+    bare = argparse.Namespace(overrides=[], resolve=False)  # help is given whatever else is asked for
+    if args.help:
+        hydra.app_help(CONFIG_NAME, parser, bare)
+        return 0
+    if args.hydra_help:
+        hydra.hydra_help(CONFIG_NAME, parser, bare)
+        return 0
+    if args.shell_completion:
+        complete(hydra, args.overrides)
+        return 0
+    file = YamlFile(args.yaml[0]) if args.yaml else None
+    if args.multirun:
+        return run_sweep(hydra, args.overrides, file)
+    job = prepare(hydra, args.overrides, file)
+    if args.cfg or args.info:
+        return _show(hydra, args, job)
+    return _run(hydra, job)
+
+
+def _show(hydra: Hydra, args: argparse.Namespace, job: Job) -> int:
+    overrides = [*job.hydra_overrides, *job.overrides]
+    try:
+        if args.cfg:
+            hydra.show_cfg(CONFIG_NAME, overrides, args.cfg, args.package, args.resolve)
+        else:
+            hydra.show_info(args.info, CONFIG_NAME, overrides)
+    except USER_MISTAKES as error:
+        raise UserError(explain(error, hydra)) from error
+    except SystemExit as stop:  # Hydra has told an unknown --package
+        return 2 if stop.code else 0
+    return 0
+
+
+def _run(hydra: Hydra, job: Job) -> int:
+    """Run one job inside Hydra; an exception of the job's is raised here, without Hydra's words around it."""
+    results: list[Any] = []
+
+    def task(composed: DictConfig) -> None:
+        try:
+            from framework import modes  # torch is imported here, not before
+
+            results.append(modes.run(to_config(composed, job.config.overrides), hydra_cfg=HydraConfig.get()))
+        except Exception as error:
+            results.append(error)
+
+    hydra.run(CONFIG_NAME, task, [*job.hydra_overrides, *job.overrides])
+    if isinstance(results[0], Exception):
+        raise results[0]
+    return int(results[0] or 0)

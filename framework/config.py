@@ -1,0 +1,52 @@
+"""A run's configuration: composed from schema, groups, preset, loaded run, YAML file and overrides; saved to YAML."""
+
+import dataclasses
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from omegaconf import OmegaConf
+
+from framework.hydra_session import hydra_session
+from framework.prepare import prepare, to_config
+from framework.run_folder import atomic_write
+from framework.run_search import find_run
+from framework.schema import Config
+from framework.words import quoted
+from framework.words import to_override
+from framework.yaml_file import YamlFile
+
+__all__ = ["Config", "compose", "find_run", "save_config", "to_config", "to_override"]
+
+
+def compose(overrides: Sequence[str] = (), yaml_file: Path | str | None = None) -> Config:
+    """The configuration that the command line with the same overrides and --yaml file runs.
+
+    Raises UserError for whatever is wrong with them.
+    """
+    with hydra_session() as hydra:
+        return prepare(hydra, overrides, YamlFile(yaml_file) if yaml_file is not None else None).config
+
+
+def save_config(config: Config, path: Path | str) -> None:
+    """Write the three sections, every value resolved, to a YAML file that `compose` can inherit from.
+
+    Raises UserError where it cannot be written.
+    """
+    sections = {name: dataclasses.asdict(getattr(config, name)) for name in ("general_cfg", "algo_cfg", "env_cfg")}
+    atomic_write(path, OmegaConf.to_yaml(OmegaConf.create(sections)).encode())
+
+
+def to_override(key: str, value: Any) -> str:
+    """A Python value as an override: `to_override("lr", 1e-3)` is "lr=0.001"."""
+    return f"{key}={_written(value)}"
+
+
+def _written(value: Any) -> str:
+    if isinstance(value, dict):
+        return "{" + ",".join(f"{key}:{_written(item)}" for key, item in value.items()) + "}"
+    if isinstance(value, (list, tuple)):
+        return "[" + ",".join(_written(item) for item in value) + "]"
+    if value is None or isinstance(value, bool):
+        return "null" if value is None else str(value).lower()
+    return str(value) if isinstance(value, (int, float)) else quoted(str(value))

@@ -1,0 +1,199 @@
+"""What every driver does: count, stop where the limits say, call back, and keep checkpoints."""
+
+import logging
+import time
+from abc import ABC, abstractmethod
+from dataclasses import dataclass
+from typing import Any
+
+from framework.callbacks import Callbacks
+from framework.checkpoint import save_checkpoint
+from framework.data_server import DataServer
+from framework.progress import ProgressReport
+from framework.recorder import Recorder
+from framework.run_folder import RunFolder
+from framework.schema import GeneralConfig
+from framework.trajectories import TrajectoryWriter
+from framework.worker import Worker, WorkerStats
+
+log = logging.getLogger("joyride")
+CHECKPOINT_SHARE = 0.03  # of the run's time that goes into checkpoints: a large buffer is saved less often
+
+
+@dataclass
+class Parts:
+    """What a driver drives."""
+
+    workers: list[Worker]
+    server: DataServer
+    recorder: Recorder
+    callbacks: Callbacks
+    folder: RunFolder
+    trajectories: TrajectoryWriter | None = None
+
+
+class Driver(ABC):
+    """Iterates until a limit, a callback or a signal ends the run; `stop_reason` says which.
+
+    `env_step`, `update_step` and `episode` count over the whole run, a loaded model's own steps included.
+    """
+
+    def __init__(self, parts: Parts, cfg: GeneralConfig):
+        self.cfg = cfg
+        self.workers, self.server, self.recorder = parts.workers, parts.server, parts.recorder
+        self.callbacks, self.folder, self.trajectories = parts.callbacks, parts.folder, parts.trajectories
+        self.update_step = self.episode = 0
+        self.first_env_step = 0  # where a loaded model left off: limits count from here
+        self.signal = 0  # of SIGINT or SIGTERM, set by the handler
+        self.stop_reason = ""
+        self.checkpoint_due = False
+        self.checkpoint_time = self.checkpoint_cost = 0.0
+        self.stride = sum(worker.n_envs for worker in self.workers)
+        spec = self.server.spec
+        self.chunk = max(1, spec.train_freq // self.stride) if spec.kind == "replay" else spec.n_steps
+
+    @property
+    def env_step(self) -> int:
+        """Environment steps taken, over all environments."""
+        return self.server.env_steps
+
+    def run(self) -> str:
+        """Iterate to the end, leave a checkpoint; returns why it ended."""
+        self.call("train_start")
+        if not self.env_step > self.first_env_step:
+            self.checkpoint()
+        progress = self._progress()
+        try:
+            self.check_limits()
+            while not self.stop_reason:
+                self.iterate()
+                self.check_limits()
+                if self.checkpoint_due and self._checkpoint_affordable():
+                    self.checkpoint()
+                if progress.due():
+                    progress.show(*self._progress_values())
+        finally:
+            progress.close()
+        if not self.signal:
+            self.finish()
+        self.call("train_end")
+        self.checkpoint()
+        return self.stop_reason
+
+    def start_from(self, env_step: int, update_step: int, episode: int) -> None:
+        """Count on from a loaded model; the limits are for what comes on top."""
+        self.first_env_step = self.server.env_steps = env_step
+        self.update_step = update_step
+
+    @abstractmethod
+    def iterate(self) -> None:
+        """One round of the loop."""
+
+    @abstractmethod
+    def finish(self) -> None:
+        """What is left to do when a run ends of itself."""
+
+    def collect(self) -> None:
+        """A rollout from every worker, all from the same global step, into the server."""
+        self.call("pre_rollout")
+        step, n_steps = self.env_step, min(self.chunk, self._steps_left())
+        limit = self.cfg.max_episode - self.episode if self.cfg.max_episode > 0 else None
+        for index, worker in enumerate(self.workers):
+            rollout, stats = worker.collect(n_steps, step, max_episodes=limit)
+            self.server.put(rollout)
+            if self.trajectories is not None:
+                columns = (rollout.obs, rollout.env_action, rollout.reward, rollout.terminated, rollout.truncated)
+                first_env = index * worker.n_envs
+                self.trajectories.extend(*columns, rollout.next_obs, limit=limit, first_env=first_env)
+            self._record_episodes(stats)
+            if limit is not None:
+                limit -= len(stats.episodes)
+                if limit == 0:
+                    break
+        self.call("post_rollout")
+
+    def _record_episodes(self, stats: WorkerStats) -> None:
+        for episode in stats.episodes:
+            self.episode += 1
+            self.recorder.episode(self.episode, episode, self.update_step)
+            self.call("episode_end", episode)
+
+    def check_limits(self) -> None:
+        """Set `stop_reason` if the run is over."""
+        if self.stop_reason:
+            return
+        if self.signal:
+            self.stop_reason = "interrupted"
+        elif self._steps_left() <= 0:
+            self.stop_reason = f"max_env_step {self.cfg.env_step_limit} reached"
+        elif 0 < self.cfg.max_episode <= self.episode:
+            self.stop_reason = f"max_episode {self.cfg.max_episode} reached"
+
+    def _steps_left(self) -> int:
+        """Vector steps until the limit of environment steps, rounded up."""
+        limit = self.cfg.env_step_limit
+        if limit < 0:
+            return self.chunk
+        return -(-(self.first_env_step + limit - self.env_step) // self.stride)
+
+    def call(self, hook: str, *args: Any) -> None:
+        """Run a callback hook; one that returns False ends the run."""
+        if self.callbacks.callbacks:
+            stopper = self.callbacks.call(hook, self, *args)
+            if stopper and not self.stop_reason:
+                self.stop_reason = f"callback {stopper} ended the run in {hook}"
+
+    def checkpoint(self) -> None:
+        """Write all that an exact resume needs."""
+        start = time.monotonic()
+        save_checkpoint(self.folder.checkpoints, self.env_step, self.checkpoint_parts(), keep=self.cfg.checkpoint_keep)
+        self.checkpoint_time = time.monotonic()
+        self.checkpoint_cost = self.checkpoint_time - start
+        self.checkpoint_due = False
+
+    def _checkpoint_affordable(self) -> bool:
+        return time.monotonic() - self.checkpoint_time >= self.checkpoint_cost / CHECKPOINT_SHARE
+
+    def checkpoint_parts(self) -> dict[str, Any]:
+        """State of every part, by file name."""
+        parts: dict[str, Any] = {
+            "server": self.server.state_dict(),
+            "workers": [worker.state_dict() for worker in self.workers],
+            "driver": self.state_dict(),
+            "recorder": self.recorder.state_dict(),
+            "callbacks": self.callbacks.state_dict(),
+        }
+        if self.trajectories is not None:
+            parts["trajectories"] = self.trajectories.state_dict()
+        return parts
+
+    def load_checkpoint(self, parts: dict[str, Any]) -> None:
+        """Take over what `checkpoint` wrote (the recorder did so when it was made)."""
+        self.server.load_state_dict(parts["server"])
+        for worker, state in zip(self.workers, parts["workers"], strict=True):
+            for warning in worker.load_state_dict(state):
+                log.warning("%s", warning)
+        for name, value in parts["driver"].items():
+            setattr(self, name, value)
+        self.callbacks.load_state_dict(parts["callbacks"])
+        if self.trajectories is not None and "trajectories" in parts:
+            self.trajectories.load_state_dict(parts["trajectories"])
+
+    def state_dict(self) -> dict[str, Any]:
+        """Counters, under the names of the attributes that hold them."""
+        return {name: getattr(self, name) for name in ("update_step", "episode", "first_env_step")}
+
+    def _progress(self) -> ProgressReport:
+        if self.cfg.max_episode > 0:
+            return ProgressReport(self.cfg.progress, self.cfg.max_episode, "episodes", self.episode)
+        limit = self.cfg.env_step_limit
+        end = self.first_env_step + limit if limit > 0 else None
+        return ProgressReport(self.cfg.progress, end, "steps", self.env_step)
+
+    def _progress_values(self) -> tuple[int, int, dict[str, float]]:
+        values = {name.removeprefix("episode/mean_"): v for name, v in self.recorder.recent_means().items()}
+        values |= self.workers[0].policy.progress(self.env_step)
+        if "train/entropy_loss" in self.recorder.latest:
+            values["entropy"] = -self.recorder.latest["train/entropy_loss"]
+        done = self.episode if self.cfg.max_episode > 0 else self.env_step
+        return done, self.env_step, values

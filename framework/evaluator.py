@@ -1,0 +1,113 @@
+"""Deterministic evaluation on environments of its own, each episode from a seed of its own."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import gymnasium as gym
+import numpy as np
+import torch
+
+from algos.base import Policy
+from algos.networks.state import Tree, reset_rows
+from framework.video import GifRecorder
+
+PARALLEL = 10  # environments stepped side by side, so that one forward pass serves them all
+
+
+@dataclass
+class Evaluation:
+    """Results by episode, in the order of the seeds."""
+
+    seeds: list[int]
+    rewards: list[float]
+    lengths: list[int]
+
+    @property
+    def mean(self) -> float:
+        """Mean reward of an episode."""
+        return float(np.mean(self.rewards))
+
+    @property
+    def std(self) -> float:
+        """Standard deviation over the episodes."""
+        return float(np.std(self.rewards))
+
+    def interval(self) -> tuple[float, float]:
+        """95% confidence interval of the mean (Student's t); the mean itself for a single episode."""
+        from scipy.special import stdtrit
+
+        n = len(self.rewards)
+        if n < 2:
+            return self.mean, self.mean
+        half = float(stdtrit(n - 1, 0.975)) * float(np.std(self.rewards, ddof=1)) / n**0.5
+        return self.mean - half, self.mean + half
+
+
+class Evaluator:
+    """Runs whole episodes with a policy that does not explore.
+
+    `make_env(first)` builds one environment, the first of them with the run's render mode; they are built when they
+    are first needed and kept. `seed` is the evaluator's own: neither envs nor seeds are ever those of training.
+    """
+
+    def __init__(self, make_env: Callable[[bool], gym.Env[Any, Any]], policy: Policy, seed: int):
+        self.make_env, self.policy, self.seed = make_env, policy, seed
+        self.envs: list[gym.Env[Any, Any]] = []
+
+    def evaluate(self, episodes: int, key: int, gif: Path | None = None) -> Evaluation:
+        """Play `episodes` episodes whose seeds follow from `key`; `gif` records the first of them."""
+        rows = min(episodes, PARALLEL)
+        while len(self.envs) < rows:
+            self.envs.append(self.make_env(not self.envs))
+        if gif is not None and isinstance(self.envs[0], GifRecorder):
+            self.envs[0].record(gif)
+        sequence = np.random.SeedSequence(self.seed, spawn_key=(key,))
+        seeds = [int(seed) for seed in sequence.generate_state(episodes)]
+        result = Evaluation(seeds, [0.0] * episodes, [0] * episodes)
+        self._play(result, self.envs[:rows], self.policy.fork(self.seed))
+        return result
+
+    def _play(self, result: Evaluation, envs: list[gym.Env[Any, Any]], policy: Policy) -> None:
+        """Fill in the result: a row that is free takes the next episode, and idles when there is none."""
+        episode = list(range(len(envs)))
+        started = len(envs)
+        obs = [env.reset(seed=seed)[0] for env, seed in zip(envs, result.seeds, strict=False)]
+        initial = policy.init_state(len(envs))
+        state, live = initial, len(envs)
+        while live:
+            action, _, state = policy.act(_batch(obs), state, explore=False, step=0)
+            action = policy.env_action(action)
+            fresh = torch.zeros(len(envs), dtype=torch.bool)
+            for row, env in enumerate(envs):
+                if episode[row] < 0:
+                    continue
+                obs[row], reward, terminated, truncated, _ = env.step(action[row])
+                result.rewards[episode[row]] += float(reward)
+                result.lengths[episode[row]] += 1
+                if not (terminated or truncated):
+                    continue
+                if started < len(result.seeds):
+                    episode[row] = started
+                    obs[row] = env.reset(seed=result.seeds[started])[0]
+                    fresh[row] = True
+                    started += 1
+                else:
+                    episode[row] = -1
+                    live -= 1
+            if state != ():
+                state = reset_rows(state, initial, fresh.to(policy.device))
+
+    def close(self) -> None:
+        """Close the environments."""
+        for env in self.envs:
+            env.close()
+        self.envs = []
+
+
+def _batch(obs: list[Tree]) -> Tree:
+    """Observations of single environments -> [N, ...]."""
+    if isinstance(obs[0], dict):
+        return {key: _batch([row[key] for row in obs]) for key in obs[0]}
+    return np.stack(obs)

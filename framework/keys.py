@@ -1,0 +1,154 @@
+"""Keys of the configuration: where they lie in the sections, their short forms, their types, and what to say of a
+wrong one. Nothing here knows Hydra."""
+
+import dataclasses
+import difflib
+import json
+import types
+import typing
+from typing import Any
+
+from omegaconf import OmegaConf
+from omegaconf.errors import GrammarParseError, OmegaConfBaseException
+
+from algos.common.errors import UserError
+from algos.registry import ALGORITHMS, get_config_class
+from envs.config import EnvConfig
+from framework.schema import ExpectedScore, GeneralConfig
+
+Sections = dict[str, type[Any]]  # section -> the dataclass of its keys
+SHORT_SECTIONS = ("general_cfg", "algo_cfg", "env_cfg")  # their keys can be written without the section
+TYPE_NAMES = {
+    float: "a number",
+    int: "an integer",
+    bool: "true or false",
+    str: "text",
+    list: "a list",
+    dict: "a mapping",
+    types.NoneType: "null",
+}
+
+
+def sections_with(algo_config: type[Any]) -> Sections:
+    """The sections of a configuration whose algorithm has these settings."""
+    return {
+        "general_cfg": GeneralConfig,
+        "algo_cfg": algo_config,
+        "env_cfg": EnvConfig,
+        "expected": ExpectedScore,
+    }
+
+
+def expand_key(key: str, sections: Sections, algo_name: str) -> str:
+    """The full form of a key: `lr` is `algo_cfg.lr`.
+
+    Raises UserError for an unknown key, and for a short one that is in several sections.
+    """
+    head, _, rest = key.partition(".")
+    if head in sections:
+        if rest:
+            field_type(key, sections, algo_name)
+        return key
+    found = [name for name in SHORT_SECTIONS if name in sections and head in field_types(sections[name])]
+    if len(found) > 1:
+        candidates = ", ".join(f"{name}.{key}" for name in found)
+        raise UserError(f"key {key!r} is in several sections; write one of {candidates}")
+    if not found:
+        raise UserError(unknown_key(key, sections, algo_name))
+    field_type(f"{found[0]}.{key}", sections, algo_name)
+    return f"{found[0]}.{key}"
+
+
+def field_type(key: str, sections: Sections, algo_name: str) -> Any:
+    """The type of a full key; Any below a free mapping or list (`env_cfg.kwargs.gravity`).
+
+    Raises UserError for an unknown key.
+    """
+    parts = key.split(".")
+    hint: Any = sections.get(parts[0])
+    if hint is None:
+        raise UserError(unknown_key(key, sections, algo_name))
+    for depth, part in enumerate(parts[1:], start=2):
+        if not dataclasses.is_dataclass(hint):
+            return _below(hint, ".".join(parts[: depth - 1]), key)
+        fields = field_types(hint)
+        if part not in fields:
+            raise UserError(unknown_key(key, sections, algo_name))
+        hint = fields[part]
+    return hint
+
+
+def field_types(config: Any) -> dict[str, Any]:
+    """Field names of a dataclass with their types."""
+    hints = typing.get_type_hints(config)
+    return {field.name: hints[field.name] for field in dataclasses.fields(config)}
+
+
+def is_free(key: str, hint: Any) -> bool:
+    """Whether keys that no schema names may be added at `key`: it is a free mapping, or lies inside one."""
+    return (hint is Any and key.count(".") > 1) or typing.get_origin(hint) is dict
+
+
+def unknown_key(key: str, sections: Sections, algo_name: str) -> str:
+    """What to say of a key that the schema lacks: where else it is known, or the nearest known one."""
+    head, _, rest = key.partition(".")
+    if head not in sections and rest:  # a misspelt section?
+        near = difflib.get_close_matches(head, sections, n=1)
+        if near and rest.partition(".")[0] in field_types(sections[near[0]]):
+            return f"unknown key {key!r}; did you mean '{near[0]}.{rest}'?"
+    word = (rest if head in sections else key).partition(".")[0]
+    names = [name for name in ALGORITHMS if word in field_types(get_config_class(name))]
+    if names and algo_name not in names and (head == "algo_cfg" or head not in sections):
+        return f"unknown key {key!r}: 'algo_cfg.{word}' is a setting of {', '.join(names)}, not of {algo_name}"
+    known = {name: section for section, config in sections.items() for name in field_types(config)}
+    if head in sections and difflib.get_close_matches(word, field_types(sections[head]), n=1):
+        known = dict.fromkeys(field_types(sections[head]), head)
+    near = difflib.get_close_matches(word, known, n=1)
+    if near:
+        return f"unknown key {key!r}; did you mean '{known[near[0]]}.{near[0]}'?"
+    return f"unknown key {key!r}; `python main.py --cfg job` prints all keys (algorithm {algo_name})"
+
+
+def check_type(key: str, value: Any, hint: Any) -> None:
+    """Raise UserError, with the full key and the expected type, unless `value` fits the type of `key`."""
+    try:
+        if hint is Any or (isinstance(value, str) and "${" in value):
+            OmegaConf.create({"value": value})  # an interpolation's result is checked once all is composed
+        else:
+            holder = dataclasses.make_dataclass("Holder", [("value", hint)])
+            OmegaConf.update(OmegaConf.structured(holder), "value", value, merge=True)
+    except GrammarParseError as error:
+        raise UserError(f"{key}={value} is not a well-formed interpolation: {first_line(error)}") from error
+    except OmegaConfBaseException as error:
+        raise UserError(wrong_type(key, value, hint)) from error
+
+
+def wrong_type(key: str, value: Any, hint: Any) -> str:
+    """What to say of a value of the wrong type."""
+    shown = json.dumps(value) if value is None or isinstance(value, bool) else value
+    extra = f" (write {int(value)})" if isinstance(value, float) and value.is_integer() else ""
+    return f"{key}={shown} is of the wrong type: expected {type_text(hint)}{extra}"
+
+
+def first_line(error: Exception) -> str:
+    """The first line that an exception says."""
+    return next((line.strip() for line in str(error).splitlines() if line.strip()), type(error).__name__)
+
+
+def type_text(hint: Any) -> str:
+    """A type in words: `float | None` is "a number or null"."""
+    if typing.get_origin(hint) in (types.UnionType, typing.Union):
+        return " or ".join(type_text(part) for part in typing.get_args(hint))
+    if typing.get_origin(hint) is list and typing.get_args(hint)[0] in TYPE_NAMES:
+        return f"a list of {TYPE_NAMES[typing.get_args(hint)[0]].split()[-1]} values"
+    if dataclasses.is_dataclass(hint):
+        return "a mapping"
+    return TYPE_NAMES.get(typing.get_origin(hint) or hint, str(hint))
+
+
+def _below(hint: Any, parent: str, key: str) -> Any:
+    """The type of what lies inside a field that is no dataclass."""
+    origin = typing.get_origin(hint) or hint
+    if origin in (list, dict) or hint is Any:
+        return Any
+    raise UserError(f"unknown key {key!r}: {parent} is {type_text(hint)}, it has no keys")

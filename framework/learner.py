@@ -1,0 +1,43 @@
+"""The learner: an algorithm on its device, with the random streams of learning."""
+
+from typing import Any
+
+import torch
+
+from algos.base import Algorithm, Batch, LearnOutput
+from framework.buffers import batch_to
+
+
+class Learner:
+    """Learns from batches; a worker elsewhere takes `weights()`."""
+
+    def __init__(self, algorithm: Algorithm):
+        self.algorithm = algorithm
+        self.device = algorithm.device
+
+    def learn(self, batch: Batch) -> LearnOutput:
+        """Improve on a batch."""
+        return self.algorithm.learn(batch_to(batch, self.device))
+
+    def weights(self) -> dict[str, torch.Tensor]:
+        """Weights of the policy's network, on the CPU."""
+        return {name: value.cpu() for name, value in self.algorithm.policy.net.state_dict().items()}
+
+    def state_dict(self) -> dict[str, Any]:
+        """The algorithm, and the streams of minibatches and dropout."""
+        state = {
+            "algorithm": self.algorithm.state_dict(),
+            "generator": self.algorithm.generator.get_state(),
+            "torch": torch.get_rng_state(),
+        }
+        if self.device.startswith("cuda"):
+            state["cuda"] = torch.cuda.get_rng_state(self.device)
+        return state
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        """Take over what `state_dict` gave."""
+        self.algorithm.load_state_dict(state["algorithm"])
+        self.algorithm.generator.set_state(state["generator"])
+        torch.set_rng_state(state["torch"])
+        if "cuda" in state and self.device.startswith("cuda"):
+            torch.cuda.set_rng_state(state["cuda"], self.device)

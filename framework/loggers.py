@@ -1,0 +1,75 @@
+"""Where metrics go besides the CSV files: TensorBoard, Weights & Biases."""
+
+import importlib.util
+from pathlib import Path
+from typing import Any, Protocol
+
+from algos.common.errors import UserError
+
+
+class Logger(Protocol):
+    """Takes scalars by name and environment step."""
+
+    def scalar(self, name: str, value: float, env_step: int) -> None: ...
+
+    def state_dict(self) -> dict[str, Any]: ...
+
+    def close(self) -> None: ...
+
+
+class TensorBoard:
+    """Event files under `tb_logs/`; `state` cuts them back to a checkpoint."""
+
+    def __init__(self, folder: Path, state: dict[str, Any] | None):
+        from torch.utils.tensorboard import SummaryWriter
+
+        self.folder = folder
+        if state is not None:
+            for path in folder.glob("events.*"):
+                if path.name in state:
+                    with path.open("r+b") as file:
+                        file.truncate(state[path.name])
+                else:
+                    path.unlink()
+        self.writer = SummaryWriter(str(folder))
+
+    def scalar(self, name: str, value: float, env_step: int) -> None:
+        self.writer.add_scalar(name, value, env_step)
+
+    def state_dict(self) -> dict[str, Any]:
+        """Size in bytes of each event file."""
+        self.writer.flush()
+        return {path.name: path.stat().st_size for path in self.folder.glob("events.*")}
+
+    def close(self) -> None:
+        self.writer.close()
+
+
+class WandB:
+    """A Weights & Biases run (WANDB_MODE=offline keeps it on this machine); a resumed run continues its own."""
+
+    def __init__(self, folder: Path, state: dict[str, Any] | None):
+        import wandb
+
+        run_id = state["id"] if state else None
+        self.run = wandb.init(project="joyride", name=folder.name, dir=folder, id=run_id, resume="allow")
+
+    def scalar(self, name: str, value: float, env_step: int) -> None:
+        self.run.log({name: value, "env_step": env_step})
+
+    def state_dict(self) -> dict[str, Any]:
+        return {"id": self.run.id}
+
+    def close(self) -> None:
+        self.run.finish()
+
+
+def check_loggers(names: list[str]) -> None:
+    """Raise UserError for a logger whose package is absent."""
+    if "wandb" in names and importlib.util.find_spec("wandb") is None:
+        raise UserError('general_cfg.loggers: wandb is not installed; run: pip install -e ".[wandb]"')
+
+
+def make_logger(name: str, run: Path, tb_logs: Path, state: dict[str, Any] | None) -> Logger:
+    """The logger of that name for a run folder; `state` is what it had at the checkpoint of a resumed run."""
+    return TensorBoard(tb_logs, state) if name == "tensorboard" else WandB(run, state)

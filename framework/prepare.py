@@ -1,0 +1,232 @@
+"""From the user's words to a checked job that Hydra can compose: the algorithm chosen, short keys written out, the
+settings of a loaded run and of the --yaml file put in their places."""
+
+import copy
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from hydra._internal.hydra import Hydra
+from omegaconf import DictConfig, OmegaConf
+
+from algos.common.errors import UserError
+from algos.common.settings import check_settings
+from algos.registry import canonical_name, get_config_class
+from envs.config import EnvConfig
+from framework.hydra_session import (
+    USER_MISTAKES,
+    compose_config,
+    explain,
+    no_such_option,
+    options,
+    parse_overrides,
+    register_algorithm,
+    register_layer,
+)
+from framework.keys import SHORT_SECTIONS, Sections, sections_with
+from framework.run_search import find_run, newest_run
+from framework.schema import Config, GeneralConfig
+from framework.words import GROUP_OF_NAME, Words, quoted, sort_words, write_out
+from framework.yaml_file import YamlFile
+
+NOT_INHERITED = ("load_checkpoint", "load_path", "load_model_step", "resume", "tasks_dir", "progress", "show_fig")
+NOT_INHERITED_BY_LOADING = ("mode", "collect_traj", "collect_explore")  # resuming goes on with them
+
+
+@dataclass
+class Job:
+    """A checked job: its configuration, and the overrides from which Hydra composes it."""
+
+    config: Config
+    overrides: list[str]
+    hydra_overrides: list[str]
+
+
+@dataclass
+class SavedRun:
+    """A run whose settings are inherited, because its model is loaded or it is resumed."""
+
+    key: str  # load_path or resume
+    text: str  # what the key is to hold
+    file: YamlFile
+
+    @property
+    def algo_name(self) -> str:
+        return str(self.file.section("general_cfg").get("algo_name"))
+
+    def settings(self) -> dict[str, Any]:
+        """What defines the experiment, without what was particular to that run."""
+        settings = _without_names(self.file)
+        dropped = NOT_INHERITED if self.key == "resume" else (*NOT_INHERITED, *NOT_INHERITED_BY_LOADING)
+        for key in dropped:
+            settings.get("general_cfg", {}).pop(key, None)
+        if self.key != "resume":
+            settings.get("env_cfg", {}).pop("render_mode", None)
+        return settings
+
+
+def prepare(hydra: Hydra, texts: Sequence[str], yaml_file: YamlFile | None = None, tag: str = "0") -> Job:
+    """Check the user's overrides and compose the configuration; `tag` tells apart the jobs of a sweep.
+
+    Raises UserError for whatever is wrong with them, the YAML file, or the run that is to be loaded.
+    """
+    words = sort_words(parse_overrides(hydra, texts))
+    chosen = {**_choices(yaml_file), **words.choices}
+    chosen = {group: _option(hydra, words, group, option) for group, option in chosen.items()}
+    draft = _draft(hydra, words, chosen, yaml_file, tag)
+    saved = _saved_run(draft, chosen, words, yaml_file)
+    algo_name, algo_config = draft.general_cfg.algo_name, type_of(draft.algo_cfg)
+    layers = []
+    if saved is not None:
+        if "algo_cfg" not in chosen:
+            algo_name, algo_config = saved.algo_name, get_config_class(saved.algo_name)
+        chosen = {**_choices_of_saved(hydra, words, saved), **chosen}
+        _check_saved(saved, sections_with(algo_config), algo_name)
+        layers.append(register_layer("saved_run", f"job_{tag}", saved.settings()))
+    sections = sections_with(algo_config)
+    if yaml_file is not None:
+        yaml_file.check(sections, algo_name)
+        layers.append(register_layer("yaml_file", f"job_{tag}", _without_names(yaml_file)))
+    settings = [write_out(override, sections, algo_name) for override in words.settings]
+    if saved is not None:
+        settings.append(f"general_cfg.{saved.key}={quoted(saved.text)}")
+    overrides = [*(f"{group}={option}" for group, option in chosen.items()), *layers, *settings]
+    config = to_config(compose_config(hydra, [*words.hydra, *overrides]), texts)
+    return Job(config, overrides, words.hydra)
+
+
+def to_config(composed: DictConfig, overrides: Sequence[str] = ()) -> Config:
+    """A composed configuration as checked dataclasses.
+
+    Raises UserError for a value that is not allowed, and for an interpolation that does not resolve.
+    """
+    try:
+        parts: dict[str, Any] = {
+            name: OmegaConf.to_object(composed[name]) for name in (*SHORT_SECTIONS, "expected") if name in composed
+        }
+    except USER_MISTAKES as error:
+        raise UserError(explain(error)) from error
+    for name in SHORT_SECTIONS:
+        check_settings(parts[name], name)
+    return Config(**parts, overrides=list(overrides))
+
+
+def type_of(node: Any) -> type[Any]:
+    """The dataclass of a composed section."""
+    found = OmegaConf.get_type(node)
+    assert found is not None
+    return found
+
+
+def _choices(file: YamlFile | None) -> dict[str, str]:
+    """The options that a file of settings chooses by algo_name and env_name."""
+    general = file.section("general_cfg") if file is not None else {}
+    return {group: str(general[name]) for name, group in GROUP_OF_NAME.items() if general.get(name) is not None}
+
+
+def _choices_of_saved(hydra: Hydra, words: Words, saved: SavedRun) -> dict[str, str]:
+    chosen = _choices(saved.file)
+    if chosen.get("env_cfg") not in options(hydra, "env_cfg", words.hydra):
+        chosen.pop("env_cfg", None)  # its group was local to that run; its settings are all in the file
+    return {group: _option(hydra, words, group, option) for group, option in chosen.items()}
+
+
+def _option(hydra: Hydra, words: Words, group: str, name: str) -> str:
+    """The option of a group that a user's name stands for; an algorithm outside the tree gets one."""
+    known = options(hydra, group, words.hydra)
+    if name in known or (group == "preset" and name == "null"):
+        return name
+    if group != "algo_cfg":
+        hint = " (the environment itself is env_cfg.id)" if group == "env_cfg" else ""
+        raise UserError(no_such_option(group, name, known) + hint)
+    name = canonical_name(name)
+    option = name.replace(":", ".")
+    if option not in known:
+        register_algorithm(name, option)
+    return option
+
+
+def _without_names(file: YamlFile) -> dict[str, Any]:
+    """A file's settings but for the names that choose groups: those work through the choice alone."""
+    settings = {name: copy.deepcopy(file.section(name)) for name in file.data}
+    for name in GROUP_OF_NAME:
+        settings.get("general_cfg", {}).pop(name, None)
+    return settings
+
+
+def _draft(hydra: Hydra, words: Words, chosen: dict[str, str], yaml_file: YamlFile | None, tag: str) -> DictConfig:
+    """A first composition without the algorithm's settings: it tells the algorithm, and which run is to be loaded."""
+    sections: Sections = {"general_cfg": GeneralConfig, "env_cfg": EnvConfig}
+    layers = []
+    if yaml_file is not None:
+        yaml_file.check(sections_with(get_config_class("DQN")), "DQN", only=tuple(sections))
+        settings = {name: part for name, part in _without_names(yaml_file).items() if name in sections}
+        layers.append(register_layer("yaml_file", f"draft_{tag}", settings))
+    written = []
+    for override in words.settings:
+        try:
+            written.append(write_out(override, sections, ""))
+        except UserError:
+            continue  # a setting of the algorithm, or a mistake, told when all sections are known
+    return compose_config(
+        hydra, [*words.hydra, *(f"{group}={option}" for group, option in chosen.items()), *layers, *written]
+    )
+
+
+def _saved_run(draft: DictConfig, chosen: dict[str, str], words: Words, yaml_file: YamlFile | None) -> SavedRun | None:
+    """The run whose settings are inherited, if any."""
+    try:
+        general: Any = OmegaConf.to_object(draft.general_cfg)
+    except USER_MISTAKES as error:
+        raise UserError(explain(error)) from error
+    if general.resume:
+        key, text = "resume", general.resume
+    elif general.load_checkpoint is not False and (general.load_path or general.mode == "test"):
+        key, text = "load_path", general.load_path
+    else:
+        return None
+    if text:
+        run = find_run(text, general.tasks_dir, f"general_cfg.{key}")
+    else:
+        run = _newest_fitting(draft, chosen, words, yaml_file)
+    return SavedRun(key, text if text and text != "latest" else str(run), YamlFile(run / "config.yaml"))
+
+
+def _newest_fitting(draft: DictConfig, chosen: dict[str, str], words: Words, yaml_file: YamlFile | None) -> Path:
+    """The newest training run of what the user asked for: algorithm and environment, each only where it was given."""
+    wanted: dict[tuple[str, str], str] = {}
+    if {"algo_cfg", "preset"} & set(chosen):
+        wanted["general_cfg", "algo_name"] = draft.general_cfg.algo_name
+    if {"env_cfg", "preset"} & set(chosen):
+        wanted["general_cfg", "env_name"] = draft.general_cfg.env_name
+    given = any(override.key_or_group in ("id", "env_cfg.id") for override in words.settings)
+    if given or "preset" in chosen or (yaml_file is not None and "id" in yaml_file.section("env_cfg")):
+        wanted["env_cfg", "id"] = draft.env_cfg.id
+
+    def fits(run: Path) -> bool:
+        try:
+            file = YamlFile(run / "config.yaml")
+        except UserError:
+            return False
+        trained = file.section("general_cfg").get("mode") == "train"
+        return trained and all(file.section(section).get(key) == value for (section, key), value in wanted.items())
+
+    run = newest_run(draft.general_cfg.tasks_dir, fits)
+    if run is None:
+        what = " with " + ", ".join(f"{key}={value}" for (_, key), value in wanted.items()) if wanted else ""
+        raise UserError(
+            f"general_cfg.mode=test: there is no trained model{what} in {draft.general_cfg.tasks_dir}/; train one first"
+            " (leave out mode=test), or give load_path=<run>"
+        )
+    return run
+
+
+def _check_saved(saved: SavedRun, sections: Sections, algo_name: str) -> None:
+    """Refuse a run of an algorithm with other settings, and a damaged config.yaml."""
+    if get_config_class(saved.algo_name) is not sections["algo_cfg"]:
+        run = saved.file.path.parent
+        raise UserError(
+            f"general_cfg.{saved.key}: {run} was made by {saved.algo_name}, it cannot be loaded as {algo_name}"
+        )
+    saved.file.check(sections, algo_name)

@@ -1,0 +1,60 @@
+"""What a person sees of a run while it goes: a bar on a terminal, plain lines elsewhere."""
+
+import logging
+import sys
+import time
+from typing import Any
+
+from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+
+from framework.logs import console
+
+log = logging.getLogger("joyride")
+BAR_SECONDS = 0.2  # between two refreshes of the bar
+LINE_SECONDS = 10.0  # between two plain lines
+
+
+class ProgressReport:
+    """Shows reward, length, epsilon or entropy, speed and the time left. `kind`: auto, bar, lines or off."""
+
+    def __init__(self, kind: str, total: int | None, unit: str, done: int = 0):
+        self.kind = ("bar" if sys.stderr.isatty() else "lines") if kind == "auto" else kind
+        self.total, self.unit = total, unit
+        self.period = BAR_SECONDS if self.kind == "bar" else LINE_SECONDS
+        self.last = self.started = time.monotonic()
+        self.first = done
+        self.bar: Progress | None = None
+        if self.kind == "bar":
+            self.bar = Progress(
+                TextColumn("{task.description}"),
+                BarColumn(),
+                TextColumn("{task.completed:,.0f}" + (f"/{total:,}" if total else "") + f" {unit}"),
+                TimeElapsedColumn(),
+                TextColumn("left"),
+                TimeRemainingColumn(),
+                console=console,
+            )
+            self.task = self.bar.add_task("", total=total, completed=done)
+            self.bar.start()
+
+    def due(self) -> bool:
+        """Whether it is time for another look at the numbers."""
+        return self.kind != "off" and time.monotonic() - self.last >= self.period
+
+    def show(self, done: int, env_step: int, values: dict[str, Any]) -> None:
+        """Refresh the bar, or print a line."""
+        now = time.monotonic()
+        self.last = now
+        words = [f"{name} {value:,.4g}" for name, value in values.items()]
+        if self.bar is not None:
+            self.bar.update(self.task, completed=done, description="  ".join(words))
+        elif self.kind == "lines":
+            rate = (done - self.first) / max(now - self.started, 1e-9)
+            if self.total and rate > 0:
+                words.append(f"left {(self.total - done) / rate:,.0f} s")
+            log.info("step %s  %s", f"{env_step:,}", "  ".join(words))
+
+    def close(self) -> None:
+        """Leave the terminal as it was."""
+        if self.bar is not None:
+            self.bar.stop()

@@ -1,0 +1,122 @@
+"""Where a result came from: the code, the versions, the machine and the command, in `provenance.json`."""
+
+import hashlib
+import importlib.metadata
+import json
+import logging
+import os
+import platform
+import shlex
+import subprocess
+import sys
+from contextlib import suppress
+from datetime import datetime
+from pathlib import Path
+from typing import Any
+
+from framework.run_folder import atomic_write
+
+log = logging.getLogger("joyride")
+
+FILE = "provenance.json"
+PACKAGES = ("torch", "gymnasium", "numpy", "hydra-core", "omegaconf")
+SOURCE = Path(__file__).resolve().parent.parent
+
+
+def collect() -> dict[str, Any]:
+    """Facts of this process, ready for JSON; what cannot be found out is None."""
+    return {
+        "started": datetime.now().astimezone().isoformat(timespec="seconds"),
+        "command": shlex.join(sys.orig_argv),
+        "cwd": os.getcwd(),
+        "code": code_version(SOURCE),
+        "python": platform.python_version(),
+        "platform": platform.platform(),
+        "versions": {name: _version(name) for name in PACKAGES},
+        "hardware": _hardware(),
+    }
+
+
+def write(folder: Path, *, resumed: bool) -> Path:
+    """Write `<folder>/provenance.json`; of a resumed run, append to its list `resumed` and keep the rest as it is."""
+    path = Path(folder) / FILE
+    facts: dict[str, Any] = collect()
+    if resumed:
+        try:
+            first = json.loads(path.read_text(encoding="utf-8"))
+            first.setdefault("resumed", []).append(facts)
+            facts = first
+        except (OSError, ValueError, AttributeError) as error:
+            log.warning("%s could not be read (%s); it is written anew", path, error)
+            facts["resumed"] = []
+    atomic_write(path, (json.dumps(facts, indent=2, ensure_ascii=False) + "\n").encode())
+    return path
+
+
+def code_version(folder: Path) -> dict[str, Any]:
+    """Commit, branch, and whether and how (sha256 of `git diff HEAD`) the tracked files of `folder` differ from it.
+
+    All None where there is no git or no commit; `branch` is None on a detached head.
+    """
+    nothing = {"commit": None, "branch": None, "dirty": None, "diff_sha256": None}
+    commit = _git(folder, "rev-parse", "--verify", "HEAD")
+    # Fixed options: the same changes must give the same hash on a machine with other git settings.
+    diff = _git(folder, "diff", "HEAD", "--binary", "--no-color", "--no-ext-diff", "--no-textconv")
+    if commit is None or diff is None:
+        return nothing
+    branch = _git(folder, "branch", "--show-current") or b""
+    return {
+        "commit": commit.decode().strip(),
+        "branch": branch.decode("utf-8", "replace").strip() or None,
+        "dirty": bool(diff),
+        "diff_sha256": hashlib.sha256(diff).hexdigest(),
+    }
+
+
+def _git(folder: Path, *arguments: str) -> bytes | None:
+    """Output of a git command in `folder`; None where git is absent, fails or hangs."""
+    # A hook's GIT_DIR names the repository that the hook runs for, which need not be that of `folder`.
+    hidden = ("GIT_DIR", "GIT_WORK_TREE", "GIT_INDEX_FILE")
+    environment = {key: value for key, value in os.environ.items() if key not in hidden}
+    environment["GIT_OPTIONAL_LOCKS"] = "0"
+    try:
+        done = subprocess.run(
+            ["git", *arguments], cwd=folder, env=environment, capture_output=True, timeout=20, check=True
+        )
+    except (OSError, subprocess.SubprocessError):
+        return None
+    return done.stdout
+
+
+def _version(package: str) -> str | None:
+    try:
+        return importlib.metadata.version(package)
+    except importlib.metadata.PackageNotFoundError:
+        return None
+
+
+def _hardware() -> dict[str, Any]:
+    cores = os.cpu_count()
+    if hasattr(os, "sched_getaffinity"):
+        cores = len(os.sched_getaffinity(0))  # those that this process may use
+    memory = None
+    with suppress(AttributeError, ValueError, OSError):
+        memory = round(os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") / 2**30, 1)
+    return {"cpu": _cpu_model(), "cores": cores, "memory_gib": memory, "gpus": _gpus()}
+
+
+def _cpu_model() -> str | None:
+    with suppress(OSError):
+        for line in Path("/proc/cpuinfo").read_text(encoding="utf-8", errors="replace").splitlines():
+            key, _, value = line.partition(":")
+            if key.strip() == "model name":
+                return value.strip()
+    return platform.processor() or None
+
+
+def _gpus() -> list[str]:
+    import torch
+
+    if not torch.cuda.is_available():
+        return []
+    return [torch.cuda.get_device_name(index) for index in range(torch.cuda.device_count())]

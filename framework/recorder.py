@@ -1,0 +1,156 @@
+"""The recorder: all that a run writes down while it goes, and how it is cut back when the run is resumed."""
+
+import csv
+import io
+import math
+import time
+from collections import deque
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from framework.evaluator import Evaluation
+from framework.loggers import make_logger
+from framework.run_folder import RunFolder
+from framework.worker import Episode
+
+RECENT = 100  # episodes in the running means
+EPISODES = ("episode", "env_step", "update_step", "wall_time", "reward", "length")
+EVALUATIONS = (
+    "update_step", "env_step", "wall_time", "episodes", "mean_reward", "std_reward", "min_reward", "max_reward",
+)  # fmt: skip
+UPDATES = ("update_step", "env_step", "wall_time")
+
+
+class Table:
+    """A CSV file to which whole rows are appended, each by one write, so that no kill leaves a torn row behind it."""
+
+    def __init__(self, path: Path, columns: tuple[str, ...], size: int | None):
+        self.path = path
+        if size is not None and path.exists():
+            with path.open("r+b") as file:
+                file.truncate(size)
+        self.file = path.open("ab", buffering=0)
+        if self.file.tell() == 0 and columns:
+            self.append(columns)
+
+    def append(self, row: Any) -> None:
+        """Write one row."""
+        text = io.StringIO()
+        csv.writer(text, lineterminator="\n").writerow(row)
+        self.file.write(text.getvalue().encode())
+
+    def size(self) -> int:
+        """Bytes written."""
+        return self.file.tell()
+
+
+class Recorder:
+    """Writes episodes, updates and evaluations to CSV and to the loggers; metrics stay tensors until a row is due."""
+
+    def __init__(self, folder: RunFolder, loggers: list[str], log_interval: int, state: dict[str, Any] | None = None):
+        sizes = state["sizes"] if state else {}
+        results = folder.results
+        self.episodes = Table(results / "episodes.csv", EPISODES, sizes.get("episodes"))
+        self.evaluations = Table(results / "eval.csv", EVALUATIONS, sizes.get("eval"))
+        self.updates = Table(results / "updates.csv", (), sizes.get("updates"))
+        self.loggers = {
+            name: make_logger(name, folder.path, folder.tb_logs, state["loggers"].get(name) if state else None)
+            for name in loggers
+        }
+        self.log_interval = log_interval
+        self.pending: list[Mapping[str, Tensor | float]] = list(state["pending"]) if state else []
+        self.names: list[str] = state["names"] if state else []
+        self.last_row = tuple(state["last_row"]) if state else (0, 0)
+        self.recent: deque[tuple[float, int]] = deque(map(tuple, state["recent"]) if state else (), maxlen=RECENT)
+        self.latest: dict[str, float] = dict(state["latest"]) if state else {}
+        self.started = time.monotonic() - (state["wall_time"] if state else 0.0)
+        self.row_time = self.wall_time()
+
+    def wall_time(self) -> float:
+        """Seconds of training so far, resumed parts summed."""
+        return time.monotonic() - self.started
+
+    def episode(self, number: int, episode: Episode, update_step: int) -> None:
+        """A training episode ended."""
+        self.recent.append((episode.reward, episode.length))
+        wall_time = f"{self.wall_time():.3f}"
+        self.episodes.append((number, episode.env_step, update_step, wall_time, episode.reward, episode.length))
+
+    def update(self, metrics: Mapping[str, Tensor | float], update_step: int, env_step: int) -> None:
+        """An update was made; its metrics go into the mean of the next row."""
+        self.pending.append(metrics)
+        if update_step // self.log_interval > self.last_row[0] // self.log_interval:
+            self._write_updates(update_step, env_step)
+
+    def _write_updates(self, update_step: int, env_step: int) -> None:
+        self.names = self.names or list(self.pending[0])
+        if self.updates.size() == 0:
+            self.updates.append((*UPDATES, *self.names))
+        means = [mean_of([metrics[name] for metrics in self.pending]) for name in self.names]
+        wall_time = self.wall_time()
+        self.updates.append((update_step, env_step, f"{wall_time:.3f}", *means))
+        self.latest = dict(zip(self.names, means, strict=True))
+        elapsed = max(wall_time - self.row_time, 1e-9)
+        rates = {
+            "time/env_steps_per_second": (env_step - self.last_row[1]) / elapsed,
+            "time/updates_per_second": (update_step - self.last_row[0]) / elapsed,
+        }
+        self._log(self.latest | rates | self.recent_means(), env_step)
+        self.pending, self.last_row, self.row_time = [], (update_step, env_step), wall_time
+
+    def recent_means(self) -> dict[str, float]:
+        """Mean reward and length of the last training episodes; empty before the first."""
+        if not self.recent:
+            return {}
+        rewards, lengths = zip(*self.recent, strict=True)
+        return {
+            "episode/mean_reward": sum(rewards) / len(rewards),
+            "episode/mean_length": sum(lengths) / len(lengths),
+        }
+
+    def evaluation(self, result: Evaluation, update_step: int, env_step: int) -> None:
+        """An evaluation was made."""
+        values = (result.mean, result.std, min(result.rewards), max(result.rewards))
+        count = len(result.rewards)
+        self.evaluations.append((update_step, env_step, f"{self.wall_time():.3f}", count, *values))
+        names = ("eval/mean_reward", "eval/std_reward", "eval/min_reward", "eval/max_reward")
+        self._log(dict(zip(names, values, strict=True)), env_step)
+
+    def _log(self, scalars: Mapping[str, float], env_step: int) -> None:
+        for logger in self.loggers.values():
+            for name, value in scalars.items():
+                logger.scalar(name, value, env_step)
+
+    def state_dict(self) -> dict[str, Any]:
+        """Sizes of the files, so that rows written after this moment can be cut off, and what is not yet written."""
+        tables = {"episodes": self.episodes, "updates": self.updates, "eval": self.evaluations}
+        return {
+            "sizes": {name: table.size() for name, table in tables.items()},
+            "loggers": {name: logger.state_dict() for name, logger in self.loggers.items()},
+            "pending": [{name: float(value) for name, value in metrics.items()} for metrics in self.pending],
+            "names": self.names,
+            "last_row": list(self.last_row),
+            "recent": [list(row) for row in self.recent],
+            "latest": self.latest,
+            "wall_time": self.wall_time(),
+        }
+
+    def close(self) -> None:
+        """Close all files."""
+        for table in (self.episodes, self.updates, self.evaluations):
+            table.file.close()
+        for logger in self.loggers.values():
+            logger.close()
+
+
+def mean_of(values: list[Tensor | float]) -> float:
+    """Mean of metrics with one transfer from the device; exact summation, so that a resumed run gets the same."""
+    tensors = [value for value in values if isinstance(value, Tensor)]
+    numbers = [value for value in values if not isinstance(value, Tensor)]
+    if tensors:
+        numbers += torch.stack(tensors).tolist()
+    return math.fsum(numbers) / len(numbers)

@@ -1,0 +1,61 @@
+"""Finding a run's folder under tasks/: by name, by path, the latest, or the newest that fits."""
+
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+from algos.common.errors import UserError, did_you_mean
+from framework.run_folder import RunFolder
+
+
+def find_run(text: str, tasks_dir: Path | str, key: str = "general_cfg.load_path") -> Path:
+    """The run folder that `text` names: a run under `tasks_dir`, a path of a run or of a model file, or `latest`.
+
+    Raises UserError, which begins with `key`, where there is no such run.
+    """
+    tasks = Path(tasks_dir)
+    if text == "latest":
+        run = RunFolder.latest(tasks)
+        if run is None or not _is_run(run):
+            run = next(runs_newest_first(tasks), None)
+        if run is None:
+            raise UserError(f"{key}=latest: there is no run in {tasks}/ yet; train one first")
+        return run
+    found = next((path for path in (tasks / text, Path(text).expanduser()) if path.exists()), None)
+    if found is None:
+        raise UserError(f"{key}={text}: {_why_missing(text, tasks)}")
+    run = found.parent.parent if found.is_file() and found.suffix == ".pt" else found
+    if not _is_run(run):
+        jobs = sorted(str(config.parent) for config in run.glob("*/config.yaml")) if run.is_dir() else []
+        hint = f"it is a sweep, choose one of its runs, such as {jobs[0]}" if jobs else "it holds no config.yaml"
+        raise UserError(f"{key}={text}: {run} is not a run folder; {hint}")
+    return run
+
+
+def newest_run(tasks_dir: Path | str, fits: Callable[[Path], bool]) -> Path | None:
+    """The newest run with a saved model for which `fits(folder)` holds, or None."""
+    with_model = (run for run in runs_newest_first(Path(tasks_dir)) if any(run.glob("models/*.pt")))
+    return next((run for run in with_model if fits(run)), None)
+
+
+def runs_newest_first(tasks: Path) -> Iterator[Path]:
+    """The run folders in `tasks` and in its sweeps."""
+    configs = [config for pattern in ("*/config.yaml", "*/*/config.yaml") for config in tasks.glob(pattern)]
+    unique = {config.parent.resolve(): config for config in configs if config.parent.name != ".hydra"}
+    newest = sorted(unique.values(), key=lambda config: (config.stat().st_mtime_ns, str(config)), reverse=True)
+    return (config.parent for config in newest)
+
+
+def _is_run(path: Path) -> bool:
+    return (path / "config.yaml").is_file()
+
+
+def _why_missing(text: str, tasks: Path) -> str:
+    if text.endswith(".pt"):
+        folder = next((path.parent for path in (tasks / text, Path(text)) if path.parent.is_dir()), None)
+        if folder is not None:
+            return f"no such model file; {did_you_mean(Path(text).name, [path.name for path in folder.glob('*.pt')])}"
+    names = [str(run.relative_to(tasks)) for run in runs_newest_first(tasks)]
+    if not names:
+        return f"no such run, and there is none in {tasks}/ yet"
+    hint = did_you_mean(text, names)
+    return f"no such run in {tasks}/, nor a path; {hint if '?' in hint else f'the newest is {names[0]!r}'}"

@@ -1,0 +1,68 @@
+"""How each job of a sweep stands: one small file a job, so that it crosses the border between processes."""
+
+import json
+import os
+import time
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+from framework.run_folder import atomic_write
+
+FOLDER = ".status"  # in the sweep's folder, gone at its end
+DONE, FAILED, INTERRUPTED, NOT_STARTED, RUNNING = "done", "failed", "interrupted", "not started", "running"
+
+
+@dataclass
+class Status:
+    """How a job stands."""
+
+    state: str = NOT_STARTED
+    exit_code: int = 0
+    users_mistake: bool = False  # it failed before it did anything, for a reason that the user can mend
+    pid: int = 0
+    started: float = 0.0
+    ended: float = 0.0
+
+    @property
+    def wall_time(self) -> float:
+        """Seconds that the job ran."""
+        return max(0.0, self.ended - self.started)
+
+
+class StatusFiles:
+    """The status files of a sweep."""
+
+    def __init__(self, sweep: Path) -> None:
+        self.folder = sweep / FOLDER
+        self._stop = self.folder / "stop"
+
+    def start(self, job: int) -> Status:
+        """Note that a job runs in this process; the status to be handed to `end`."""
+        status = Status(state=RUNNING, pid=os.getpid(), started=time.time())
+        self._write(job, status)
+        return status
+
+    def end(self, job: int, status: Status, state: str, exit_code: int = 0, users_mistake: bool = False) -> None:
+        """Note how a job ended."""
+        status.state, status.exit_code, status.users_mistake = state, exit_code, users_mistake
+        status.ended = time.time()
+        self._write(job, status)
+
+    def read(self, n_jobs: int) -> list[Status]:
+        """The status of every job; of one whose process died, `running` it stays."""
+        return [self._read(job) for job in range(n_jobs)]
+
+    def stop(self, exit_code: int) -> None:
+        """Let no further job start: the sweep was interrupted."""
+        atomic_write(self._stop, str(exit_code).encode())
+
+    def stop_code(self) -> int:
+        """The exit code of an interrupted sweep, else 0."""
+        return int(self._stop.read_text()) if self._stop.exists() else 0
+
+    def _read(self, job: int) -> Status:
+        path = self.folder / f"{job}.json"
+        return Status(**json.loads(path.read_text())) if path.exists() else Status()
+
+    def _write(self, job: int, status: Status) -> None:
+        atomic_write(self.folder / f"{job}.json", json.dumps(asdict(status)).encode())

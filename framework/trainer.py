@@ -1,0 +1,109 @@
+"""The single-process trainer: the loop from rollout to update, on one screen."""
+
+import logging
+from typing import Any
+
+from framework.checkpoint import save_model
+from framework.driver import Driver, Parts
+from framework.evaluator import Evaluation, Evaluator
+from framework.learner import Learner
+from framework.schema import GeneralConfig
+
+log = logging.getLogger("joyride")
+
+
+class Trainer(Driver):
+    """Collects, stores, learns, and evaluates as it goes. `model_info` goes into every saved model."""
+
+    def __init__(
+        self, parts: Parts, learner: Learner, evaluator: Evaluator, cfg: GeneralConfig, model_info: dict[str, Any]
+    ):
+        super().__init__(parts, cfg)
+        self.learner, self.evaluator, self.model_info = learner, evaluator, model_info
+        self.best: float | None = None  # mean reward of the best evaluation
+        self.evaluated_at = self.saved_at = -1  # update steps
+
+    def iterate(self) -> None:
+        """One round of the data path: workers fill the server, the learner learns what is due."""
+        self.call("pre_iteration")
+        self.collect()
+        for _ in range(self.server.updates_due()):
+            self.update()
+            if self.stop_reason:
+                break
+        self.call("post_iteration")
+
+    def update(self) -> None:
+        """One call of `learn`, and what falls due at its update step."""
+        self.call("pre_update")
+        output = self.learner.learn(self.server.sample())
+        before, period = self.update_step, self.cfg.model_save_fre
+        self.update_step += output.updates
+        self.recorder.update(output.metrics, self.update_step, self.env_step)
+        self.call("post_update", output)
+        if self.update_step // period > before // period:
+            self.save_and_evaluate()
+            self.checkpoint_due = True
+
+    def save_and_evaluate(self) -> None:
+        """Save the model under its update step and evaluate it, unless that was just done."""
+        if self.saved_at != self.update_step:
+            self.saved_at = self.update_step
+            self.save_model(str(self.update_step))
+        if self.cfg.online_eval and self.evaluated_at != self.update_step:
+            self.evaluated_at = self.update_step
+            self.evaluate()
+
+    def finish(self) -> None:
+        """The last model is kept and evaluated like the others."""
+        self.save_and_evaluate()
+
+    def evaluate(self) -> Evaluation:
+        """Evaluate the policy as it is, keep it if it is the best so far, and stop at the threshold."""
+        result = self.evaluator.evaluate(self.cfg.online_eval_episode, self.update_step)
+        self.recorder.evaluation(result, self.update_step, self.env_step)
+        where = f"update {self.update_step:,}, step {self.env_step:,}"
+        log.info("evaluation at %s: %.2f +- %.2f over %d episodes", where, result.mean, result.std, len(result.rewards))
+        if self.best is None or result.mean >= self.best:  # of two equals, the longer trained
+            self.best = result.mean
+            if self.cfg.save_best_model is not False:
+                self.save_model("best")
+        self.call("evaluation", result)
+        threshold = self.cfg.reward_threshold
+        if threshold is not None and result.mean >= threshold and not self.stop_reason:
+            self.stop_reason = f"an evaluation reached reward_threshold {threshold:g}"
+        return result
+
+    def save_model(self, name: str) -> None:
+        """Write models/<name>.pt: weights, targets, optimisers and counters."""
+        counters = {"update_step": self.update_step, "env_step": self.env_step, "episode": self.episode}
+        state = {**self.model_info, **counters, "algorithm": self.learner.algorithm.state_dict()}
+        save_model(self.folder.models / f"{name}.pt", state)
+
+    def checkpoint_parts(self) -> dict[str, Any]:
+        return {**super().checkpoint_parts(), "learner": self.learner.state_dict()}
+
+    def load_checkpoint(self, parts: dict[str, Any]) -> None:
+        """Take over a checkpoint; models that were saved after it are deleted."""
+        super().load_checkpoint(parts)
+        self.learner.load_state_dict(parts["learner"])
+        for path in self.folder.models.glob("*.pt"):
+            if path.stem.isdigit() and int(path.stem) > self.update_step:
+                path.unlink()
+
+    def state_dict(self) -> dict[str, Any]:
+        own = {name: getattr(self, name) for name in ("best", "evaluated_at", "saved_at")}
+        return {**super().state_dict(), **own}
+
+
+class Collector(Driver):
+    """Collects trajectories and learns nothing."""
+
+    def iterate(self) -> None:
+        self.call("pre_iteration")
+        self.collect()
+        self.checkpoint_due = True
+        self.call("post_iteration")
+
+    def finish(self) -> None:
+        """Every file is whole already."""

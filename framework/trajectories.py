@@ -1,0 +1,247 @@
+"""Trajectory files, written episode by episode.
+
+`results/trajs_<n>.pkl` is a pickled list of at most 1000 dicts `{obs [T+1, ...], action [T, ...], reward [T],
+terminated [T], truncated [T]}` of numpy arrays; a Dict observation is a dict of arrays. `pickle.load` reads a file;
+`load_trajectories` also reads one that came from a stranger.
+"""
+
+import io
+import os
+import pickle
+import re
+from collections.abc import Callable
+from contextlib import suppress
+from pathlib import Path
+from typing import Any, BinaryIO
+
+import numpy as np
+
+from algos.common.errors import UserError
+from framework.run_folder import writing
+from framework.safe_pickle import Array, load_plain
+
+KEYS = ("obs", "action", "reward", "terminated", "truncated")
+# A pickle is a program: "make a list", then for each episode "build it, append it", then "stop". New episodes go where
+# "stop" was, so a file grows without being read or held.
+_START, _APPEND, _STOP = pickle.PROTO + b"\x04" + pickle.EMPTY_LIST, pickle.APPEND, pickle.STOP
+
+
+class TrajectoryWriter:
+    """Cuts rollouts into episodes and streams them to files, which are whole pickles at every moment.
+
+    Only unfinished episodes are in memory. Existing files are never overwritten. UserError where a file cannot be
+    written.
+    """
+
+    def __init__(self, folder: Path | str, per_file: int = 1000) -> None:
+        self.folder = Path(folder)
+        self.per_file = per_file
+        self.episodes = 0  # written since the start of the run
+        self._number = max([-1, *(number for number, _ in self._files())]) + 1  # of the current file
+        self._count = 0  # episodes in the current file
+        self._offset = len(_START)  # where its "stop" is
+        self._file: BinaryIO | None = None
+        self._unfinished: dict[int, list[dict[str, Any]]] = {}  # pieces of the running episode, by env
+
+    def add(self, obs: Any, action: Any, reward: Any, terminated: Any, truncated: Any) -> None:
+        """Write one whole episode of T steps: obs [T+1, ...], the others [T, ...]."""
+        episode = dict(zip(KEYS, (obs, action, reward, terminated, truncated), strict=True))
+        self._write(_map(np.asarray, episode))
+
+    def extend(
+        self,
+        obs: Any,
+        action: Any,
+        reward: np.ndarray,
+        terminated: np.ndarray,
+        truncated: np.ndarray,
+        next_obs: Any,
+        *,
+        limit: int | None = None,
+        first_env: int = 0,
+    ) -> int:
+        """Take in a rollout [T, N, ...] that goes on where the one before ended; returns the episodes written.
+
+        `next_obs` holds the true next observation, at the end of an episode too. Episodes are written in the order in
+        which they end, at one step by env; beyond `limit` they are dropped. `first_env` is the number of the first
+        column, where several workers' rollouts come one after the other. The arrays are copied.
+        """
+        fields = dict(zip(KEYS, (obs, action, reward, terminated, truncated), strict=True))
+        steps, envs = np.shape(reward)
+        begin, written = [0] * envs, 0
+
+        def keep(env: int, end: int) -> None:
+            piece = _map(lambda array: np.array(array[begin[env] : end, env]), fields)
+            self._unfinished.setdefault(first_env + env, []).append(piece)
+            begin[env] = end
+
+        for step, env in np.argwhere(np.logical_or(terminated, truncated)).tolist():
+            keep(env, step + 1)
+            pieces = self._unfinished.pop(first_env + env)
+            if limit is None or written < limit:
+                episode = _join(pieces)
+                last = _map(lambda array, at=(step, env): np.asarray(array[at])[None], next_obs)
+                episode["obs"] = _map(lambda *parts: np.concatenate(parts), episode["obs"], last)
+                self._write(episode)
+                written += 1
+        for env in range(envs):
+            if begin[env] < steps:
+                keep(env, steps)
+        return written
+
+    def state_dict(self) -> dict[str, Any]:
+        """Where the files stand and the unfinished episodes, as plain data; what it refers to is on the disk."""
+        if self._file is not None:
+            os.fsync(self._file.fileno())
+        unfinished = [{"env": env, **_join(pieces)} for env, pieces in sorted(self._unfinished.items())]
+        return {
+            "file": self._number,
+            "offset": self._offset,
+            "count": self._count,
+            "episodes": self.episodes,
+            "unfinished": unfinished,
+        }
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        """Go back to a saved state: what was written since is cut off the files."""
+        self.close()
+        self._number, self._offset, self._count = state["file"], state["offset"], state["count"]
+        self.episodes = state["episodes"]
+        self._unfinished = {
+            saved["env"]: [{key: _map(np.array, saved[key]) for key in KEYS}] for saved in state["unfinished"]
+        }
+        for number, path in self._files():
+            if number > self._number or (number == self._number and not self._count):
+                with writing(path):
+                    path.unlink()
+        if self._count:
+            path = self._path(self._number)
+            if not path.is_file() or path.stat().st_size < self._offset:
+                raise UserError(f"{path} is missing or shorter than at the checkpoint; this run cannot go on exactly")
+            with writing(path):
+                self._file = open(path, "r+b")  # noqa: SIM115 - open from call to call
+                self._put(self._offset, _STOP)
+                self._file.truncate(self._offset + 1)
+
+    def clear(self) -> None:
+        """Delete all trajectory files of the folder and start anew: a run that is resumed without a checkpoint."""
+        fresh = {"file": 0, "offset": len(_START), "count": 0, "episodes": 0, "unfinished": []}
+        self.load_state_dict(fresh)
+
+    def close(self) -> None:
+        """Close the file. Episodes that have not ended are not written."""
+        self._unfinished = {}
+        if self._file is not None:
+            with suppress(OSError):  # a full disk was told when the episode was written
+                self._file.close()
+            self._file = None
+
+    def _write(self, episode: dict[str, Any]) -> None:
+        item = _pickled(episode)
+        with writing(self._path(self._number)):
+            if self._file is not None and self._count >= self.per_file:
+                self._file.close()
+                self._file = None
+                self._number, self._count = self._number + 1, 0
+            if self._file is None:
+                self.folder.mkdir(parents=True, exist_ok=True)
+                self._offset = len(_START)
+                self._file = open(self._path(self._number), "w+b")  # noqa: SIM115 - open from call to call
+                self._put(0, _START + _STOP)
+            # The first byte comes last: until it replaces the old "stop", a reader sees the list without this episode.
+            self._put(self._offset + 1, item[1:] + _STOP)
+            self._put(self._offset, item[:1])
+        self._offset += len(item)
+        self._count += 1
+        self.episodes += 1
+
+    def _put(self, offset: int, content: bytes) -> None:
+        assert self._file is not None
+        self._file.seek(offset)
+        self._file.write(content)
+        self._file.flush()
+
+    def _path(self, number: int) -> Path:
+        return self.folder / f"trajs_{number}.pkl"
+
+    def _files(self) -> list[tuple[int, Path]]:
+        if not self.folder.is_dir():
+            return []
+        names = ((re.fullmatch(r"trajs_(\d+)\.pkl", path.name), path) for path in self.folder.iterdir())
+        return [(int(match[1]), path) for match, path in names if match]
+
+
+def load_trajectories(path: Path | str) -> list[dict[str, Any]]:
+    """The episodes of one file, checked; safe with a file from anyone.
+
+    UserError, with file, episode and key, where the file is missing or corrupt, holds anything but numpy arrays and
+    plain containers, lacks a key, or has lengths that do not fit together.
+    """
+    content = load_plain(path)
+    if not isinstance(content, list):
+        raise UserError(f"{path} is not a trajectory file: it holds a {type(content).__name__} instead of a list")
+    return [_checked(item, f"{path}: episode {index}") for index, item in enumerate(content)]
+
+
+def _checked(item: Any, where: str) -> dict[str, Any]:
+    if not isinstance(item, dict):
+        raise UserError(f"{where} is a {type(item).__name__} instead of a dict with {', '.join(KEYS)}")
+    for key in KEYS:
+        if key not in item:
+            raise UserError(f"{where} has no {key!r}")
+    try:
+        episode = {key: _map(_array, item[key]) for key in item}
+    except (TypeError, ValueError) as error:
+        raise UserError(f"{where}: {error}") from None
+    steps = np.size(episode["reward"])
+    for key in KEYS:
+        expected = steps + 1 if key == "obs" else steps
+        leaves = episode[key].values() if isinstance(episode[key], dict) else [episode[key]]
+        for leaf in leaves:
+            if not isinstance(leaf, np.ndarray) or leaf.ndim < 1 or len(leaf) != expected:
+                got = leaf.shape if isinstance(leaf, np.ndarray) else type(leaf).__name__
+                raise UserError(f"{where}, {key!r}: {got} does not fit {steps} rewards; expected length {expected}")
+    return episode
+
+
+def _array(value: Any) -> Any:
+    """A leaf of a loaded episode as an array; lists of numbers are taken too."""
+    if isinstance(value, Array):
+        return value.value()
+    if isinstance(value, list | tuple):
+        if any(isinstance(item, Array) for item in value):
+            return np.stack([item.value() if isinstance(item, Array) else item for item in value])
+        array = np.asarray(value)
+        if array.dtype.hasobject:
+            raise TypeError("a list that is not of numbers")
+        return array
+    return value
+
+
+def _map(function: Callable[..., Any], tree: Any, *others: Any) -> Any:
+    if isinstance(tree, dict):
+        return {key: _map(function, tree[key], *(other[key] for other in others)) for key in tree}
+    return function(tree, *others)
+
+
+def _join(pieces: list[dict[str, Any]]) -> dict[str, Any]:
+    """Pieces of an episode as one; the list is shortened to it, so that joining again costs nothing."""
+    if len(pieces) > 1:
+        pieces[:] = [_map(lambda *parts: np.concatenate(parts), *pieces)]
+    return dict(pieces[0])
+
+
+def _pickled(episode: dict[str, Any]) -> bytes:
+    """The pickle opcodes that build `episode` and append it to the list on the stack."""
+
+    def plain(array: np.ndarray) -> np.ndarray:
+        if array.dtype.hasobject:
+            raise TypeError(f"a trajectory holds arrays of numbers, not of dtype {array.dtype}")
+        return np.ascontiguousarray(array)
+
+    buffer = io.BytesIO()
+    pickler = pickle.Pickler(buffer, protocol=4)
+    pickler.fast = True  # no memo: its indices would clash with those of the episodes before
+    pickler.dump(_map(plain, episode))
+    # Without the protocol mark; "append" takes the place of "stop", so that the lengths of frames stay right.
+    return buffer.getvalue()[2:-1] + _APPEND

@@ -1,0 +1,155 @@
+"""The worker: a vector environment and a policy make rollouts."""
+
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+import torch
+from gymnasium.vector import VectorEnv
+
+from algos.base import Policy
+from algos.networks.state import Tree, reset_rows, tree_map
+from envs.resumable import restore_vector, snapshot_vector
+from framework.batch import Rollout, stack
+
+
+@dataclass
+class Episode:
+    """A finished episode: `env_step` counts the steps of all workers at its end."""
+
+    env_step: int
+    reward: float
+    length: int
+
+
+@dataclass
+class WorkerStats:
+    """The small part of a rollout that a driver looks at."""
+
+    env_steps: int
+    episodes: list[Episode] = field(default_factory=list)
+
+
+class Worker:
+    """Steps `env` (reset once, from `seed`) with `policy`, whose random stream is the worker's own.
+
+    `stride` is the number of environment steps that all workers together take while this one steps once: with it,
+    exploration follows the global step on every worker alike. `env` must autoreset in the same step.
+    """
+
+    def __init__(self, env: VectorEnv[Any, Any, Any], policy: Policy, *, seed: int, stride: int, explore: bool = True):
+        self.env, self.explore, self.stride = env, explore, stride
+        self.n_envs: int = env.num_envs
+        policy_seed, *env_seeds = (int(s) for s in np.random.SeedSequence(seed).generate_state(1 + self.n_envs))
+        self.policy = policy.fork(policy_seed)
+        self.obs: Tree = env.reset(seed=env_seeds)[0]  # type: ignore[arg-type]  # one seed for each environment
+        self.initial_state = self.policy.init_state(self.n_envs)
+        self.state = self.initial_state
+        self.reset = np.ones(self.n_envs, dtype=bool)  # the next step is the first of an episode
+        self.returns = np.zeros(self.n_envs)
+        self.lengths = np.zeros(self.n_envs, dtype=np.int64)
+
+    def collect(
+        self, n_steps: int, step: int, weights: Any = None, max_episodes: int | None = None
+    ) -> tuple[Rollout, WorkerStats]:
+        """Step every environment `n_steps` times from global step `step`; ends early after `max_episodes` episodes."""
+        if weights is not None:
+            self.policy.net.load_state_dict(weights)
+        start = tree_map(lambda leaf: leaf.cpu().numpy().copy(), self.state)
+        rows: list[dict[str, Any]] = []
+        episodes: list[Episode] = []
+        for t in range(n_steps):
+            rows.append(self._step(step + t * self.stride, last=t == n_steps - 1))
+            episodes += self._finished(rows[-1], step + (t + 1) * self.stride)
+            if max_episodes is not None and len(episodes) >= max_episodes:
+                episodes = episodes[:max_episodes]
+                break
+        columns = {name: stack([row[name] for row in rows]) for name in rows[0]}
+        if "value" in columns["extras"]:
+            columns["extras"]["next_value"] = next_values(columns)
+        rollout = Rollout(**columns, state=start)
+        return rollout, WorkerStats(rollout.steps, episodes)
+
+    def _step(self, step: int, last: bool) -> dict[str, Any]:
+        """One step of every environment -> one row [N, ...] of each column."""
+        obs = self.obs
+        action, extras, state = self.policy.act(obs, self.state, explore=self.explore, step=step)
+        env_action = self.policy.env_action(action)
+        next_obs, reward, terminated, truncated, info = self.env.step(env_action)
+        self.obs = next_obs
+        done = terminated | truncated
+        any_done = done.any()
+        if any_done:
+            next_obs = with_final_obs(next_obs, info["final_obs"], done)
+        if "value" in extras:
+            cut = self.policy.bootstrap(next_obs, state) if last or truncated.any() else None
+            extras["cut_value"] = np.zeros_like(extras["value"]) if cut is None else cut
+        row = {
+            "obs": obs,
+            "action": action,
+            "env_action": env_action,
+            "reward": reward,
+            "next_obs": next_obs,
+            "terminated": terminated,
+            "truncated": truncated,
+            "reset": self.reset,
+            "extras": extras,
+        }
+        self.reset = done
+        if any_done and state != ():
+            state = reset_rows(state, self.initial_state, torch.from_numpy(done).to(self.policy.device))
+        self.state = state
+        return row
+
+    def _finished(self, row: dict[str, Any], env_step: int) -> list[Episode]:
+        """Episodes that ended with this row."""
+        self.returns += row["reward"]
+        self.lengths += 1
+        done = self.reset
+        if not done.any():
+            return []
+        finished = [Episode(env_step, float(self.returns[i]), int(self.lengths[i])) for i in np.flatnonzero(done)]
+        self.returns[done] = 0.0
+        self.lengths[done] = 0
+        return finished
+
+    def state_dict(self) -> dict[str, Any]:
+        """All that the next `collect` depends on, the environments' own state included."""
+        return {
+            "envs": snapshot_vector(self.env),
+            "obs": self.obs,
+            "policy": self.policy.generator.get_state(),
+            "state": tree_map(lambda leaf: leaf.cpu().numpy(), self.state),
+            "reset": self.reset,
+            "returns": self.returns,
+            "lengths": self.lengths,
+        }
+
+    def load_state_dict(self, state: dict[str, Any]) -> list[str]:
+        """Take over what `state_dict` gave; returns a line for each environment that did not come back equal."""
+        warnings = restore_vector(self.env, state["envs"])
+        self.obs, self.reset = state["obs"], state["reset"]
+        self.policy.generator.set_state(state["policy"])
+        self.state = tree_map(lambda leaf: torch.from_numpy(leaf).to(self.policy.device), state["state"])
+        self.returns, self.lengths = state["returns"], state["lengths"]
+        return warnings
+
+
+def with_final_obs(next_obs: Tree, final_obs: Tree, done: np.ndarray) -> Tree:
+    """Next observations [N, ...] with the rows that autoreset replaced put back to what the episode ended with."""
+    if isinstance(next_obs, dict):
+        return {key: with_final_obs(next_obs[key], final_obs[key], done) for key in next_obs}
+    true_next = next_obs.copy()
+    for i in np.flatnonzero(done):
+        true_next[i] = final_obs[i]
+    return true_next
+
+
+def next_values(columns: dict[str, Any]) -> np.ndarray:
+    """V of the true next observation [T, N]: the next step's value, or the cut's where the row or episode ends.
+
+    Takes `cut_value` out of the extras. Terminated steps hold a value that no target reads.
+    """
+    value, cut = columns["extras"]["value"], columns["extras"].pop("cut_value")
+    following = np.concatenate([value[1:], cut[-1:]])
+    return np.where(columns["truncated"], cut, following)

@@ -1,0 +1,106 @@
+"""A YAML file of settings that remembers the line of every key, for error messages."""
+
+import dataclasses
+from pathlib import Path
+from typing import Any
+
+import yaml
+from omegaconf._utils import get_yaml_loader  # the dialect of all other YAML files here: 1e-3 is a number
+
+from algos.common.errors import UserError
+from framework.keys import Sections, check_type, field_type, wrong_type
+
+KeyPath = tuple[str, ...]
+
+
+class YamlFile:
+    """The settings of a YAML file, by section.
+
+    Raises UserError, with file and line, for a file that cannot be read, is no YAML, repeats a key, or holds no
+    mapping.
+    """
+
+    def __init__(self, path: Path | str) -> None:
+        self.path = Path(path)
+        self._lines: dict[KeyPath, int] = {}
+        text = _read(self.path)
+        try:
+            root = yaml.compose(text, Loader=get_yaml_loader())
+            self._find_lines(root, ())
+            data = yaml.load(text, Loader=get_yaml_loader())
+        except yaml.YAMLError as error:
+            raise UserError(f"{self.path}{yaml_problem(error)}") from None
+        self.data: dict[str, Any] = {} if data is None else data
+        if not isinstance(self.data, dict):
+            raise UserError(f"{self.path}:1: must be a mapping with sections such as general_cfg, not {text[:40]!r}")
+
+    def section(self, name: str) -> dict[str, Any]:
+        """A section's settings: none where the section is absent, empty or (an error that `check` tells) no mapping."""
+        section = self.data.get(name)
+        return section if isinstance(section, dict) else {}
+
+    def check(self, sections: Sections, algo_name: str, only: tuple[str, ...] = ()) -> None:
+        """Raise UserError, with file and line, for an unknown key or a value of the wrong type (in `only`)."""
+        for name, value in self.data.items():
+            if not only or name in only:
+                self._check((str(name),), value, sections, algo_name)
+
+    def _check(self, path: KeyPath, value: Any, sections: Sections, algo_name: str) -> None:
+        key = ".".join(path)
+        try:
+            hint = field_type(key, sections, algo_name)
+            nested = dataclasses.is_dataclass(hint)
+            if not nested:
+                check_type(key, value, hint)
+            elif value is not None and not isinstance(value, dict):
+                raise UserError(wrong_type(key, value, hint))
+        except UserError as error:
+            raise self._error(path, str(error)) from error
+        if nested:
+            for name, item in (value or {}).items():
+                self._check((*path, str(name)), item, sections, algo_name)
+
+    def _error(self, path: KeyPath, message: str) -> UserError:
+        while path and path not in self._lines:
+            path = path[:-1]  # a merged key (<<) has no line of its own
+        return UserError(f"{self.path}:{self._lines.get(path, 1)}: {message}")
+
+    def _find_lines(self, node: yaml.Node | None, path: KeyPath) -> None:
+        """Note the line of every key; a key that stands twice in one mapping is an error."""
+        if isinstance(node, yaml.SequenceNode):
+            for index, item in enumerate(node.value):
+                self._find_lines(item, (*path, str(index)))
+        elif isinstance(node, yaml.MappingNode):
+            seen: dict[str, int] = {}
+            for key, value in node.value:
+                name, line = str(key.value), key.start_mark.line + 1
+                place = (*path, name)
+                self._lines[place] = line
+                if name in seen and name != "<<":
+                    text = f"key '{'.'.join(place)}' stands here a second time, first in line {seen[name]}"
+                    raise self._error(place, text)
+                seen[name] = line
+                self._find_lines(value, place)
+
+
+def yaml_problem(error: yaml.YAMLError) -> str:
+    """Line, column and what is wrong of a YAML error, to be put after the file's name."""
+    if isinstance(error, yaml.MarkedYAMLError):
+        mark = error.problem_mark or error.context_mark
+        problem = ", ".join(part for part in (error.problem, error.context) if part)
+        place = f":{mark.line + 1}:{mark.column + 1}" if mark else ""
+        return f"{place}: not valid YAML: {problem}"
+    return f": not valid YAML: {' '.join(str(error).split())}"
+
+
+def _read(path: Path) -> str:
+    try:
+        return path.read_text(encoding="utf-8-sig")
+    except FileNotFoundError:
+        raise UserError(f"{path}: no such file") from None
+    except IsADirectoryError:
+        raise UserError(f"{path}: is a folder, not a YAML file") from None
+    except UnicodeDecodeError as error:
+        raise UserError(f"{path}: is not UTF-8 text (byte {error.start})") from None
+    except OSError as error:
+        raise UserError(f"{path}: {error.strerror or error}") from None

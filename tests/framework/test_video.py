@@ -1,0 +1,215 @@
+import gymnasium as gym
+import numpy as np
+import pytest
+from gymnasium.vector import AutoresetMode, SyncVectorEnv
+from PIL import Image, ImageSequence
+
+from algos.common.errors import UserError
+from framework.video import GifFile, GifRecorder
+
+
+class Painter(gym.Env):
+    """Episodes of `length` steps; each frame has a square at a place of its own."""
+
+    observation_space = gym.spaces.Box(0, 1, (1,))
+    action_space = gym.spaces.Discrete(2)
+
+    def __init__(self, length=5, fps=20, frame=None):
+        self.metadata = {"render_modes": ["rgb_array"], "render_fps": fps}
+        self.length, self.frame, self.t, self.renders = length, frame, 0, 0
+
+    def reset(self, *, seed=None, options=None):
+        super().reset(seed=seed)
+        self.t = 0
+        return np.zeros(1, np.float32), {}
+
+    def step(self, action):
+        self.t += 1
+        return np.zeros(1, np.float32), 1.0, self.t >= self.length, False, {}
+
+    def render(self):
+        self.renders += 1
+        if self.frame is not None:
+            return self.frame()
+        picture = np.full((40, 60, 3), 255, np.uint8)
+        picture[10:20, self.t : self.t + 8] = (200, 30 * (self.t % 8), 10)
+        return picture
+
+
+def frames(path):
+    with Image.open(path) as image:
+        assert image.info.get("loop") == 0
+        return [(np.array(frame.convert("RGB")), frame.info["duration"]) for frame in ImageSequence.Iterator(image)]
+
+
+def play(env, path=None):
+    env.reset()
+    done = False
+    while not done:
+        _, _, terminated, truncated, _ = env.step(0)
+        done = terminated or truncated
+
+
+def test_an_episode_is_recorded_frame_by_frame(tmp_path):
+    path = tmp_path / "videos" / "video.gif"
+    env = GifRecorder(Painter())
+    env.record(path)
+    assert env.recording
+    play(env)
+    assert not env.recording
+    got = frames(path)
+    assert len(got) == 6  # the first one too
+    painter = Painter()
+    for t, (picture, duration) in enumerate(got):
+        painter.t = t
+        np.testing.assert_array_equal(picture, painter.render())
+        assert duration == 50  # ms at 20 fps
+    assert [item.name for item in path.parent.iterdir()] == ["video.gif"]
+
+
+def test_cartpole_is_small_and_plays_at_its_speed(tmp_path):
+    env = GifRecorder(gym.make("CartPole-v1", render_mode="rgb_array"))
+    env.record(tmp_path / "a.gif")
+    env.reset(seed=3)
+    for step in range(200):
+        if any(env.step(step % 2)[2:4]):
+            break
+    env.close()
+    got = frames(tmp_path / "a.gif")
+    assert len(got) == step + 2 and len({picture.tobytes() for picture, _ in got}) > 10
+    assert {duration for _, duration in got} == {20}  # 50 fps
+    assert (tmp_path / "a.gif").stat().st_size < 4000 * len(got)
+
+
+def test_unarmed_nothing_is_rendered(tmp_path):
+    env = GifRecorder(Painter())
+    play(env)
+    assert env.unwrapped.renders == 0
+    env.record(tmp_path / "a.gif")
+    play(env)
+    count = env.unwrapped.renders
+    play(env)
+    assert env.unwrapped.renders == count == 6
+
+
+def test_in_a_vector_env_that_resets_in_the_same_step(tmp_path):
+    recorders = []
+
+    def first():
+        recorders.append(GifRecorder(Painter(length=4)))
+        return recorders[0]
+
+    envs = SyncVectorEnv([first, lambda: Painter(length=3)], autoreset_mode=AutoresetMode.SAME_STEP)
+    envs.reset()
+    envs.step(np.zeros(2, int))
+    envs.envs[0].record(tmp_path / "a.gif")  # in the middle of an episode: it is the next one's
+    for _ in range(3 + 4):
+        envs.step(np.zeros(2, int))
+    got = frames(tmp_path / "a.gif")
+    assert len(got) == 5
+    assert [int(np.flatnonzero((picture[15] != 255).any(axis=1))[0]) for picture, _ in got] == [0, 1, 2, 3, 4]
+    assert not recorders[0].recording
+    envs.close()
+
+
+@pytest.mark.parametrize("fps", [10, 15, 24, 29.97, 30, 50, 60, 120, 240, 1000])
+def test_the_speed_is_true_at_any_fps(tmp_path, fps):
+    gif = GifFile(tmp_path / "a.gif", fps)
+    painter = Painter()
+    for painter.t in range(50):
+        gif.add(painter.render())
+    gif.close()
+    durations = [duration for _, duration in frames(tmp_path / "a.gif")]
+    assert min(durations) >= 20
+    assert sum(durations) == pytest.approx(1000 * 50 / fps, abs=25)
+    if fps <= 50:
+        assert len(durations) == 50
+
+
+@pytest.mark.parametrize("fps", [None, 0])
+def test_without_an_fps_it_is_30(tmp_path, fps):
+    env = GifRecorder(Painter(fps=fps, length=29))
+    env.record(tmp_path / "a.gif")
+    play(env)
+    durations = [duration for _, duration in frames(tmp_path / "a.gif")]
+    assert sum(durations) == 1000 and set(durations) == {30, 40}
+
+
+def test_an_episode_cut_off_is_still_a_video(tmp_path):
+    env = GifRecorder(Painter(length=100))
+    env.record(tmp_path / "reset.gif")
+    env.reset()
+    env.step(0)
+    assert not (tmp_path / "reset.gif").exists()
+    env.reset()
+    assert len(frames(tmp_path / "reset.gif")) == 2
+    env.record(tmp_path / "close.gif")
+    env.reset()
+    env.close()
+    assert len(frames(tmp_path / "close.gif")) == 1
+
+
+def test_at_most_max_frames(tmp_path):
+    env = GifRecorder(Painter(length=50), max_frames=10)
+    env.record(tmp_path / "a.gif")
+    play(env)
+    assert len(frames(tmp_path / "a.gif")) == 10 and env.unwrapped.renders == 10
+
+
+@pytest.mark.parametrize("frame", [lambda: None, lambda: [np.zeros((4, 4, 3), np.uint8)], lambda: "text"])
+def test_what_is_no_picture_is_told_in_a_line(tmp_path, frame):
+    env = GifRecorder(Painter(frame=frame))
+    env.record(tmp_path / "a.gif")
+    with pytest.raises(UserError, match="render_mode=rgb_array") as error:
+        env.reset()
+    assert "\n" not in str(error.value) and list(tmp_path.iterdir()) == []
+    env.close()
+
+
+def test_a_place_that_cannot_be_written_is_told_in_a_line(tmp_path):
+    (tmp_path / "videos").write_text("in the way")
+    env = GifRecorder(Painter())
+    env.record(tmp_path / "videos" / "a.gif")
+    with pytest.raises(UserError, match="cannot write"):
+        env.reset()
+
+
+def test_pictures_of_all_kinds(tmp_path):
+    rng = np.random.default_rng(0)
+    noise = rng.integers(0, 256, (30, 50, 3), np.uint8)  # more colours than a palette has
+    for number, frame in enumerate(
+        [noise, noise[:, :, 0], noise[:, :, :1], noise / 1.0, np.dstack([noise, noise[..., 0]])]
+    ):
+        gif = GifFile(tmp_path / f"{number}.gif", 25)
+        gif.add(frame)
+        gif.add(frame)  # no change at all
+        gif.add(frame[::-1])
+        gif.close()
+        got = frames(tmp_path / f"{number}.gif")
+        assert [duration for _, duration in got] == [40] * 3
+        assert np.abs(got[0][0].astype(int) - got[1][0]).max() < 20  # one pixel may get its exact colour
+        expected = frame[:, :, :3] if frame.ndim == 3 else frame[:, :, None]
+        assert np.abs(got[2][0].astype(float) - expected[::-1]).mean() < 12
+
+
+def test_large_pictures_are_scaled_and_sizes_may_change(tmp_path):
+    gif = GifFile(tmp_path / "a.gif", 25)
+    gif.add(np.zeros((720, 1280, 3), np.uint8))
+    gif.add(np.full((100, 100, 3), 255, np.uint8))
+    gif.close()
+    got = frames(tmp_path / "a.gif")
+    assert [picture.shape for picture, _ in got] == [(360, 640, 3)] * 2
+    assert got[1][0].min() == 255
+
+
+def test_an_environment_that_draws_into_one_array(tmp_path):
+    canvas = np.zeros((20, 20, 3), np.uint8)
+
+    def draw():
+        canvas[...] += 20
+        return canvas
+
+    env = GifRecorder(Painter(length=4, frame=draw))
+    env.record(tmp_path / "a.gif")
+    play(env)
+    assert [int(picture[0, 0, 0]) for picture, _ in frames(tmp_path / "a.gif")] == [20, 40, 60, 80, 100]
