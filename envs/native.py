@@ -7,7 +7,8 @@ All give the true last observation of an episode in `infos["final_obs"]` (an obj
 import contextlib
 import os
 import weakref
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
+from multiprocessing.connection import wait
 from typing import Any
 
 import gymnasium as gym
@@ -96,13 +97,14 @@ class AsyncVector(AsyncVectorEnv):
                 pipe.close()
 
     def _death(self) -> RuntimeError:
+        ready = wait([process.sentinel for process in self.processes], timeout=1.0)
         for process in self.processes:
-            process.join(1.0)
+            process.join(1.0 if process.sentinel in ready else 0.0)  # its exit code comes a moment later
         dead = {row: process.exitcode for row, process in enumerate(self.processes) if not process.is_alive()}
         self.close(terminate=True)
         return RuntimeError(f"the process of environment {dead} (row: exit code) died; its own message is above")
 
-    def _raise_if_errors(self, successes: Sequence[bool]) -> None:
+    def _raise_if_errors(self, successes: Iterable[bool]) -> None:
         # Gymnasium makes a new exception out of the old one's text and logs the traceback, which breaks at a "%".
         failures = [self._failure(row) for row, success in enumerate(successes) if not success]
         if failures:
@@ -130,6 +132,7 @@ class CartPoleVector(CartPoleVectorEnv):
     """All CartPoles in one step of NumPy, with same-step reset; one random stream serves all rows."""
 
     metadata = CartPoleVectorEnv.metadata | {"autoreset_mode": AutoresetMode.SAME_STEP}
+    state: Any
     _saved = ("state", "steps", "low", "high")
 
     def reset(
@@ -176,7 +179,7 @@ def make_native(
     """
     kwargs = spec.kwargs | kwargs | ({} if limit is None else {"max_episode_steps": limit})
     kwargs |= {} if render_mode is None else {"render_mode": render_mode}
-    venv = None
+    venv: VectorEnv | None = None
     if str(spec.vector_entry_point).endswith(f"cartpole:{CartPoleVectorEnv.__name__}"):
         venv = CartPoleVector(num_envs=n_envs, **kwargs)
         venv.spec = spec

@@ -63,7 +63,7 @@ def set_rng(env: Any, state: dict[str, Any] | None) -> None:
     if state is None:
         return
     bits = state["bits"]
-    generator = getattr(env, "np_random", None)
+    generator: Any = getattr(env, "np_random", None)
     same_kind = isinstance(generator, np.random.Generator) and (
         type(generator.bit_generator).__name__ == bits["bit_generator"]
     )

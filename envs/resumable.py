@@ -59,7 +59,9 @@ class Resumable(gym.Wrapper):
     def step(self, action: Any) -> tuple[Any, Any, bool, bool, dict[str, Any]]:
         """Step and remember the action."""
         # The caller may reuse its action array, so anything mutable is copied before the environment sees it.
-        self._actions.append(action if type(action) in _SCALARS else copy.deepcopy(action))
+        kind = type(action)
+        kept = action if kind in _SCALARS else action.copy() if kind is np.ndarray else copy.deepcopy(action)
+        self._actions.append(kept)
         obs, reward, terminated, truncated, info = self.env.step(action)
         if terminated or truncated:
             obs = copy.deepcopy(obs)  # the reset that follows at once must not overwrite the last observation

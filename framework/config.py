@@ -3,7 +3,6 @@
 import dataclasses
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
 
 from omegaconf import OmegaConf
 
@@ -12,7 +11,6 @@ from framework.prepare import prepare, to_config
 from framework.run_folder import atomic_write
 from framework.run_search import find_run
 from framework.schema import Config
-from framework.words import quoted
 from framework.words import to_override
 from framework.yaml_file import YamlFile
 
@@ -35,18 +33,3 @@ def save_config(config: Config, path: Path | str) -> None:
     """
     sections = {name: dataclasses.asdict(getattr(config, name)) for name in ("general_cfg", "algo_cfg", "env_cfg")}
     atomic_write(path, OmegaConf.to_yaml(OmegaConf.create(sections)).encode())
-
-
-def to_override(key: str, value: Any) -> str:
-    """A Python value as an override: `to_override("lr", 1e-3)` is "lr=0.001"."""
-    return f"{key}={_written(value)}"
-
-
-def _written(value: Any) -> str:
-    if isinstance(value, dict):
-        return "{" + ",".join(f"{key}:{_written(item)}" for key, item in value.items()) + "}"
-    if isinstance(value, (list, tuple)):
-        return "[" + ",".join(_written(item) for item in value) + "]"
-    if value is None or isinstance(value, bool):
-        return "null" if value is None else str(value).lower()
-    return str(value) if isinstance(value, (int, float)) else quoted(str(value))

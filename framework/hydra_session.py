@@ -93,10 +93,15 @@ def parse_overrides(hydra: Hydra, texts: Sequence[str]) -> list[Override]:
     parser = OverridesParser.create(config_loader=hydra.config_loader)
     parsed = []
     for text in texts:
+        if text.startswith("="):
+            raise UserError(f"{text!r} is not of the form key=value")
         try:
             parsed += parser.parse_overrides([text])
         except OverrideParseException as error:
-            raise UserError(_malformed(text, error)) from error
+            literal = _as_literal(text)
+            if literal is None:
+                raise UserError(_malformed(text, error)) from error
+            parsed += parser.parse_overrides([literal])
     return parsed
 
 
@@ -141,6 +146,13 @@ def _omegaconf_error(error: BaseException | None) -> OmegaConfBaseException | No
     while error is not None and not isinstance(error, OmegaConfBaseException):
         error = error.__cause__ or error.__context__
     return error
+
+
+def _as_literal(text: str) -> str | None:
+    """An override with its value in quotes, where that spares the user to write them: a path such as a/0_seed=1."""
+    key, _, value = text.partition("=")
+    plain = "=" in value and re.fullmatch(r"[\w./=+ -]+", value) is not None
+    return f"{key}='{value}'" if plain else None
 
 
 def _malformed(text: str, error: Exception) -> str:

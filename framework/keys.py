@@ -92,20 +92,22 @@ def is_free(key: str, hint: Any) -> bool:
 def unknown_key(key: str, sections: Sections, algo_name: str) -> str:
     """What to say of a key that the schema lacks: where else it is known, or the nearest known one."""
     head, _, rest = key.partition(".")
-    if head not in sections and rest:  # a misspelt section?
-        near = difflib.get_close_matches(head, sections, n=1)
-        if near and rest.partition(".")[0] in field_types(sections[near[0]]):
-            return f"unknown key {key!r}; did you mean '{near[0]}.{rest}'?"
+    if head not in sections:
+        section = next(iter(difflib.get_close_matches(head, sections, n=1)), None)
+        if section and (not rest or rest.partition(".")[0] in field_types(sections[section])):
+            return f"unknown key {key!r}; did you mean {(f'{section}.{rest}' if rest else section)!r}?"
     word = (rest if head in sections else key).partition(".")[0]
-    names = [name for name in ALGORITHMS if word in field_types(get_config_class(name))]
-    if names and algo_name not in names and (head == "algo_cfg" or head not in sections):
-        return f"unknown key {key!r}: 'algo_cfg.{word}' is a setting of {', '.join(names)}, not of {algo_name}"
-    known = {name: section for section, config in sections.items() for name in field_types(config)}
-    if head in sections and difflib.get_close_matches(word, field_types(sections[head]), n=1):
-        known = dict.fromkeys(field_types(sections[head]), head)
-    near = difflib.get_close_matches(word, known, n=1)
-    if near:
-        return f"unknown key {key!r}; did you mean '{known[near[0]]}.{near[0]}'?"
+    owners = [name for name in ALGORITHMS if word in field_types(get_config_class(name))]
+    if owners and algo_name not in owners and (head == "algo_cfg" or head not in sections):
+        return f"unknown key {key!r}: 'algo_cfg.{word}' is a setting of {', '.join(owners)}, not of {algo_name}"
+    own = field_types(sections[head]) if head in sections else {}
+    places = {name: section for section, config in sections.items() for name in field_types(config)}
+    for known in (dict.fromkeys(own, head), places):  # its own section first
+        near = difflib.get_close_matches(word, known, n=1)
+        if near:
+            return f"unknown key {key!r}; did you mean '{known[near[0]]}.{near[0]}'?"
+    if head == "expected":
+        return f"unknown key {key!r}; known: {', '.join(f'expected.{name}' for name in own)}"
     return f"unknown key {key!r}; `python main.py --cfg job` prints all keys (algorithm {algo_name})"
 
 

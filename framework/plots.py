@@ -97,7 +97,7 @@ def running_mean(values: np.ndarray, window: int) -> np.ndarray:
 def _draw_episodes(axes: Any, x: np.ndarray, reward: np.ndarray) -> None:
     some = slice(None, None, math.ceil(len(x) / MAX_DOTS))
     size = float(np.clip(2500 / len(x), 3, 14))
-    axes.scatter(x[some], reward[some], s=size, color=EPISODE, alpha=0.28, linewidths=0, label="training episode")
+    axes.scatter(x[some], reward[some], s=size, color=EPISODE, alpha=0.35, linewidths=0, label="training episode")
     window = _window(len(x))
     if window > 1:
         mean = running_mean(reward, window)
@@ -163,7 +163,11 @@ def _finish(figure: Any, axes: Any, title: str, out: Path, show: bool) -> Path:
     axes.margins(x=0.02)
     for side in ("top", "right"):
         axes.spines[side].set_visible(False)
-    axes.legend(fontsize=9, framealpha=0.85, edgecolor="none")
+    labels = axes.get_legend_handles_labels()[1]
+    columns = max(1, min(4, 140 // (max(map(len, labels)) + 8)))
+    figure.legend(
+        loc="outside lower center", ncols=columns, fontsize=9, columnspacing=1.5, frameon=False
+    )  # it never hides a point
     atomic_write(out, lambda file: figure.savefig(file, format="png", dpi=150))
     if show:
         _show(figure)

@@ -14,13 +14,15 @@ def find_run(text: str, tasks_dir: Path | str, key: str = "general_cfg.load_path
     """
     tasks = Path(tasks_dir)
     if text == "latest":
-        run = RunFolder.latest(tasks)
-        if run is None or not _is_run(run):
-            run = next(runs_newest_first(tasks), None)
-        if run is None:
-            raise UserError(f"{key}=latest: there is no run in {tasks}/ yet; train one first")
-        return run
+        return _latest(tasks, key)
     found = next((path for path in (tasks / text, Path(text).expanduser()) if path.exists()), None)
+    if found is None and "/" not in text:
+        in_sweeps = [run for run in runs_newest_first(tasks) if run.name == text]
+        if len(in_sweeps) > 1:
+            raise UserError(
+                f"{key}={text}: several sweeps have such a run; write {in_sweeps[0].relative_to(tasks)}, say"
+            )
+        found = in_sweeps[0] if in_sweeps else None
     if found is None:
         raise UserError(f"{key}={text}: {_why_missing(text, tasks)}")
     run = found.parent.parent if found.is_file() and found.suffix == ".pt" else found
@@ -43,6 +45,16 @@ def runs_newest_first(tasks: Path) -> Iterator[Path]:
     unique = {config.parent.resolve(): config for config in configs if config.parent.name != ".hydra"}
     newest = sorted(unique.values(), key=lambda config: (config.stat().st_mtime_ns, str(config)), reverse=True)
     return (config.parent for config in newest)
+
+
+def _latest(tasks: Path, key: str) -> Path:
+    """The run that `tasks/latest` points at if it can serve `key`; else the newest that can: a test has no model."""
+    needed = "checkpoints/*" if key.endswith("resume") else "models/*.pt"
+    last = RunFolder.latest(tasks)
+    runs = [*([last] if last is not None and _is_run(last) else []), *runs_newest_first(tasks)]
+    if not runs:
+        raise UserError(f"{key}=latest: there is no run in {tasks}/ yet; train one first")
+    return next((run for run in runs if any(run.glob(needed))), runs[0])
 
 
 def _is_run(path: Path) -> bool:

@@ -6,9 +6,10 @@ module, which keep the parts and are checked before numpy sees them.
 
 import io
 import pickle
+import re
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 
@@ -31,10 +32,10 @@ class DType:
         self.order = state[1]
 
     def value(self) -> np.dtype:
-        dtype = np.dtype(str(self.code))
-        if dtype.kind not in "biufcSU" or dtype.names or dtype.subdtype:
-            raise ValueError(f"an array of dtype {dtype}, not of numbers")
-        return dtype.newbyteorder(self.order)  # type: ignore[arg-type]
+        # A kind and a size: numpy parses and evaluates longer codes.
+        if not isinstance(self.code, str) or not re.fullmatch(r"[biufcSU][0-9]{1,6}", self.code):
+            raise ValueError(f"an array of dtype {self.code!a}, not of numbers")
+        return np.dtype(self.code).newbyteorder(self.order)  # type: ignore[arg-type]
 
 
 class Array:
@@ -79,8 +80,15 @@ class _Unpickler(pickle._Unpickler):
     def find_class(self, module: str, name: str) -> Any:
         known = _GLOBALS.get((module.replace("numpy._core", "numpy.core"), name))
         if known is None:
-            raise Forbidden(f"it names {ascii(f'{module}.{name}')}")
+            raise Forbidden(f"it names {f'{module}.{name}'!a}")
         return lambda *arguments: known(*arguments)  # a new one each time: a pickle may set attributes on it
+
+    def load_bytearray(self: Any) -> None:
+        """Read no more than there is: the original first reserves as much as the pickle claims."""
+        size = int.from_bytes(self.read(8), "little")
+        self.append(self.read(size))
+
+    dispatch: ClassVar[Any] = {**pickle._Unpickler.dispatch, pickle.BYTEARRAY8[0]: load_bytearray}
 
 
 def _reconstruct(*_: Any) -> Array:

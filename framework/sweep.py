@@ -102,8 +102,8 @@ def expand(hydra: Hydra, texts: Sequence[str]) -> tuple[list[list[str]], list[st
 
 def folder_names(labels: Sequence[str]) -> list[str]:
     """The names of the jobs' folders: number and overrides, safe and short."""
-    safe = [re.sub(r"[^A-Za-z0-9.,=+_-]+", "-", label) for label in labels]
-    return [f"{n}_{label}"[:MAX_NAME].rstrip("_-.,=") for n, label in enumerate(safe)]
+    safe = [re.sub(r"[^A-Za-z0-9.=+_-]+", "-", label.replace(",", "_")) for label in labels]
+    return [f"{n}_{label}"[:MAX_NAME].rstrip("_-.=") for n, label in enumerate(safe)]
 
 
 def launch(hydra: Hydra, sweep: Sweep, jobs: Sequence[Job]) -> None:

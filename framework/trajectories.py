@@ -191,8 +191,8 @@ def _checked(item: Any, where: str) -> dict[str, Any]:
             raise UserError(f"{where} has no {key!r}")
     try:
         episode = {key: _map(_array, item[key]) for key in item}
-    except (TypeError, ValueError) as error:
-        raise UserError(f"{where}: {error}") from None
+    except Exception as error:  # whatever numpy says of parts that do not make an array
+        raise UserError(f"{where}: {' '.join(str(error).split()) or type(error).__name__}") from None
     steps = np.size(episode["reward"])
     for key in KEYS:
         expected = steps + 1 if key == "obs" else steps

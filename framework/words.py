@@ -1,5 +1,6 @@
 """The user's overrides (`lr=1e-3 algo_name=PPO hydra/launcher=joblib`), sorted and written out in full."""
 
+import numbers
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -85,8 +86,8 @@ def _value_text(key: str, value: Any) -> str:
         return quoted(str(value))
     if value is None or isinstance(value, bool):
         return {None: "null", True: "true", False: "false"}[value]
-    if isinstance(value, int | float):
-        return repr(value)
+    if isinstance(value, numbers.Real):  # NumPy's too
+        return str(value)
     if isinstance(value, list | tuple):
         return f"[{','.join(_value_text(key, item) for item in value)}]"
     if isinstance(value, dict):

@@ -1,7 +1,6 @@
 """Layers that carry state from step to step, all with one contract: `y, state = layer(x, state, reset)`."""
 
 from abc import abstractmethod
-from typing import cast
 
 import torch
 from torch import Tensor, nn
@@ -29,40 +28,70 @@ class StatefulLayer(nn.Module):
 class GRU(StatefulLayer):
     """Gated recurrent unit (Cho et al. 2014), `n_layers` deep; the state is [B, n_layers, hidden size].
 
-    Whole stretches between resets go through one fused call. Looking for the resets reads `reset`, which waits for
+    All episodes of a batch go through one fused call a layer. Looking for the resets reads `reset`, which waits for
     a GPU and breaks a compiled graph; T = 1 does neither.
     """
 
     def __init__(self, in_features: int, hidden_size: int, n_layers: int = 1):
         super().__init__()
-        self.gru = nn.GRU(in_features, hidden_size, n_layers, batch_first=True)
+        self.hidden_size = hidden_size
+        sizes = [in_features] + [hidden_size] * (n_layers - 1)
+        self.layers = nn.ModuleList(nn.GRU(size, hidden_size, batch_first=True) for size in sizes)
 
     def init_state(self, batch_size: int) -> Tensor:
-        weight = cast(Tensor, self.gru.weight_hh_l0)
-        return weight.new_zeros(batch_size, self.gru.num_layers, self.gru.hidden_size)
+        weight = next(self.parameters())
+        return weight.new_zeros(batch_size, len(self.layers), self.hidden_size)
 
     def forward(self, x: Tensor, state: Tensor, reset: Tensor) -> tuple[Tensor, Tensor]:
+        state = state.masked_fill(reset[:, 0].view(-1, 1, 1), 0.0)
         if x.shape[1] == 1:
-            return self._step(x[:, 0], state.masked_fill(reset.view(-1, 1, 1), 0.0))
-        inner = reset[:, 1:].any(0).nonzero().flatten().tolist()
-        starts = [0, *(index + 1 for index in inner)]
-        pieces = []
-        for start, stop in zip(starts, [*starts[1:], x.shape[1]], strict=True):
-            state = state.masked_fill(reset[:, start].view(-1, 1, 1), 0.0)
-            # nn.GRU takes its state as [n_layers, B, hidden size]
-            y, hidden = self.gru(x[:, start:stop], state.transpose(0, 1).contiguous())
-            state = hidden.transpose(0, 1)
-            pieces.append(y)
-        return (pieces[0] if len(pieces) == 1 else torch.cat(pieces, dim=1)), state
+            return self._step(x[:, 0], state)
+        pieces = Pieces(reset) if reset[:, 1:].any() else None
+        last = []
+        for index, layer in enumerate(self.layers):
+            hidden = state[:, index]
+            if pieces is None:
+                x, _ = layer(x, hidden.unsqueeze(0).contiguous())
+            else:
+                y, _ = layer(pieces.cut(x), pieces.open(hidden).unsqueeze(0))
+                x = pieces.join(y)
+            last.append(x[:, -1])
+        return x, torch.stack(last, dim=1)
 
     def _step(self, x: Tensor, state: Tensor) -> tuple[Tensor, Tensor]:
         """One step, x [B, D]: the bare cells, at two thirds of the fused call's time on a CPU."""
         hidden = []
-        for index, weights in enumerate(self.gru.all_weights):
-            w_ih, w_hh, b_ih, b_hh = cast(list[Tensor], weights)
-            x = torch.gru_cell(x, state[:, index], w_ih, w_hh, b_ih, b_hh)
+        for index, layer in enumerate(self.layers):
+            x = torch.gru_cell(x, state[:, index], *layer.all_weights[0])
             hidden.append(x)
         return x.unsqueeze(1), torch.stack(hidden, dim=1)
+
+
+class Pieces:
+    """Rows [B, T] cut where episodes start: S pieces, padded behind to the longest of them, L."""
+
+    def __init__(self, reset: Tensor):
+        self.rows, self.steps = reset.shape
+        begins = reset.clone()
+        begins[:, 0] = True
+        starts = begins.flatten().nonzero().flatten()  # [S], row by row, as places in the flattened rows
+        lengths = torch.diff(starts, append=starts.new_tensor([reset.numel()]))
+        span = torch.arange(int(lengths.max()), device=reset.device)
+        self.real = span < lengths.unsqueeze(1)  # [S, L], False in the padding
+        self.place = (starts.unsqueeze(1) + span).clamp(max=reset.numel() - 1)
+        self.opening = torch.searchsorted(starts, torch.arange(self.rows, device=reset.device) * self.steps)
+
+    def cut(self, x: Tensor) -> Tensor:
+        """[B, T, D] -> [S, L, D]."""
+        return x.flatten(0, 1)[self.place]
+
+    def open(self, state: Tensor) -> Tensor:
+        """States of rows [B, H] -> of pieces [S, H]: a row's first piece goes on, the others start from zero."""
+        return state.new_zeros(len(self.place), state.shape[1]).index_copy(0, self.opening, state)
+
+    def join(self, y: Tensor) -> Tensor:
+        """[S, L, H] -> [B, T, H], the padding dropped."""
+        return y[self.real].view(self.rows, self.steps, -1)
 
 
 @make_layer.register

@@ -109,7 +109,9 @@ def test_max_step_is_what_the_time_is_measured_by(home):
 
 
 def test_termination_is_not_truncation():
-    assert length(make_env(EnvConfig(), max_step=100)) == (10, True, False)
+    assert length(make_env(EnvConfig(), max_step=100)) == (11, True, False)
+    assert length(make_env(EnvConfig(), max_step=11)) == (11, True, True)
+    assert length(make_env(EnvConfig(), max_step=10)) == (10, False, True)
 
 
 def test_wrappers_in_order():

@@ -178,7 +178,7 @@ while True:
     print(step, flush=True)
 """
     last = 0
-    for trial in range(6):
+    for trial in range(4):
         command = [sys.executable, "-c", code, str(tmp_path), str(last)]
         with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
             process.stdout.readline()

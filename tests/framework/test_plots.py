@@ -122,7 +122,7 @@ def test_several_runs_in_one_figure(tmp_path, monkeypatch):
     )
     out = plot_curves(runs, tmp_path / "Sweep" / "curves.png", title="a sweep")
     assert size(out) == (1200, 675)
-    assert [text.get_text() for text in seen["axes"].get_legend().get_texts()] == ["lr=1", "lr=2"]
+    assert [text.get_text() for text in seen["axes"].figure.legends[0].get_texts()] == ["lr=1", "lr=2"]
     colors = [line.get_color() for line in seen["axes"].lines]
     assert len(set(colors)) == 2
     assert plot_curves({"failed": runs["failed"]}, tmp_path / "none.png") is None

@@ -19,9 +19,9 @@ import os, sys, time
 from framework.run_folder import RunFolder
 folder = RunFolder.open(sys.argv[1])
 folder.acquire_lock()
-child = os.fork() if sys.argv[2] == "fork" else -1
-if child:
-    print(child, flush=True)
+if sys.argv[2] == "fork" and os.fork():  # the child says when it lives
+    time.sleep(60)
+print(os.getpid(), flush=True)
 time.sleep(60)
 """
 
@@ -157,7 +157,7 @@ def test_a_folder_is_trained_in_by_one_process_and_free_after_kill_9(tmp_path, h
     root = Path(run_folder.__file__).parent.parent
     command = [sys.executable, "-c", HOLD_LOCK, str(folder.path), how]
     holder = subprocess.Popen(command, cwd=root, stdout=subprocess.PIPE, text=True)
-    child = int(holder.stdout.readline())
+    last = int(holder.stdout.readline())
     try:
         with pytest.raises(UserError) as error:
             folder.acquire_lock()
@@ -173,5 +173,5 @@ def test_a_folder_is_trained_in_by_one_process_and_free_after_kill_9(tmp_path, h
     finally:
         holder.kill()
         holder.stdout.close()
-        if child > 0:
-            os.kill(child, signal.SIGKILL)
+        if last != holder.pid:
+            os.kill(last, signal.SIGKILL)

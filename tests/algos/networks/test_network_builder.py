@@ -176,7 +176,7 @@ def test_orthogonal_initialisation():
     torch.testing.assert_close(weights["body.0.weight"].T @ weights["body.0.weight"], 2 * torch.eye(3))
     torch.testing.assert_close(weights["body.2.weight"] @ weights["body.2.weight"].T, 2 * torch.eye(4))
     torch.testing.assert_close(weights["body.5.weight"] @ weights["body.5.weight"].T, 1e-4 * torch.eye(2))
-    for gate in weights["body.4.gru.weight_hh_l0"].chunk(3):
+    for gate in weights["body.4.layers.0.weight_hh_l0"].chunk(3):
         torch.testing.assert_close(gate @ gate.T, torch.eye(6), atol=1e-5, rtol=0)
     assert all(not weight.any() for name, weight in weights.items() if "bias" in name)
 

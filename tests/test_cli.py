@@ -1,0 +1,296 @@
+"""The command line: help, errors of the user's, what a run is started with."""
+
+import os
+import subprocess
+import sys
+import textwrap
+import types
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+import framework
+from framework.cli import main
+
+ROOT = Path(__file__).resolve().parent.parent
+FILES = {
+    "folder/x": "",
+    "list.yaml": "- 1\n- 2\n",
+    "word.yaml": "just words\n",
+    "syntax.yaml": "general_cfg:\n  seed: 1\n bad: 2\n",
+    "tab.yaml": "general_cfg:\n\tseed: 1\n",
+    "unknown.yaml": "general_cfg:\n  seed: 1\n  sede: 1\n",
+    "unknown_algo.yaml": "algo_cfg:\n  gama: 0.9\n",
+    "unknown_env.yaml": "env_cfg:\n  idd: 1\n",
+    "unknown_expected.yaml": "expected:\n  mean: 1\n",
+    "section.yaml": "general_config:\n  seed: 1\n",
+    "short.yaml": "# keys need their section in a file\nlr: 1\n",
+    "scalar_section.yaml": "algo_cfg: 5\n",
+    "type.yaml": "algo_cfg:\n  gamma: high\n",
+    "type_list.yaml": "general_cfg:\n\n  loggers: tensorboard\n",
+    "float.yaml": "general_cfg: {max_env_step: 1e5}\n",
+    "null.yaml": "algo_cfg:\n  gamma:\n",
+    "twice.yaml": "algo_cfg:\n  lr: 1\n  gamma: 0.9\n  lr: 2\n",
+    "twice_nested.yaml": "algo_cfg:\n  value_layers:\n    - layer_type: linear\n      layer_type: gru\n",
+    "interpolation.yaml": "algo_cfg:\n  lr: ${env_cfg.nothing}\n",
+    "bad_interpolation.yaml": "algo_cfg:\n  lr: ${env_cfg\n",
+    "algo.yaml": "general_cfg:\n  algo_name: DQM\n",
+    "env.yaml": "general_cfg:\n  env_name: gim\n",
+    "tag.yaml": "general_cfg: !!python/object/apply:os.getcwd []\n",
+    "documents.yaml": "a: 1\n---\nb: 2\n",
+    "of_ppo.yaml": "algo_cfg:\n  n_steps: 5\n",
+}
+BAD = [  # arguments, and what the error must say
+    (["--yaml", "nothing.yaml"], ["nothing.yaml", "no such file"]),
+    (["--yaml=folder"], ["folder", "is a folder"]),
+    (["--yaml"], ["--yaml", "expected one argument"]),
+    (["--yaml", "list.yaml"], ["list.yaml:1", "must be a mapping"]),
+    (["--yaml", "word.yaml"], ["word.yaml:1", "must be a mapping"]),
+    (["--yaml", "latin.yaml"], ["latin.yaml", "not UTF-8"]),
+    (["--yaml", "syntax.yaml"], ["syntax.yaml:3:2", "not valid YAML"]),
+    (["--yaml", "tab.yaml"], ["tab.yaml:2:1", "not valid YAML"]),
+    (["--yaml", "unknown.yaml"], ["unknown.yaml:3", "'general_cfg.sede'", "did you mean 'general_cfg.seed'?"]),
+    (["--yaml", "unknown_algo.yaml"], ["unknown_algo.yaml:2", "did you mean 'algo_cfg.gamma'?"]),
+    (["--yaml", "unknown_env.yaml"], ["unknown_env.yaml:2", "did you mean 'env_cfg.id'?"]),
+    (["--yaml", "unknown_expected.yaml"], ["unknown_expected.yaml:2", "expected.mean_reward"]),
+    (["--yaml", "section.yaml"], ["section.yaml:1", "did you mean 'general_cfg'?"]),
+    (["--yaml", "short.yaml"], ["short.yaml:2", "did you mean 'algo_cfg.lr'?"]),
+    (["--yaml", "scalar_section.yaml"], ["scalar_section.yaml:1", "algo_cfg=5", "a mapping"]),
+    (["--yaml", "type.yaml"], ["type.yaml:2", "algo_cfg.gamma=high", "expected a number"]),
+    (["--yaml", "type_list.yaml"], ["type_list.yaml:3", "general_cfg.loggers", "expected a list"]),
+    (["--yaml", "float.yaml"], ["float.yaml:1", "general_cfg.max_env_step", "write 100000"]),
+    (["--yaml", "null.yaml"], ["null.yaml:2", "algo_cfg.gamma=null", "expected a number"]),
+    (["--yaml", "twice.yaml"], ["twice.yaml:4", "'algo_cfg.lr'", "first in line 2"]),
+    (["--yaml", "twice_nested.yaml"], ["twice_nested.yaml:4", "layer_type", "first in line 3"]),
+    (["--yaml", "interpolation.yaml"], ["algo_cfg.lr", "env_cfg.nothing"]),
+    (["--yaml", "bad_interpolation.yaml"], ["bad_interpolation.yaml:2", "algo_cfg.lr", "interpolation"]),
+    (["--yaml", "algo.yaml"], ["'DQM'", "did you mean 'DQN'?"]),
+    (["--yaml", "env.yaml"], ["env_cfg=gim", "did you mean 'gym'?"]),
+    (["--yaml", "tag.yaml"], ["tag.yaml:1", "not valid YAML"]),
+    (["--yaml", "documents.yaml"], ["documents.yaml:2", "not valid YAML"]),
+    (["--yaml", "of_ppo.yaml"], ["of_ppo.yaml:2", "is a setting of PPO, not of DQN"]),
+    (["--yaml", "a.yaml", "--yaml", "b.yaml"], ["more than once"]),
+    (["-m", "--yaml", "nothing.yaml", "seed=1,2"], ["nothing.yaml", "no such file"]),
+    (["--yml", "f.yaml"], ["unknown flag --yml", "did you mean '--yaml'?"]),
+    (["--multi-run"], ["unknown flag --multi-run", "did you mean '--multirun'?"]),
+    (["--cfg"], ["--cfg", "expected one argument"]),
+    (["--cfg", "jobs"], ["--cfg", "invalid choice: 'jobs'"]),
+    (["--cfg", "job", "-m"], ["do not go together"]),
+    (["--resolve"], ["--resolve only goes with --cfg"]),
+    (["--config-dir", "nothing"], ["--config-dir nothing", "no such folder"]),
+    (["--config-name", "x"], ["--config-name", "--config-dir"]),
+    (["lr"], ["'lr' is not of the form key=value"]),
+    (["word.yaml"], ["--yaml word.yaml"]),
+    (["seed=[1"], ["malformed override 'seed=[1'"]),
+    (["=1"], ["'=1' is not of the form key=value"]),
+    (["sede=1"], ["unknown key 'sede'", "did you mean 'general_cfg.seed'?"]),
+    (["algo_cfg.gama=1"], ["did you mean 'algo_cfg.gamma'?"]),
+    (["env_cfg.wrapers=[]"], ["did you mean 'env_cfg.wrappers'?"]),
+    (["general_cfg.sede=1"], ["did you mean 'general_cfg.seed'?"]),
+    (["+general_cfg.sede=1"], ["did you mean 'general_cfg.seed'?"]),
+    (["general_cgf.seed=1"], ["did you mean 'general_cfg.seed'?"]),
+    (["general_cfg.lr=1"], ["did you mean 'algo_cfg.lr'?"]),
+    (["qwertyuiop=1"], ["unknown key 'qwertyuiop'", "--cfg job"]),
+    (["n_steps=5"], ["'algo_cfg.n_steps' is a setting of PPO, not of DQN"]),
+    (["seed.x=1"], ["general_cfg.seed is an integer"]),
+    (["gamma=high"], ["algo_cfg.gamma=high", "expected a number"]),
+    (["seed="], ["general_cfg.seed=", "expected an integer"]),
+    (["lr="], ["algo_cfg.lr=", "not a number"]),
+    (["lr=null"], ["algo_cfg.lr=None", "not a number"]),
+    (["lr=fast"], ["algo_cfg.lr=fast", "lin_1e-3"]),
+    (["save_fig=perhaps"], ["general_cfg.save_fig=perhaps", "expected true or false"]),
+    (["max_env_step=1e5"], ["general_cfg.max_env_step", "write 100000"]),
+    (["value_layers=5"], ["algo_cfg.value_layers=5", "expected a list"]),
+    (["kwargs=[1]"], ["env_cfg.kwargs", "expected a mapping"]),
+    (["value_layers.7.layer_size=[1]"], ["algo_cfg.value_layers", "out of range"]),
+    (["lr=${nothing}"], ["algo_cfg.lr", "'nothing'"]),
+    (["~lr"], ["~algo_cfg.lr", "cannot be deleted"]),
+    (["mode=trian"], ["general_cfg.mode=trian", "train, test, collect", "did you mean 'train'?"]),
+    (["gamma=1.5"], ["algo_cfg.gamma=1.5", "out of range"]),
+    (["device=gpu"], ["general_cfg.device=gpu", "cpu, cuda"]),
+    (["save_best_model=true", "online_eval=false"], ["general_cfg.online_eval=true"]),
+    (["mp_backend=ray", "n_workers=4"], ["general_cfg.mp_backend=ray"]),
+    (["algo_name=DQM"], ["unknown algorithm 'DQM'", "did you mean 'DQN'?"]),
+    (["algo_cfg=XYZ"], ["unknown algorithm 'XYZ'", "DQN", "package.module:Class"]),
+    (["algo_cfg="], ["needs the name of one option"]),
+    (["algo_name=PPO", "algo_cfg=DQN"], ["chosen twice"]),
+    (["algo_name=nowhere.at:All"], ["cannot find module 'nowhere'"]),
+    (["env_name=CartPole-v1"], ["env_cfg=CartPole-v1", "env_cfg.id"]),
+    (["preset=CartPole-v1/DQM"], ["did you mean 'CartPole-v1/DQN'?", "Known: "]),
+    (["preset=Foo/Bar"], ["preset=Foo/Bar", "CartPole-v1/DQN"]),
+    (["preset=CartPole-v1/DQN", "algo_name=PPO"], ["config/preset/CartPole-v1/DQN.yaml", "PPO"]),
+    (["general_cfg=fast"], ["general_cfg=fast", "default"]),
+    (["hydra/launcher=joblip"], ["hydra/launcher=joblip", "did you mean 'joblib'?"]),
+    (["hydra.nothing=1"], ["hydra.nothing"]),
+    (["seed=1,2,3"], ["seed=1,2,3", "add -m"]),
+    (["seed=range(1,3)"], ["add -m"]),
+    (["load_path=nothing"], ["general_cfg.load_path=nothing", "no such run"]),
+    (["load_checkpoint=true"], ["general_cfg.load_checkpoint=true needs general_cfg.load_path"]),
+    (["resume=latest"], ["general_cfg.resume=latest", "no run"]),
+    (["mode=test"], ["no trained model", "train one first"]),
+    (["mode=test", "load_checkpoint=false"], ["general_cfg.load_checkpoint is false"]),
+    (["-m", "seed=1,x"], ["general_cfg.seed=x", "expected an integer", "job 1: seed=x"]),
+    (["-m", "algo_name=DQN,PPO", "n_epochs=3"], ["not of DQN", "job 0: algo_name=DQN"]),
+    (["-m", "seed=interval(1,2)"], ["seed=interval(1,2)"]),
+    (["-m", "hydra/launcher=basic,joblib"], ["cannot be swept"]),
+    (["-m", "hydra/sweeper=basic", "seed=1,2"], ["another sweeper"]),
+]
+
+
+@pytest.fixture
+def place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A folder to start the program in, with its files of settings."""
+    for name, text in FILES.items():
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        (tmp_path / name).write_text(text)
+    (tmp_path / "latin.yaml").write_bytes("general_cfg: {tasks_dir: café}".encode("latin-1"))
+    monkeypatch.chdir(tmp_path)
+    return tmp_path
+
+
+@pytest.fixture
+def started(monkeypatch: pytest.MonkeyPatch) -> list[Any]:
+    """The configs that would have been run."""
+    configs: list[Any] = []
+    modes = types.ModuleType("framework.modes")
+    modes.run = lambda config, **_: configs.append(config)  # type: ignore[attr-defined]
+    monkeypatch.setitem(sys.modules, "framework.modes", modes)
+    monkeypatch.setattr(framework, "modes", modes, raising=False)
+    return configs
+
+
+@pytest.mark.parametrize(("argv", "expected"), BAD, ids=[" ".join(argv) for argv, _ in BAD])
+def test_a_mistake_is_told_in_a_line_or_two(
+    argv: list[str], expected: list[str], place: Path, started: list[Any], capfd: pytest.CaptureFixture[str]
+) -> None:
+    before = sorted(place.rglob("*"))
+    assert main(argv) == 2
+    out, err = capfd.readouterr()
+    assert out == "" and err.startswith("error: ") and len(err.splitlines()) <= 2
+    assert all(part in err for part in expected), err
+    assert not started and sorted(place.rglob("*")) == before
+
+
+@pytest.mark.parametrize(
+    "argv",
+    [
+        ["--yaml", "good.yaml", "algo_name=PPO", "seed=3"],
+        ["--yaml=good.yaml", "algo_name=PPO", "seed=3"],
+        ["algo_name=PPO", "--yaml", "good.yaml", "seed=3"],
+        ["algo_name=PPO", "seed=3", "--yaml=good.yaml", "--run"],
+    ],
+)
+def test_a_run_is_started_with_file_and_overrides(argv: list[str], place: Path, started: list[Any]) -> None:
+    (place / "good.yaml").write_text("general_cfg: {max_episode: 4, seed: 9}")
+    before = sorted(place.rglob("*"))
+    assert main(argv) == 0
+    general = started[0].general_cfg
+    assert (general.algo_name, general.max_episode, general.seed) == ("PPO", 4, 3)
+    assert started[0].overrides == ["algo_name=PPO", "seed=3"]
+    assert sorted(place.rglob("*")) == before, "Hydra wrote something"
+
+
+def test_exit_codes_of_a_run(place: Path, started: list[Any], monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(framework.modes, "run", lambda config, **_: 130)
+    assert main([]) == 130
+
+    def fail(config: Any, **_: Any) -> None:
+        raise ZeroDivisionError
+
+    monkeypatch.setattr(framework.modes, "run", fail)
+    with pytest.raises(ZeroDivisionError):
+        main([])
+
+
+def test_config_dir_adds_options(place: Path, started: list[Any]) -> None:
+    group = place / "mine" / "preset"
+    group.mkdir(parents=True)
+    (group / "fast.yaml").write_text("# @package _global_\ngeneral_cfg: {max_env_step: 5}\n")
+    assert main(["--config-dir", "mine", "preset=fast"]) == 0
+    assert started[0].general_cfg.max_env_step == 5
+
+
+def run_main(*argv: str, cwd: Path, **environment: str) -> "subprocess.CompletedProcess[str]":
+    command = [sys.executable, str(ROOT / "main.py"), *argv]
+    return subprocess.run(command, cwd=cwd, env=os.environ | environment, capture_output=True, text=True, timeout=60)
+
+
+def test_mistakes_of_the_real_program(place: Path) -> None:
+    for argv in (["--yaml", "type.yaml"], ["sede=1"], ["preset=Foo/Bar"]):
+        done = run_main(*argv, cwd=place)
+        assert (done.returncode, done.stdout) == (2, "")
+        assert done.stderr.startswith("error: ") and len(done.stderr.splitlines()) <= 2
+    assert not (place / "tasks").exists()
+
+
+def test_help_tells_groups_modes_and_examples(place: Path) -> None:
+    done = run_main("--help", cwd=place)
+    assert done.returncode == 0 and done.stderr == ""
+    for part in (
+        "algo_cfg: DQN, DoubleDQN, PPO",
+        "preset/CartPole-v1: ",
+        "mode=collect",
+        "python main.py -m seed=1,2,3",
+    ):
+        assert part in done.stdout
+    assert done.stdout.count("  python main.py") >= 6 and "saved_run" not in done.stdout
+
+
+def test_cfg_and_info(place: Path) -> None:
+    done = run_main("--cfg", "job", "--resolve", "algo_name=PPO", "n_steps=7", cwd=place)
+    assert done.returncode == 0 and "  n_steps: 7\n" in done.stdout and done.stderr == ""
+    assert [line for line in done.stdout.splitlines() if line[0] not in " -"] == [
+        "general_cfg:", "algo_cfg:", "env_cfg:", "expected:"
+    ]  # fmt: skip
+    done = run_main("--info", "defaults", cwd=place)
+    assert done.returncode == 0 and "algo_cfg/DQN" in done.stdout
+
+
+@pytest.mark.parametrize(
+    "argv", [["--help"], ["--cfg", "job", "--resolve"], ["--info", "defaults"], ["-sc", "query=bash"], ["sede=1"]]
+)
+def test_nothing_heavy_is_imported_before_a_run(argv: list[str], place: Path) -> None:
+    code = f"""
+        import sys
+        sys.path.insert(0, {str(ROOT)!r})
+        from framework.cli import main
+        main({argv!r})
+        heavy = {{"torch", "ray", "gymnasium", "numpy", "matplotlib", "tensorboard", "joblib"}} & set(sys.modules)
+        sys.exit(f"imported: {{heavy}}" if heavy else 0)
+    """
+    command = [sys.executable, "-c", textwrap.dedent(code)]
+    done = subprocess.run(command, cwd=place, capture_output=True, text=True, timeout=60)
+    assert done.returncode == 0, done.stderr
+
+
+@pytest.mark.parametrize(
+    ("line", "expected"),
+    [
+        ("algo_cfg=", ["algo_cfg=DQN", "algo_cfg=DoubleDQN", "algo_cfg=PPO"]),
+        ("algo_name=P", ["algo_name=PPO"]),
+        ("general_cfg.see", ["general_cfg.seed="]),
+        ("see", ["seed="]),
+        ("algo_name=PPO n_st", ["n_steps="]),
+        ("--yaml f.yaml algo_name=PPO lr=1 algo_cfg.n_st", ["algo_cfg.n_steps="]),
+        ("-m seed=1,2 gam", ["gamma="]),
+        ("mode=te", ["mode=test"]),
+        ("save_fig=t", ["save_fig=true"]),
+        ("preset=C", ["preset=CartPole-v1/DQN"]),
+        ("preset/CartPole-v1=D", ["preset/CartPole-v1=DQN"]),
+        ("hydra/launcher=j", ["hydra/launcher=joblib"]),
+        ("--yaml ", []),
+    ],
+)
+def test_completion(
+    line: str, expected: list[str], place: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("COMP_LINE", f"python main.py {line}")
+    assert main(["-sc", "query=bash"]) == 0
+    words = capfd.readouterr().out.split()
+    assert set(expected) <= set(words) and (expected or not words)
+
+
+def test_completion_can_be_installed(place: Path) -> None:
+    done = run_main("-sc", "install=bash", cwd=place)
+    assert done.returncode == 0 and "complete -o nospace" in done.stdout
