@@ -18,6 +18,7 @@ from hydra.core.global_hydra import GlobalHydra
 from hydra.core.object_type import ObjectType
 from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.core.override_parser.types import Override
+from hydra.core.plugins import Plugins
 from hydra.errors import HydraException, MissingConfigException, OverrideParseException
 from hydra.types import RunMode
 from omegaconf import MISSING, DictConfig
@@ -47,14 +48,23 @@ class Schema:
 
 @contextmanager
 def hydra_session() -> Iterator[Hydra]:
-    """Hydra with this project's configuration; may be opened inside another Hydra application, and again and again."""
-    ConfigStore.instance().store(name="schema", node=Schema)
-    for name in ALGORITHMS:
-        register_algorithm(name, name)
-    with initialize_config_dir(str(CONFIG_DIR), job_name="joyride", version_base="1.3"):
-        hydra = GlobalHydra.instance().hydra
-        assert hydra is not None
-        yield hydra
+    """Hydra with this project's configuration; may be opened inside another Hydra application, and again and again.
+
+    What is stored in the ConfigStore during a session leaves it at its end.
+    """
+    Plugins.instance()  # Hydra's plugins store their own configs once, when they are first looked for
+    store = ConfigStore.instance()
+    before = _copied(store.repo)
+    try:
+        store.store(name="schema", node=Schema)
+        for name in ALGORITHMS:
+            register_algorithm(name, name)
+        with initialize_config_dir(str(CONFIG_DIR), job_name="joyride", version_base="1.3"):
+            hydra = GlobalHydra.instance().hydra
+            assert hydra is not None
+            yield hydra
+    finally:
+        store.repo = before
 
 
 def register_algorithm(name: str, option: str) -> None:
@@ -146,6 +156,10 @@ def _omegaconf_error(error: BaseException | None) -> OmegaConfBaseException | No
     while error is not None and not isinstance(error, OmegaConfBaseException):
         error = error.__cause__ or error.__context__
     return error
+
+
+def _copied(tree: dict[str, Any]) -> dict[str, Any]:
+    return {name: _copied(item) if isinstance(item, dict) else item for name, item in tree.items()}
 
 
 def _as_literal(text: str) -> str | None:

@@ -107,7 +107,7 @@ def _draw_episodes(axes: Any, x: np.ndarray, reward: np.ndarray) -> None:
 def _draw_evaluations(axes: Any, x: np.ndarray, mean: np.ndarray, std: np.ndarray) -> None:
     axes.fill_between(x, mean - std, mean + std, color=EVALUATION, alpha=0.18, linewidth=0)
     axes.plot(x, mean, color=EVALUATION, linewidth=2, marker="o", markersize=4, label="evaluation, mean ± std")
-    best = int(np.argmax(mean))
+    best = len(mean) - 1 - int(np.argmax(mean[::-1]))  # of equals the last, as models/best.pt
     label = f"best evaluation: {mean[best]:.4g}"
     axes.plot(x[best], mean[best], "*", color=BEST, markersize=13, markeredgecolor="white", label=label, zorder=5)
 

@@ -127,7 +127,8 @@ def test_every_option_under_config_composes() -> None:
     for choice in choices:
         config = compose([choice])
         if choice.startswith("preset="):
-            assert choice == f"preset={config.env_cfg.id}/{config.general_cfg.algo_name}"
+            env = config.env_cfg.id if config.general_cfg.env_name == "gym" else config.general_cfg.env_name
+            assert choice == f"preset={env}/{config.general_cfg.algo_name}"
             assert config.expected.mean_reward is not None and config.expected.source
 
 
