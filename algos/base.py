@@ -13,6 +13,7 @@ from gymnasium import spaces
 from torch import Tensor, nn
 
 from algos.common.errors import UserError
+from algos.networks.layers import NoisyLinear
 from algos.networks.state import Tree, tree_map
 
 
@@ -73,6 +74,8 @@ class Policy(ABC):
         self.net = net
         self.device = device
         self.generator = torch.Generator(device=device)
+        self.noisy = [module for module in net.modules() if isinstance(module, NoisyLinear)]
+        self.dropouts = [module for module in net.modules() if isinstance(module, nn.Dropout)]
 
     def fork(self, seed: int) -> "Policy":
         """The same weights with a random stream of its own, for one worker or evaluation."""
@@ -98,17 +101,22 @@ class Policy(ABC):
     def noise_and_dropout(self, explore: bool) -> Iterator[None]:
         """Around a forward pass of acting: fresh noise from the own stream when exploring, mean weights otherwise.
 
-        Dropout is always off. Networks without such layers pay for two comparisons.
+        Dropout is always off. Networks without such layers pay for one comparison.
         """
-        noisy, dropout = getattr(self.net, "has_noise", False), getattr(self.net, "has_dropout", False)
-        if not noisy and not dropout:
+        if not self.noisy and not self.dropouts:
             yield
             return
-        self.net.train(noisy and explore)
-        if noisy and explore:
-            self.net.reset_noise(self.generator)  # type: ignore[operator]
-        yield
-        self.net.train()
+        for layer in self.noisy:
+            layer.train(explore)
+            if explore:
+                layer.reset_noise(self.generator)
+        for dropout in self.dropouts:
+            dropout.eval()
+        try:
+            yield
+        finally:  # as learning wants them
+            for module in (*self.noisy, *self.dropouts):
+                module.train()
 
     def env_action(self, action: np.ndarray) -> np.ndarray:
         """The action as the environment takes it (clipped to a Box's bounds, say)."""
@@ -182,7 +190,7 @@ class Algorithm(ABC):
         self.cfg, self.obs_space, self.action_space = cfg, obs_space, action_space
         self.device, self.total_steps = device, total_steps
         torch.manual_seed(seed)  # the global stream is the learner's: initial weights, dropout
-        self.generator = torch.Generator().manual_seed(seed)  # minibatches
+        self.generator = torch.Generator(device).manual_seed(seed)  # minibatches, noise of learning
 
     @classmethod
     @abstractmethod

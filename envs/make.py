@@ -1,6 +1,7 @@
 """From `env_cfg` to environments: one, or a vector of them with same-step reset."""
 
 import difflib
+import os
 import re
 from functools import partial
 from typing import Any
@@ -17,6 +18,8 @@ from envs.resumable import Resumable
 from envs.wrappers import check_kwargs, import_module, import_object, wrap
 
 _EXTRAS = {"box2d": "box2d", "mujoco": "mujoco", "ale_py": "atari", "ale-py": "atari", "cv2": "atari"}
+_SDL_DRIVERS = ("SDL_VIDEODRIVER", "SDL_AUDIODRIVER")
+_silenced: list[str] = []  # those of them that this module has set
 _RESERVED = ("id", "render_mode", "disable_env_checker")  # what `env_cfg.kwargs` must leave to this module
 
 
@@ -156,6 +159,7 @@ def _limits(cfg: EnvConfig, spec: EnvSpec) -> tuple[dict[str, Any], int | None]:
 def _create(spec: EnvSpec, kwargs: dict[str, Any], limit: int | None, render_mode: str | None) -> gym.Env:
     """The environment as registered, truncated at `limit`, with the order of calls checked and nothing else."""
     kwargs = kwargs | ({} if render_mode is None else {"render_mode": render_mode})
+    _choose_drivers(render_mode)
 
     def build() -> gym.Env:
         creator: Any = spec.entry_point
@@ -165,6 +169,17 @@ def _create(spec: EnvSpec, kwargs: dict[str, Any], limit: int | None, render_mod
         return gym.make(spec, limit or -1, disable_env_checker=True, **kwargs)
 
     return _guarded(spec, kwargs, render_mode, build)
+
+
+def _choose_drivers(render_mode: str | None) -> None:
+    """Tell SDL, which pygame draws with, that frames need no display, lest it complains that it finds none."""
+    if render_mode == "rgb_array":
+        fresh = [name for name in _SDL_DRIVERS if name not in os.environ]
+        os.environ.update(dict.fromkeys(fresh, "dummy"))
+        _silenced.extend(fresh)
+    elif render_mode == "human":  # after frames, in one process
+        while _silenced:
+            os.environ.pop(_silenced.pop(), None)
 
 
 def _check_render_mode(name: str, creator: Any, render_mode: str | None) -> None:

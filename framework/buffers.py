@@ -25,8 +25,7 @@ class ReplayBuffer:
         self.capacity = capacity
         self.rng = np.random.default_rng(seed)
         self.size = self.next = 0
-        self.columns: dict[str, Tree] = {}  # NumPy arrays: a row is written at a tenth of the price of a tensor's
-        self.tensors: dict[str, Tree] = {}  # the same memory as tensors
+        self.columns: dict[str, Tree] = {}  # NumPy arrays: small reads and writes cost a fraction of a tensor's
 
     def add(self, rollout: Rollout) -> None:
         """Store a rollout's transitions, in the order in which they happened."""
@@ -52,12 +51,11 @@ class ReplayBuffer:
             return np.empty((self.capacity, *values.shape[2:]), learning_dtype(values.dtype))
 
         self.columns = {name: tree_map(empty, getattr(rollout, name)) for name in REPLAY_COLUMNS}
-        self.tensors = tree_map(torch.from_numpy, self.columns)
 
     def sample(self, n: int, step: int) -> Batch:
         """A minibatch of `n` transitions."""
-        index = torch.from_numpy(self.rng.integers(self.size, size=n))
-        return Batch(**tree_map(lambda column: column.index_select(0, index), self.tensors), step=step)
+        index = self.rng.integers(self.size, size=n)
+        return Batch(**tree_map(lambda column: torch.from_numpy(column.take(index, axis=0)), self.columns), step=step)
 
     def state_dict(self) -> dict[str, Any]:
         """The filled rows, the ring's place and the random stream."""
@@ -77,7 +75,6 @@ class ReplayBuffer:
             return column
 
         self.columns = tree_map(grow, state["rows"])
-        self.tensors = tree_map(torch.from_numpy, self.columns)
 
 
 class RolloutBuffer:

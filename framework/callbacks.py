@@ -1,10 +1,11 @@
 """Callbacks: the user's hooks into a run."""
 
-import importlib
+import re
 from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any
 
-from algos.common.errors import UserError, did_you_mean
+from algos.common.errors import UserError
+from envs.wrappers import check_kwargs, import_object
 
 if TYPE_CHECKING:
     from algos.base import LearnOutput
@@ -87,19 +88,10 @@ def _make_callback(entry: Any, key: str) -> Callback:
     path = arguments.pop("type", None)
     if not isinstance(path, str):
         raise UserError(f'{key} must be "package.module:Class", or a mapping with a type; got {entry!r}')
-    module_name, _, class_name = path.replace(":", ".").rpartition(".")
-    try:
-        module = importlib.import_module(module_name)
-    except (ModuleNotFoundError, ValueError) as error:
-        if isinstance(error, ModuleNotFoundError) and error.name and not module_name.startswith(error.name):
-            raise  # the module is there, but something that it imports is not
-        raise UserError(f"{key}: there is no module {module_name!r} (is its folder the current one?)") from None
-    if not hasattr(module, class_name):
-        raise UserError(f"{key}: {module_name} has no {class_name!r}; {did_you_mean(class_name, vars(module))}")
-    try:
-        callback = getattr(module, class_name)(**arguments)
-    except TypeError as error:
-        raise UserError(f"{key}: {class_name} cannot be built: {error}") from error
-    if not isinstance(callback, Callback):
+    if not re.fullmatch(r"\w+(\.\w+)*[.:]\w+", path):
+        raise UserError(f'{key}={path} must be "package.module:Class"')
+    kind = import_object(path, key)
+    if not (isinstance(kind, type) and issubclass(kind, Callback)):
         raise UserError(f"{key}: {path} is not a subclass of framework.callbacks.Callback")
-    return callback
+    check_kwargs(kind, arguments, f"{key} ({path})")
+    return kind(**arguments)

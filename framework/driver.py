@@ -6,6 +6,7 @@ from abc import ABC, abstractmethod
 from dataclasses import dataclass
 from typing import Any
 
+from algos.common.errors import UserError
 from framework.callbacks import Callbacks
 from framework.checkpoint import save_checkpoint
 from framework.data_server import DataServer
@@ -43,9 +44,10 @@ class Driver(ABC):
         self.workers, self.server, self.recorder = parts.workers, parts.server, parts.recorder
         self.callbacks, self.folder, self.trajectories = parts.callbacks, parts.folder, parts.trajectories
         self.update_step = self.episode = 0
-        self.first_env_step = 0  # where a loaded model left off: limits count from here
+        self.first_env_step = self.first_episode = 0  # where a loaded model left off: limits count from here
         self.signal = 0  # of SIGINT or SIGTERM, set by the handler
         self.stop_reason = ""
+        self.finished = False  # the run ended of itself, and what is left to do then is done
         self.checkpoint_due = False
         self.checkpoint_time = self.checkpoint_cost = 0.0
         self.stride = sum(worker.n_envs for worker in self.workers)
@@ -59,12 +61,16 @@ class Driver(ABC):
 
     def run(self) -> str:
         """Iterate to the end, leave a checkpoint; returns why it ended."""
+        self.check_limits()
+        if self.finished and self.stop_reason:
+            log.info("this run was finished before; to go on, raise max_env_step or max_episode")
+            return self.stop_reason
+        self.finished = False
         self.call("train_start")
-        if not self.env_step > self.first_env_step:
+        if self.env_step == self.first_env_step:
             self.checkpoint()
         progress = self._progress()
         try:
-            self.check_limits()
             while not self.stop_reason:
                 self.iterate()
                 self.check_limits()
@@ -77,12 +83,14 @@ class Driver(ABC):
         if not self.signal:
             self.finish()
         self.call("train_end")
+        self.finished = not self.signal
         self.checkpoint()
         return self.stop_reason
 
     def start_from(self, env_step: int, update_step: int, episode: int) -> None:
         """Count on from a loaded model; the limits are for what comes on top."""
         self.first_env_step = self.server.env_steps = env_step
+        self.first_episode = self.episode = episode
         self.update_step = update_step
 
     @abstractmethod
@@ -97,7 +105,7 @@ class Driver(ABC):
         """A rollout from every worker, all from the same global step, into the server."""
         self.call("pre_rollout")
         step, n_steps = self.env_step, min(self.chunk, self._steps_left())
-        limit = self.cfg.max_episode - self.episode if self.cfg.max_episode > 0 else None
+        limit = self._episode_limit() - self.episode if self.cfg.max_episode > 0 else None
         for index, worker in enumerate(self.workers):
             rollout, stats = worker.collect(n_steps, step, max_episodes=limit)
             self.server.put(rollout)
@@ -126,8 +134,11 @@ class Driver(ABC):
             self.stop_reason = "interrupted"
         elif self._steps_left() <= 0:
             self.stop_reason = f"max_env_step {self.cfg.env_step_limit} reached"
-        elif 0 < self.cfg.max_episode <= self.episode:
+        elif self.cfg.max_episode > 0 and self.episode >= self._episode_limit():
             self.stop_reason = f"max_episode {self.cfg.max_episode} reached"
+
+    def _episode_limit(self) -> int:
+        return self.first_episode + self.cfg.max_episode
 
     def _steps_left(self) -> int:
         """Vector steps until the limit of environment steps, rounded up."""
@@ -169,23 +180,44 @@ class Driver(ABC):
 
     def load_checkpoint(self, parts: dict[str, Any]) -> None:
         """Take over what `checkpoint` wrote (the recorder did so when it was made)."""
+        try:
+            self.load_parts(parts)
+        except (RuntimeError, LookupError, TypeError, ValueError) as error:
+            reason = " ".join(str(error).split())[:200]
+            raise UserError(f"the checkpoint in {self.folder.path} does not fit this version: {reason}") from error
+        self.callbacks.load_state_dict(parts["callbacks"])
+
+    def load_parts(self, parts: dict[str, Any]) -> None:
+        """Hand every part its state."""
         self.server.load_state_dict(parts["server"])
         for worker, state in zip(self.workers, parts["workers"], strict=True):
             for warning in worker.load_state_dict(state):
                 log.warning("%s", warning)
         for name, value in parts["driver"].items():
             setattr(self, name, value)
-        self.callbacks.load_state_dict(parts["callbacks"])
+        if not self._holds(self.stop_reason):
+            self.stop_reason = ""
         if self.trajectories is not None and "trajectories" in parts:
             self.trajectories.load_state_dict(parts["trajectories"])
 
     def state_dict(self) -> dict[str, Any]:
-        """Counters, under the names of the attributes that hold them."""
-        return {name: getattr(self, name) for name in ("update_step", "episode", "first_env_step")}
+        """Counters and whether the run is over, under the names of the attributes that hold them."""
+        names = ("update_step", "episode", "first_env_step", "first_episode", "stop_reason", "finished")
+        return {name: getattr(self, name) for name in names}
+
+    def _holds(self, stop_reason: str) -> bool:
+        """Whether a resumed run is over for the reason it had; limits are looked at anew, they may have been raised."""
+        return stop_reason.startswith("callback ") or stop_reason == threshold_reason(self.cfg.reward_threshold)
+
+    def close(self) -> None:
+        """Close all files."""
+        self.recorder.close()
+        if self.trajectories is not None:
+            self.trajectories.close()
 
     def _progress(self) -> ProgressReport:
         if self.cfg.max_episode > 0:
-            return ProgressReport(self.cfg.progress, self.cfg.max_episode, "episodes", self.episode)
+            return ProgressReport(self.cfg.progress, self._episode_limit(), "episodes", self.episode)
         limit = self.cfg.env_step_limit
         end = self.first_env_step + limit if limit > 0 else None
         return ProgressReport(self.cfg.progress, end, "steps", self.env_step)
@@ -197,3 +229,8 @@ class Driver(ABC):
             values["entropy"] = -self.recorder.latest["train/entropy_loss"]
         done = self.episode if self.cfg.max_episode > 0 else self.env_step
         return done, self.env_step, values
+
+
+def threshold_reason(threshold: float | None) -> str:
+    """Why a run ends whose evaluation reached the threshold."""
+    return f"an evaluation reached reward_threshold {threshold}"

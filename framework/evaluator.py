@@ -48,25 +48,33 @@ class Evaluation:
 class Evaluator:
     """Runs whole episodes with a policy that does not explore.
 
-    `make_env(first)` builds one environment, the first of them with the run's render mode; they are built when they
-    are first needed and kept. `seed` is the evaluator's own: neither envs nor seeds are ever those of training.
+    `make_env(first)` builds one environment, the first of them with the run's render mode. They are made anew for each
+    evaluation, so that its result depends on policy, `seed` and key alone whatever an environment or wrapper carries
+    along; only a window stays open. `seed` is the evaluator's own: neither envs nor seeds are ever those of training.
     """
 
     def __init__(self, make_env: Callable[[bool], gym.Env[Any, Any]], policy: Policy, seed: int):
         self.make_env, self.policy, self.seed = make_env, policy, seed
-        self.envs: list[gym.Env[Any, Any]] = []
+        self.window: gym.Env[Any, Any] | None = None
 
     def evaluate(self, episodes: int, key: int, gif: Path | None = None) -> Evaluation:
         """Play `episodes` episodes whose seeds follow from `key`; `gif` records the first of them."""
-        rows = min(episodes, PARALLEL)
-        while len(self.envs) < rows:
-            self.envs.append(self.make_env(not self.envs))
-        if gif is not None and isinstance(self.envs[0], GifRecorder):
-            self.envs[0].record(gif)
         sequence = np.random.SeedSequence(self.seed, spawn_key=(key,))
         seeds = [int(seed) for seed in sequence.generate_state(episodes)]
         result = Evaluation(seeds, [0.0] * episodes, [0] * episodes)
-        self._play(result, self.envs[:rows], self.policy.fork(self.seed))
+        first = self.window or self.make_env(True)
+        if first.render_mode == "human":
+            self.window = first
+        if gif is not None and isinstance(first, GifRecorder):
+            first.record(gif)
+        envs = [first]
+        try:
+            envs += [self.make_env(False) for _ in range(min(episodes, PARALLEL) - 1)]
+            self._play(result, envs, self.policy.fork(self.seed))
+        finally:
+            for env in envs:
+                if env is not self.window:
+                    env.close()
         return result
 
     def _play(self, result: Evaluation, envs: list[gym.Env[Any, Any]], policy: Policy) -> None:
@@ -100,10 +108,10 @@ class Evaluator:
                 state = reset_rows(state, initial, fresh.to(policy.device))
 
     def close(self) -> None:
-        """Close the environments."""
-        for env in self.envs:
-            env.close()
-        self.envs = []
+        """Close the window, if there is one."""
+        if self.window is not None:
+            self.window.close()
+            self.window = None
 
 
 def _batch(obs: list[Tree]) -> Tree:

@@ -1,11 +1,8 @@
 """An experiment: a config made into its parts, run in one process. The Python API, and what the command line calls."""
 
-import dataclasses
 import logging
-import signal
-import threading
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
@@ -13,30 +10,30 @@ import gymnasium as gym
 import torch
 from gymnasium.vector import VectorEnv
 
-from algos.base import Algorithm, DataSpec, Policy, RandomPolicy
-from algos.common.errors import UserError
-from algos.registry import get_algorithm
-from envs.make import as_vector_env, make_env, make_vector_env, spaces_of
-from framework import logs, provenance
+from algos.base import DataSpec, Policy, RandomPolicy
+from framework import logs
+from framework.build import Environments, build_algorithm, build_evaluator, build_workers, resolve_device
 from framework.callbacks import Callback, Callbacks, make_callbacks
-from framework.checkpoint import load_checkpoint, save_model
-from framework.config import Config, compose, find_run, save_config, to_override
+from framework.checkpoint import save_model
+from framework.config import Config, compose, to_override
 from framework.data_server import DataServer
 from framework.driver import Driver, Parts
-from framework.evaluator import Evaluation, Evaluator
+from framework.evaluator import Evaluation
 from framework.learner import Learner
 from framework.loggers import check_loggers
-from framework.models import find_model, load_into
+from framework.models import COUNTERS, find_model, load_into, read_model
 from framework.plots import plot_learning_curve
 from framework.recorder import Recorder
+from framework.resume import open_folder, restorable, run_to_resume, start_file
 from framework.run_folder import RunFolder
 from framework.seeds import draw_seed, stream
+from framework.signals import stopped_by_signals
 from framework.trainer import Collector, Trainer
 from framework.trajectories import TrajectoryWriter
-from framework.video import GifRecorder
 from framework.worker import Worker
 
 log = logging.getLogger("joyride")
+COLLECT_STEPS = 64  # vector steps between two looks of the collector at its limits
 
 
 class Experiment:
@@ -53,10 +50,10 @@ class Experiment:
         env: "str | gym.Env[Any, Any] | VectorEnv[Any, Any, Any]" = "CartPole-v1",
         **settings: Any,
     ):
-        env_id = env if isinstance(env, str) else getattr(env.spec, "id", None)
-        overrides = [to_override("algo_name", algo), *([to_override("env_cfg.id", env_id)] if env_id else [])]
+        given = None if isinstance(env, str) else env
+        overrides = [to_override("algo_name", algo), to_override("env_cfg.id", _id_of(env))]
         overrides += [to_override(key.replace("__", "."), value) for key, value in settings.items()]
-        self._set_up(compose(overrides), None if isinstance(env, str) else env)
+        self._set_up(compose(overrides), given)
 
     @classmethod
     def from_config(cls, cfg: Config, *, run_dir: Path | None = None, hydra_cfg: Any = None) -> "Experiment":
@@ -80,254 +77,171 @@ class Experiment:
         self.cfg, self.run_dir, self.hydra_cfg = cfg, run_dir, hydra_cfg
         self.general = cfg.general_cfg
         self.general.seed = self.general.seed or draw_seed()
-        self.env_object = env
         self.folder: RunFolder | None = None
         self.driver: Driver | None = None
         torch.set_num_threads(self.general.torch_threads)
         self.device = resolve_device(self.general.device)
         check_loggers(self.general.loggers)
-        if env is None:
-            self.obs_space, self.action_space = spaces_of(cfg.env_cfg, self.general.max_step)
-        else:
-            self.env_object = as_vector_env(env)
-            self.obs_space, self.action_space = env_spaces(self.env_object)
+        self.envs = Environments(cfg, env)
         self.callbacks = make_callbacks(self.general.callbacks)
-        self.algorithm = self._build_algorithm()
-        self.counters = {"env_step": 0, "update_step": 0, "episode": 0}
-        self.model_path: Path | None = None
-        if self.general.load_path and self.general.load_checkpoint is not False and not self.general.resume:
-            self._load_model()
+        self.resumed = run_to_resume(cfg)
+        self.counters = dict.fromkeys(COUNTERS, 0)
+        self.model_path = self._model_to_load()
+        self.model_name: str | None = None  # what the loaded or trained weights are, in words
+        if self.model_path is None:
+            self.algorithm = build_algorithm(cfg, self.envs, self.device)
+        else:
+            self._load_model(self.model_path)
 
-    def _build_algorithm(self) -> Algorithm:
+    def _model_to_load(self) -> Path | None:
         general = self.general
-        limit = general.env_step_limit
-        return get_algorithm(general.algo_name)(
-            self.cfg.algo_cfg,
-            self.obs_space,
-            self.action_space,
-            device=self.device,
-            seed=stream(general.seed, "algorithm"),
-            total_steps=limit if limit > 0 else None,
-        )
+        if self.resumed is not None:
+            path = start_file(self.resumed.path)
+            return path if path.exists() else None
+        if not general.load_path or general.load_checkpoint is False:
+            return None
+        return find_model(str(general.load_path), general.load_model_step, general.tasks_dir)
 
-    def _load_model(self) -> None:
-        general = self.general
-        self.model_path = find_model(str(general.load_path), general.load_model_step, general.tasks_dir)
-        saved = load_into(self.algorithm, self.model_path)
-        self.counters = {name: saved[name] for name in self.counters}
-        log.info("loaded %s (update %s)", self.model_path, f"{saved['update_step']:,}")
+    def _load_model(self, path: Path) -> None:
+        """Build the algorithm with a saved model, whose counters it takes over."""
+        saved = read_model(path)
+        self.counters = {name: saved[name] for name in COUNTERS}
+        self.algorithm = build_algorithm(self.cfg, self.envs, self.device, self.counters["env_step"])
+        load_into(self.algorithm, saved, path)
+        self.model_name = saved.get("model_name", str(path))
+        log.info("loaded %s (update %s)", self.model_name, f"{saved['update_step']:,}")
 
     def add_callback(self, callback: Callback) -> None:
         """Add a callback beside those of `general_cfg.callbacks`."""
         self.callbacks.append(callback)
 
     def train(self) -> str:
-        """Train to a limit; everything is left in `self.folder`. Returns why it ended."""
+        """Train to a limit; everything is left in `self.folder`. Returns why it ended.
+
+        A second call goes on from there, in a folder of its own; the limits are for what comes on top.
+        """
+        if self.driver is not None:
+            state = self.algorithm.state_dict()
+            self.algorithm = build_algorithm(self.cfg, self.envs, self.device, self.counters["env_step"])
+            self.algorithm.load_state_dict(state)
         return self._run("train")
 
     def collect(self) -> str:
-        """Collect trajectories with the loaded model, or at random without one. Returns why it ended."""
+        """Collect trajectories with the loaded or trained model, or at random without one. Returns why it ended."""
         return self._run("collect")
 
     def evaluate(self, episodes: int | None = None, *, gif: Path | None = None) -> Evaluation:
         """Deterministic episodes with the model as it is, on environments and seeds that training never sees."""
-        evaluator = self._evaluator("test", self.algorithm.policy)
+        return self._evaluate(self.algorithm.policy, episodes or self.general.online_eval_episode, gif)
+
+    def _evaluate(self, policy: Policy, episodes: int, gif: Path | None) -> Evaluation:
+        evaluator = build_evaluator(self.cfg, self.envs, policy, "test")
         try:
-            return evaluator.evaluate(episodes or self.general.online_eval_episode, 0, gif=gif)
+            return evaluator.evaluate(episodes, 0, gif=gif)
         finally:
             evaluator.close()
 
     def save(self, path: str | Path) -> Path:
         """Write the model, with its counters, to a file that `load_path` accepts."""
-        save_model(Path(path), {**self._model_info(), **self.counters, "algorithm": self.algorithm.state_dict()})
+        save_model(Path(path), self._model())
         return Path(path)
+
+    def _model(self) -> dict[str, Any]:
+        return {**self._model_info(), **self.counters, "algorithm": self.algorithm.state_dict()}
 
     def _model_info(self) -> dict[str, Any]:
         return {"algo_name": self.general.algo_name, "env_id": self.cfg.env_cfg.id}
 
+    def open_folder(self, mode: str) -> RunFolder:
+        """Make the run's folder, or open the one to resume, locked."""
+        start = {**self._model(), "model_name": self.model_name} if self.model_name and mode != "test" else None
+        self.folder = open_folder(self.cfg, mode, self.resumed, start, self.run_dir, self.hydra_cfg)
+        return self.folder
+
     def _run(self, mode: str) -> str:
         """Open the folder, build the driver, run it, draw what is to be seen."""
-        resumed = self.open_folder(mode)
-        assert self.folder is not None
-        state = self._restorable(self.folder) if resumed else None
-        with logs.to_file(self.folder.logs / "log.txt"):
-            self.driver = driver = self._build_driver(mode, state)
-            with self._signals(driver):
-                reason = driver.run()
-            driver.recorder.close()
-            self.counters = {name: getattr(driver, name) for name in self.counters}
-            log.info("ended: %s (%s episodes, %s env steps, %s updates, %.1f s)", reason, f"{driver.episode:,}",
-                     f"{driver.env_step:,}", f"{driver.update_step:,}", driver.recorder.wall_time())  # fmt: skip
-            self._close(driver)
-            if self.general.save_fig or self.general.show_fig:
-                plot_learning_curve(self.folder, show=self.general.show_fig)
-            if self.cfg.env_cfg.render_mode == "rgb_array" and not driver.signal:
-                self._record_video(mode)
-        self.folder.release_lock()
+        folder = self.open_folder(mode)
+        with ExitStack() as stack:
+            stack.callback(folder.release_lock)
+            stack.enter_context(logs.to_file(folder.logs / "log.txt"))
+            state = restorable(folder) if self.resumed is not None else None
+            self.resumed = self.run_dir = None  # another run of this object gets a folder of its own
+            self.driver = driver = self._build_driver(mode, folder, state)
+            stack.callback(self._close, driver)
+            try:
+                with stopped_by_signals(driver):
+                    reason = driver.run()
+            except Exception as error:
+                log.error("the run failed: %s: %s", type(error).__name__, error)
+                raise
+            counts = f"{driver.episode:,} episodes, {driver.env_step:,} env steps, {driver.update_step:,} updates"
+            log.info("ended: %s (%s, %.1f s)", reason, counts, driver.recorder.wall_time())
+            if mode == "train":
+                self.counters = {name: getattr(driver, name) for name in COUNTERS}
+                self.model_name = f"the model trained in {folder.path}"
+            self._draw(mode, folder, driver)
         return reason
 
-    def open_folder(self, mode: str) -> bool:
-        """Make the run's folder, or open the one to resume; returns whether a run is resumed."""
-        general = self.general
-        if general.resume:
-            self.folder = RunFolder.open(find_run(general.resume, general.tasks_dir))
-        else:
-            self.folder = RunFolder.create(
-                general.tasks_dir, mode, self.cfg.env_cfg.id, general.algo_name, path=self.run_dir
-            )
-        self.folder.acquire_lock()
-        resumed = bool(general.resume)
-        saved = dataclasses.replace(self.cfg, general_cfg=dataclasses.replace(general, resume=None))
-        save_config(saved, self.folder.config_path)
-        provenance.write(self.folder.path, resumed=resumed)
-        if self.hydra_cfg is not None:
-            save_hydra(self.hydra_cfg, self.folder)
-        return resumed
-
-    def _restorable(self, folder: RunFolder) -> dict[str, Any] | None:
-        """The newest whole checkpoint's parts; without one, the run starts anew in an emptied folder."""
-        found = load_checkpoint(folder.checkpoints)
-        if found is None:
-            log.warning("%s has no whole checkpoint: it starts from the beginning", folder.path.name)
-            for place in (folder.results, folder.models, folder.tb_logs):
-                for path in place.iterdir():
-                    path.unlink()
-            return None
-        log.info("resuming %s from its checkpoint at step %s", folder.path.name, f"{found[0]:,}")
-        return found[1]
-
-    def _build_driver(self, mode: str, state: dict[str, Any] | None) -> Driver:
-        general, folder = self.general, self.folder
-        assert folder is not None
-        training = mode == "train"
-        policy, explore = (self.algorithm.policy, True) if training else self._collecting_policy()
+    def _build_driver(self, mode: str, folder: RunFolder, state: dict[str, Any] | None) -> Driver:
+        general, training = self.general, mode == "train"
         spec = type(self.algorithm).data(self.cfg.algo_cfg) if training else DataSpec("none", n_steps=COLLECT_STEPS)
+        loggers = general.loggers if training else []
         parts = Parts(
-            workers=self._workers(policy, explore, None if training else self.cfg.env_cfg.render_mode),
+            workers=self._workers(training),
             server=DataServer(spec, stream(general.seed, "server"), general.n_workers),
-            recorder=Recorder(folder, general.loggers, general.log_interval, state["recorder"] if state else None),
+            recorder=Recorder(folder, loggers, general.log_interval, state["recorder"] if state else None),
             callbacks=Callbacks(self.callbacks),
             folder=folder,
             trajectories=TrajectoryWriter(folder.results) if general.collect_traj or not training else None,
         )
+        driver: Driver = Collector(parts, general)
         if training:
-            driver: Driver = Trainer(
-                parts, Learner(self.algorithm), self._evaluator("evaluation", policy), general, self._model_info()
-            )
-        else:
-            driver = Collector(parts, general)
+            evaluator = build_evaluator(self.cfg, self.envs, self.algorithm.policy, "evaluation")
+            driver = Trainer(parts, Learner(self.algorithm), evaluator, general, self._model_info())
         if state is not None:
             driver.load_checkpoint(state)
         elif training:
             driver.start_from(**self.counters)
         return driver
 
-    def _collecting_policy(self) -> tuple[Policy, bool]:
-        """Policy of mode=collect and whether it explores; says which it is."""
-        if self.model_path is None:
+    def _workers(self, training: bool) -> list[Worker]:
+        """Workers that explore to train, or that collect: at random, greedily or with the model's exploration."""
+        if training:
+            return build_workers(self.cfg, self.envs, self.algorithm.policy)
+        window = self.cfg.env_cfg.render_mode == "human"
+        if self.model_name is None:
             log.info("collecting with random actions (give load_path=<run> to act with a model)")
-            return RandomPolicy(self.action_space), True
-        how = "with exploration" if self.general.collect_explore else "greedily"
-        log.info("collecting with %s, acting %s", self.model_path, how)
-        return self.algorithm.policy, self.general.collect_explore
-
-    def _workers(self, policy: Policy, explore: bool, render_mode: str | None) -> list[Worker]:
-        general = self.general
-        human = "human" if render_mode == "human" else None
-        stride = general.n_workers * (self.env_object.num_envs if self.env_object is not None else general.n_envs)
-        workers = []
-        for index in range(general.n_workers):
-            env = self.env_object
-            if env is None:
-                env = make_vector_env(
-                    self.cfg.env_cfg, general.n_envs, max_step=general.max_step,
-                    render_mode=human if index == 0 else None,
-                )  # fmt: skip
-            seed = stream(general.seed, "worker", index)
-            workers.append(Worker(env, policy, seed=seed, stride=stride, explore=explore))
-        return workers
-
-    def _evaluator(self, role: str, policy: Policy) -> Evaluator:
-        return Evaluator(self._evaluation_env, policy, stream(self.general.seed, role))
-
-    def _evaluation_env(self, first: bool) -> gym.Env[Any, Any]:
-        """An environment for evaluation; the first of them shows itself, or can be recorded."""
-        render_mode = self.cfg.env_cfg.render_mode if first else None
-        if self.env_object is None:
-            env = make_env(self.cfg.env_cfg, max_step=self.general.max_step, render_mode=render_mode)
-        elif getattr(self.env_object, "spec", None) is not None:
-            env = gym.make(self.env_object.spec, render_mode=render_mode)
-        else:
-            raise UserError(
-                "this env object has no spec to make evaluation envs from; register it, or online_eval=false"
-            )
-        return GifRecorder(env) if render_mode == "rgb_array" else env
-
-    def _record_video(self, mode: str) -> None:
-        """videos/video.gif of one episode: with the best model after training, with the policy that collected else."""
-        assert self.folder is not None
-        best = self.folder.models / "best.pt"
-        if mode == "train" and best.exists():
-            load_into(self.algorithm, best)
-        policy = self.algorithm.policy if mode == "train" else self._collecting_policy()[0]
-        evaluator = self._evaluator("test", policy)
-        evaluator.evaluate(1, 0, gif=self.folder.videos / "video.gif")
-        evaluator.close()
+            return build_workers(self.cfg, self.envs, RandomPolicy(self.envs.action_space), window=window)
+        explore, step = self.general.collect_explore, self.counters["env_step"]
+        how = f"with its exploration at step {step:,}" if explore else "greedily"
+        log.info("collecting with %s, acting %s", self.model_name, how)
+        policy = self.algorithm.policy
+        return build_workers(self.cfg, self.envs, policy, explore=explore, first_step=step, window=window)
 
     def _close(self, driver: Driver) -> None:
-        if isinstance(driver, Trainer):
-            driver.evaluator.close()
-        if driver.trajectories is not None:
-            driver.trajectories.close()
-        if self.env_object is None:
-            for worker in driver.workers:
-                worker.env.close()
+        driver.close()
+        for worker in driver.workers:
+            self.envs.close(worker.env)
 
-    @contextmanager
-    def _signals(self, driver: Driver) -> Iterator[None]:
-        """Ctrl-C and SIGTERM end the run after the current step; a second one ends it at once."""
-        if threading.current_thread() is not threading.main_thread():
-            yield
+    def _draw(self, mode: str, folder: RunFolder, driver: Driver) -> None:
+        """The learning curve; and videos/video.gif of one episode, after training with the best model."""
+        if self.general.save_fig or self.general.show_fig:
+            plot_learning_curve(folder, show=self.general.show_fig)
+        if self.cfg.env_cfg.render_mode != "rgb_array" or driver.signal:
             return
-
-        def stop(number: int, frame: Any) -> None:
-            driver.signal = number
-            signal.signal(number, previous[number])
-
-        previous = {number: signal.signal(number, stop) for number in (signal.SIGINT, signal.SIGTERM)}
-        try:
-            yield
-        finally:
-            for number, handler in previous.items():
-                signal.signal(number, handler)
+        best = folder.models / "best.pt"
+        if mode == "train" and best.exists():
+            shown = build_algorithm(self.cfg, self.envs, self.device, self.counters["env_step"])
+            load_into(shown, read_model(best), best)
+            policy: Policy = shown.policy
+        else:
+            policy = driver.workers[0].policy
+        self._evaluate(policy, 1, folder.videos / "video.gif")
 
 
-COLLECT_STEPS = 64  # vector steps between two looks of the collector at its limits
-
-
-def resolve_device(name: str) -> str:
-    """cpu or cuda[:n]; auto takes cuda where there is one. Raises UserError where cuda is asked for and absent."""
-    if name == "auto":
-        return "cuda" if torch.cuda.is_available() else "cpu"
-    if name.startswith("cuda"):
-        count = torch.cuda.device_count() if torch.cuda.is_available() else 0
-        number = int(name.partition(":")[2] or 0)
-        if number >= count:
-            raise UserError(f"general_cfg.device={name}, but this machine has {count} usable GPUs; use cpu or auto")
-    return name
-
-
-def env_spaces(env: VectorEnv[Any, Any, Any]) -> tuple[Any, Any]:
-    """Spaces of one environment of a vector."""
-    return env.single_observation_space, env.single_action_space
-
-
-def save_hydra(hydra_cfg: Any, folder: RunFolder) -> None:
-    """Write .hydra/ as Hydra would: its own config and the overrides."""
-    from omegaconf import OmegaConf
-
-    place = folder.path / ".hydra"
-    place.mkdir(exist_ok=True)
-    OmegaConf.save(hydra_cfg, place / "hydra.yaml")
-    OmegaConf.save(hydra_cfg.overrides.task, place / "overrides.yaml")
-    (place / "config.yaml").write_text(folder.config_path.read_text())
+def _id_of(env: Any) -> str:
+    """What the run's environment is called: the id, the object's id, or its class."""
+    if isinstance(env, str):
+        return env
+    spec = getattr(env, "spec", None)
+    return str(spec.id) if spec is not None else type(getattr(env, "unwrapped", env)).__name__

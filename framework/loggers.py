@@ -28,7 +28,7 @@ class TensorBoard:
             for path in folder.glob("events.*"):
                 if path.name in state:
                     with path.open("r+b") as file:
-                        file.truncate(state[path.name])
+                        file.truncate(min(state[path.name], path.stat().st_size))
                 else:
                     path.unlink()
         self.writer = SummaryWriter(str(folder))

@@ -10,6 +10,7 @@ from framework.checkpoint import load_model
 from framework.config import find_run
 
 log = logging.getLogger("joyride")
+COUNTERS = ("env_step", "update_step", "episode")
 
 
 def find_model(load_path: str, step: str, tasks_dir: str) -> Path:
@@ -17,8 +18,9 @@ def find_model(load_path: str, step: str, tasks_dir: str) -> Path:
 
     `step` is best, last or an update step; best falls back on last, with a word, where no best was kept.
     """
-    if load_path.endswith(".pt") and Path(load_path).is_file():
-        return Path(load_path)
+    for path in (Path(tasks_dir, load_path), Path(load_path).expanduser()):
+        if path.suffix == ".pt" and path.is_file():
+            return path
     run = find_run(load_path, tasks_dir)
     saved = sorted((path for path in (run / "models").glob("*.pt") if path.stem.isdigit()), key=lambda p: int(p.stem))
     best = run / "models" / "best.pt"
@@ -37,20 +39,24 @@ def find_model(load_path: str, step: str, tasks_dir: str) -> Path:
     return chosen
 
 
-def load_into(algorithm: Algorithm, path: Path) -> dict[str, Any]:
-    """Load a model file into an algorithm; returns what was saved beside it (counters, algorithm, environment).
-
-    Raises UserError where the file is no model or holds another network.
-    """
+def read_model(path: Path) -> dict[str, Any]:
+    """What was saved as a model; raises UserError where the file is none."""
     saved = load_model(path)
+    counts = [saved.get(name) for name in COUNTERS]
+    if "algorithm" not in saved or not all(type(count) is int for count in counts):
+        raise UserError(f"{path} is no model of Joyride's: it lacks the algorithm's state or the counters")
+    return saved
+
+
+def load_into(algorithm: Algorithm, saved: dict[str, Any], path: Path) -> None:
+    """Put a model that was read from `path` into an algorithm; raises UserError where it holds another network."""
     try:
         algorithm.load_state_dict(saved["algorithm"])
-    except (RuntimeError, KeyError, TypeError, ValueError) as error:
+    except (RuntimeError, LookupError, TypeError, ValueError, AttributeError) as error:
         reason = " ".join(str(error).split())
         part = reason.partition(": ")[2] or reason
-        name = saved.get("algo_name", "another algorithm")
         raise UserError(
-            f"{path} holds another network than {type(algorithm).__name__}'s of this config (it was saved by {name}):"
+            f"{path} holds another network than {type(algorithm).__name__}'s of this config (it was saved by"
+            f" {saved.get('algo_name', 'another algorithm')} on {saved.get('env_id', 'another environment')}):"
             f" {part[:200]}"
         ) from None
-    return saved

@@ -47,9 +47,7 @@ def test(experiment: Experiment) -> int:
     general, cfg = experiment.general, experiment.cfg
     if experiment.model_path is None:
         raise UserError("general_cfg.mode=test needs general_cfg.load_path: a run's name, a path, or latest")
-    experiment.open_folder("test")
-    folder = experiment.folder
-    assert folder is not None
+    folder = experiment.open_folder("test")
     with logs.to_file(folder.logs / "log.txt"):
         gif = folder.videos / "video.gif" if cfg.env_cfg.render_mode == "rgb_array" else None
         log.info("testing %s on %s", experiment.model_path, cfg.env_cfg.id)

@@ -3,9 +3,10 @@
 import csv
 import io
 import math
+import os
 import time
 from collections import deque
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -32,7 +33,7 @@ class Table:
         self.path = path
         if size is not None and path.exists():
             with path.open("r+b") as file:
-                file.truncate(size)
+                file.truncate(min(size, path.stat().st_size))
         self.file = path.open("ab", buffering=0)
         if self.file.tell() == 0 and columns:
             self.append(columns)
@@ -44,7 +45,8 @@ class Table:
         self.file.write(text.getvalue().encode())
 
     def size(self) -> int:
-        """Bytes written."""
+        """Bytes written, and on the disk."""
+        os.fsync(self.file.fileno())
         return self.file.tell()
 
 
@@ -86,14 +88,19 @@ class Recorder:
         if update_step // self.log_interval > self.last_row[0] // self.log_interval:
             self._write_updates(update_step, env_step)
 
+    def flush(self, update_step: int, env_step: int) -> None:
+        """Write a row of the updates since the last one, if there are any: the run is over."""
+        if self.pending:
+            self._write_updates(update_step, env_step)
+
     def _write_updates(self, update_step: int, env_step: int) -> None:
-        self.names = self.names or list(self.pending[0])
-        if self.updates.size() == 0:
+        self.latest = means_of(self.pending)
+        if not self.names:  # the columns of the file: the metrics of its first row
+            self.names = list(self.latest)
             self.updates.append((*UPDATES, *self.names))
-        means = [mean_of([metrics[name] for metrics in self.pending]) for name in self.names]
         wall_time = self.wall_time()
-        self.updates.append((update_step, env_step, f"{wall_time:.3f}", *means))
-        self.latest = dict(zip(self.names, means, strict=True))
+        cells = [self.latest.get(name, "") for name in self.names]
+        self.updates.append((update_step, env_step, f"{wall_time:.3f}", *cells))
         elapsed = max(wall_time - self.row_time, 1e-9)
         rates = {
             "time/env_steps_per_second": (env_step - self.last_row[1]) / elapsed,
@@ -145,6 +152,12 @@ class Recorder:
             table.file.close()
         for logger in self.loggers.values():
             logger.close()
+
+
+def means_of(rows: Sequence[Mapping[str, Tensor | float]]) -> dict[str, float]:
+    """Means of metrics over the updates that gave them."""
+    names = dict.fromkeys(name for metrics in rows for name in metrics)
+    return {name: mean_of([metrics[name] for metrics in rows if name in metrics]) for name in names}
 
 
 def mean_of(values: list[Tensor | float]) -> float:

@@ -4,7 +4,7 @@ import logging
 from typing import Any
 
 from framework.checkpoint import save_model
-from framework.driver import Driver, Parts
+from framework.driver import Driver, Parts, threshold_reason
 from framework.evaluator import Evaluation, Evaluator
 from framework.learner import Learner
 from framework.schema import GeneralConfig
@@ -55,8 +55,9 @@ class Trainer(Driver):
             self.evaluate()
 
     def finish(self) -> None:
-        """The last model is kept and evaluated like the others."""
+        """The last model is kept and evaluated like the others, and the last metrics are written."""
         self.save_and_evaluate()
+        self.recorder.flush(self.update_step, self.env_step)
 
     def evaluate(self) -> Evaluation:
         """Evaluate the policy as it is, keep it if it is the best so far, and stop at the threshold."""
@@ -71,7 +72,7 @@ class Trainer(Driver):
         self.call("evaluation", result)
         threshold = self.cfg.reward_threshold
         if threshold is not None and result.mean >= threshold and not self.stop_reason:
-            self.stop_reason = f"an evaluation reached reward_threshold {threshold:g}"
+            self.stop_reason = threshold_reason(threshold)
         return result
 
     def save_model(self, name: str) -> None:
@@ -83,9 +84,9 @@ class Trainer(Driver):
     def checkpoint_parts(self) -> dict[str, Any]:
         return {**super().checkpoint_parts(), "learner": self.learner.state_dict()}
 
-    def load_checkpoint(self, parts: dict[str, Any]) -> None:
-        """Take over a checkpoint; models that were saved after it are deleted."""
-        super().load_checkpoint(parts)
+    def load_parts(self, parts: dict[str, Any]) -> None:
+        """Hand every part its state; models that were saved later are deleted."""
+        super().load_parts(parts)
         self.learner.load_state_dict(parts["learner"])
         for path in self.folder.models.glob("*.pt"):
             if path.stem.isdigit() and int(path.stem) > self.update_step:
@@ -94,6 +95,10 @@ class Trainer(Driver):
     def state_dict(self) -> dict[str, Any]:
         own = {name: getattr(self, name) for name in ("best", "evaluated_at", "saved_at")}
         return {**super().state_dict(), **own}
+
+    def close(self) -> None:
+        super().close()
+        self.evaluator.close()
 
 
 class Collector(Driver):

@@ -34,11 +34,21 @@ class Worker:
     """Steps `env` (reset once, from `seed`) with `policy`, whose random stream is the worker's own.
 
     `stride` is the number of environment steps that all workers together take while this one steps once: with it,
-    exploration follows the global step on every worker alike. `env` must autoreset in the same step.
+    exploration follows the global step on every worker alike; it is that of `first_step` and later. `env` must
+    autoreset in the same step.
     """
 
-    def __init__(self, env: VectorEnv[Any, Any, Any], policy: Policy, *, seed: int, stride: int, explore: bool = True):
-        self.env, self.explore, self.stride = env, explore, stride
+    def __init__(
+        self,
+        env: VectorEnv[Any, Any, Any],
+        policy: Policy,
+        *,
+        seed: int,
+        stride: int,
+        explore: bool = True,
+        first_step: int = 0,
+    ):
+        self.env, self.explore, self.stride, self.first_step = env, explore, stride, first_step
         self.n_envs: int = env.num_envs
         policy_seed, *env_seeds = (int(s) for s in np.random.SeedSequence(seed).generate_state(1 + self.n_envs))
         self.policy = policy.fork(policy_seed)
@@ -59,7 +69,7 @@ class Worker:
         rows: list[dict[str, Any]] = []
         episodes: list[Episode] = []
         for t in range(n_steps):
-            rows.append(self._step(step + t * self.stride, last=t == n_steps - 1))
+            rows.append(self._step(self.first_step + step + t * self.stride, last=t == n_steps - 1))
             episodes += self._finished(rows[-1], step + (t + 1) * self.stride)
             if max_episodes is not None and len(episodes) >= max_episodes:
                 episodes = episodes[:max_episodes]
@@ -121,8 +131,8 @@ class Worker:
             "policy": self.policy.generator.get_state(),
             "state": tree_map(lambda leaf: leaf.cpu().numpy(), self.state),
             "reset": self.reset,
-            "returns": self.returns,
-            "lengths": self.lengths,
+            "returns": self.returns.copy(),
+            "lengths": self.lengths.copy(),
         }
 
     def load_state_dict(self, state: dict[str, Any]) -> list[str]:
@@ -136,9 +146,15 @@ class Worker:
 
 
 def with_final_obs(next_obs: Tree, final_obs: Tree, done: np.ndarray) -> Tree:
-    """Next observations [N, ...] with the rows that autoreset replaced put back to what the episode ended with."""
+    """Next observations [N, ...] with the rows that autoreset replaced put back to what the episode ended with.
+
+    Vector environments give the final observations of a Dict space by row, or as a dict of columns.
+    """
     if isinstance(next_obs, dict):
-        return {key: with_final_obs(next_obs[key], final_obs[key], done) for key in next_obs}
+        columns = final_obs
+        if not isinstance(final_obs, dict):
+            columns = {key: [None if row is None else row[key] for row in final_obs] for key in next_obs}
+        return {key: with_final_obs(next_obs[key], columns[key], done) for key in next_obs}
     true_next = next_obs.copy()
     for i in np.flatnonzero(done):
         true_next[i] = final_obs[i]

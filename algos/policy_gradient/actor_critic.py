@@ -36,8 +36,6 @@ class ActorCritic(nn.Module):
             self.log_std = nn.Parameter(torch.full((head_size(action_space),), float(cfg.log_std_init)))
         self.parts = (self.encoder, self.actor, self.critic)
         self.recurrent = any(part.recurrent for part in self.parts)
-        self.has_noise = any(part.has_noise for part in self.parts)
-        self.has_dropout = any(part.has_dropout for part in self.parts)
 
     def forward(self, obs: Tree) -> tuple[Tensor, Tensor]:
         """Observations [B, ...] -> parameters of the distribution [B, P] and values [B]; without memory."""

@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from typing import Any
 
-from algos.common.settings import require, setting
+from algos.common.settings import setting
 
 
 def _two_layers() -> list[Any]:
@@ -28,15 +28,8 @@ class PPOConfig:
     entropy_coef: float = setting(0.0, ge=0)  # weight of the entropy bonus
     value_coef: float = setting(0.5, ge=0)  # weight of the value loss
     max_grad_norm: float = setting(0.5, gt=0)
-    target_kl: float | None = setting(None, gt=0)  # end the epochs once the mean KL passes 1.5 times this
+    target_kl: float | None = setting(None, gt=0)  # stop after an epoch whose last minibatch has a KL > 1.5 times this
     normalize_advantage: bool = True  # in each minibatch
     ortho_init: bool = True  # orthogonal weights: gain sqrt(2), 0.01 for the policy's head, 1 for the value's
     log_std_init: float = 0.0  # Box actions: log of the standard deviation at the start
     compile: bool = False  # one compiled graph for the whole update: 7-10 s at the first call, then faster
-
-    def check(self, section: str) -> None:
-        """Refuse values that contradict each other."""
-        require(
-            not (self.compile and self.target_kl is not None),
-            f"{section}.target_kl looks at every minibatch, a compiled update cannot; leave out {section}.compile",
-        )

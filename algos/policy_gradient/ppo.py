@@ -9,6 +9,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from algos.base import Algorithm, Batch, DataSpec, LearnOutput
+from algos.common.errors import UserError
 from algos.common.optim import Metrics, Optimizer
 from algos.common.returns import gae
 from algos.common.schedule import Schedule
@@ -28,6 +29,8 @@ class PPO(Algorithm):
     def __init__(self, cfg: PPOConfig, obs_space: Any, action_space: Any, **kwargs: Any):
         super().__init__(cfg, obs_space, action_space, **kwargs)
         self.net = ActorCritic(cfg, obs_space, action_space).to(self.device)
+        if cfg.compile and self.net.recurrent:
+            raise UserError("algo_cfg.compile=true does not go with layers that carry state (gru)")
         self.lr = Schedule(cfg.lr, self.total_steps, "algo_cfg.lr")
         self.clip = Schedule(cfg.clip, self.total_steps, "algo_cfg.clip")
         self.optimizer = Optimizer(self.net, eps=1e-5, max_grad_norm=cfg.max_grad_norm, compile=cfg.compile)
@@ -63,13 +66,16 @@ class PPO(Algorithm):
         n_steps, n_envs = batch.reward.shape
         if self.net.recurrent:
             by_env = tree_map(lambda column: column.transpose(0, 1), (*columns, batch.reset))
-            groups = torch.randperm(n_envs, generator=self.generator).split(max(1, self.cfg.batch_size // n_steps))
-            for envs in groups:
+            for envs in self.shuffled(n_envs).split(max(1, self.cfg.batch_size // n_steps)):
                 yield tree_map(lambda column, rows=envs: column[rows], (*by_env, batch.state))
         else:
             flat = tree_map(lambda column: column.flatten(0, 1), columns)
-            for rows in torch.randperm(n_steps * n_envs, generator=self.generator).split(self.cfg.batch_size):
+            for rows in self.shuffled(n_steps * n_envs).split(self.cfg.batch_size):
                 yield tree_map(lambda column, rows=rows: column[rows], flat)
+
+    def shuffled(self, n: int) -> Tensor:
+        """0 .. n-1 in random order."""
+        return torch.randperm(n, generator=self.generator, device=self.device)
 
     def loss(
         self,

@@ -14,7 +14,7 @@ from algos.common.optim import Optimizer
 from algos.common.schedule import Schedule, epsilon_at
 from algos.common.targets import make_target, update_target
 from algos.networks.builder import Network, build_network
-from algos.networks.state import Tree
+from algos.networks.state import Tree, tree_leaves
 from algos.value.config import DQNConfig
 
 
@@ -28,17 +28,26 @@ class EpsilonGreedy(Policy):
         self.n_actions, self.first = int(action_space.n), int(action_space.start)
         self.cfg = cfg
 
-    @torch.inference_mode()
     def act(
         self, obs: Tree, state: Tree, *, explore: bool, step: int
     ) -> tuple[np.ndarray, dict[str, np.ndarray], Tree]:
+        if not explore:
+            return self.greedy(obs, explore), {}, state
+        rows = len(tree_leaves(obs)[0])
+        dice = torch.rand(rows, generator=self.generator, device=self.device).cpu().numpy()
+        by_chance = dice < self.epsilon(step)
+        if not by_chance.any():
+            return self.greedy(obs, explore), {}, state
+        action = torch.randint(self.n_actions, (rows,), generator=self.generator, device=self.device).cpu().numpy()
+        if not by_chance.all():  # otherwise no row asks the network
+            action = np.where(by_chance, action, self.greedy(obs, explore))
+        return action, {}, state
+
+    @torch.inference_mode()
+    def greedy(self, obs: Tree, explore: bool) -> np.ndarray:
+        """The actions of the highest value [N]; exploring, noisy layers have fresh noise."""
         with self.noise_and_dropout(explore):
-            action = self.net(obs_to_tensors(obs, self.device)).argmax(1)
-        if explore:
-            random = torch.randint(self.n_actions, action.shape, generator=self.generator, device=self.device)
-            dice = torch.rand(action.shape, generator=self.generator, device=self.device)
-            action = torch.where(dice < self.epsilon(step), random, action)
-        return action.cpu().numpy(), {}, state
+            return self.net(obs_to_tensors(obs, self.device)).argmax(1).cpu().numpy()
 
     def epsilon(self, step: int) -> float:
         """Share of random actions after `step` environment steps."""

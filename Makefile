@@ -1,0 +1,52 @@
+# All that is needed: Python 3.10 to 3.13 (with venv and pip) and make.
+#   make train                      the shortest way to a trained agent
+#   make train PYTHON=python3.12    with another interpreter (delete .venv first)
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+PIP := $(BIN)/python -m pip --disable-pip-version-check install --quiet
+
+.PHONY: help train setup setup-dev test test-slow
+.DEFAULT_GOAL := help
+
+help: ## show this list
+	@sed -n 's/^\([a-z-]*\):[^#]*## \(.*\)/  make \1|\2/p' Makefile | column -t -s '|' 2>/dev/null \
+		|| sed -n 's/^\([a-z-]*\):[^#]*## \(.*\)/  make \1   \2/p' Makefile
+
+train: setup ## set up, train DQN on CartPole-v1 until it is solved, test it and film it
+	$(BIN)/python main.py reward_threshold=475 online_eval_episode=20
+	$(BIN)/python main.py mode=test load_path=latest render_mode=rgb_array online_eval_episode=20
+	@echo
+	@echo "The trained agent at work: tasks/latest/videos/video.gif. Try next:"
+	@echo "  . $(BIN)/activate"
+	@echo "  python main.py preset=CartPole-v1/PPO            another algorithm, with tuned settings"
+	@echo "  python main.py -m seed=1,2,3 algo_name=DQN,PPO   six runs, one table and one figure"
+	@echo "  tensorboard --logdir tasks                       all curves"
+	@echo "  python main.py --help                            everything else"
+
+setup: $(VENV)/.runtime ## make .venv and install requirements.lock into it
+
+setup-dev: $(VENV)/.dev ## the same, with what the tests need
+
+test: setup-dev ## lint, types and the test suite
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/python -m pytest -n 2
+
+test-slow: setup-dev ## the tests that learn for many minutes
+	$(BIN)/python -m pytest -m slow
+
+$(BIN)/python:
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 10))' \
+		|| { echo "Joyride needs Python 3.10 or newer: make PYTHON=<path of one>" >&2; exit 1; }
+	$(PYTHON) -m venv $(VENV) || { rm -rf $(VENV); exit 1; }
+
+# The stamps say which lock was installed last: pip runs again only once a lock has changed.
+$(VENV)/.runtime: requirements.lock | $(BIN)/python
+	$(PIP) -r requirements.lock
+	@touch $@
+
+$(VENV)/.dev: requirements-dev.lock requirements.lock | $(BIN)/python
+	$(PIP) -r requirements-dev.lock
+	@touch $(VENV)/.runtime $@

@@ -1,0 +1,156 @@
+"""From a config to the parts of a run: device, environments, algorithm, workers, evaluator."""
+
+import os
+import sys
+from typing import Any
+
+import gymnasium as gym
+import torch
+from gymnasium.vector import VectorEnv
+
+from algos.base import Algorithm, Policy
+from algos.common.errors import UserError
+from algos.registry import get_algorithm
+from envs.make import as_vector_env, make_env, make_vector_env, spaces_of
+from framework.config import Config
+from framework.evaluator import Evaluator
+from framework.seeds import stream
+from framework.video import GifRecorder
+from framework.worker import Worker
+
+EnvObject = gym.Env[Any, Any] | VectorEnv[Any, Any, Any]
+
+
+def resolve_device(name: str) -> str:
+    """cpu or cuda[:n]; auto takes cuda where there is one. Raises UserError where cuda is asked for and absent."""
+    if name == "auto":
+        return "cuda" if torch.cuda.is_available() else "cpu"
+    if name.startswith("cuda"):
+        count = torch.cuda.device_count() if torch.cuda.is_available() else 0
+        number = int(name.partition(":")[2] or 0)
+        if number >= count:
+            raise UserError(f"general_cfg.device={name}, but this machine has {count} usable GPUs; use cpu or auto")
+    return name
+
+
+class Environments:
+    """Where a run's environments come from: `env_cfg`, or `given`, an environment object of the user's.
+
+    Raises UserError for whatever cannot work: nothing is written yet.
+    """
+
+    def __init__(self, cfg: Config, given: EnvObject | None = None):
+        self.cfg, self.general = cfg.env_cfg, cfg.general_cfg
+        self.given: VectorEnv[Any, Any, Any] | None = None
+        if given is None:
+            window = self.cfg.render_mode == "human" and self.general.mode == "collect"
+            self.obs_space, self.action_space = spaces_of(self.cfg, self.general.max_step, "human" if window else None)
+        else:
+            self.given = self._take(given)
+            self.obs_space, self.action_space = self.given.single_observation_space, self.given.single_action_space
+        self._try_rendering()
+
+    def _take(self, env: EnvObject) -> VectorEnv[Any, Any, Any]:
+        """An object as vector env, if the config asks for nothing that it cannot have."""
+        general = self.general
+        if general.n_workers > 1:
+            raise UserError(f"general_cfg.n_workers={general.n_workers} needs an environment's id: an object is one")
+        if self.cfg.wrappers or self.cfg.kwargs or self.cfg.entry_point:
+            raise UserError("env_cfg: wrappers, kwargs and entry_point need an environment's id: an object is made")
+        if general.max_step > 0:
+            if not isinstance(env, gym.Env):
+                raise UserError("general_cfg.max_step needs an environment's id, or an object that is no vector")
+            env = gym.wrappers.TimeLimit(env, general.max_step)
+        vector = as_vector_env(env)
+        if general.n_envs not in (1, vector.num_envs):
+            raise UserError(f"general_cfg.n_envs={general.n_envs}, but the environment object has {vector.num_envs}")
+        if getattr(vector, "spec", None) is None and (general.online_eval or self.cfg.render_mode):
+            raise UserError(
+                "evaluation makes environments of its own, and this object has no spec to make them from: register"
+                " its class and use gymnasium.make, or set online_eval=False"
+            )
+        general.n_envs = vector.num_envs
+        return vector
+
+    def _try_rendering(self) -> None:
+        """What cannot be rendered is told before the run starts."""
+        mode = self.cfg.render_mode
+        headless = sys.platform == "linux" and not any(name in os.environ for name in ("DISPLAY", "WAYLAND_DISPLAY"))
+        if mode is not None:
+            env = self.single(first=True)
+            try:
+                if mode == "human" and headless:
+                    env.reset(seed=0)
+            finally:
+                env.close()
+
+    def vector(self, render_mode: str | None) -> VectorEnv[Any, Any, Any]:
+        """The vector env of one worker."""
+        if self.given is not None:
+            return self.given
+        return make_vector_env(self.cfg, self.general.n_envs, max_step=self.general.max_step, render_mode=render_mode)
+
+    def single(self, first: bool) -> gym.Env[Any, Any]:
+        """An environment for evaluation; the first of them shows itself, or can be recorded."""
+        render_mode = self.cfg.render_mode if first else None
+        if self.given is None:
+            env = make_env(self.cfg, max_step=self.general.max_step, render_mode=render_mode)
+        else:
+            env = _make_another(self.given, render_mode)
+        return GifRecorder(env) if render_mode == "rgb_array" else env
+
+    def close(self, venv: VectorEnv[Any, Any, Any]) -> None:
+        """Close a worker's vector env, unless it is the user's."""
+        if self.given is None:
+            venv.close()
+
+
+def _make_another(venv: VectorEnv[Any, Any, Any], render_mode: str | None) -> gym.Env[Any, Any]:
+    """A single environment like those of a vector env, from its spec."""
+    spec: Any = venv.spec
+    if spec is None:
+        raise UserError("this environment object has no spec to make evaluation environments from; register its class")
+    kwargs: dict[str, Any] = {"render_mode": render_mode} if render_mode is not None else {}
+    env: gym.Env[Any, Any] = gym.make(spec, **kwargs)
+    return env
+
+
+def build_algorithm(cfg: Config, envs: Environments, device: str, env_step: int = 0) -> Algorithm:
+    """The algorithm, whose schedules end `max_env_step` steps after `env_step`, where a loaded model left off."""
+    general, total = cfg.general_cfg, None
+    if general.env_step_limit > 0:
+        total = env_step + general.env_step_limit
+    elif general.mode != "train":
+        total = 1  # schedules do not matter where nothing is learned
+    algorithm: Algorithm = get_algorithm(general.algo_name)(
+        cfg.algo_cfg,
+        envs.obs_space,
+        envs.action_space,
+        device=device,
+        seed=stream(general.seed, "algorithm"),
+        total_steps=total,
+    )
+    return algorithm
+
+
+def build_workers(
+    cfg: Config, envs: Environments, policy: Policy, *, explore: bool = True, first_step: int = 0, window: bool = False
+) -> list[Worker]:
+    """All workers; the first environment of the first one shows itself if `window` is true."""
+    general = cfg.general_cfg
+    return [
+        Worker(
+            envs.vector("human" if window and index == 0 else None),
+            policy,
+            seed=stream(general.seed, "worker", index),
+            stride=general.n_workers * general.n_envs,
+            explore=explore,
+            first_step=first_step,
+        )
+        for index in range(general.n_workers)
+    ]
+
+
+def build_evaluator(cfg: Config, envs: Environments, policy: Policy, role: str) -> Evaluator:
+    """An evaluator whose seeds are those of `role`: evaluation (while training) or test."""
+    return Evaluator(envs.single, policy, stream(cfg.general_cfg.seed, role))

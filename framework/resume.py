@@ -1,0 +1,118 @@
+"""A run's folder, made new or opened to go on: what it starts with, and whether it may go on as asked."""
+
+import dataclasses
+import logging
+import shutil
+from pathlib import Path
+from typing import Any
+
+from omegaconf import OmegaConf
+
+from algos.common.errors import UserError
+from framework import provenance
+from framework.checkpoint import load_checkpoint, save_model
+from framework.config import Config, find_run, save_config
+from framework.run_folder import RunFolder
+
+log = logging.getLogger("joyride")
+
+SECTIONS = ("general_cfg", "algo_cfg", "env_cfg")
+FREE = (  # settings that may change when a run is resumed: they do not change what it has done
+    "resume", "load_checkpoint", "load_path", "load_model_step", "device", "max_episode", "max_env_step",
+    "reward_threshold", "checkpoint_keep", "callbacks", "loggers", "progress", "save_fig", "show_fig", "tasks_dir",
+    "render_mode",
+)  # fmt: skip
+
+
+def start_file(folder: Path) -> Path:
+    """The model that a run started with: kept in its folder, so that it can start again without the other run."""
+    return folder / "checkpoints" / "start.pt"
+
+
+def run_to_resume(cfg: Config) -> RunFolder | None:
+    """The folder that `resume` names, if it does; UserError where that run cannot go on with this config."""
+    general = cfg.general_cfg
+    if not general.resume:
+        return None
+    folder = RunFolder.open(find_run(general.resume, general.tasks_dir, "general_cfg.resume"))
+    saved: Any = OmegaConf.to_container(OmegaConf.load(folder.config_path))
+    asked: Any = OmegaConf.to_container(
+        OmegaConf.create({name: dataclasses.asdict(getattr(cfg, name)) for name in SECTIONS})
+    )
+    for section in SECTIONS:
+        for key, value in asked[section].items():
+            before = saved.get(section, {}).get(key, value)
+            if value != before and key not in FREE:
+                raise UserError(
+                    f"{section}.{key}={value}: the run to be resumed has {before}, and goes on exactly as it was; for"
+                    f" other settings start a new run from its model with load_path={folder.name}"
+                )
+    if general.mode == "test":
+        raise UserError(f"general_cfg.resume: {folder.path} is a test, which cannot be resumed; test again instead")
+    return folder
+
+
+def open_folder(
+    cfg: Config,
+    mode: str,
+    resumed: RunFolder | None,
+    start: dict[str, Any] | None,
+    run_dir: Path | None,
+    hydra_cfg: Any,
+) -> RunFolder:
+    """Make the run's folder, or take the one to be resumed; lock it and write down what is run.
+
+    `start` is the model that the run starts with, if any.
+    """
+    general = cfg.general_cfg
+    folder = resumed or RunFolder.create(general.tasks_dir, mode, cfg.env_cfg.id, general.algo_name, path=run_dir)
+    folder.acquire_lock()
+    if resumed is not None:
+        _delete_leftovers(folder.path)
+    elif start is not None:
+        save_model(start_file(folder.path), start)
+    save_config(
+        dataclasses.replace(cfg, general_cfg=dataclasses.replace(general, resume=None, mode=mode)), folder.config_path
+    )
+    provenance.write(folder.path, resumed=resumed is not None)
+    if hydra_cfg is not None:
+        save_hydra(hydra_cfg, folder)
+    return folder
+
+
+def _delete_leftovers(run: Path) -> None:
+    """Delete what a kill left half written."""
+    for path in run.glob("checkpoints/.tmp-*"):
+        shutil.rmtree(path, ignore_errors=True)
+    for path in run.rglob(".*.tmp"):
+        path.unlink(missing_ok=True)
+
+
+def save_hydra(hydra_cfg: Any, folder: RunFolder) -> None:
+    """Write .hydra/ as Hydra would: its own config and the overrides."""
+    place = folder.path / ".hydra"
+    place.mkdir(exist_ok=True)
+    OmegaConf.save(hydra_cfg, place / "hydra.yaml")
+    OmegaConf.save(hydra_cfg.overrides.task, place / "overrides.yaml")
+    (place / "config.yaml").write_text(folder.config_path.read_text())
+
+
+def restorable(folder: RunFolder) -> dict[str, Any] | None:
+    """The parts of the newest whole checkpoint; None where the run has none and starts anew in an emptied folder.
+
+    Raises UserError where it has models but no checkpoint: those are not to be lost.
+    """
+    found = load_checkpoint(folder.checkpoints)
+    if found is not None:
+        log.info("resuming %s from its checkpoint at step %s", folder.name, f"{found[0]:,}")
+        return found[1]
+    if any(folder.models.glob("*.pt")):
+        raise UserError(
+            f"{folder.path} has models but no whole checkpoint, so it cannot be resumed; start a new run from its last"
+            f" model with load_path={folder.name} load_model_step=last"
+        )
+    log.warning("%s has no whole checkpoint: it starts from the beginning", folder.name)
+    for place in (folder.results, folder.tb_logs):
+        for path in place.iterdir():
+            path.unlink()
+    return None

@@ -1,0 +1,31 @@
+"""Ctrl-C and SIGTERM as a polite end of a run."""
+
+import signal
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+from framework.driver import Driver
+
+
+@contextmanager
+def stopped_by_signals(driver: Driver) -> Iterator[None]:
+    """Ctrl-C and SIGTERM end the run after the current step; a second one ends it at once."""
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    numbers = (signal.SIGINT, signal.SIGTERM)
+    previous = {number: signal.getsignal(number) for number in numbers}
+
+    def stop(number: int, frame: Any) -> None:
+        driver.signal = number
+        signal.signal(number, previous[signal.Signals(number)])
+
+    try:
+        for number in numbers:
+            signal.signal(number, stop)
+        yield
+    finally:
+        for number in numbers:
+            signal.signal(number, previous[number])

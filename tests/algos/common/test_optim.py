@@ -1,0 +1,149 @@
+"""The gradient gate: Adam by hand, clipping, and the compiled graph's lines run without the compiler."""
+
+import pytest
+import torch
+from torch import nn
+
+from algos.common.errors import UserError
+from algos.common.optim import Optimizer
+
+
+class Point(nn.Module):
+    """Two parameters that are used, one that is not and one that is frozen."""
+
+    def __init__(self, x=0.0, y=0.0):
+        super().__init__()
+        self.x, self.y = nn.Parameter(torch.tensor(x)), nn.Parameter(torch.tensor(y))
+        self.unused = nn.Parameter(torch.tensor(5.0))
+        self.frozen = nn.Parameter(torch.tensor(7.0), requires_grad=False)
+
+    def slope(self, dx, dy):
+        """A loss whose gradient is (dx, dy)."""
+        loss = self.x * dx + self.y * dy + 0 * self.frozen
+        return loss, {"loss": loss}
+
+
+@pytest.fixture(params=["eager", "graph"])
+def make(request, monkeypatch):
+    """Optimizers of both kinds; the graph is run as plain Python, its compilation is tested with the algorithms."""
+    monkeypatch.setattr(torch, "compile", lambda function, **_: function)
+    monkeypatch.setattr("shutil.which", lambda name: name)
+    return lambda net, **kwargs: Optimizer(net, **{"max_grad_norm": None, **kwargs}, compile=request.param == "graph")
+
+
+def tensors(*values):
+    return [torch.tensor(value) for value in values]
+
+
+def test_two_steps_of_adam_by_hand(make):
+    # gradients 3, then -1; means m = 0.3, then 0.27 - 0.1 = 0.17; squares v = 0.009, then 0.008991 + 0.001 = 0.009991
+    # step 1: m / (1 - 0.9) = 3, sqrt(v / (1 - 0.999)) = 3: x = -lr
+    # step 2: 0.17 / (1 - 0.81) = 0.894737, sqrt(0.009991 / (1 - 0.998001)) = 2.235621: x -= 0.400219 lr
+    net = Point()
+    optimizer = make(net)
+    optimizer.set_lr(0.1)
+    optimizer.minimize(net.slope, *tensors(3.0, 0.0))
+    assert net.x.item() == pytest.approx(-0.1)
+    optimizer.minimize(net.slope, *tensors(-1.0, 0.0))
+    assert net.x.item() == pytest.approx(-0.1400219, abs=1e-6)
+    assert (net.y.item(), net.unused.item(), net.frozen.item()) == (0.0, 5.0, 7.0)
+
+
+def test_the_learning_rate_and_eps_of_each_step(make):
+    net = Point()
+    optimizer = make(net, eps=1.0)
+    for lr, x in ((0.0, 0.0), (1.0, -0.75)):  # the same gradient: step = lr 3 / (3 + eps)
+        optimizer.set_lr(lr)
+        optimizer.minimize(net.slope, *tensors(3.0, 0.0))
+        assert net.x.item() == pytest.approx(x)
+
+
+@pytest.mark.parametrize(("limit", "scale"), [(1.0, 0.2), (10.0, 1.0), (None, 1.0)])
+def test_gradients_are_clipped_to_their_joint_norm(make, limit, scale):
+    # the gradient (3, 4) has norm 5; after one step the means hold a tenth of what came through
+    net = Point()
+    optimizer = make(net, max_grad_norm=limit)
+    optimizer.minimize(net.slope, *tensors(3.0, 4.0))
+    assert [mean.item() for mean in optimizer.means] == pytest.approx([0.3 * scale, 0.4 * scale, 0.0], rel=1e-5)
+
+
+def test_equal_to_torch_over_many_steps(make):
+    torch.manual_seed(0)
+    net, peer = nn.Linear(3, 1), nn.Linear(3, 1)
+    peer.load_state_dict(net.state_dict())
+    theirs = torch.optim.Adam(peer.parameters(), lr=1e-2, eps=1e-5)
+    optimizer = make(net, eps=1e-5, max_grad_norm=0.5)
+    optimizer.set_lr(1e-2)
+
+    def loss(x):
+        value = net(x).square().mean()
+        return value, {"loss": value}
+
+    for _ in range(100):
+        x = torch.randn(8, 3)
+        metrics = optimizer.minimize(loss, x)
+        theirs.zero_grad()
+        value = peer(x).square().mean()
+        value.backward()
+        nn.utils.clip_grad_norm_(peer.parameters(), 0.5)
+        theirs.step()
+        torch.testing.assert_close(metrics["loss"], value.detach(), rtol=0, atol=1e-5)
+
+
+def test_metrics_hold_no_graph_and_parameters_no_gradient(make):
+    net = Point()
+    metrics = make(net).minimize(net.slope, *tensors(1.0, 2.0))
+    assert not metrics["loss"].requires_grad and net.x.grad is None
+
+
+@pytest.mark.parametrize("kinds", [(False, True), (True, False)])
+def test_state_moves_between_eager_and_graph(kinds, monkeypatch):
+    monkeypatch.setattr(torch, "compile", lambda function, **_: function)
+    monkeypatch.setattr("shutil.which", lambda name: name)
+    nets = Point(), Point()
+    first, second = (
+        Optimizer(net, max_grad_norm=None, compile=kind) for net, kind in zip(nets, kinds, strict=True)
+    )  # fmt: skip
+    for optimizer in (first, second):
+        optimizer.set_lr(0.1)
+    for slope in (1.0, -2.0, 3.0):
+        first.minimize(nets[0].slope, *tensors(slope, 1.0))
+    nets[1].load_state_dict(nets[0].state_dict())
+    second.load_state_dict(first.state_dict())
+    for slope in (0.5, 4.0):
+        first.minimize(nets[0].slope, *tensors(slope, 1.0))
+        second.minimize(nets[1].slope, *tensors(slope, 1.0))
+        assert nets[1].x.item() == pytest.approx(nets[0].x.item(), abs=1e-6)
+    assert second.steps[0].item() == 5 and first.steps[0] is not second.steps[0]
+
+
+def test_loading_copies(make):
+    net = Point()
+    optimizer = make(net)
+    optimizer.minimize(net.slope, *tensors(1.0, 1.0))
+    twin = make(Point())
+    twin.load_state_dict(optimizer.state_dict())
+    optimizer.minimize(net.slope, *tensors(9.0, 9.0))
+    assert twin.steps[0].item() == 1 and twin.means[0].item() == pytest.approx(0.1)
+
+
+def test_the_rate_holds_after_loading(make):
+    net = Point()
+    optimizer = make(net)
+    optimizer.load_state_dict(make(Point()).state_dict())
+    optimizer.set_lr(0.25)
+    optimizer.minimize(net.slope, *tensors(1.0, 0.0))
+    assert net.x.item() == pytest.approx(-0.25)
+
+
+def test_another_network_s_state_is_refused(make):
+    with pytest.raises(RuntimeError):
+        make(nn.Linear(3, 2)).load_state_dict(make(nn.Linear(4, 2)).state_dict())
+
+
+@pytest.mark.parametrize("name", ["", "no-such-compiler"])
+def test_a_missing_compiler_is_told(monkeypatch, tmp_path, name):
+    monkeypatch.setenv("PATH", str(tmp_path))
+    monkeypatch.setenv("CXX", name)
+    with pytest.raises(UserError, match=r"algo_cfg\.compile=true needs a C\+\+ compiler, and there is no"):
+        Optimizer(Point(), max_grad_norm=None, compile=True)

@@ -1,0 +1,116 @@
+"""The actor-critic policy: what it stores, what the environment gets, with and without memory."""
+
+import numpy as np
+import pytest
+import torch
+from gymnasium import spaces
+
+from algos.common.errors import UserError
+from algos.policy_gradient.actor_critic import ActorCritic, ActorCriticPolicy
+from algos.policy_gradient.config import PPOConfig
+
+BOX = spaces.Box(-1, 1, (3,), np.float32)
+GRU = [{"layer_type": "gru", "layer_size": 8}]
+OBS = np.linspace(-1, 1, 12, dtype=np.float32).reshape(4, 3)
+
+
+def policy_of(action_space, obs_space=BOX, **settings):
+    torch.manual_seed(0)
+    return ActorCriticPolicy(ActorCritic(PPOConfig(**settings), obs_space, action_space), action_space, "cpu").fork(1)
+
+
+def act(policy, explore=True, state=()):
+    return policy.act(OBS, state, explore=explore, step=0)
+
+
+def test_discrete_actions_count_from_zero_and_reach_the_env_from_start():
+    space = spaces.Discrete(3, start=5)
+    policy = policy_of(space)
+    drawn = np.concatenate([act(policy)[0] for _ in range(30)])
+    assert set(drawn) == {0, 1, 2} and set(policy.env_action(drawn)) == {5, 6, 7}
+
+
+def test_multi_discrete_actions():
+    space = spaces.MultiDiscrete([2, 4], start=[3, 0])
+    action, extras, _ = act(policy_of(space))
+    assert action.shape == (4, 2) and extras["log_prob"].shape == (4,)
+    assert all(space.contains(row) for row in policy_of(space).env_action(action))
+    assert policy_of(spaces.MultiDiscrete([2, 4])).env_action(action) is action
+
+
+def test_box_actions_are_clipped_for_the_env_while_the_drawn_one_is_kept():
+    space = spaces.Box(np.array([[-0.1, -1.0]], np.float32), np.array([[0.1, 2.0]], np.float32))
+    policy = policy_of(space, log_std_init=2.0)  # a deviation of e^2 leaves these bounds almost always
+    action, extras, _ = act(policy)
+    taken = policy.env_action(action)
+    assert action.shape == (4, 2) and taken.shape == (4, 1, 2) and taken.dtype == space.dtype
+    assert all(space.contains(row) for row in taken)
+    assert np.abs(action[:, 0]).max() > 0.1
+    # log N(a; mean, e^2) summed over both numbers: of the action that was drawn, not of the clipped one
+    with torch.no_grad():
+        mean = policy.net(torch.from_numpy(OBS))[0].numpy()
+    by_hand = (-0.5 * ((action - mean) / np.exp(2)) ** 2 - 2 - 0.5 * np.log(2 * np.pi)).sum(-1)
+    assert np.allclose(extras["log_prob"], by_hand, atol=1e-4)
+
+
+def test_without_exploring_the_most_likely_action_is_taken_and_nothing_is_drawn():
+    for space in (spaces.Discrete(4), spaces.MultiDiscrete([3, 2]), spaces.Box(-1, 1, (2,))):
+        policy = policy_of(space)
+        before = policy.generator.get_state()
+        action, extras, _ = act(policy, explore=False)
+        with torch.no_grad():
+            mode = policy.net.distribution(policy.net(torch.from_numpy(OBS))[0]).mode().numpy()
+        assert np.array_equal(action, mode) and extras == {}
+        assert torch.equal(before, policy.generator.get_state())
+
+
+def test_two_forks_with_one_seed_agree_and_with_another_differ():
+    policy = policy_of(spaces.Box(-1, 1, (2,)))
+    drawn = [act(policy.fork(seed))[0] for seed in (1, 1, 2)]
+    assert np.array_equal(drawn[0], drawn[1]) and not np.array_equal(drawn[0], drawn[2])
+
+
+def test_values_of_acting_and_of_bootstrapping_agree():
+    policy = policy_of(spaces.Discrete(2))
+    assert np.array_equal(act(policy)[1]["value"], policy.bootstrap(OBS, ()))
+    recurrent = policy_of(spaces.Discrete(2), merge_layers=GRU)
+    state = recurrent.init_state(4)
+    _, extras, after = act(recurrent, state=state)
+    assert np.array_equal(extras["value"], recurrent.bootstrap(OBS, state))
+    assert not np.allclose(extras["value"], recurrent.bootstrap(OBS, after))
+
+
+@pytest.mark.parametrize("place", ["merge_layers", "actor_layers", "critic_layers"])
+def test_memory_in_any_part_steps_as_it_unrolls(place):
+    net = policy_of(spaces.Discrete(2), **{place: GRU}).net
+    obs, reset = torch.randn(2, 6, 3), torch.zeros(2, 6, dtype=torch.bool)
+    reset[1, 4] = True
+    whole = net.unroll(obs, net.init_state(2), reset)
+    state = net.init_state(2)
+    for t in range(6):
+        params, value, state = net.unroll(obs[:, t : t + 1], state, reset[:, t : t + 1])
+        torch.testing.assert_close(params[:, 0], whole[0][:, t], rtol=0, atol=1e-5)
+        torch.testing.assert_close(value[:, 0], whole[1][:, t], rtol=0, atol=1e-5)
+
+
+def test_orthogonal_weights_start_with_an_almost_uniform_policy():
+    net = policy_of(spaces.Discrete(2)).net
+    head = net.actor.body[-1].weight.detach()
+    torch.testing.assert_close(head @ head.t(), 0.01**2 * torch.eye(2), rtol=1e-3, atol=1e-8)
+    hidden = net.critic.body[2].weight.detach()  # 64 x 64, gain sqrt(2)
+    torch.testing.assert_close(hidden @ hidden.t(), 2 * torch.eye(64), rtol=1e-4, atol=1e-5)
+    torch.testing.assert_close(net.critic.body[-1].weight.norm().item(), 1.0, rtol=1e-5, atol=0)
+
+
+def test_dict_observations_are_shared_by_actor_and_critic():
+    space = spaces.Dict({"a": BOX, "b": spaces.Discrete(3)})
+    policy = policy_of(spaces.Discrete(2), space, merge_layers=[{"layer_type": "linear", "layer_size": 8}])
+    obs = {"a": OBS, "b": np.array([0, 1, 2, 0])}
+    action, extras, _ = policy.act(obs, (), explore=True, step=0)
+    assert action.shape == extras["value"].shape == (4,)
+
+
+@pytest.mark.parametrize("space", [spaces.MultiBinary(3), spaces.MultiDiscrete(np.array([[2, 2], [2, 2]]))])
+def test_an_action_space_without_a_distribution_is_refused(space):
+    with pytest.raises(UserError, match=f"no distribution over {type(space).__name__} actions"):
+        policy_of(space)

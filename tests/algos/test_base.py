@@ -1,0 +1,106 @@
+"""What every policy does: streams of its own, noise and dropout around acting; random actions."""
+
+import numpy as np
+import pytest
+import torch
+from gymnasium import spaces
+from torch import nn
+
+from algos.base import Policy, RandomPolicy, obs_to_tensors
+from algos.networks.builder import build_network
+
+BOX = spaces.Box(-1, 1, (4,), np.float32)
+NOISY = {"layer_type": "noisy_linear", "layer_size": 8, "activation": "relu"}
+DROPOUT = {"layer_type": "dropout", "p": 0.5}
+LINEAR = {"layer_type": "linear", "layer_size": 8, "activation": "relu"}
+
+
+class Plain(Policy):
+    def act(self, obs, state, *, explore, step):
+        with torch.no_grad(), self.noise_and_dropout(explore):
+            return self.net(obs_to_tensors(obs, self.device)).numpy(), {}, state
+
+
+def policy_of(*layers):
+    torch.manual_seed(0)
+    return Plain(build_network(BOX, list(layers), out_features=3)).fork(1)
+
+
+def outputs(policy, explore, times=4):
+    obs = np.ones((1, 4), np.float32)
+    return [policy.act(obs, (), explore=explore, step=0)[0] for _ in range(times)]
+
+
+def all_equal(arrays):
+    return all(np.array_equal(arrays[0], other) for other in arrays[1:])
+
+
+def test_noise_is_new_in_every_exploring_act_and_comes_from_the_own_stream():
+    policy = policy_of(NOISY)
+    found = outputs(policy, explore=True)
+    assert not any(np.array_equal(a, b) for i, a in enumerate(found) for b in found[:i])
+    assert np.array_equal(outputs(policy.fork(7), True), outputs(policy.fork(7), True))
+    assert not np.array_equal(outputs(policy.fork(7), True), outputs(policy.fork(8), True))
+
+
+def test_evaluation_takes_the_mean_weights():
+    policy = policy_of(NOISY)
+    outputs(policy, explore=True)
+    layer = policy.net.noisy[0]
+    hidden = torch.relu(nn.functional.linear(torch.ones(1, 4), layer.weight_mu, layer.bias_mu))
+    expected = policy.net.body[-1](hidden).detach().numpy()
+    found = outputs(policy, explore=False)
+    assert all_equal(found) and np.allclose(found[0], expected, atol=1e-6)
+
+
+@pytest.mark.parametrize("explore", [True, False])
+def test_dropout_is_off_whenever_the_policy_acts(explore):
+    assert all_equal(outputs(policy_of(LINEAR, DROPOUT), explore))
+
+
+def test_dropout_is_off_beside_noisy_layers_too():
+    # dropout is hidden behind fresh noise, so each output is compared with what the same noise gives without dropout
+    policy, obs = policy_of(NOISY, DROPOUT), torch.ones(1, 4)
+    for _ in range(20):
+        found = outputs(policy, explore=True, times=1)[0]
+        with torch.no_grad():
+            hidden = policy.net.body[1](policy.net.body[0](obs))  # in training mode: with the noise just drawn
+            assert np.allclose(found, policy.net.body[-1](hidden).numpy(), atol=1e-6)
+
+
+def test_learning_finds_noise_and_dropout_on_also_after_a_failed_act():
+    policy = policy_of(NOISY, DROPOUT)
+    outputs(policy, explore=False)
+    assert all(module.training for module in policy.net.modules())
+    with pytest.raises(RuntimeError):
+        policy.act(np.ones((1, 5), np.float32), (), explore=False, step=0)
+    assert all(module.training for module in policy.net.modules())
+
+
+def test_forks_share_the_weights_but_not_the_stream():
+    policy = policy_of(LINEAR)
+    twin = policy.fork(5)
+    assert twin.net is policy.net and twin.generator is not policy.generator
+    state = policy.generator.get_state()
+    torch.rand(3, generator=twin.generator)
+    assert torch.equal(policy.generator.get_state(), state)
+
+
+def test_observations_become_tensors_without_a_copy():
+    obs = {"a": np.zeros((2, 3), np.float32), "b": np.zeros(2, np.int64)}
+    tensors = obs_to_tensors(obs, "cpu")
+    obs["a"][0, 0] = 4
+    assert tensors["a"][0, 0] == 4 and tensors["b"].dtype == torch.int64
+
+
+@pytest.mark.parametrize("space", [spaces.Discrete(3, start=-1), spaces.Box(-2, 2, (2,)), spaces.MultiDiscrete([2, 5])])
+def test_random_actions_follow_the_own_stream(space):
+    policy = RandomPolicy(space)
+    obs = {"nested": {"a": np.zeros((6, 1))}}
+
+    def actions(seed):
+        fork = policy.fork(seed)
+        return np.stack([fork.act(obs, (), explore=True, step=0)[0] for _ in range(20)])
+
+    assert actions(1).shape[:2] == (20, 6) and all(space.contains(a) for row in actions(1) for a in row)
+    assert np.array_equal(actions(1), actions(1)) and not np.array_equal(actions(1), actions(2))

@@ -1,0 +1,150 @@
+"""The import rules of the tree, read from the source: one direction, no cycles, heavy packages where they belong."""
+
+import ast
+import re
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[2]
+FILES = [p for top in ("algos", "envs", "framework") for p in sorted((ROOT / top).rglob("*.py"))] + [ROOT / "main.py"]
+FOLDERS = ("tabular", "value", "policy_gradient", "actor_critic", "offline", "imitation")
+RAY_FILE = "framework/ray_trainer.py"
+
+
+def relative(path):
+    return path.relative_to(ROOT).as_posix()
+
+
+def imports(path, *, at_load=False):
+    """Full names that a file imports; `at_load` leaves out those inside functions and TYPE_CHECKING blocks."""
+    names = []
+
+    def visit(node):
+        if at_load and isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef | ast.Lambda):
+            return
+        if at_load and isinstance(node, ast.If) and "TYPE_CHECKING" in ast.unparse(node.test):
+            return
+        if isinstance(node, ast.Import):
+            names.extend(alias.name for alias in node.names)
+        elif isinstance(node, ast.ImportFrom):
+            assert node.level == 0, f"{relative(path)}: relative import"
+            names.extend(f"{node.module}.{alias.name}" for alias in node.names)
+        for child in ast.iter_child_nodes(node):
+            visit(child)
+
+    visit(ast.parse(path.read_text()))
+    return names
+
+
+def within(name, *packages):
+    return any(name == package or name.startswith(f"{package}.") for package in packages)
+
+
+def files_under(prefix):
+    return [path for path in FILES if relative(path).startswith(prefix)]
+
+
+def offenders(paths, *packages, at_load=False):
+    return [
+        (relative(path), name) for path in paths for name in imports(path, at_load=at_load) if within(name, *packages)
+    ]
+
+
+def test_algos_know_nothing_of_who_drives_them():
+    assert files_under("algos/") and not offenders(files_under("algos/"), "framework", "envs", "ray", "hydra", "main")
+
+
+def test_envs_know_nothing_of_the_framework_nor_of_algorithms():
+    allowed = ("algos.common.errors", "algos.common.settings")
+    found = offenders(files_under("envs/"), "framework", "algos", "ray", "hydra")
+    assert not [pair for pair in found if not within(pair[1], *allowed)]
+
+
+def test_the_framework_names_no_algorithm():
+    assert not offenders(files_under("framework/"), *(f"algos.{folder}" for folder in FOLDERS))
+    text = (ROOT / "algos/registry.py").read_text()
+    classes = re.findall(r'^    "\w+": \("algos\.[\w.]+:(\w+)"', text, re.MULTILINE)
+    assert {"DQN", "DoubleDQN", "PPO"} <= set(classes)
+    for path in files_under("framework/"):
+        names = {node.id for node in ast.walk(ast.parse(path.read_text())) if isinstance(node, ast.Name)}
+        assert not names & set(classes), relative(path)
+
+
+def test_only_one_file_imports_ray():
+    assert not offenders([path for path in FILES if relative(path) != RAY_FILE], "ray")
+
+
+def test_algorithm_folders_do_not_import_each_other():
+    for folder in FOLDERS:
+        others = [f"algos.{other}" for other in FOLDERS if other != folder]
+        assert not offenders(files_under(f"algos/{folder}/"), *others)
+
+
+def test_siblings_import_each_other_only_as_a_subclass_its_parent():
+    """In an algorithms' folder: config and parts of networks may be shared, an algorithm only to be subclassed."""
+    for folder in FOLDERS:
+        for path in files_under(f"algos/{folder}/"):
+            tree = ast.parse(path.read_text())
+            classes = [node for node in ast.walk(tree) if isinstance(node, ast.ClassDef)]
+            bases = {ast.unparse(base) for node in classes for base in node.bases}
+            for name in imports(path):
+                module, _, item = name.rpartition(".")
+                source = ROOT / f"{module.replace('.', '/')}.py"
+                if within(name, f"algos.{folder}") and "(Algorithm)" in source.read_text():
+                    assert item in bases, f"{relative(path)} imports {name} without being a subclass"
+
+
+def test_the_common_parts_lie_below_the_algorithms():
+    upper = ["algos.registry", *(f"algos.{folder}" for folder in FOLDERS)]
+    lower = files_under("algos/common/") + files_under("algos/networks/") + files_under("algos/base.py")
+    assert not offenders(lower, *upper)
+    assert not offenders(files_under("algos/common/") + files_under("algos/networks/"), "algos.base")
+    assert not [pair for pair in offenders(files_under("algos/common/"), "algos.networks") if "state" not in pair[1]]
+
+
+def module_file(name):
+    """The file in the tree that a dotted name means, the name of an object in it included."""
+    for candidate in (name, name.rpartition(".")[0]):
+        path = ROOT / candidate.replace(".", "/")
+        for file in (path.with_suffix(".py"), path / "__init__.py"):
+            if candidate and file.is_file():
+                return file
+    return None
+
+
+def closure(start):
+    """All files of the tree that loading `start` loads, packages' __init__ files included."""
+    seen, todo = set(), [start]
+    while todo:
+        path = todo.pop()
+        if path in seen:
+            continue
+        seen.add(path)
+        todo += [package for package in (path.parent / "__init__.py",) if package.is_file()]
+        todo += [file for name in imports(path, at_load=True) if (file := module_file(name)) is not None]
+    return seen
+
+
+@pytest.mark.parametrize(
+    "start",
+    ["main.py", "framework/schema.py", "framework/config.py", "algos/registry.py", "algos/value/config.py",
+     "algos/policy_gradient/config.py"],
+)  # fmt: skip
+def test_what_starts_first_loads_neither_torch_nor_ray(start):
+    assert not offenders(sorted(closure(ROOT / start)), "torch", "ray", at_load=True)
+
+
+def test_no_cycle_among_modules():
+    graph = {path: {file for n in imports(path, at_load=True) if (file := module_file(n)) in FILES} for path in FILES}
+    done = set()
+
+    def walk(path, trail):
+        assert path not in trail, " -> ".join(relative(p) for p in [*trail[trail.index(path) :], path])
+        if path not in done:
+            for other in graph[path] - {path}:
+                walk(other, [*trail, path])
+            done.add(path)
+
+    for path in FILES:
+        walk(path, [])

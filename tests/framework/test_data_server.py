@@ -1,0 +1,90 @@
+import numpy as np
+import pytest
+
+from algos.base import DataSpec
+from framework.batch import Rollout
+from framework.data_server import DataServer
+
+
+def rollout(steps, n_envs=1):
+    column = np.zeros((steps, n_envs))
+    flags = column.astype(bool)
+    return Rollout(column[..., None], column, column, column, column[..., None], flags, flags, flags)
+
+
+def replay(**spec):
+    return DataServer(DataSpec("replay", **{"batch_size": 1, "capacity": 1000, **spec}), seed=0)
+
+
+def due(server, steps, n_envs=1):
+    """Updates that a rollout makes due, all made."""
+    server.put(rollout(steps, n_envs))
+    count = server.updates_due()
+    for _ in range(count):
+        server.sample()
+    assert server.updates_due() == 0
+    return count
+
+
+@pytest.mark.parametrize(
+    ("spec", "steps", "expected"),
+    [
+        ({}, 1, [1, 1, 1]),
+        ({"train_freq": 4}, 1, [0, 0, 0, 1, 0, 0, 0, 1]),
+        ({"train_freq": 4, "gradient_steps": 3}, 2, [0, 3, 0, 3]),
+        ({"train_freq": 4, "gradient_steps": -1}, 2, [0, 4, 0, 4]),
+        ({"train_freq": 2, "gradient_steps": 5}, 6, [15, 15]),
+        ({"train_freq": 3, "gradient_steps": -1}, 4, [3, 3, 6, 3]),  # a whole round every third step
+        ({"batch_size": 5}, 2, [0, 0, 2, 2]),
+        ({"learning_starts": 6}, 2, [0, 0, 2, 2]),
+        ({"learning_starts": 8, "train_freq": 4, "gradient_steps": 2}, 4, [0, 2, 2]),
+    ],
+)
+def test_updates_due(spec, steps, expected):
+    server = replay(**spec)
+    assert [due(server, steps) for _ in expected] == expected
+    assert server.env_steps == steps * len(expected)
+
+
+def test_workers_and_environments_count_alike():
+    server = replay(train_freq=4, gradient_steps=-1)
+    assert [due(server, 1, n_envs=3) for _ in range(4)] == [0, 4, 4, 4]
+
+
+def test_learning_starts_after_the_ring_has_come_round():
+    server = replay(capacity=10, learning_starts=10)
+    assert sum(due(server, 3) for _ in range(10)) == 21  # from the rollout on that fills it
+
+
+def test_a_rollout_is_learned_once_all_workers_are_in():
+    server = DataServer(DataSpec("rollout", n_steps=4), seed=0, n_workers=3)
+    for _ in range(2):
+        for expected in (0, 0, 1):
+            server.put(rollout(4, 2))
+            assert server.updates_due() == expected
+        assert server.sample().reward.shape == (4, 6) and server.updates_due() == 0
+    assert server.env_steps == 2 * 3 * 8
+
+
+def test_rollouts_cut_short_are_counted_but_not_learned():
+    server = DataServer(DataSpec("rollout", n_steps=4), seed=0, n_workers=2)
+    for _ in range(2):
+        server.put(rollout(3))
+        assert server.updates_due() == 0
+    assert server.env_steps == 6
+
+
+def test_nothing_is_due_where_nothing_is_learned():
+    server = DataServer(DataSpec("none", n_steps=4), seed=0)
+    assert due(server, 4) == 0 and server.env_steps == 4
+
+
+def test_state_goes_on():
+    one, other = replay(train_freq=4, gradient_steps=2), replay(train_freq=4, gradient_steps=2)
+    one.put(rollout(7))
+    other.load_state_dict(one.state_dict())
+    assert (other.env_steps, other.updates_due()) == (7, 2)
+    one.put(rollout(2))
+    other.put(rollout(2))
+    assert one.updates_due() == other.updates_due() == 4
+    assert one.sample().obs.equal(other.sample().obs) and one.sample().step == 9

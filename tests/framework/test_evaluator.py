@@ -1,0 +1,99 @@
+import numpy as np
+import pytest
+import torch
+from framework_fakes import CountEnv, CountPolicy
+
+from framework.evaluator import PARALLEL, Evaluation, Evaluator
+
+
+class Recording(CountEnv):
+    """Lengths follow from the seed, so that an episode tells which one it was."""
+
+    made: list["Recording"] = []
+
+    def __init__(self, first=False, render_mode=None):
+        super().__init__()
+        self.first, self.closed, self.render_mode = first, False, render_mode
+        Recording.made.append(self)
+
+    def reset(self, *, seed=None, options=None):
+        self.lengths = (2 + seed % 7,)
+        return super().reset(seed=seed)
+
+    def close(self):
+        self.closed = True
+
+
+@pytest.fixture(autouse=True)
+def no_envs():
+    Recording.made = []
+
+
+def evaluator(seed=0, **policy):
+    return Evaluator(lambda first: Recording(first), CountPolicy(values=False, **policy), seed)
+
+
+@pytest.mark.parametrize("episodes", [1, 3, PARALLEL, 37])
+def test_each_episode_has_its_own_seed(episodes):
+    result = evaluator().evaluate(episodes, key=5)
+    played = sorted(seed for env in Recording.made for seed in env.seeds)
+    assert len(set(result.seeds)) == episodes and played == sorted(result.seeds)
+    assert result.lengths == [2 + seed % 7 for seed in result.seeds]
+    assert len(Recording.made) == min(episodes, PARALLEL)
+    assert [env.first for env in Recording.made] == [True] + [False] * (len(Recording.made) - 1)
+
+
+def test_the_policys_state_is_reset_between_episodes():
+    result = evaluator().evaluate(37, key=0)
+    assert result.rewards == [sum(range(length)) for length in result.lengths]
+
+
+def test_the_same_key_gives_the_same_and_another_does_not():
+    one = evaluator()
+    first = one.evaluate(15, key=1)
+    assert one.evaluate(15, key=2).seeds != first.seeds
+    assert one.evaluate(15, key=1) == first == evaluator().evaluate(15, key=1)
+    assert evaluator(seed=1).evaluate(15, key=1).seeds != first.seeds
+    assert one.evaluate(4, key=1).seeds == first.seeds[:4]
+
+
+def test_exploration_is_off_and_no_training_stream_is_touched():
+    policy = CountPolicy(values=False, noisy=True)
+    policy.generator.manual_seed(1)
+    before = policy.generator.get_state(), torch.get_rng_state(), np.random.get_state()[1].copy()
+    result = Evaluator(lambda first: Recording(first), policy, 0).evaluate(12, key=0)
+    assert result.rewards == [sum(range(length)) for length in result.lengths]
+    assert policy.generator.get_state().equal(before[0]) and torch.get_rng_state().equal(before[1])
+    assert (np.random.get_state()[1] == before[2]).all()
+
+
+class Growing(Recording):
+    """Each episode gives more than the one before, as an environment or wrapper that carries something along."""
+
+    def step(self, action):
+        obs, reward, *rest = super().step(action)
+        return obs, reward + self.episode, *rest
+
+
+def test_what_an_environment_carries_along_does_not_matter():
+    one = Evaluator(lambda first: Growing(first), CountPolicy(values=False), 0)
+    assert one.evaluate(7, key=1) == one.evaluate(7, key=1)
+    assert all(env.closed for env in Recording.made)
+
+
+def test_a_window_stays_open():
+    one = Evaluator(lambda first: Recording(first, "human" if first else None), CountPolicy(values=False), 0)
+    one.evaluate(2, key=1)
+    one.evaluate(2, key=2)
+    assert [env.first for env in Recording.made] == [True, False, False]
+    assert [env.closed for env in Recording.made] == [False, True, True]
+    one.close()
+    assert Recording.made[0].closed
+
+
+def test_statistics():
+    result = Evaluation([1, 2, 3, 4], [1.0, 2.0, 3.0, 6.0], [1, 1, 1, 1])
+    assert result.mean == 3 and result.std == pytest.approx(np.std([1, 2, 3, 6]))
+    low, high = result.interval()
+    assert (low + high) / 2 == pytest.approx(3) and high - 3 == pytest.approx(3.182446 * 2.160247 / 2, rel=1e-5)
+    assert Evaluation([1], [5.0], [1]).interval() == (5, 5)

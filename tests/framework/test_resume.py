@@ -1,0 +1,292 @@
+"""Killed and resumed, a run equals the uninterrupted one."""
+
+import signal
+import time
+
+import pytest
+import torch
+from framework_fakes import DQN, PPO
+
+from algos.common.errors import UserError
+from benchmarks.kill_resume import CASES, command, differences, finish, resume_command, start, the_run
+from framework import Callback, Experiment, driver
+from framework.callbacks import CallbackError
+from framework.cli import main
+from framework.config import compose
+
+NOISY = [{"layer_type": "noisy_linear", "layer_size": 8}, {"layer_type": "dropout", "p": 0.3}]
+GRU = {"merge_layers": [{"layer_type": "gru", "layer_size": 8}]}
+
+
+class Crash(Callback):
+    """Fails at its `at`-th call of a hook, as a kill would: nothing more is written."""
+
+    def __init__(self, hook, at):
+        self.left = at
+        setattr(self, hook, self.count)
+
+    def count(self, trainer, *args):
+        self.left -= 1
+        if not self.left:
+            raise KeyboardInterrupt
+
+
+@pytest.fixture(autouse=True)
+def every_checkpoint(tmp_path, monkeypatch):
+    """Every checkpoint that falls due is written, however short the run is."""
+    monkeypatch.setattr(driver, "CHECKPOINT_SHARE", 1e9)
+    monkeypatch.chdir(tmp_path)
+
+
+def crash(experiment, hook, at):
+    experiment.add_callback(Crash(hook, at))
+    with pytest.raises(KeyboardInterrupt):
+        experiment.train() if experiment.general.mode == "train" else experiment.collect()
+
+
+def resumed(run, *overrides):
+    return Experiment.from_config(compose([f"resume={run}", *overrides]))
+
+
+@pytest.mark.parametrize("n_workers", [1, 2])
+@pytest.mark.parametrize("n_envs", [1, 4])
+@pytest.mark.parametrize(
+    "settings", [DQN | {"train_freq": 3}, PPO | {"lr": "lin_1e-3"}, PPO | GRU], ids=["DQN", "PPO", "PPO-gru"]
+)
+def test_equal(settings, n_envs, n_workers, tmp_path):
+    settings = settings | {"n_envs": n_envs, "n_workers": n_workers, "max_env_step": 260, "collect_traj": True}
+    whole = Experiment(**settings, tasks_dir="whole")
+    whole.train()
+    crash(Experiment(**settings), "pre_update", 11 if settings["algo"] == "DQN" else 3)
+    run = the_run(tmp_path / "tasks")
+    crash(resumed(run), "post_rollout", 2)
+    again = resumed(run)
+    assert again.train() == whole.driver.stop_reason
+    assert differences(run, whole.folder.path) == []
+    assert len(list(run.glob("models/*.pt"))) > 3 and len(list(run.glob("checkpoints/*"))) == 2
+
+
+SPECIAL = {
+    "noisy DQN": (DQN | {"value_layers": NOISY}, "pre_rollout", 70),
+    "noisy PPO": (PPO | {"actor_layers": NOISY}, "post_update", 5),
+    "full ring": (DQN | {"buffer_size": 30}, "pre_rollout", 70),
+    "native": (PPO | {"vectorization": "native", "n_envs": 2}, "pre_rollout", 5),
+    "async": (PPO | {"vectorization": "async", "n_envs": 2}, "pre_rollout", 5),
+    "discrete": (DQN | {"env": "FrozenLake-v1", "max_step": 7}, "episode_end", 15),
+    "normalised": (
+        PPO | {"env": "Pendulum-v1", "max_step": 7, "wrappers": ["NormalizeObservation", "NormalizeReward"]},
+        "pre_rollout", 5,
+    ),
+    "episodes": (DQN | {"max_env_step": -1, "max_episode": 9, "max_step": 10}, "episode_end", 7),
+    "threshold": (PPO | {"reward_threshold": -1000.0}, "train_end", 1),
+    "while evaluating": (DQN, "evaluation", 3),
+    "at the end": (PPO, "train_end", 1),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize(("settings", "hook", "at"), SPECIAL.values(), ids=SPECIAL)
+def test_equal_in_special_cases(settings, hook, at, tmp_path):
+    whole = Experiment(**settings, tasks_dir="whole")
+    reason = whole.train()
+    crash(Experiment(**settings), hook, at)
+    run = the_run(tmp_path / "tasks")
+    assert resumed(run).train() == reason
+    assert differences(run, whole.folder.path) == []
+
+
+def test_a_run_that_began_with_a_loaded_model(tmp_path):
+    Experiment(**PPO, tasks_dir="first").train()
+    settings = PPO | {"load_path": str(the_run(tmp_path / "first")), "lr": "lin_1e-2", "load_model_step": "last"}
+    whole = Experiment(**settings, tasks_dir="whole")
+    whole.train()
+    crash(Experiment(**settings), "pre_rollout", 6)
+    (tmp_path / "first").rename(tmp_path / "gone")  # the other run is not needed any more
+    run = the_run(tmp_path / "tasks")
+    again = resumed(run)
+    assert again.algorithm.total_steps == 196  # its last model is of step 96
+    again.train()
+    assert again.driver.env_step == 196 and differences(run, whole.folder.path) == []
+
+
+@pytest.mark.parametrize("how", ["random", "model", "explore"])
+def test_collect(how, tmp_path):
+    Experiment(**DQN, tasks_dir="first").train()
+    settings = {"algo": "DQN", "mode": "collect", "max_episode": 20, "n_envs": 3, "save_fig": False, "max_step": 40}
+    settings |= {"value_layers": DQN["value_layers"], "max_env_step": -1}
+    if how != "random":
+        settings |= {"load_path": "first/latest/models/best.pt", "collect_explore": how == "explore"}
+    whole = Experiment(**settings, tasks_dir="whole")
+    whole.collect()
+    crash(Experiment(**settings), "post_rollout", 2)
+    (tmp_path / "first").rename(tmp_path / "gone")
+    run = the_run(tmp_path / "tasks")
+    resumed(run).collect()
+    assert differences(run, whole.folder.path) == []
+
+
+def test_without_a_checkpoint_it_starts_anew(tmp_path, caplog):
+    whole = Experiment(**DQN, tasks_dir="whole")
+    whole.train()
+    crash(Experiment(**DQN), "train_start", 1)
+    run = the_run(tmp_path / "tasks")
+    assert not any(run.glob("checkpoints/*"))
+    (run / "results" / "episodes.csv").write_text("torn")
+    resumed(run).train()
+    assert "no whole checkpoint: it starts from the beginning" in caplog.text
+    assert differences(run, whole.folder.path) == []
+
+
+def test_models_without_a_checkpoint_are_not_lost(tmp_path):
+    Experiment(**DQN).train()
+    run = the_run(tmp_path / "tasks")
+    (run / "checkpoints").rename(run / "moved")
+    (run / "checkpoints").mkdir()
+    with pytest.raises(UserError, match=r"has models but no whole checkpoint.*load_path="):
+        resumed(run).train()
+    assert any(run.glob("models/*.pt"))
+
+
+def test_the_newest_whole_checkpoint_is_taken(tmp_path, caplog):
+    whole = Experiment(**DQN, tasks_dir="whole")
+    whole.train()
+    crash(Experiment(**DQN), "pre_rollout", 80)
+    run = the_run(tmp_path / "tasks")
+    newest = max((run / "checkpoints").iterdir(), key=lambda path: int(path.name))
+    (newest / "server.pt").write_bytes((newest / "server.pt").read_bytes()[:-100])
+    resumed(run).train()
+    assert "is not whole and is skipped" in caplog.text
+    assert differences(run, whole.folder.path) == []
+
+
+def test_a_finished_run_says_so_and_goes_on_with_a_higher_limit(tmp_path, caplog):
+    Experiment(**DQN, callbacks=[]).train()
+    run = the_run(tmp_path / "tasks")
+    before = {path: path.stat().st_mtime_ns for path in run.rglob("*.pt")}
+    caplog.clear()
+    assert resumed(run).train() == "max_env_step 100 reached"
+    assert "finished before; to go on, raise max_env_step" in caplog.text
+    assert {path: path.stat().st_mtime_ns for path in run.rglob("*.pt")} == before
+    again = resumed(run, "max_env_step=130")
+    assert again.train() == "max_env_step 130 reached" and again.driver.env_step == 130
+    again = resumed(run, "max_episode=15", "max_env_step=-1")
+    assert again.train() == "max_episode 15 reached" and again.driver.episode == 15
+
+
+def test_other_settings_are_refused(tmp_path):
+    Experiment(**DQN).train()
+    run = the_run(tmp_path / "tasks")
+    for override in ("lr=0.5", "n_envs=2", "seed=9", "mode=collect", "max_step=5", "value_layers=[]", "id=Acrobot-v1"):
+        with pytest.raises(UserError, match=r"goes on exactly as it was.*load_path=") as error:
+            resumed(run, override)
+        assert "\n" not in str(error.value) and len(str(error.value)) < 500
+    resumed(run, "callbacks=[]", "progress=lines", "checkpoint_keep=5", "loggers=[]", "render_mode=rgb_array")
+
+
+def test_in_use(tmp_path):
+    experiment = Experiment(**DQN)
+    crash(experiment, "pre_rollout", 9)
+    run = the_run(tmp_path / "tasks")
+    experiment.folder.acquire_lock()
+    with pytest.raises(UserError, match="is in use"):
+        resumed(run).train()
+    experiment.folder.release_lock()
+    resumed(run).train()
+
+
+def test_an_environment_that_does_not_come_back_is_named(tmp_path, monkeypatch, caplog):
+    (tmp_path / "wandering.py").write_text(
+        "import gymnasium as gym, numpy as np, itertools\n"
+        "count = itertools.count()\n"
+        "class Wandering(gym.Env):\n"
+        "    observation_space = gym.spaces.Box(-1, 1e9, (1,))\n"
+        "    action_space = gym.spaces.Discrete(2)\n"
+        "    def reset(self, *, seed=None, options=None):\n"
+        "        super().reset(seed=seed)\n"
+        "        return np.array([next(count)], np.float32), {}\n"
+        "    def step(self, action):\n"
+        "        return np.array([next(count)], np.float32), 1.0, False, False, {}\n"
+    )
+    monkeypatch.syspath_prepend(tmp_path)
+    crash(Experiment(**DQN | {"entry_point": "wandering:Wandering"}), "pre_rollout", 50)
+    resumed(the_run(tmp_path / "tasks")).train()
+    assert "environment Wandering is not restored exactly: its observation differs" in caplog.text
+
+
+def test_an_exception_of_a_callback_is_no_checkpoint(tmp_path):
+    class Breaker(Callback):
+        def post_update(self, trainer, output):
+            if trainer.update_step == 30:
+                raise ValueError("no")
+
+    whole = Experiment(**DQN, tasks_dir="whole")
+    whole.train()
+    experiment = Experiment(**DQN)
+    experiment.add_callback(Breaker())
+    with pytest.raises(CallbackError):
+        experiment.train()
+    run = the_run(tmp_path / "tasks")
+    resumed(run).train()
+    assert differences(run, whole.folder.path) == []
+
+
+# Real processes, really killed.
+
+
+def wait_for(process, tasks, pattern, timeout=60):
+    """Wait until a file that fits the pattern is there."""
+    end = time.monotonic() + timeout
+    while not any(tasks.glob(pattern)):
+        assert process.poll() is None, process.communicate()[0]
+        assert time.monotonic() < end
+        time.sleep(0.002)
+
+
+def kill(process, number=signal.SIGKILL):
+    process.send_signal(number)
+    said = process.communicate()[0]
+    return process.returncode, said
+
+
+@pytest.fixture(scope="module")
+def bases(tmp_path_factory):
+    """Uninterrupted runs of the cases."""
+    made = {}
+
+    def base(case):
+        if case not in made:
+            made[case] = tmp_path_factory.mktemp("base")
+            assert main(command(CASES[case], made[case])[3:]) == 0
+            torch.set_num_threads(1)
+        return the_run(made[case])
+
+    return base
+
+
+def test_killed_at_the_start_in_the_middle_and_while_resuming(bases, tmp_path):
+    case, tasks = "PPO with GRU, 2 x 4 envs", tmp_path / "tasks"
+    process = start(command(CASES[case], tasks))
+    wait_for(process, tasks, "*/config.yaml")
+    assert kill(process)[0] == -9
+    assert not any(tasks.glob("*/checkpoints/*/manifest.json"))  # before the first checkpoint
+    process = start(resume_command(tasks))
+    wait_for(process, tasks, "*/checkpoints/1???")
+    kill(process)
+    process = start(resume_command(tasks))
+    wait_for(process, tasks, "*/tb_logs/*")
+    time.sleep(0.3)
+    kill(process)
+    finish(start(resume_command(tasks)))
+    assert differences(the_run(tasks), bases(case)) == []
+
+
+@pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
+def test_asked_to_stop(bases, tmp_path, number, code):
+    case, tasks = "DQN, 4 envs", tmp_path / "tasks"
+    process = start(command(CASES[case], tasks))
+    wait_for(process, tasks, "*/checkpoints/2*")
+    returned, said = kill(process, number)
+    run = the_run(tasks)
+    assert returned == code and f"go on with: python main.py resume={run}" in said and "Traceback" not in said
+    assert "interrupted" in (run / "logs" / "log.txt").read_text()
+    said = finish(start(resume_command(tasks)))
+    assert "resuming" in said and differences(run, bases(case)) == []
