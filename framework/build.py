@@ -1,12 +1,14 @@
 """From a config to the parts of a run: device, environments, algorithm, workers, evaluator."""
 
+import copy
 import os
 import sys
+import tempfile
 from typing import Any
 
 import gymnasium as gym
 import torch
-from gymnasium.vector import VectorEnv
+from gymnasium.vector import AsyncVectorEnv, SyncVectorEnv, VectorEnv
 
 from algos.base import Algorithm, Policy
 from algos.common.errors import UserError
@@ -31,6 +33,14 @@ def resolve_device(name: str) -> str:
         if number >= count:
             raise UserError(f"general_cfg.device={name}, but this machine has {count} usable GPUs; use cpu or auto")
     return name
+
+
+def id_of(env: Any) -> str:
+    """What the run's environment is called: the id, the object's id, or its class."""
+    if isinstance(env, str):
+        return env
+    spec = getattr(env, "spec", None)
+    return str(spec.id) if spec is not None else type(getattr(env, "unwrapped", env)).__name__
 
 
 class Environments:
@@ -61,16 +71,26 @@ class Environments:
             if not isinstance(env, gym.Env):
                 raise UserError("general_cfg.max_step needs an environment's id, or an object that is no vector")
             env = gym.wrappers.TimeLimit(env, general.max_step)
+        self.spec = _spec_of(env)
         vector = as_vector_env(env)
         if general.n_envs not in (1, vector.num_envs):
             raise UserError(f"general_cfg.n_envs={general.n_envs}, but the environment object has {vector.num_envs}")
-        if getattr(vector, "spec", None) is None and (general.online_eval or self.cfg.render_mode):
-            raise UserError(
-                "evaluation makes environments of its own, and this object has no spec to make them from: register"
-                " its class and use gymnasium.make, or set online_eval=False"
-            )
         general.n_envs = vector.num_envs
+        if general.online_eval:
+            self._another(None).close()
         return vector
+
+    def _another(self, render_mode: str | None) -> gym.Env[Any, Any]:
+        """An environment like the user's object, made from its spec."""
+        kwargs: dict[str, Any] = {"render_mode": render_mode} if render_mode is not None else {}
+        try:
+            env: gym.Env[Any, Any] = gym.make(self.spec, **kwargs)
+        except (ValueError, TypeError, AttributeError, gym.error.Error) as error:
+            raise UserError(
+                "evaluation makes environments of its own from the object's spec, which failed"
+                f" ({str(error).splitlines()[0]}): register its class and use gymnasium.make, or set online_eval=False"
+            ) from error
+        return env
 
     def _try_rendering(self) -> None:
         """What cannot be rendered is told before the run starts."""
@@ -80,6 +100,7 @@ class Environments:
             env = self.single(first=True)
             try:
                 if mode == "human" and headless:
+                    os.environ.setdefault("XDG_RUNTIME_DIR", tempfile.gettempdir())  # else SDL complains of its lack
                     env.reset(seed=0)
             finally:
                 env.close()
@@ -96,7 +117,7 @@ class Environments:
         if self.given is None:
             env = make_env(self.cfg, max_step=self.general.max_step, render_mode=render_mode)
         else:
-            env = _make_another(self.given, render_mode)
+            env = self._another(render_mode)
         return GifRecorder(env) if render_mode == "rgb_array" else env
 
     def close(self, venv: VectorEnv[Any, Any, Any]) -> None:
@@ -105,14 +126,15 @@ class Environments:
             venv.close()
 
 
-def _make_another(venv: VectorEnv[Any, Any, Any], render_mode: str | None) -> gym.Env[Any, Any]:
-    """A single environment like those of a vector env, from its spec."""
-    spec: Any = venv.spec
-    if spec is None:
-        raise UserError("this environment object has no spec to make evaluation environments from; register its class")
-    kwargs: dict[str, Any] = {"render_mode": render_mode} if render_mode is not None else {}
-    env: gym.Env[Any, Any] = gym.make(spec, **kwargs)
-    return env
+def _spec_of(env: EnvObject) -> Any:
+    """The spec of an environment object, or of the environments in a vector; None where it has none."""
+    if isinstance(env, SyncVectorEnv | AsyncVectorEnv):
+        return env.get_attr("spec")[0]
+    spec = copy.deepcopy(env.spec)
+    if spec is not None:
+        for name in ("num_envs", "vectorization_mode", "vector_kwargs"):  # what gymnasium.make_vec adds
+            spec.kwargs.pop(name, None)
+    return spec
 
 
 def build_algorithm(cfg: Config, envs: Environments, device: str, env_step: int = 0) -> Algorithm:

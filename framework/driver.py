@@ -216,11 +216,11 @@ class Driver(ABC):
             self.trajectories.close()
 
     def _progress(self) -> ProgressReport:
+        kind, limit = self.cfg.progress, self.cfg.env_step_limit
         if self.cfg.max_episode > 0:
-            return ProgressReport(self.cfg.progress, self._episode_limit(), "episodes", self.episode)
-        limit = self.cfg.env_step_limit
+            return ProgressReport(kind, self._episode_limit(), "episodes", self.episode, self.env_step)
         end = self.first_env_step + limit if limit > 0 else None
-        return ProgressReport(self.cfg.progress, end, "steps", self.env_step)
+        return ProgressReport(kind, end, "steps", self.env_step, self.env_step)
 
     def _progress_values(self) -> tuple[int, int, dict[str, float]]:
         values = {name.removeprefix("episode/mean_"): v for name, v in self.recorder.recent_means().items()}

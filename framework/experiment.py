@@ -12,10 +12,10 @@ from gymnasium.vector import VectorEnv
 
 from algos.base import DataSpec, Policy, RandomPolicy
 from framework import logs
-from framework.build import Environments, build_algorithm, build_evaluator, build_workers, resolve_device
+from framework.build import Environments, build_algorithm, build_evaluator, build_workers, id_of, resolve_device
 from framework.callbacks import Callback, Callbacks, make_callbacks
 from framework.checkpoint import save_model
-from framework.config import Config, compose, to_override
+from framework.config import Config, compose, save_config, to_override
 from framework.data_server import DataServer
 from framework.driver import Driver, Parts
 from framework.evaluator import Evaluation
@@ -51,7 +51,7 @@ class Experiment:
         **settings: Any,
     ):
         given = None if isinstance(env, str) else env
-        overrides = [to_override("algo_name", algo), to_override("env_cfg.id", _id_of(env))]
+        overrides = [to_override("algo_name", algo), to_override("env_cfg.id", id_of(env))]
         overrides += [to_override(key.replace("__", "."), value) for key, value in settings.items()]
         self._set_up(compose(overrides), given)
 
@@ -141,10 +141,19 @@ class Experiment:
         finally:
             evaluator.close()
 
-    def save(self, path: str | Path) -> Path:
-        """Write the model, with its counters, to a file that `load_path` accepts."""
-        save_model(Path(path), self._model())
-        return Path(path)
+    def save(self, folder: str | Path | None = None) -> Path:
+        """Write the model as it is to `<folder>/models/<update step>.pt`, by default to the run's folder.
+
+        The config goes along, so that `Experiment.load` and load_path take the folder or the file that is returned.
+        """
+        if folder is None:
+            folder = self.folder.path if self.folder is not None else self.open_folder("train").path
+        place = RunFolder(folder)
+        path = place.models / f"{self.counters['update_step']}.pt"
+        save_model(path, self._model())
+        if not place.config_path.exists():
+            save_config(self.cfg, place.config_path)
+        return path
 
     def _model(self) -> dict[str, Any]:
         return {**self._model_info(), **self.counters, "algorithm": self.algorithm.state_dict()}
@@ -229,7 +238,7 @@ class Experiment:
             plot_learning_curve(folder, show=self.general.show_fig)
         if self.cfg.env_cfg.render_mode != "rgb_array" or driver.signal:
             return
-        best = folder.models / "best.pt"
+        best = folder.path / "models" / "best.pt"
         if mode == "train" and best.exists():
             shown = build_algorithm(self.cfg, self.envs, self.device, self.counters["env_step"])
             load_into(shown, read_model(best), best)
@@ -237,11 +246,3 @@ class Experiment:
         else:
             policy = driver.workers[0].policy
         self._evaluate(policy, 1, folder.videos / "video.gif")
-
-
-def _id_of(env: Any) -> str:
-    """What the run's environment is called: the id, the object's id, or its class."""
-    if isinstance(env, str):
-        return env
-    spec = getattr(env, "spec", None)
-    return str(spec.id) if spec is not None else type(getattr(env, "unwrapped", env)).__name__

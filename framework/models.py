@@ -1,6 +1,7 @@
 """Saved models: found by name and step, and put into an algorithm."""
 
 import logging
+import warnings
 from pathlib import Path
 from typing import Any
 
@@ -22,6 +23,7 @@ def find_model(load_path: str, step: str, tasks_dir: str) -> Path:
         if path.suffix == ".pt" and path.is_file():
             return path
     run = find_run(load_path, tasks_dir)
+    run = run.resolve() if run.is_symlink() else run  # tasks/latest soon points elsewhere
     saved = sorted((path for path in (run / "models").glob("*.pt") if path.stem.isdigit()), key=lambda p: int(p.stem))
     best = run / "models" / "best.pt"
     if step == "best" and best.exists():
@@ -41,7 +43,9 @@ def find_model(load_path: str, step: str, tasks_dir: str) -> Path:
 
 def read_model(path: Path) -> dict[str, Any]:
     """What was saved as a model; raises UserError where the file is none."""
-    saved = load_model(path)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # torch's, of a pickle that is none of its own: it is refused below
+        saved = load_model(path)
     counts = [saved.get(name) for name in COUNTERS]
     if "algorithm" not in saved or not all(type(count) is int for count in counts):
         raise UserError(f"{path} is no model of Joyride's: it lacks the algorithm's state or the counters")

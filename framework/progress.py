@@ -17,12 +17,13 @@ LINE_SECONDS = 10.0  # between two plain lines
 class ProgressReport:
     """Shows reward, length, epsilon or entropy, speed and the time left. `kind`: auto, bar, lines or off."""
 
-    def __init__(self, kind: str, total: int | None, unit: str, done: int = 0):
+    def __init__(self, kind: str, total: int | None, unit: str, done: int = 0, env_step: int = 0):
         self.kind = ("bar" if sys.stderr.isatty() else "lines") if kind == "auto" else kind
         self.total, self.unit = total, unit
         self.period = BAR_SECONDS if self.kind == "bar" else LINE_SECONDS
         self.last = self.started = time.monotonic()
         self.first = done
+        self.env_step = env_step  # at the last look
         self.bar: Progress | None = None
         if self.kind == "bar":
             self.bar = Progress(
@@ -44,8 +45,9 @@ class ProgressReport:
     def show(self, done: int, env_step: int, values: dict[str, Any]) -> None:
         """Refresh the bar, or print a line."""
         now = time.monotonic()
-        self.last = now
         words = [f"{name} {value:,.4g}" for name, value in values.items()]
+        words.append(f"{(env_step - self.env_step) / max(now - self.last, 1e-9):,.0f} steps/s")
+        self.last, self.env_step = now, env_step
         if self.bar is not None:
             self.bar.update(self.task, completed=done, description="  ".join(words))
         elif self.kind == "lines":

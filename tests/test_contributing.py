@@ -9,6 +9,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from gymnasium.envs.registration import registry
 
 from framework.cli import main
 
@@ -30,6 +31,7 @@ def run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Run:
     monkeypatch.setattr(sys, "path", [str(tmp_path), *sys.path])
     for name in [name for name in sys.modules if name.partition(".")[0] == "mine"]:
         monkeypatch.delitem(sys.modules, name)
+    registry.pop("Corridor-v0", None)
 
     def run(part: str) -> Path:
         (command,) = [line for line in COMMANDS if part in line]

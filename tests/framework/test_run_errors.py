@@ -147,6 +147,7 @@ def home(trained, tmp_path, monkeypatch):
     logging.getLogger("joyride").propagate = True
 
 
+@pytest.mark.filterwarnings("error::UserWarning")
 @pytest.mark.parametrize(("arguments", "expected"), BAD, ids=[" ".join(arguments) for arguments, _ in BAD])
 def test_one_line_exit_2_and_nothing_left(home, capsys, arguments, expected):
     before = sorted(home.rglob("*")), sorted(Path().iterdir())
@@ -180,7 +181,8 @@ def test_a_flipped_byte_is_noticed_or_harmless(home, capsys):
 
 def test_as_a_process_there_is_no_traceback_either(home, tmp_path):
     root = Path(__file__).resolve().parents[2]
-    command = [sys.executable, str(root / "main.py"), "env_cfg.id=CartPole-v9"]
-    done = subprocess.run(command, capture_output=True, text=True, cwd=tmp_path)
-    assert done.returncode == 2 and re.fullmatch(r"error: [^\n]*\n", done.stderr) and done.stdout == ""
-    assert not (tmp_path / "tasks").exists()
+    for argument in ("env_cfg.id=CartPole-v9", "render_mode=human"):
+        command = [sys.executable, str(root / "main.py"), argument]
+        done = subprocess.run(command, capture_output=True, text=True, cwd=tmp_path)
+        assert done.returncode == 2 and re.fullmatch(r"error: [^\n]*\n", done.stderr) and done.stdout == ""
+        assert not (tmp_path / "tasks").exists()

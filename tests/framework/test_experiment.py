@@ -1,0 +1,177 @@
+"""The Python API."""
+
+import subprocess
+import sys
+
+import gymnasium as gym
+import numpy as np
+import pytest
+from framework_fakes import DQN, PPO
+from gymnasium.vector import AutoresetMode, SyncVectorEnv
+
+from algos.common.errors import UserError
+from framework import Experiment
+
+
+@pytest.fixture(autouse=True)
+def here(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+
+
+def test_importing_the_package_loads_no_torch():
+    code = "import framework, framework.config, sys; assert 'torch' not in sys.modules; framework.Experiment; "
+    code += "assert 'torch' in sys.modules; import framework as f; f.Callback; assert not hasattr(f, 'Nothing')"
+    root = __file__.rsplit("/tests/", 1)[0]
+    subprocess.run([sys.executable, "-c", code], check=True, cwd=root)
+
+
+def test_settings_by_short_and_full_names():
+    experiment = Experiment(algo="PPO", env="Acrobot-v1", lr=1e-4, algo_cfg__gamma=0.5, general_cfg__n_envs=2, seed=7)
+    assert (experiment.cfg.algo_cfg.lr, experiment.cfg.algo_cfg.gamma, experiment.general.n_envs) == (1e-4, 0.5, 2)
+    assert experiment.cfg.env_cfg.id == "Acrobot-v1" and experiment.general.algo_name == "PPO"
+    with pytest.raises(UserError, match="did you mean"):
+        Experiment(gama=0.5)
+
+
+def test_train_evaluate_save_load(tmp_path):
+    experiment = Experiment(**DQN)
+    assert experiment.train() == "max_env_step 100 reached"
+    assert experiment.counters["env_step"] == 100 and experiment.folder.path.parent.name == "tasks"
+    result = experiment.evaluate(5)
+    assert len(result.rewards) == 5 and experiment.evaluate(5) == result
+    path = experiment.save(tmp_path / "mine")
+    assert path == tmp_path / "mine" / "models" / "93.pt"
+    assert experiment.save() == experiment.folder.path / "models" / "93.pt"
+    for saved in (path, tmp_path / "mine"):
+        assert Experiment.load(saved).evaluate(5) == result
+    assert Experiment.load(experiment.folder.path, ["load_model_step=last"]).evaluate(5) == result
+    assert Experiment(**DQN, load_path=str(path)).evaluate(5) == result
+    best = Experiment.load("latest")
+    assert best.model_name.endswith("best.pt") and best.cfg.algo_cfg.value_layers == DQN["value_layers"]
+
+
+def test_an_untrained_model_can_be_saved():
+    experiment = Experiment(**PPO)
+    path = experiment.save()
+    assert path.name == "0.pt" and path.parent.parent == experiment.folder.path
+    assert Experiment.load(path).evaluate(2) == experiment.evaluate(2)
+
+
+def test_from_yaml(tmp_path):
+    (tmp_path / "x.yaml").write_text("general_cfg: {algo_name: PPO, seed: 5}\nalgo_cfg: {gamma: 0.9}\n")
+    experiment = Experiment.from_yaml(tmp_path / "x.yaml", ["gamma=0.8", "n_steps=16"])
+    assert experiment.general.seed == 5 and experiment.cfg.algo_cfg.gamma == 0.8
+    assert experiment.cfg.algo_cfg.n_steps == 16 and type(experiment.algorithm).__name__ == "PPO"
+
+
+def test_training_twice_goes_on_in_a_folder_of_its_own():
+    experiment = Experiment(**PPO | {"lr": "lin_1e-2", "online_eval": False})
+    experiment.train()
+    first = experiment.folder.path
+    experiment.train()
+    assert experiment.folder.path != first and experiment.counters["env_step"] == 200
+    lines = (experiment.folder.results / "updates.csv").read_text().splitlines()
+    rates = [float(line.split(",")[lines[0].split(",").index("train/learning_rate")]) for line in lines[1:]]
+    assert 0 < rates[-1] < rates[0] <= 0.01  # the schedule ends where the second training ends
+    experiment.general.max_episode, experiment.general.max_env_step = 3, -1
+    experiment.collect()
+    assert experiment.driver.episode == 3 and experiment.counters["env_step"] == 200
+    assert experiment.model_name == f"the model trained in {first.with_name(first.name)}" or experiment.model_name
+
+
+def test_an_environment_object():
+    env = gym.make("CartPole-v1", max_episode_steps=17)
+    experiment = Experiment(**PPO | {"env": env, "max_step": 12})
+    experiment.train()
+    assert experiment.folder.path.name.startswith("Train_CartPole-v1_PPO")
+    lengths = [
+        int(line.split(",")[-1]) for line in (experiment.folder.results / "episodes.csv").read_text().split()[1:]
+    ]
+    assert lengths and max(lengths) <= 12
+    assert max(experiment.evaluate(20).lengths) <= 12
+    env.reset()  # it is still the user's
+    env.step(0)
+
+
+def test_a_vector_environment_object():
+    def make():
+        return gym.make("CartPole-v1")
+
+    env = SyncVectorEnv([make, make, make], autoreset_mode=AutoresetMode.SAME_STEP)
+    experiment = Experiment(**{name: value for name, value in DQN.items() if name != "max_step"}, env=env)
+    experiment.train()
+    assert experiment.general.n_envs == 3 and experiment.driver.env_step == 102
+    assert len(experiment.evaluate(3).rewards) == 3
+    env.reset()
+    made = gym.make_vec("CartPole-v1", 2, vectorization_mode="sync", vector_kwargs={"autoreset_mode": "SameStep"})
+    experiment = Experiment(env=made, algo="PPO", max_env_step=600, n_steps=32, online_eval=False)
+    experiment.train()
+    assert experiment.general.n_envs == 2 and len(experiment.evaluate(3).rewards) == 3
+
+
+class Own(gym.Env):
+    observation_space = gym.spaces.Box(-1, 1, (2,))
+    action_space = gym.spaces.Discrete(2)
+
+    def reset(self, *, seed=None, options=None):
+        super().reset(seed=seed)
+        self.t = 0
+        return np.zeros(2, np.float32), {}
+
+    def step(self, action):
+        self.t += 1
+        return np.zeros(2, np.float32), float(action), self.t == 5, False, {}
+
+
+def test_an_object_without_a_spec():
+    with pytest.raises(UserError, match=r"evaluation makes environments.*online_eval=False"):
+        Experiment(**DQN | {"env": Own()})
+    experiment = Experiment(**DQN | {"env": Own(), "online_eval": False})
+    experiment.train()
+    assert experiment.folder.path.name.startswith("Train_Own_DQN") and experiment.driver.episode == 20
+    with pytest.raises(UserError, match="evaluation makes environments"):
+        experiment.evaluate(1)
+
+
+@pytest.mark.parametrize(
+    ("settings", "words"),
+    [
+        ({"n_workers": 2}, "general_cfg.n_workers=2"),
+        ({"n_envs": 4}, "general_cfg.n_envs=4"),
+        ({"wrappers": ["FlattenObservation"]}, "env_cfg"),
+        ({"kwargs": {"x_threshold": 1}}, "env_cfg"),
+    ],
+)
+def test_what_an_object_cannot_have(settings, words):
+    with pytest.raises(UserError, match=words):
+        Experiment(**DQN | {"env": gym.make("CartPole-v1")} | settings)
+
+
+def test_a_vector_with_another_autoreset():
+    with pytest.raises(UserError, match="SAME_STEP"):
+        Experiment(env=gym.make_vec("CartPole-v1", 2, vectorization_mode="sync"))
+    with pytest.raises(UserError, match=r"general_cfg\.max_step"):
+        Experiment(env=gym.make_vec("CartPole-v1", 2, vectorization_mode="sync"), max_step=5)
+
+
+@pytest.mark.parametrize("algo", ["DQN", "DoubleDQN", "PPO"])
+def test_dict_observations(algo, tmp_path, monkeypatch):
+    (tmp_path / "dict_env.py").write_text(
+        "import gymnasium as gym, numpy as np\n"
+        "class DictCartPole(gym.Wrapper):\n"
+        "    def __init__(self, render_mode=None):\n"
+        "        super().__init__(gym.make('CartPole-v1'))\n"
+        "        self.observation_space = gym.spaces.Dict(\n"
+        "            {'x': self.env.observation_space, 'n': gym.spaces.Discrete(2)})\n"
+        "    def reset(self, **kwargs):\n"
+        "        obs, info = self.env.reset(**kwargs)\n"
+        "        return {'x': obs, 'n': int(obs[0] > 0)}, info\n"
+        "    def step(self, action):\n"
+        "        obs, *rest = self.env.step(action)\n"
+        "        return ({'x': obs, 'n': int(obs[0] > 0)}, *rest)\n"
+    )
+    monkeypatch.syspath_prepend(tmp_path)
+    settings = (PPO if algo == "PPO" else DQN) | {"algo": algo, "entry_point": "dict_env:DictCartPole", "n_envs": 2}
+    experiment = Experiment(**settings, collect_traj=True)
+    experiment.train()
+    assert len(experiment.evaluate(3).rewards) == 3 and experiment.driver.update_step > 10

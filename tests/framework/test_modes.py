@@ -1,0 +1,120 @@
+"""The modes, as the command line runs them."""
+
+import csv
+import re
+import signal
+from pathlib import Path
+
+import pytest
+from framework_fakes import DQN
+from PIL import Image
+
+from framework.cli import main
+from framework.config import to_override
+
+
+def arguments(**more):
+    settings = {key: value for key, value in DQN.items() if key != "algo"} | {"algo_name": "DQN", "loggers": []}
+    return [to_override(key, value) for key, value in (settings | more).items()]
+
+
+@pytest.fixture
+def home(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    for name in ("DISPLAY", "WAYLAND_DISPLAY"):
+        monkeypatch.delenv(name, raising=False)
+    yield tmp_path
+    import logging
+
+    logging.getLogger("joyride").handlers = []
+    logging.getLogger("joyride").propagate = True
+
+
+def said(capsys):
+    return capsys.readouterr().err
+
+
+def gif_frames(run):
+    assert [path.name for path in (run / "videos").iterdir()] == ["video.gif"]
+    with Image.open(run / "videos" / "video.gif") as image:
+        return image.n_frames
+
+
+def newest(prefix):
+    (run,) = Path("tasks").glob(f"{prefix}_*")
+    return run
+
+
+def test_train_then_test(home, capsys):
+    assert main(arguments(render_mode="rgb_array", save_fig=True, show_fig=True)) == 0
+    run = newest("Train")
+    out = said(capsys)
+    assert f"everything is in {run}" in out and f"load_path={run.name}" in out and "Traceback" not in out
+    assert "no display here" in out  # show_fig
+    assert gif_frames(run) > 3 and (run / "figs" / "learning_curve.png").stat().st_size > 1000
+    assert {path.name for path in run.iterdir()} == {
+        ".hydra", ".lock", "checkpoints", "config.yaml", "figs", "logs", "models", "provenance.json", "results",
+        "videos",
+    }  # fmt: skip
+    text = (run / "logs" / "log.txt").read_text()
+    assert "evaluation at update 20" in text and "ended: max_env_step 100 reached" in text
+
+    assert main(["mode=test", "online_eval_episode=13", "render_mode=rgb_array"]) == 0
+    out, tested = said(capsys), newest("Test")
+    numbers = re.search(
+        r"mean reward (\S+) \(95% interval (\S+) to (\S+)\), std (\S+), min (\S+), max (\S+) over 13 episodes", out
+    )
+    mean, low, high, std, least, most = map(float, numbers.groups())
+    assert least <= mean <= most and low <= mean <= high and std >= 0
+    assert f"tasks/{run.name}/models/best.pt on CartPole-v1" in out  # the newest, and it says so
+    with (tested / "results" / "test.csv").open() as file:
+        rows = list(csv.DictReader(file))
+    assert list(rows[0]) == ["episode", "seed", "reward", "length"] and len({row["seed"] for row in rows}) == 13
+    assert mean == pytest.approx(sum(float(row["reward"]) for row in rows) / 13, abs=0.01)
+    assert gif_frames(tested) > 3 and not (tested / "models").exists()
+    assert numbers[0] in (tested / "logs" / "log.txt").read_text()
+
+
+def test_a_test_is_repeatable(home):
+    assert main(arguments()) == 0
+    for _ in range(2):
+        assert main(["mode=test", "online_eval_episode=3"]) == 0
+    tables = [path.read_text() for path in Path("tasks").glob("Test_*/results/test.csv")]
+    assert len(tables) == 2 and tables[0] == tables[1]
+
+
+def test_collect(home, capsys):
+    assert main(arguments(mode="collect", max_episode=4, render_mode="rgb_array")) == 0
+    run, out = newest("Collect"), said(capsys)
+    assert "random actions" in out and gif_frames(run) > 3 and (run / "results" / "trajs_0.pkl").exists()
+    assert not (run / "models").exists() and not (run / "tb_logs").exists()
+
+
+def test_the_video_is_of_the_best_and_leaves_the_last_loaded(home):
+    from framework import Experiment
+    from framework.checkpoint import load_model
+
+    experiment = Experiment(**DQN | {"render_mode": "rgb_array", "loggers": []})
+    experiment.train()
+    last = load_model(max(experiment.folder.models.glob("[0-9]*.pt"), key=lambda path: int(path.stem)))
+    state = experiment.algorithm.state_dict()["q_net"]
+    assert all(value.equal(last["algorithm"]["q_net"][name]) for name, value in state.items())
+
+
+@pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
+def test_a_signal_ends_the_step_and_says_how_to_go_on(home, capsys, monkeypatch, number, code):
+    (home / f"signal{int(number)}.py").write_text(
+        "import os\nfrom framework import Callback\n"
+        "class Signal(Callback):\n"
+        "    def post_rollout(self, trainer):\n"
+        "        if trainer.env_step == 50:\n"
+        f"            os.kill(os.getpid(), {int(number)})\n"
+    )
+    before = signal.getsignal(number)
+    assert main(arguments(callbacks=[f"signal{int(number)}:Signal"])) == code
+    assert signal.getsignal(number) is before
+    run = newest("Train")
+    assert f"interrupted; go on with: python main.py resume={run}" in said(capsys)
+    assert (run / "checkpoints" / "50" / "manifest.json").exists()
+    assert main([f"resume={run}", "progress=off", "callbacks=[]"]) == 0
+    assert "max_env_step 100 reached" in said(capsys)

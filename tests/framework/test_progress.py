@@ -1,0 +1,80 @@
+import io
+import logging
+
+import pytest
+from framework_fakes import DQN, PPO
+from rich.console import Console
+
+from framework import Experiment, logs, progress
+from framework.progress import ProgressReport
+
+
+@pytest.fixture
+def clock(monkeypatch):
+    now = [0.0]
+    monkeypatch.setattr(progress.time, "monotonic", lambda: now[0])
+    return now
+
+
+def test_plain_lines(clock, caplog):
+    caplog.set_level("INFO")
+    report = ProgressReport("lines", 1000, "steps", done=200, env_step=200)
+    assert not report.due()
+    clock[0] = 10.0
+    assert report.due()
+    report.show(400, 400, {"reward": 123.456, "eps": 0.05})
+    assert caplog.messages == ["step 400  reward 123.5  eps 0.05  20 steps/s  left 30 s"]
+    assert not report.due()
+    report.close()
+
+
+def test_without_a_limit_no_time_is_left(clock, caplog):
+    caplog.set_level("INFO")
+    report = ProgressReport("lines", None, "steps")
+    clock[0] = 10.0
+    report.show(12345, 12345, {})
+    assert caplog.messages == ["step 12,345  1,234 steps/s"]
+
+
+@pytest.mark.parametrize(("terminal", "kind"), [(True, "bar"), (False, "lines")])
+def test_auto_looks_at_the_terminal(terminal, kind, monkeypatch):
+    monkeypatch.setattr(progress.sys.stderr, "isatty", lambda: terminal, raising=False)
+    report = ProgressReport("auto", 10, "steps")
+    report.close()
+    assert report.kind == kind
+
+
+def test_a_bar(monkeypatch, clock):
+    out = io.StringIO()
+    monkeypatch.setattr(progress, "console", Console(file=out, force_terminal=True, width=150))
+    report = ProgressReport("bar", 2000, "steps")
+    clock[0] = 1.0
+    assert report.due()
+    report.show(500, 500, {"reward": 9.5, "entropy": 0.69})
+    report.close()
+    assert "reward 9.5  entropy 0.69  500 steps/s" in out.getvalue() and "500/2,000 steps" in out.getvalue()
+
+
+def test_off(clock):
+    report = ProgressReport("off", 10, "steps")
+    clock[0] = 1e6
+    assert not report.due()
+
+
+@pytest.mark.parametrize(("settings", "name"), [(DQN, "eps"), (PPO, "entropy")], ids=["DQN", "PPO"])
+def test_of_a_run(settings, name, monkeypatch, caplog, tmp_path):
+    monkeypatch.setattr(progress, "LINE_SECONDS", 0.0)
+    caplog.set_level("INFO")
+    Experiment(**settings | {"progress": "lines", "online_eval": False}, tasks_dir=str(tmp_path)).train()
+    last = [message for message in caplog.messages if message.startswith("step ")][-1]
+    assert last.startswith("step 100") and all(f"  {word} " in last for word in ("reward", "length", name))
+    assert "steps/s" in last
+
+
+def test_messages_go_to_the_file_too(tmp_path):
+    log = logging.getLogger("joyride")
+    with logs.to_file(tmp_path / "log.txt"):
+        log.info("a message of %s", "ours")
+    log.info("another")
+    text = (tmp_path / "log.txt").read_text()
+    assert text.endswith("INFO a message of ours\n") and text.count("\n") == 1

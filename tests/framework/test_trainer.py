@@ -1,0 +1,109 @@
+"""What training leaves behind: models, evaluations, the best of them; and going on from a saved model."""
+
+import csv
+
+import pytest
+import torch
+from framework_fakes import DQN, PPO
+
+from framework import Experiment
+from framework.build import build_evaluator
+from framework.checkpoint import load_model
+
+
+@pytest.fixture(autouse=True)
+def here(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+
+
+def rows(experiment, name):
+    with (experiment.folder.results / name).open() as file:
+        return list(csv.DictReader(file))
+
+
+@pytest.mark.parametrize("settings", [DQN | {"lr": 0.01, "max_env_step": 300}, PPO], ids=["DQN", "PPO"])
+def test_best_is_the_best_evaluated(settings):
+    experiment = Experiment(**settings)
+    experiment.train()
+    evaluations = rows(experiment, "eval.csv")
+    best = max(evaluations, key=lambda row: (float(row["mean_reward"]), int(row["update_step"])))
+    assert len({row["mean_reward"] for row in evaluations}) > 1
+    path = experiment.folder.models / "best.pt"
+    assert load_model(path)["update_step"] == int(best["update_step"])
+    loaded = Experiment.load(experiment.folder.path)
+    evaluator = build_evaluator(loaded.cfg, loaded.envs, loaded.algorithm.policy, "evaluation")
+    again = evaluator.evaluate(settings["online_eval_episode"], int(best["update_step"]))
+    assert again.mean == float(best["mean_reward"]) and max(again.rewards) == float(best["max_reward"])
+
+
+def test_models_are_saved_under_their_update_step():
+    experiment = Experiment(**PPO | {"model_save_fre": 5})  # 2 updates a rollout: the first at or after each 5
+    experiment.train()
+    names = sorted(int(path.stem) for path in experiment.folder.models.glob("*.pt") if path.stem != "best")
+    assert names == [6, 10, 16, 20, 24]
+    assert [int(row["update_step"]) for row in rows(experiment, "eval.csv")] == names
+    for name in names:
+        saved = load_model(experiment.folder.models / f"{name}.pt")
+        env_step = 100 if name == 24 else 4 * name  # the last is saved when the run ends
+        assert (saved["update_step"], saved["env_step"], saved["algo_name"]) == (name, env_step, "PPO")
+
+
+@pytest.mark.parametrize(
+    ("settings", "best", "evaluated"),
+    [
+        ({}, True, True),
+        ({"save_best_model": False}, False, True),
+        ({"online_eval": False}, False, False),
+    ],
+)
+def test_what_is_kept(settings, best, evaluated):
+    experiment = Experiment(**PPO | settings)
+    experiment.train()
+    assert (experiment.folder.models / "best.pt").exists() == best
+    assert bool(rows(experiment, "eval.csv")) == evaluated
+
+
+def test_online_evaluation_does_not_touch_training():
+    def weights(**more):
+        experiment = Experiment(**DQN | more)
+        experiment.train()
+        return experiment.algorithm.state_dict()["q_net"]
+
+    one, other = weights(), weights(online_eval=False)
+    assert all(one[name].equal(other[name]) for name in one)
+
+
+@pytest.mark.parametrize("settings", [DQN, PPO], ids=["DQN", "PPO"])
+def test_a_loaded_model_goes_on(settings):
+    settings = settings | {"online_eval": False, "lr": "lin_1e-2", "loggers": []}
+    first = Experiment(**settings)
+    first.train()
+    before = load_model(max(first.folder.models.glob("*.pt"), key=lambda path: int(path.stem)))
+    second = Experiment(**settings, load_path=str(first.folder.path), load_model_step="last", load_checkpoint=True)
+    begin = second.algorithm.state_dict()
+    assert second.counters == {name: before[name] for name in ("env_step", "update_step", "episode")}
+    optimizer, saved = begin["optimizer"], before["algorithm"]["optimizer"]
+    assert all(a.equal(b) for a, b in zip(_tensors(optimizer), _tensors(saved), strict=True)) and _tensors(saved)
+    assert second.train() == "max_env_step 100 reached"
+    assert second.driver.env_step == before["env_step"] + 100 and second.driver.update_step > before["update_step"]
+    episodes = rows(second, "episodes.csv")
+    assert int(episodes[0]["episode"]) == before["episode"] + 1
+    assert int(episodes[0]["env_step"]) > before["env_step"]
+    rates = [float(row["train/learning_rate"]) for row in rows(second, "updates.csv")]
+    assert 0 < rates[-1] < rates[0] < 0.01 * 100 / (before["env_step"] + 100) + 1e-9  # the schedule goes on, to its end
+    assert second.driver.workers[0].policy.progress(150) == first.driver.workers[0].policy.progress(150)
+
+
+def test_episode_limit_counts_from_the_loaded_model():
+    settings = DQN | {"online_eval": False, "max_episode": 5, "max_env_step": -1, "max_step": 6, "loggers": []}
+    first = Experiment(**settings)
+    first.train()
+    second = Experiment(**settings, load_path=str(first.folder.path))
+    assert second.train() == "max_episode 5 reached" and second.driver.episode == 10
+
+
+def _tensors(tree):
+    if isinstance(tree, torch.Tensor):
+        return [tree]
+    values = tree.values() if isinstance(tree, dict) else tree if isinstance(tree, list | tuple) else []
+    return [leaf for value in values for leaf in _tensors(value)]
