@@ -52,7 +52,8 @@ class SyncVector(SyncVectorEnv):
     def _batch(self) -> Any:
         space = self.single_observation_space
         if not self._array_obs:
-            return concatenate(space, self._env_obs, create_empty_array(space, self.num_envs))
+            out: Any = create_empty_array(space, self.num_envs)
+            return concatenate(space, self._env_obs, out)
         batch = np.array(self._env_obs, dtype=space.dtype)
         if batch.shape[1:] != space.shape:
             raise ValueError(f"{self.envs[0]} gave an observation of shape {batch.shape[1:]}, its space is {space}")
