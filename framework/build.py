@@ -10,12 +10,13 @@ import gymnasium as gym
 import torch
 from gymnasium.vector import AsyncVectorEnv, SyncVectorEnv, VectorEnv
 
-from algos.base import Algorithm, Policy
+from algos.base import Algorithm, DataSpec, Policy
 from algos.common.errors import UserError
 from algos.registry import get_algorithm
 from envs.make import as_vector_env, make_env, make_vector_env, spaces_of
 from framework.config import Config
 from framework.evaluator import Evaluator
+from framework.schema import GeneralConfig
 from framework.seeds import stream
 from framework.video import GifRecorder
 from framework.worker import Worker
@@ -41,6 +42,18 @@ def id_of(env: Any) -> str:
         return env
     spec = getattr(env, "spec", None)
     return str(spec.id) if spec is not None else type(getattr(env, "unwrapped", env)).__name__
+
+
+def check_learns(spec: DataSpec, general: GeneralConfig) -> None:
+    """Raise UserError where the limit of environment steps ends the run before its first update."""
+    per_step = general.n_envs * general.n_workers
+    needed = spec.n_steps * per_step if spec.kind == "rollout" else max(spec.batch_size, spec.learning_starts)
+    if 0 < general.env_step_limit < needed:
+        what = "a rollout" if spec.kind == "rollout" else "what is collected before the first update"
+        raise UserError(
+            f"general_cfg.max_env_step={general.env_step_limit} ends before anything is learned: {what} takes"
+            f" {needed} env steps"
+        )
 
 
 class Environments:

@@ -11,8 +11,17 @@ import torch
 from gymnasium.vector import VectorEnv
 
 from algos.base import DataSpec, Policy, RandomPolicy
+from algos.registry import get_algorithm
 from framework import logs
-from framework.build import Environments, build_algorithm, build_evaluator, build_workers, id_of, resolve_device
+from framework.build import (
+    Environments,
+    build_algorithm,
+    build_evaluator,
+    build_workers,
+    check_learns,
+    id_of,
+    resolve_device,
+)
 from framework.callbacks import Callback, Callbacks, make_callbacks
 from framework.checkpoint import save_model
 from framework.config import Config, compose, save_config, to_override
@@ -85,6 +94,8 @@ class Experiment:
         self.envs = Environments(cfg, env)
         self.callbacks = make_callbacks(self.general.callbacks)
         self.resumed = run_to_resume(cfg)
+        if self.general.mode == "train" and self.resumed is None:
+            check_learns(get_algorithm(self.general.algo_name).data(cfg.algo_cfg), self.general)
         self.counters = dict.fromkeys(COUNTERS, 0)
         self.model_path = self._model_to_load()
         self.model_name: str | None = None  # what the loaded or trained weights are, in words

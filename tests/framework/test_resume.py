@@ -1,10 +1,10 @@
 """Killed and resumed, a run equals the uninterrupted one."""
 
+import logging
 import signal
 import time
 
 import pytest
-import torch
 from framework_fakes import DQN, PPO
 
 from algos.common.errors import UserError
@@ -54,7 +54,7 @@ def resumed(run, *overrides):
     "settings", [DQN | {"train_freq": 3}, PPO | {"lr": "lin_1e-3"}, PPO | GRU], ids=["DQN", "PPO", "PPO-gru"]
 )
 def test_equal(settings, n_envs, n_workers, tmp_path):
-    settings = settings | {"n_envs": n_envs, "n_workers": n_workers, "max_env_step": 260, "collect_traj": True}
+    settings = settings | {"n_envs": n_envs, "n_workers": n_workers, "max_env_step": 200, "collect_traj": True}
     whole = Experiment(**settings, tasks_dir="whole")
     whole.train()
     crash(Experiment(**settings), "pre_update", 11 if settings["algo"] == "DQN" else 3)
@@ -247,24 +247,22 @@ def kill(process, number=signal.SIGKILL):
     return process.returncode, said
 
 
-@pytest.fixture(scope="module")
-def bases(tmp_path_factory):
-    """Uninterrupted runs of the cases."""
-    made = {}
+@pytest.fixture
+def base(tmp_path):
+    """Runs a case in this process, without an interruption."""
 
-    def base(case):
-        if case not in made:
-            made[case] = tmp_path_factory.mktemp("base")
-            assert main(command(CASES[case], made[case])[3:]) == 0
-            torch.set_num_threads(1)
-        return the_run(made[case])
+    def run(arguments):
+        assert main([*command(arguments, tmp_path / "base")[3:]]) == 0
+        return the_run(tmp_path / "base")
 
-    return base
+    yield run
+    log = logging.getLogger("joyride")
+    log.handlers, log.propagate = [], True
 
 
-def test_killed_at_the_start_in_the_middle_and_while_resuming(bases, tmp_path):
-    case, tasks = "PPO with GRU, 2 x 4 envs", tmp_path / "tasks"
-    process = start(command(CASES[case], tasks))
+def test_killed_at_the_start_in_the_middle_and_while_resuming(base, tmp_path):
+    arguments, tasks = [*CASES["PPO with GRU, 2 x 4 envs"], "max_env_step=2600"], tmp_path / "tasks"
+    process = start(command(arguments, tasks))
     wait_for(process, tasks, "*/config.yaml")
     assert kill(process)[0] == -9
     assert not any(tasks.glob("*/checkpoints/*/manifest.json"))  # before the first checkpoint
@@ -272,21 +270,20 @@ def test_killed_at_the_start_in_the_middle_and_while_resuming(bases, tmp_path):
     wait_for(process, tasks, "*/checkpoints/1???")
     kill(process)
     process = start(resume_command(tasks))
-    wait_for(process, tasks, "*/tb_logs/*")
-    time.sleep(0.3)
+    wait_for(process, tasks, "*/checkpoints/2???")  # it has gone on, or was there already
     kill(process)
     finish(start(resume_command(tasks)))
-    assert differences(the_run(tasks), bases(case)) == []
+    assert differences(the_run(tasks), base(arguments)) == []
 
 
-@pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
-def test_asked_to_stop(bases, tmp_path, number, code):
-    case, tasks = "DQN, 4 envs", tmp_path / "tasks"
-    process = start(command(CASES[case], tasks))
-    wait_for(process, tasks, "*/checkpoints/2*")
-    returned, said = kill(process, number)
-    run = the_run(tasks)
-    assert returned == code and f"go on with: python main.py resume={run}" in said and "Traceback" not in said
-    assert "interrupted" in (run / "logs" / "log.txt").read_text()
-    said = finish(start(resume_command(tasks)))
-    assert "resuming" in said and differences(run, bases(case)) == []
+def test_asked_to_stop(base, tmp_path):
+    arguments, tasks = [*CASES["DQN, 4 envs"], "max_env_step=1600"], tmp_path / "tasks"
+    process = start(command(arguments, tasks))
+    for number, code, moment in ((signal.SIGINT, 130, "4"), (signal.SIGTERM, 143, "8")):
+        wait_for(process, tasks, f"*/checkpoints/{moment}??")
+        returned, said = kill(process, number)
+        run = the_run(tasks)
+        assert returned == code and f"go on with: python main.py resume={run}" in said and "Traceback" not in said
+        assert "interrupted" in (run / "logs" / "log.txt").read_text()
+        process = start(resume_command(tasks))
+    assert "resuming" in finish(process) and differences(run, base(arguments)) == []

@@ -181,8 +181,7 @@ def test_a_flipped_byte_is_noticed_or_harmless(home, capsys):
 
 def test_as_a_process_there_is_no_traceback_either(home, tmp_path):
     root = Path(__file__).resolve().parents[2]
-    for argument in ("env_cfg.id=CartPole-v9", "render_mode=human"):
-        command = [sys.executable, str(root / "main.py"), argument]
-        done = subprocess.run(command, capture_output=True, text=True, cwd=tmp_path)
-        assert done.returncode == 2 and re.fullmatch(r"error: [^\n]*\n", done.stderr) and done.stdout == ""
-        assert not (tmp_path / "tasks").exists()
+    command = [sys.executable, str(root / "main.py"), "render_mode=human"]  # where SDL likes to complain, too
+    done = subprocess.run(command, capture_output=True, text=True, cwd=tmp_path)
+    assert done.returncode == 2 and re.fullmatch(r"error: [^\n]*\n", done.stderr) and done.stdout == ""
+    assert not (tmp_path / "tasks").exists()
