@@ -59,6 +59,7 @@ class DataSpec:
     """
 
     kind: str
+    buffer_type: str = ""  # which buffer of that kind: a setting of the algorithm's
     n_steps: int = 1
     batch_size: int = 0
     capacity: int = 0

@@ -5,7 +5,7 @@ from typing import Any
 import numpy as np
 import torch
 
-from algos.base import Batch
+from algos.base import Batch, DataSpec
 from algos.networks.state import Tree, tree_map
 from framework.batch import Rollout, join_workers
 
@@ -102,6 +102,13 @@ class RolloutBuffer:
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
         """Nothing to take over."""
+
+
+def make_buffer(spec: DataSpec, seed: int) -> ReplayBuffer | RolloutBuffer | None:
+    """The buffer that an algorithm asks for, by JoyRL's names; None where nothing is learned."""
+    if spec.kind == "none":
+        return None
+    return RolloutBuffer() if spec.buffer_type == "ONPOLICY_QUE" else ReplayBuffer(spec.capacity, seed)
 
 
 def batch_to(batch: Batch, device: str) -> Batch:

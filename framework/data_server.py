@@ -4,7 +4,7 @@ from typing import Any
 
 from algos.base import Batch, DataSpec
 from framework.batch import Rollout
-from framework.buffers import ReplayBuffer, RolloutBuffer
+from framework.buffers import ReplayBuffer, make_buffer
 
 
 class DataServer:
@@ -14,11 +14,7 @@ class DataServer:
         self.spec, self.n_workers = spec, n_workers
         self.env_steps = 0
         self.owed = 0
-        self.buffer: ReplayBuffer | RolloutBuffer | None = None
-        if spec.kind == "replay":
-            self.buffer = ReplayBuffer(spec.capacity, seed)
-        elif spec.kind == "rollout":
-            self.buffer = RolloutBuffer()
+        self.buffer = make_buffer(spec, seed)
 
     def put(self, rollout: Rollout) -> None:
         """Store one worker's rollout; what it makes due is told by `updates_due`.

@@ -91,6 +91,7 @@ class DQN(Algorithm):
     def data(cls, cfg: DQNConfig) -> DataSpec:
         return DataSpec(
             "replay",
+            buffer_type=cfg.buffer_type,
             batch_size=cfg.batch_size,
             capacity=cfg.buffer_size,
             learning_starts=cfg.learning_starts,
