@@ -108,7 +108,8 @@ def make_buffer(spec: DataSpec, seed: int) -> ReplayBuffer | RolloutBuffer | Non
     """The buffer that an algorithm asks for, by JoyRL's names; None where nothing is learned."""
     if spec.kind == "none":
         return None
-    return RolloutBuffer() if spec.buffer_type == "ONPOLICY_QUE" else ReplayBuffer(spec.capacity, seed)
+    name = spec.buffer_type or {"replay": "REPLAY_QUE", "rollout": "ONPOLICY_QUE"}[spec.kind]
+    return RolloutBuffer() if name == "ONPOLICY_QUE" else ReplayBuffer(spec.capacity, seed)
 
 
 def batch_to(batch: Batch, device: str) -> Batch:
