@@ -42,8 +42,8 @@ def newest_run(tasks_dir: Path | str, fits: Callable[[Path], bool]) -> Path | No
 def runs_newest_first(tasks: Path) -> Iterator[Path]:
     """The run folders in `tasks` and in its sweeps."""
     configs = [config for pattern in ("*/config.yaml", "*/*/config.yaml") for config in tasks.glob(pattern)]
-    unique = {config.parent.resolve(): config for config in configs if config.parent.name != ".hydra"}
-    newest = sorted(unique.values(), key=lambda config: (config.stat().st_mtime_ns, str(config)), reverse=True)
+    own = [config for config in configs if config.parent.name not in (".hydra", "latest")]  # latest: a link to one
+    newest = sorted(own, key=lambda config: (config.stat().st_mtime_ns, str(config)), reverse=True)
     return (config.parent for config in newest)
 
 
