@@ -7,8 +7,6 @@ from pathlib import Path
 
 from framework.run_folder import atomic_write
 
-SMOOTHED_EPISODES = 20  # a curve of single episodes is drawn as their moving mean
-
 
 @dataclass
 class Row:
@@ -33,20 +31,10 @@ def write_summary(folder: Path, rows: list[Row]) -> Path:
 
 def write_curves(folder: Path, rows: list[Row]) -> Path | None:
     """Draw the learning curves of all jobs in curves.png; the path, or None where no job has one."""
-    curves = [(row.overrides or row.job, *_curve(folder / row.job)) for row in rows]
-    curves = [curve for curve in curves if curve[1]]
-    if not curves:
-        return None
-    from matplotlib.figure import Figure  # slow to import
+    from framework.plots import plot_curves  # numpy is not imported before a run
 
-    figure = Figure(figsize=(9, 5), layout="constrained")
-    axes = figure.add_subplot(xlabel="environment steps", ylabel="mean reward")
-    for name, steps, rewards in curves:
-        axes.plot(steps, rewards, label=name, linewidth=1.2)
-    axes.grid(alpha=0.3)
-    figure.legend(loc="outside right upper", fontsize="small" if len(curves) <= 20 else "xx-small")
-    atomic_write(folder / "curves.png", lambda file: figure.savefig(file, format="png", dpi=120))
-    return folder / "curves.png"
+    curves = {row.overrides or row.job: folder / row.job for row in rows}
+    return plot_curves(curves, folder / "curves.png", title=folder.name)
 
 
 def _evaluations(run: Path) -> tuple[str, str]:
@@ -57,17 +45,6 @@ def _evaluations(run: Path) -> tuple[str, str]:
     tested = [float(row["reward"]) for row in _rows(run / "results" / "test.csv")]
     mean = f"{sum(tested) / len(tested):g}" if tested else ""
     return mean, mean
-
-
-def _curve(run: Path) -> tuple[list[float], list[float]]:
-    """Environment steps and mean rewards of a run: of its evaluations, else of its training episodes."""
-    rows = _rows(run / "results" / "eval.csv")
-    if rows:
-        return [float(row["env_step"]) for row in rows], [float(row["mean_reward"]) for row in rows]
-    rows = _rows(run / "results" / "episodes.csv")
-    rewards = [float(row["reward"]) for row in rows]
-    windows = [rewards[max(0, end - SMOOTHED_EPISODES) : end] for end in range(1, len(rewards) + 1)]
-    return [float(row["env_step"]) for row in rows], [sum(window) / len(window) for window in windows]
 
 
 def _rows(path: Path) -> list[dict[str, str]]:
