@@ -1,5 +1,7 @@
 """Small stand-ins that the tests of the runner share."""
 
+import csv
+
 import gymnasium as gym
 import numpy as np
 import torch
@@ -78,3 +80,9 @@ def count_envs(*lengths):
     """A vector of CountEnvs, one for each tuple of lengths."""
     makers = [lambda row=row, own=own: Resumable(CountEnv(row, own)) for row, own in enumerate(lengths)]
     return SyncVector(makers)
+
+
+def rows(experiment, name):
+    """Rows of a table in the folder of an experiment that has run."""
+    with (experiment.folder.results / name).open() as file:
+        return list(csv.DictReader(file))

@@ -1,12 +1,11 @@
 """Limits, counters, checkpoints in time, trajectories while training."""
 
-import csv
 import pickle
 
 import gymnasium as gym
 import numpy as np
 import pytest
-from framework_fakes import DQN, PPO, SMALL
+from framework_fakes import DQN, PPO, SMALL, rows
 
 from framework import Callback, Experiment, driver
 
@@ -16,11 +15,6 @@ QUIET = {"online_eval": False, "loggers": []}
 @pytest.fixture(autouse=True)
 def here(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
-
-
-def rows(experiment, name):
-    with (experiment.folder.results / name).open() as file:
-        return list(csv.DictReader(file))
 
 
 @pytest.mark.parametrize(("n_envs", "n_workers"), [(1, 1), (4, 1), (1, 3), (2, 2)])

@@ -1,10 +1,8 @@
 """What training leaves behind: models, evaluations, the best of them; and going on from a saved model."""
 
-import csv
-
 import pytest
 import torch
-from framework_fakes import DQN, PPO
+from framework_fakes import DQN, PPO, rows
 
 from framework import Experiment
 from framework.build import build_evaluator
@@ -14,11 +12,6 @@ from framework.checkpoint import load_model
 @pytest.fixture(autouse=True)
 def here(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
-
-
-def rows(experiment, name):
-    with (experiment.folder.results / name).open() as file:
-        return list(csv.DictReader(file))
 
 
 @pytest.mark.parametrize("settings", [DQN | {"lr": 0.01, "max_env_step": 300}, PPO], ids=["DQN", "PPO"])
