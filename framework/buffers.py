@@ -80,19 +80,26 @@ class ReplayBuffer:
 class RolloutBuffer:
     """Holds the workers' rollouts until they are learned, once, as one (JoyRL's ONPOLICY_QUE)."""
 
-    def __init__(self) -> None:
+    def __init__(self, n_workers: int) -> None:
+        self.n_workers = n_workers
         self.rollouts: list[Rollout] = []
 
     def add(self, rollout: Rollout) -> None:
         """Store the rollout of one worker."""
         self.rollouts.append(rollout)
 
+    def complete(self) -> int:
+        """How often there is a rollout for every worker."""
+        return len(self.rollouts) // self.n_workers
+
     def sample(self, n: int, step: int) -> Batch:
-        """All rollouts, joined along the environments: [T, N, ...]."""
-        rollout, self.rollouts = join_workers(self.rollouts), []
+        """The first rollouts, as many as workers, joined along the environments: [T, N, ...]."""
+        rollout = join_workers(self.rollouts[: self.n_workers])
+        del self.rollouts[: self.n_workers]
 
         def tensor(values: np.ndarray) -> torch.Tensor:
-            return torch.from_numpy(np.ascontiguousarray(values, learning_dtype(values.dtype)))
+            # writeable: what another process sent is not
+            return torch.from_numpy(np.require(values, learning_dtype(values.dtype), ["C", "W"]))
 
         return Batch(**{name: tree_map(tensor, getattr(rollout, name)) for name in COLUMNS}, step=step)
 
@@ -104,12 +111,12 @@ class RolloutBuffer:
         """Nothing to take over."""
 
 
-def make_buffer(spec: DataSpec, seed: int) -> ReplayBuffer | RolloutBuffer | None:
+def make_buffer(spec: DataSpec, seed: int, n_workers: int = 1) -> ReplayBuffer | RolloutBuffer | None:
     """The buffer that an algorithm asks for, by JoyRL's names; None where nothing is learned."""
     if spec.kind == "none":
         return None
     name = spec.buffer_type or {"replay": "REPLAY_QUE", "rollout": "ONPOLICY_QUE"}[spec.kind]
-    return RolloutBuffer() if name == "ONPOLICY_QUE" else ReplayBuffer(spec.capacity, seed)
+    return RolloutBuffer(n_workers) if name == "ONPOLICY_QUE" else ReplayBuffer(spec.capacity, seed)
 
 
 def batch_to(batch: Batch, device: str) -> Batch:

@@ -4,13 +4,14 @@ import copy
 import os
 import sys
 import tempfile
+from dataclasses import dataclass
 from typing import Any
 
 import gymnasium as gym
 import torch
 from gymnasium.vector import AsyncVectorEnv, SyncVectorEnv, VectorEnv
 
-from algos.base import Algorithm, DataSpec, Policy
+from algos.base import Algorithm, DataSpec, Policy, RandomPolicy
 from algos.common.errors import UserError
 from algos.registry import get_algorithm
 from envs.make import as_vector_env, make_env, make_vector_env, spaces_of
@@ -34,6 +35,23 @@ def resolve_device(name: str) -> str:
         if number >= count:
             raise UserError(f"general_cfg.device={name}, but this machine has {count} usable GPUs; use cpu or auto")
     return name
+
+
+def ray_backend(general: GeneralConfig, given: EnvObject | None) -> Any:
+    """The module that drives Ray, or None for a single process; Ray is imported here, only where it is asked for."""
+    if general.mp_backend != "ray":
+        return None
+    if given is not None:
+        raise UserError("general_cfg.mp_backend=ray needs an environment's id: an object cannot be sent to workers")
+    try:
+        from framework import ray_trainer
+    except ImportError as error:
+        if (error.name or "").partition(".")[0] != "ray":
+            raise
+        raise UserError(
+            'general_cfg.mp_backend=ray needs Ray, which is not installed: pip install "ray>=2.40"'
+        ) from None
+    return ray_trainer
 
 
 def id_of(env: Any) -> str:
@@ -168,22 +186,48 @@ def build_algorithm(cfg: Config, envs: Environments, device: str, env_step: int 
     return algorithm
 
 
-def build_workers(
-    cfg: Config, envs: Environments, policy: Policy, *, explore: bool = True, first_step: int = 0, window: bool = False
-) -> list[Worker]:
-    """All workers; the first environment of the first one shows itself if `window` is true."""
+@dataclass(frozen=True)
+class Acting:
+    """How workers act: at random, or with the algorithm's policy, whose exploration counts from `first_step`."""
+
+    at_random: bool = False
+    explore: bool = True
+    first_step: int = 0
+
+
+def build_policy(algorithm: Algorithm, acting: Acting) -> Policy:
+    """The policy that workers act with."""
+    return RandomPolicy(algorithm.action_space) if acting.at_random else algorithm.policy
+
+
+def build_worker(
+    cfg: Config,
+    envs: Environments,
+    policy: Policy,
+    index: int,
+    acting: Acting,
+    *,
+    window: bool = False,
+    restart: int = 0,
+) -> Worker:
+    """Worker `index`, with random streams of its own, others after a restart; `window`: its first env shows itself."""
     general = cfg.general_cfg
-    return [
-        Worker(
-            envs.vector("human" if window and index == 0 else None),
-            policy,
-            seed=stream(general.seed, "worker", index),
-            stride=general.n_workers * general.n_envs,
-            explore=explore,
-            first_step=first_step,
-        )
-        for index in range(general.n_workers)
-    ]
+    return Worker(
+        envs.vector("human" if window else None),
+        policy,
+        seed=stream(general.seed, "worker", index + restart * general.n_workers),
+        stride=general.n_workers * general.n_envs,
+        explore=acting.explore,
+        first_step=acting.first_step,
+    )
+
+
+def build_workers(
+    cfg: Config, envs: Environments, policy: Policy, acting: Acting, *, window: bool = False
+) -> list[Worker]:
+    """All workers of a single process."""
+    indices = range(cfg.general_cfg.n_workers)
+    return [build_worker(cfg, envs, policy, i, acting, window=window and i == 0) for i in indices]
 
 
 def build_evaluator(cfg: Config, envs: Environments, policy: Policy, role: str) -> Evaluator:

@@ -10,11 +10,12 @@ from framework.buffers import ReplayBuffer, make_buffer
 class DataServer:
     """Takes rollouts, gives batches, and counts environment steps and the updates owed for them."""
 
-    def __init__(self, spec: DataSpec, seed: int, n_workers: int = 1):
-        self.spec, self.n_workers = spec, n_workers
-        self.env_steps = 0
+    def __init__(self, spec: DataSpec, seed: int, n_workers: int = 1, env_steps: int = 0):
+        """`env_steps` is where a loaded model left off."""
+        self.spec = spec
+        self.env_steps = env_steps
         self.owed = 0
-        self.buffer = make_buffer(spec, seed)
+        self.buffer = make_buffer(spec, seed, n_workers)
 
     def put(self, rollout: Rollout) -> None:
         """Store one worker's rollout; what it makes due is told by `updates_due`.
@@ -31,7 +32,7 @@ class DataServer:
                 self.owed += rounds * (spec.train_freq if spec.gradient_steps < 0 else spec.gradient_steps)
         elif self.buffer is not None and len(rollout.reward) == spec.n_steps:
             self.buffer.add(rollout)
-            self.owed = int(len(self.buffer.rollouts) == self.n_workers)
+            self.owed = self.buffer.complete()
 
     def updates_due(self) -> int:
         """Calls of `learn` that are owed now."""

@@ -3,19 +3,21 @@
 import logging
 import time
 from abc import ABC, abstractmethod
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
+from algos.base import DataSpec, Policy
 from algos.common.errors import UserError
+from framework.batch import Rollout
 from framework.callbacks import Callbacks
 from framework.checkpoint import save_checkpoint
-from framework.data_server import DataServer
 from framework.progress import ProgressReport
 from framework.recorder import Recorder
 from framework.run_folder import RunFolder
 from framework.schema import GeneralConfig
 from framework.trajectories import TrajectoryWriter
-from framework.worker import Worker, WorkerStats
+from framework.worker import WorkerStats
 
 log = logging.getLogger("joyride")
 CHECKPOINT_SHARE = 0.03  # of the run's time that goes into checkpoints: a large buffer is saved less often
@@ -23,10 +25,12 @@ CHECKPOINT_SHARE = 0.03  # of the run's time that goes into checkpoints: a large
 
 @dataclass
 class Parts:
-    """What a driver drives."""
+    """What a driver drives: workers and server (or their handles), the workers' policy, and the run's files."""
 
-    workers: list[Worker]
-    server: DataServer
+    workers: list[Any]
+    server: Any
+    spec: DataSpec  # of the data that the server serves
+    policy: Policy
     recorder: Recorder
     callbacks: Callbacks
     folder: RunFolder
@@ -40,24 +44,19 @@ class Driver(ABC):
     """
 
     def __init__(self, parts: Parts, cfg: GeneralConfig):
-        self.cfg = cfg
+        self.cfg, self.spec, self.policy = cfg, parts.spec, parts.policy
         self.workers, self.server, self.recorder = parts.workers, parts.server, parts.recorder
         self.callbacks, self.folder, self.trajectories = parts.callbacks, parts.folder, parts.trajectories
-        self.update_step = self.episode = 0
+        self.env_step = self.update_step = self.episode = 0
         self.first_env_step = self.first_episode = 0  # where a loaded model left off: limits count from here
         self.signal = 0  # of SIGINT or SIGTERM, set by the handler
         self.stop_reason = ""
         self.finished = False  # the run ended of itself, and what is left to do then is done
         self.checkpoint_due = False
         self.checkpoint_time = self.checkpoint_cost = 0.0
-        self.stride = sum(worker.n_envs for worker in self.workers)
-        spec = self.server.spec
-        self.chunk = max(1, spec.train_freq // self.stride) if spec.kind == "replay" else spec.n_steps
-
-    @property
-    def env_step(self) -> int:
-        """Environment steps taken, over all environments."""
-        return self.server.env_steps
+        self.stride = cfg.n_workers * cfg.n_envs
+        replay = self.spec.kind == "replay"
+        self.chunk = max(1, self.spec.train_freq // self.stride) if replay else self.spec.n_steps
 
     def run(self) -> str:
         """Iterate to the end, leave a checkpoint; returns why it ended."""
@@ -89,7 +88,7 @@ class Driver(ABC):
 
     def start_from(self, env_step: int, update_step: int, episode: int) -> None:
         """Count on from a loaded model; the limits are for what comes on top."""
-        self.first_env_step = self.server.env_steps = env_step
+        self.first_env_step = self.env_step = env_step
         self.first_episode = self.episode = episode
         self.update_step = update_step
 
@@ -104,27 +103,41 @@ class Driver(ABC):
     def collect(self) -> None:
         """A rollout from every worker, all from the same global step, into the server."""
         self.call("pre_rollout")
-        step, n_steps = self.env_step, min(self.chunk, self._steps_left())
-        limit = self._episode_limit() - self.episode if self.cfg.max_episode > 0 else None
-        for index, worker in enumerate(self.workers):
-            rollout, stats = worker.collect(n_steps, step, max_episodes=limit)
-            self.server.put(rollout)
-            if self.trajectories is not None:
-                columns = (rollout.obs, rollout.env_action, rollout.reward, rollout.terminated, rollout.truncated)
-                first_env = index * worker.n_envs
-                self.trajectories.extend(*columns, rollout.next_obs, limit=limit, first_env=first_env)
-            self._record_episodes(stats)
-            if limit is not None:
-                limit -= len(stats.episodes)
-                if limit == 0:
-                    break
+        n_steps = min(self.chunk, self._steps_left())
+        for index, (rollout, stats) in enumerate(self.rollouts(n_steps, self.env_step)):
+            self.take(index, rollout, stats)
         self.call("post_rollout")
 
-    def _record_episodes(self, stats: WorkerStats) -> None:
+    def rollouts(self, n_steps: int, step: int) -> Iterator[tuple[Any, WorkerStats]]:
+        """Rollouts of `n_steps` steps, worker by worker, until the last episode allowed ends.
+
+        Each must be taken in before the next is asked for: the limit of episodes counts those taken.
+        """
+        for worker in self.workers:
+            yield worker.collect(n_steps, step, max_episodes=self._episodes_left())
+            if self._episodes_left() == 0:
+                return
+
+    def take(self, index: int, rollout: Any, stats: WorkerStats) -> None:
+        """Take in the rollout of worker `index`."""
+        self.env_step += stats.env_steps
+        self.store(rollout)
+        if self.trajectories is not None:
+            self._write_trajectories(index, rollout)
         for episode in stats.episodes:
             self.episode += 1
             self.recorder.episode(self.episode, episode, self.update_step)
             self.call("episode_end", episode)
+
+    def store(self, rollout: Any) -> None:
+        """Hand a rollout to the server."""
+        self.server.put(rollout)
+
+    def _write_trajectories(self, index: int, rollout: Rollout) -> None:
+        assert self.trajectories is not None
+        columns = (rollout.obs, rollout.env_action, rollout.reward, rollout.terminated, rollout.truncated)
+        limit, first_env = self._episodes_left(), index * self.cfg.n_envs
+        self.trajectories.extend(*columns, rollout.next_obs, limit=limit, first_env=first_env)
 
     def check_limits(self) -> None:
         """Set `stop_reason` if the run is over."""
@@ -139,6 +152,10 @@ class Driver(ABC):
 
     def _episode_limit(self) -> int:
         return self.first_episode + self.cfg.max_episode
+
+    def _episodes_left(self) -> int | None:
+        """Episodes until the limit; None without one."""
+        return self._episode_limit() - self.episode if self.cfg.max_episode > 0 else None
 
     def _steps_left(self) -> int:
         """Vector steps until the limit of environment steps, rounded up."""
@@ -168,8 +185,7 @@ class Driver(ABC):
     def checkpoint_parts(self) -> dict[str, Any]:
         """State of every part, by file name."""
         parts: dict[str, Any] = {
-            "server": self.server.state_dict(),
-            "workers": [worker.state_dict() for worker in self.workers],
+            **self.data_states(),
             "driver": self.state_dict(),
             "recorder": self.recorder.state_dict(),
             "callbacks": self.callbacks.state_dict(),
@@ -177,6 +193,16 @@ class Driver(ABC):
         if self.trajectories is not None:
             parts["trajectories"] = self.trajectories.state_dict()
         return parts
+
+    def data_states(self) -> dict[str, Any]:
+        """State of the server and of every worker."""
+        return {"server": self.server.state_dict(), "workers": [worker.state_dict() for worker in self.workers]}
+
+    def load_data_states(self, server: dict[str, Any], workers: list[dict[str, Any]]) -> list[str]:
+        """Hand server and workers their states; returns a line for each environment that did not come back equal."""
+        self.server.load_state_dict(server)
+        pairs = zip(self.workers, workers, strict=True)
+        return [line for worker, state in pairs for line in worker.load_state_dict(state)]
 
     def load_checkpoint(self, parts: dict[str, Any]) -> None:
         """Take over what `checkpoint` wrote (the recorder did so when it was made)."""
@@ -189,10 +215,8 @@ class Driver(ABC):
 
     def load_parts(self, parts: dict[str, Any]) -> None:
         """Hand every part its state."""
-        self.server.load_state_dict(parts["server"])
-        for worker, state in zip(self.workers, parts["workers"], strict=True):
-            for warning in worker.load_state_dict(state):
-                log.warning("%s", warning)
+        for warning in self.load_data_states(parts["server"], parts["workers"]):
+            log.warning("%s", warning)
         for name, value in parts["driver"].items():
             setattr(self, name, value)
         if not self._holds(self.stop_reason):
@@ -202,7 +226,7 @@ class Driver(ABC):
 
     def state_dict(self) -> dict[str, Any]:
         """Counters and whether the run is over, under the names of the attributes that hold them."""
-        names = ("update_step", "episode", "first_env_step", "first_episode", "stop_reason", "finished")
+        names = ("env_step", "update_step", "episode", "first_env_step", "first_episode", "stop_reason", "finished")
         return {name: getattr(self, name) for name in names}
 
     def _holds(self, stop_reason: str) -> bool:
@@ -224,7 +248,7 @@ class Driver(ABC):
 
     def _progress_values(self) -> tuple[int, int, dict[str, float]]:
         values = {name.removeprefix("episode/mean_"): v for name, v in self.recorder.recent_means().items()}
-        values |= self.workers[0].policy.progress(self.env_step)
+        values |= self.policy.progress(self.env_step)
         if "train/entropy_loss" in self.recorder.latest:
             values["entropy"] = -self.recorder.latest["train/entropy_loss"]
         done = self.episode if self.cfg.max_episode > 0 else self.env_step

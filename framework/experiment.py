@@ -3,6 +3,7 @@
 import logging
 from collections.abc import Sequence
 from contextlib import ExitStack
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -10,16 +11,20 @@ import gymnasium as gym
 import torch
 from gymnasium.vector import VectorEnv
 
-from algos.base import DataSpec, Policy, RandomPolicy
+from algos.base import DataSpec, Policy
 from algos.registry import get_algorithm
 from framework import logs
+from framework.actors import Plan
 from framework.build import (
+    Acting,
     Environments,
     build_algorithm,
     build_evaluator,
+    build_policy,
     build_workers,
     check_learns,
     id_of,
+    ray_backend,
     resolve_device,
 )
 from framework.callbacks import Callback, Callbacks, make_callbacks
@@ -33,13 +38,13 @@ from framework.loggers import check_loggers
 from framework.models import COUNTERS, find_model, load_into, read_model
 from framework.plots import plot_learning_curve
 from framework.recorder import Recorder
+from framework.resources import check_buffer, free_memory
 from framework.resume import open_folder, restorable, run_to_resume, start_file
 from framework.run_folder import RunFolder
 from framework.seeds import draw_seed, stream
 from framework.signals import stopped_by_signals
 from framework.trainer import Collector, Trainer
 from framework.trajectories import TrajectoryWriter
-from framework.worker import Worker
 
 log = logging.getLogger("joyride")
 COLLECT_STEPS = 64  # vector steps between two looks of the collector at its limits
@@ -89,13 +94,18 @@ class Experiment:
         self.folder: RunFolder | None = None
         self.driver: Driver | None = None
         torch.set_num_threads(self.general.torch_threads)
-        self.device = resolve_device(self.general.device)
+        self.ray = ray_backend(self.general, env)
+        # under Ray the learners have the device; this process keeps a copy of what they learn
+        self.device = "cpu" if self.ray else resolve_device(self.general.device)
         check_loggers(self.general.loggers)
         self.envs = Environments(cfg, env)
         self.callbacks = make_callbacks(self.general.callbacks)
         self.resumed = run_to_resume(cfg)
-        if self.general.mode == "train" and self.resumed is None:
-            check_learns(get_algorithm(self.general.algo_name).data(cfg.algo_cfg), self.general)
+        if self.general.mode == "train":
+            spec = get_algorithm(self.general.algo_name).data(cfg.algo_cfg)
+            check_buffer(spec, self.envs.obs_space, self.envs.action_space, free_memory())
+            if self.resumed is None:
+                check_learns(spec, self.general)
         self.counters = dict.fromkeys(COUNTERS, 0)
         self.model_path = self._model_to_load()
         self.model_name: str | None = None  # what the loaded or trained weights are, in words
@@ -180,14 +190,22 @@ class Experiment:
 
     def _run(self, mode: str) -> str:
         """Open the folder, build the driver, run it, draw what is to be seen."""
-        folder = self.open_folder(mode)
         with ExitStack() as stack:
+            spec = self._data(mode)
+            cluster = stack.enter_context(self.ray.Cluster(self.cfg, spec, self.envs)) if self.ray else None
+            folder = self.open_folder(mode)
             stack.callback(folder.release_lock)
             stack.enter_context(logs.to_file(folder.logs / "log.txt"))
             state = restorable(folder) if self.resumed is not None else None
             self.resumed = self.run_dir = None  # another run of this object gets a folder of its own
-            self.driver = driver = self._build_driver(mode, folder, state)
+            parts = self._parts(mode, spec, folder, state)
+            build = self._build_driver if cluster is None else partial(self._build_ray_driver, cluster)
+            self.driver = driver = build(mode, parts)
             stack.callback(self._close, driver)
+            if state is not None:
+                driver.load_checkpoint(state)
+            elif mode == "train":
+                driver.start_from(**self.counters)
             try:
                 with stopped_by_signals(driver):
                     reason = driver.run()
@@ -202,46 +220,70 @@ class Experiment:
             self._draw(mode, folder, driver)
         return reason
 
-    def _build_driver(self, mode: str, folder: RunFolder, state: dict[str, Any] | None) -> Driver:
+    def _data(self, mode: str) -> DataSpec:
+        """The data that a run is for."""
+        if mode == "train":
+            return type(self.algorithm).data(self.cfg.algo_cfg)
+        return DataSpec("none", n_steps=COLLECT_STEPS)
+
+    def _parts(self, mode: str, spec: DataSpec, folder: RunFolder, state: dict[str, Any] | None) -> Parts:
+        """What any driver drives; the workers are still to come."""
         general, training = self.general, mode == "train"
-        spec = type(self.algorithm).data(self.cfg.algo_cfg) if training else DataSpec("none", n_steps=COLLECT_STEPS)
-        loggers = general.loggers if training else []
-        parts = Parts(
-            workers=self._workers(training),
-            server=DataServer(spec, stream(general.seed, "server"), general.n_workers),
-            recorder=Recorder(folder, loggers, general.log_interval, state["recorder"] if state else None),
+        self.acting = self._acting(training)
+        return Parts(
+            workers=[],
+            server=DataServer(spec, stream(general.seed, "server"), general.n_workers, self._first_env_step(training)),
+            spec=spec,
+            policy=build_policy(self.algorithm, self.acting),
+            recorder=Recorder(
+                folder, general.loggers if training else [], general.log_interval, state["recorder"] if state else None
+            ),
             callbacks=Callbacks(self.callbacks),
             folder=folder,
             trajectories=TrajectoryWriter(folder.results) if general.collect_traj or not training else None,
         )
-        driver: Driver = Collector(parts, general)
-        if training:
-            evaluator = build_evaluator(self.cfg, self.envs, self.algorithm.policy, "evaluation")
-            driver = Trainer(parts, Learner(self.algorithm), evaluator, general, self._model_info())
-        if state is not None:
-            driver.load_checkpoint(state)
-        elif training:
-            driver.start_from(**self.counters)
+
+    def _first_env_step(self, training: bool) -> int:
+        return self.counters["env_step"] if training else 0
+
+    def _build_driver(self, mode: str, parts: Parts) -> Driver:
+        """All parts in this process."""
+        training = mode == "train"
+        window = self.cfg.env_cfg.render_mode == "human" and not training
+        parts.workers = build_workers(self.cfg, self.envs, parts.policy, self.acting, window=window)
+        if not training:
+            return Collector(parts, self.general)
+        evaluator = build_evaluator(self.cfg, self.envs, self.algorithm.policy, "evaluation")
+        return Trainer(parts, Learner(self.algorithm), evaluator, self.general, self._model_info())
+
+    def _build_ray_driver(self, cluster: Any, mode: str, parts: Parts) -> Driver:
+        """The same parts as actors."""
+        plan = Plan.of(self.cfg, self.acting, self._first_env_step(mode == "train"))
+        driver: Driver
+        if mode == "train":
+            info = self._model_info()
+            driver = self.ray.RayTrainer(parts, Learner(self.algorithm), self.general, info, cluster, plan)
+        else:
+            driver = self.ray.RayCollector(parts, self.general, cluster, plan)
         return driver
 
-    def _workers(self, training: bool) -> list[Worker]:
-        """Workers that explore to train, or that collect: at random, greedily or with the model's exploration."""
+    def _acting(self, training: bool) -> Acting:
+        """Workers explore to train; they collect at random, greedily or with the model's exploration."""
         if training:
-            return build_workers(self.cfg, self.envs, self.algorithm.policy)
-        window = self.cfg.env_cfg.render_mode == "human"
+            return Acting()
         if self.model_name is None:
             log.info("collecting with random actions (give load_path=<run> to act with a model)")
-            return build_workers(self.cfg, self.envs, RandomPolicy(self.envs.action_space), window=window)
+            return Acting(at_random=True)
         explore, step = self.general.collect_explore, self.counters["env_step"]
         how = f"with its exploration at step {step:,}" if explore else "greedily"
         log.info("collecting with %s, acting %s", self.model_name, how)
-        policy = self.algorithm.policy
-        return build_workers(self.cfg, self.envs, policy, explore=explore, first_step=step, window=window)
+        return Acting(explore=explore, first_step=step)
 
     def _close(self, driver: Driver) -> None:
         driver.close()
-        for worker in driver.workers:
-            self.envs.close(worker.env)
+        if self.ray is None:
+            for worker in driver.workers:
+                self.envs.close(worker.env)
 
     def _draw(self, mode: str, folder: RunFolder, driver: Driver) -> None:
         """The learning curve; and videos/video.gif of one episode, after training with the best model."""
@@ -253,7 +295,7 @@ class Experiment:
         if mode == "train" and best.exists():
             shown = build_algorithm(self.cfg, self.envs, self.device, self.counters["env_step"])
             load_into(shown, read_model(best), best)
-            policy: Policy = shown.policy
+            policy = shown.policy
         else:
-            policy = driver.workers[0].policy
+            policy = driver.policy
         self._evaluate(policy, 1, folder.videos / "video.gif")

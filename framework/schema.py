@@ -4,7 +4,6 @@ configuration (torch-free)."""
 from dataclasses import dataclass, field
 from typing import Any
 
-from algos.common.errors import UserError
 from algos.common.settings import require, setting
 from envs.config import EnvConfig
 
@@ -18,10 +17,16 @@ class GeneralConfig:
     device: str = "cpu"  # cpu, cuda, cuda:<n>, or auto (cuda where there is one)
     mode: str = setting("train", choices=("train", "test", "collect"))
     seed: int = setting(1, ge=0)  # 0 draws one and records it
-    mp_backend: str = setting("single", choices=("single", "ray"))  # one process, or Ray actors
     n_workers: int = setting(1, ge=1)  # workers; a single process steps them in turn
     n_envs: int = setting(1, ge=1)  # environments in each worker's vector env
     torch_threads: int = setting(1, ge=1)  # threads of torch's operators; small networks are fastest with 1
+
+    mp_backend: str = setting("single", choices=("single", "ray"))  # one process, or Ray actors
+    sync: str = setting("exact", choices=("exact", "async"))  # Ray: equal to one process, or nobody waits for another
+    n_learners: int = setting(1, ge=1)  # Ray: learners that share each batch and average their gradients
+    ray_address: str | None = None  # null: Ray on this machine for this run; auto or <host>:<port>: a running cluster
+    worker_timeout: float = setting(600.0, gt=0)  # Ray: seconds without an answer until a process is replaced
+    max_worker_restarts: int = setting(20, ge=0)  # Ray: processes replaced within a run; one more failure ends it
 
     load_checkpoint: bool | None = None  # start from a saved model; null: yes if load_path is given or mode is test
     load_path: str | None = None  # a run's name under tasks/, a path of a run or model file, or latest
@@ -85,8 +90,12 @@ class GeneralConfig:
                 logger in ("tensorboard", "wandb"),
                 f"{section}.loggers: {logger!r} is not allowed; choose from tensorboard, wandb",
             )
-        if self.mp_backend == "ray":
-            raise UserError(f"{section}.mp_backend=ray is not in this version yet; use mp_backend=single")
+        for key, usual in (("sync", "exact"), ("n_learners", 1), ("ray_address", None)):
+            value = getattr(self, key)
+            require(
+                self.mp_backend == "ray" or value == usual,
+                f"{section}.{key}={value} needs {section}.mp_backend=ray",
+            )
 
     @property
     def env_step_limit(self) -> int:

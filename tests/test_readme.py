@@ -52,10 +52,7 @@ def test_the_fixed_forms_are_all_there() -> None:
 def test_command_line_composes(command: str, workplace: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(workplace)
     words = shlex.split(command)[2:]
-    if "mp_backend=ray" in words:
-        with pytest.raises(UserError, match="not in this version"):
-            compose(words)
-    elif "-m" in words:
+    if "-m" in words:
         words.remove("-m")
         with hydra_session() as hydra:
             jobs, _ = expand(hydra, words)

@@ -1,17 +1,20 @@
-"""The one gate that all gradients pass: eager, or the whole update as one compiled graph."""
+"""The one gate that all gradients pass: eager, or as one compiled graph; averaged where several learn together."""
 
 import math
 import os
 import shutil
 import sys
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 import torch
+import torch.distributed as dist
 from torch import Tensor, nn
 from torch.optim.adam import adam
 
 from algos.common.errors import UserError
+from algos.networks.state import Tree, tree_leaves, tree_map
 
 Metrics = dict[str, Tensor]
 LossFn = Callable[..., tuple[Tensor, Metrics]]
@@ -37,6 +40,17 @@ class Optimizer:
     `minimize` takes the loss as a function, so that forward, backward, clipping and step can be compiled as one graph:
     the function takes and returns tensors (or trees of tensors) only, and whatever changes between calls, such as a
     clip range, is passed in as a tensor.
+
+    Several learners: where the processes of torch's default group (joined before the first `minimize`) run one
+    algorithm on equal batches with equal random streams, each takes the loss of its share of the rows, and one sum over
+    all of them gives every learner the gradients and metrics of the whole batch. The steps, and so the weights, stay
+    equal bit for bit. It asks of a loss that
+    - tensors among the inputs have the batch's rows along dim 0, or no dimension at all (a clip range);
+    - loss and metrics are means over rows, 0-d, of no statistics of the batch: those are passed in with the rows;
+    - it draws no random numbers: they are drawn before, from the algorithm's stream, and passed in.
+    Dropout does draw in the loss, from the process's own stream: its masks, hence the numbers, are then others than
+    those of one learner (the weights stay equal all the same). Equal streams give equal masks to shares of one size;
+    shares of different sizes leave the streams apart.
     """
 
     def __init__(self, network: nn.Module, *, eps: float = 1e-8, max_grad_norm: float | None, compile: bool = False):
@@ -50,7 +64,8 @@ class Optimizer:
         self.eps, self.max_grad_norm, self.compile = eps, max_grad_norm, compile
         self._lr = 0.0
         self._lr_tensor = torch.tensor(0.0, device=device)  # a graph would be compiled anew for each float
-        self._updates: dict[LossFn, Callable[..., Metrics]] = {}
+        self._compiled: dict[LossFn, Callable[..., Any]] = {}
+        self._learners = 0  # not yet counted: their group may be joined after this
         if compile:
             _check_compiler()
 
@@ -62,33 +77,63 @@ class Optimizer:
 
     def minimize(self, loss_fn: LossFn, *inputs: Any) -> Metrics:
         """One step down the gradient of `loss_fn(*inputs) -> (loss, metrics)`; returns the metrics, detached."""
-        if not self.compile:
-            return self._eager(loss_fn, *inputs)
-        if loss_fn not in self._updates:
-            self._updates[loss_fn] = torch.compile(self._graph(loss_fn), fullgraph=True)
-        return self._updates[loss_fn](*inputs)
+        if not self._learners:
+            self._learners = dist.get_world_size() if dist.is_available() and dist.is_initialized() else 1
+        if self._learners > 1:
+            return self._minimize_together(loss_fn, *inputs)
+        if self.compile:
+            return self._compile(loss_fn, self._update_graph)(*inputs)
+        grads, metrics = self._gradient(loss_fn, *inputs)
+        self._step(grads)
+        return {name: value.detach() for name, value in metrics.items()}
 
-    def _eager(self, loss_fn: LossFn, *inputs: Any) -> Metrics:
+    def _minimize_together(self, loss_fn: LossFn, *inputs: Any) -> Metrics:
+        """`minimize` of one of several learners; compiled are forward and backward alone, up to where they meet."""
+        share, weight = _share(inputs, dist.get_rank(), self._learners)
+        gradient = self._compile(loss_fn, self._gradient_graph) if self.compile else partial(self._gradient, loss_fn)
+        grads, metrics = gradient(*share)
+        grads, metrics = _average(grads, metrics, weight)
+        self._step(grads)
+        return metrics
+
+    def _gradient(self, loss_fn: LossFn, *inputs: Any) -> tuple[list[Tensor], Metrics]:
         loss, metrics = loss_fn(*inputs)
-        grads = list(torch.autograd.grad(loss, self.params, materialize_grads=True))
+        return list(torch.autograd.grad(loss, self.params, materialize_grads=True)), metrics
+
+    def _step(self, grads: list[Tensor]) -> None:
         self._clip(grads)
         with torch.no_grad():
             adam(
                 self.params, grads, self.means, self.squares, [], self.steps, fused=True,
                 lr=self._lr, beta1=BETA1, beta2=BETA2, eps=self.eps, weight_decay=0.0, amsgrad=False, maximize=False,
             )  # fmt: skip
-        return {name: value.detach() for name, value in metrics.items()}
 
-    def _graph(self, loss_fn: LossFn) -> Callable[..., Metrics]:
-        """The same step without autograd's tape: gradients by functional transform, which torch.compile can trace."""
+    def _compile(self, loss_fn: LossFn, make_graph: Callable[[LossFn], Callable[..., Any]]) -> Callable[..., Any]:
+        """The compiled graph of a loss, made at its first call."""
+        if loss_fn not in self._compiled:
+            self._compiled[loss_fn] = torch.compile(make_graph(loss_fn), fullgraph=True)
+        return self._compiled[loss_fn]
+
+    def _gradient_graph(self, loss_fn: LossFn) -> Callable[..., tuple[list[Tensor], Metrics]]:
+        """`_gradient` without autograd's tape: by functional transform, which torch.compile can trace."""
         module = _Loss(self.network, loss_fn)
         named = {f"network.{name}": p for name, p in self.named.items()}
 
         @torch.no_grad()
-        def update(*inputs):  # type: ignore[no-untyped-def]  # an annotation here or below would break the graph
+        def gradient(*inputs):  # type: ignore[no-untyped-def]  # an annotation here or below would break the graph
             grad_fn = torch.func.grad_and_value(lambda p: torch.func.functional_call(module, p, inputs), has_aux=True)
             by_name, (_, metrics) = grad_fn(named)
-            grads = [by_name[name] for name in named]
+            return [by_name[name] for name in named], metrics
+
+        return gradient
+
+    def _update_graph(self, loss_fn: LossFn) -> Callable[..., Metrics]:
+        """A whole step of a single learner."""
+        gradient = self._gradient_graph(loss_fn)
+
+        @torch.no_grad()
+        def update(*inputs):  # type: ignore[no-untyped-def]
+            grads, metrics = gradient(*inputs)
             self._clip(grads)
             self._adam(grads)
             return metrics
@@ -126,6 +171,36 @@ class Optimizer:
         mine = [*self.steps, *self.means, *self.squares]
         for own, given in zip(mine, [*steps, *state["means"], *state["squares"]], strict=True):
             own.copy_(given)  # in place: a compiled graph holds on to these tensors
+
+
+def _share(inputs: tuple[Tree, ...], rank: int, learners: int) -> tuple[tuple[Tree, ...], float]:
+    """A learner's rows of the inputs and their part of all rows; no row is left for it: the next one, at weight 0.
+
+    Raises ValueError where the inputs differ in their rows.
+    """
+    sizes = {len(leaf) for leaf in tree_leaves(inputs) if isinstance(leaf, Tensor) and leaf.dim()}
+    if len(sizes) != 1:
+        raise ValueError(f"no rows to share among {learners} learners: tensors of {sorted(sizes)} rows along dim 0")
+    (rows,) = sizes
+    start, stop = rows * rank // learners, rows * (rank + 1) // learners
+    own = slice(start, max(stop, start + 1))  # with no row there would be no gradients to add to the others'
+
+    def cut(leaf: Any) -> Any:
+        return leaf[own] if isinstance(leaf, Tensor) and leaf.dim() else leaf
+
+    return tree_map(cut, inputs), (stop - start) / rows
+
+
+@torch.no_grad()
+def _average(grads: list[Tensor], metrics: Metrics, weight: float) -> tuple[list[Tensor], Metrics]:
+    """Sums over all learners, each with its weight, in one exchange."""
+    numbers = [value.to(grads[0].dtype).view(1) for value in metrics.values()]
+    flat = torch.cat([*(grad.flatten() for grad in grads), *numbers]).mul_(weight)
+    dist.all_reduce(flat)
+    *parts, means = flat.split([*(grad.numel() for grad in grads), len(numbers)])
+    # metrics are kept for long, and would keep all gradients with them
+    named = dict(zip(metrics, means.clone().unbind(), strict=True))
+    return [part.view_as(grad) for part, grad in zip(parts, grads, strict=True)], named
 
 
 def _check_compiler() -> None:

@@ -52,9 +52,10 @@ class PPO(Algorithm):
         clip = torch.tensor(self.clip(batch.step), device=self.device)
         updates: list[Metrics] = []
         for _ in range(cfg.n_epochs):
-            for minibatch in self.minibatches(columns, batch):
+            for obs, action, log_prob, value, advantage, *rest in self.minibatches(columns, batch):
                 self.net.reset_noise(self.generator)
-                updates.append(self.optimizer.minimize(self.loss, clip, *minibatch))
+                rows = (obs, action, log_prob, value, self.normalized(advantage), *rest)
+                updates.append(self.optimizer.minimize(self.loss, clip, *rows))
             if cfg.target_kl is not None and updates[-1]["train/approx_kl"] > 1.5 * cfg.target_kl:
                 break
         means = {name: torch.stack([metrics[name] for metrics in updates]).mean() for name in updates[0]}
@@ -77,6 +78,12 @@ class PPO(Algorithm):
         """0 .. n-1 in random order."""
         return torch.randperm(n, generator=self.generator, device=self.device)
 
+    def normalized(self, advantage: Tensor) -> Tensor:
+        """A minibatch's advantages with mean 0 and deviation 1; outside the loss, which may see a share of the rows."""
+        if not self.cfg.normalize_advantage or advantage.numel() == 1:
+            return advantage
+        return (advantage - advantage.mean()) / (advantage.std() + 1e-8)
+
     def loss(
         self,
         clip: Tensor,
@@ -96,8 +103,6 @@ class PPO(Algorithm):
         else:
             params, value, _ = self.net.unroll(obs, state, reset)
         dist = self.net.distribution(params)
-        if cfg.normalize_advantage and advantage.numel() > 1:
-            advantage = (advantage - advantage.mean()) / (advantage.std() + 1e-8)
         log_ratio = dist.log_prob(action) - old_log_prob
         ratio = log_ratio.exp()
         clipped = torch.max(torch.min(ratio, 1 + clip), 1 - clip)

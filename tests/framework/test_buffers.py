@@ -84,7 +84,7 @@ def test_an_empty_buffer_is_restored_too():
 
 
 def test_rollouts_are_given_once_as_one():
-    buffer = RolloutBuffer()
+    buffer = RolloutBuffer(n_workers=2)
     buffer.add(rollout(0, 3, 2))
     buffer.add(rollout(100, 3, 2))
     batch = buffer.sample(0, step=5)
@@ -94,7 +94,7 @@ def test_rollouts_are_given_once_as_one():
 
 
 def test_batch_to_keeps_all_columns():
-    buffer = RolloutBuffer()
+    buffer = RolloutBuffer(n_workers=2)
     buffer.add(rollout(0, 3, 2))
     batch = buffer.sample(0, step=5)
     assert batch_to(batch, "cpu") is batch

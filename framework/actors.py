@@ -1,0 +1,237 @@
+"""The parts as they live in processes of their own: each is built there from the config, and asked by value.
+
+Plain classes; framework/ray_trainer.py makes them Ray actors. Tensors travel as NumPy arrays, which Ray passes on
+without a copy.
+"""
+
+import os
+import socket
+import time
+from dataclasses import dataclass, field, replace
+from datetime import timedelta
+from typing import Any
+
+import gymnasium as gym
+import numpy as np
+import torch
+from torch import distributed
+
+from algos.base import Batch, LearnOutput
+from algos.networks.state import tree_map
+from framework.batch import Rollout
+from framework.buffers import COLUMNS
+from framework.build import (
+    Acting,
+    Environments,
+    build_algorithm,
+    build_evaluator,
+    build_policy,
+    build_worker,
+    resolve_device,
+)
+from framework.config import Config
+from framework.data_server import DataServer
+from framework.evaluator import Evaluation
+from framework.learner import Learner
+from framework.worker import WorkerStats
+
+Weights = dict[str, np.ndarray]
+
+
+@dataclass
+class Plan:
+    """What every part is built from, wherever that is: the config, and what only the driver's process knows."""
+
+    cfg: Config
+    acting: Acting
+    env_step: int = 0  # of a loaded model
+    threads: int = 1  # of torch in workers
+    env_specs: dict[str, Any] = field(default_factory=dict)  # environments that the user's program registered
+
+    @classmethod
+    def of(cls, cfg: Config, acting: Acting, env_step: int) -> "Plan":
+        """A plan from a run's config; workers in exact mode have the threads of a single process."""
+        general = cfg.general_cfg
+        specs = {cfg.env_cfg.id: gym.registry[cfg.env_cfg.id]} if cfg.env_cfg.id in gym.registry else {}
+        return cls(cfg, acting, env_step, general.torch_threads if general.sync == "exact" else 1, specs)
+
+
+class Part:
+    """What all parts in other processes can be asked."""
+
+    def __init__(self, plan: Plan, threads: int):
+        torch.set_num_threads(threads)
+        for name, spec in plan.env_specs.items():
+            gym.registry.setdefault(name, spec)
+
+    def where(self) -> tuple[str, int]:
+        """Host and process id."""
+        return socket.gethostname(), os.getpid()
+
+
+class WorkerActor(Part):
+    """A worker on its own, on the CPU."""
+
+    def __init__(self, plan: Plan, index: int, restart: int = 0):
+        super().__init__(plan, plan.threads)
+        envs = Environments(plan.cfg)
+        algorithm = build_algorithm(without_compiler(plan.cfg), envs, "cpu", plan.env_step)
+        policy = build_policy(algorithm, plan.acting)
+        self.worker = build_worker(plan.cfg, envs, policy, index, plan.acting, restart=restart)
+
+    def collect(
+        self, n_steps: int, step: int, weights: Weights, max_episodes: int | None
+    ) -> tuple[Rollout, tuple[WorkerStats, float]]:
+        """The rollout, and apart from it what the driver looks at: its stats and the seconds it took."""
+        start = time.perf_counter()
+        rollout, stats = self.worker.collect(n_steps, step, to_tensors(weights), max_episodes)
+        return rollout, (stats, time.perf_counter() - start)
+
+    def state_dict(self) -> dict[str, Any]:
+        """All that the next `collect` depends on."""
+        return self.worker.state_dict()
+
+    def load_state_dict(self, state: dict[str, Any]) -> list[str]:
+        """Take it over; a line for each environment that did not come back equal."""
+        return self.worker.load_state_dict(tree_map(writable, state))
+
+
+class ServerActor(Part):
+    """The data server on its own."""
+
+    def __init__(self, plan: Plan, spec: Any, seed: int, n_workers: int):
+        super().__init__(plan, 1)
+        self.server = DataServer(spec, seed, n_workers, plan.env_step)
+
+    def put(self, *rollouts: Rollout) -> int:
+        """Store rollouts; returns the updates that this makes due."""
+        before = self.server.updates_due()
+        for rollout in rollouts:
+            self.server.put(rollout)
+        return self.server.updates_due() - before
+
+    def updates_due(self) -> int:
+        """Calls of `learn` that are owed now."""
+        return self.server.updates_due()
+
+    def sample(self, n: int) -> list[Batch]:
+        """Batches for `n` calls of `learn`, of NumPy arrays."""
+        return [to_arrays(self.server.sample()) for _ in range(n)]
+
+    def state_dict(self) -> dict[str, Any]:
+        """Buffer and counters."""
+        return self.server.state_dict()
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        """Take it over."""
+        self.server.load_state_dict(tree_map(writable, state))
+
+
+class LearnerActor(Part):
+    """A learner on its own; several share each batch, see `algos.common.optim`."""
+
+    def __init__(self, plan: Plan, device: str):
+        super().__init__(plan, plan.cfg.general_cfg.torch_threads)
+        self.plan, self.device = plan, resolve_device(device)
+
+    def address(self) -> str:
+        """A free address at which this learner can gather the others."""
+        with socket.socket() as probe:
+            probe.bind(("", 0))
+            return f"{own_host()}:{probe.getsockname()[1]}"
+
+    def build(self, state: dict[str, Any], address: str, rank: int, n_learners: int) -> None:
+        """Join the other learners, then build the algorithm with its state."""
+        if n_learners > 1:
+            distributed.init_process_group(
+                "nccl" if self.device.startswith("cuda") else "gloo",
+                init_method=f"tcp://{address}",
+                rank=rank,
+                world_size=n_learners,
+                timeout=timedelta(seconds=self.plan.cfg.general_cfg.worker_timeout),
+            )
+        envs = Environments(self.plan.cfg)
+        self.learner = Learner(build_algorithm(self.plan.cfg, envs, self.device, self.plan.env_step))
+        self.learner.load_state_dict(state)
+
+    def learn(self, batches: list[Batch]) -> tuple[tuple[list[LearnOutput], float], Weights]:
+        """Improve on each batch in turn -> (outputs of plain numbers, seconds they took), and the new weights."""
+        start = time.perf_counter()
+        outputs = [self.learner.learn(to_batch(batch)) for batch in batches]
+        plain = [replace(output, metrics=floats(output.metrics)) for output in outputs]
+        return (plain, time.perf_counter() - start), self.weights()
+
+    def weights(self) -> Weights:
+        """Weights of the policy's network."""
+        return {name: value.numpy() for name, value in self.learner.weights().items()}
+
+    def state_dict(self) -> dict[str, Any]:
+        """Algorithm and random streams, on the CPU."""
+        state: dict[str, Any] = tree_map(on_cpu, self.learner.state_dict())
+        return state
+
+
+class EvaluatorActor(Part):
+    """An evaluator on its own."""
+
+    def __init__(self, plan: Plan, role: str):
+        super().__init__(plan, plan.cfg.general_cfg.torch_threads)
+        envs = Environments(plan.cfg)
+        algorithm = build_algorithm(without_compiler(plan.cfg), envs, "cpu", plan.env_step)
+        self.evaluator = build_evaluator(plan.cfg, envs, algorithm.policy, role)
+
+    def evaluate(self, weights: Weights, episodes: int, key: int, gif: Any = None) -> Evaluation:
+        """Play `episodes` episodes with these weights, see `Evaluator.evaluate`."""
+        self.evaluator.policy.net.load_state_dict(to_tensors(weights))
+        return self.evaluator.evaluate(episodes, key, gif)
+
+
+def own_host() -> str:
+    """This machine's address as others on its network reach it."""
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as probe:
+        try:
+            probe.connect(("8.8.8.8", 80))  # sends nothing: it only asks which interface leads out
+            return str(probe.getsockname()[0])
+        except OSError:
+            return "127.0.0.1"
+
+
+def without_compiler(cfg: Config) -> Config:
+    """The config for a process that only acts: nothing is compiled there."""
+    if getattr(cfg.algo_cfg, "compile", False):
+        return replace(cfg, algo_cfg=replace(cfg.algo_cfg, compile=False))
+    return cfg
+
+
+def to_arrays(batch: Batch) -> Batch:
+    """A batch whose tensors are NumPy arrays, for the way."""
+    columns = {name: getattr(batch, name) for name in COLUMNS if getattr(batch, name) is not None}
+    return Batch(**tree_map(lambda leaf: leaf.numpy(), columns), step=batch.step)
+
+
+def to_batch(batch: Batch) -> Batch:
+    """A batch of tensors again; copied, since what Ray hands over is shared and must not be written to."""
+    columns = {name: getattr(batch, name) for name in COLUMNS if getattr(batch, name) is not None}
+    return Batch(**tree_map(lambda leaf: torch.from_numpy(np.array(leaf)), columns), step=batch.step)
+
+
+def to_tensors(weights: Weights) -> dict[str, torch.Tensor]:
+    """Weights for `load_state_dict`, which copies them."""
+    return {name: torch.from_numpy(writable(value)) for name, value in weights.items()}
+
+
+def writable(leaf: Any) -> Any:
+    """A NumPy array that may be written to; anything else as it is."""
+    return leaf.copy() if isinstance(leaf, np.ndarray) and not leaf.flags.writeable else leaf
+
+
+def on_cpu(leaf: Any) -> Any:
+    """A tensor on the CPU; anything else as it is."""
+    return leaf.cpu() if isinstance(leaf, torch.Tensor) else leaf
+
+
+def floats(metrics: Any) -> dict[str, float]:
+    """Metrics as plain numbers, with one transfer from the device."""
+    tensors = {name: value for name, value in metrics.items() if isinstance(value, torch.Tensor)}
+    numbers = torch.stack([value.double() for value in tensors.values()]).tolist() if tensors else []
+    return {**metrics, **dict(zip(tensors, numbers, strict=True))}

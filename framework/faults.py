@@ -1,0 +1,95 @@
+"""Processes that fail: the cause in the user's words, the table of faults, and how many a run may have."""
+
+import logging
+import re
+from pathlib import Path
+
+from algos.common.errors import UserError
+from framework.recorder import Table
+
+log = logging.getLogger("joyride")
+FAULTS = ("wall_time", "env_step", "update_step", "part", "cause", "action")
+
+_FRAME = re.compile(r'^\s*File "(?P<file>[^"]+)", line (?P<line>\d+), in (?P<function>.+)$')
+_ERROR = re.compile(r"^(?P<type>[A-Za-z_][\w.]*): ?(?P<text>.*)$")
+_LIBRARIES = ("site-packages", "dist-packages", "/lib/python3", "<frozen", "<string>")
+_OURS = ("framework/actors.py",)
+
+
+class PartLost(Exception):
+    """A part without which the run cannot go on from where it is died; `part` and `cause` say which and why."""
+
+    def __init__(self, part: str, cause: str):
+        super().__init__(f"{part}: {cause}")
+        self.part, self.cause = part, cause
+
+
+class PartFailed(RuntimeError):
+    """A learner, server or evaluator raised: a programming error, told with the lines of the failing code."""
+
+
+class FaultLog:
+    """Counts failures against the run's limit, and writes each to results/faults.csv and to the log."""
+
+    def __init__(self, results: Path, limit: int):
+        self.path, self.limit = results / "faults.csv", limit
+        self.restarts = 0
+        self.table: Table | None = None
+
+    def add(self, part: str, cause: str, action: str, wall_time: float, env_step: int, update_step: int) -> None:
+        """A failure; raises UserError, with the cause, where there were too many."""
+        if self.table is None:  # a run without faults has no such file
+            self.table = Table(self.path, FAULTS, None)
+        over = self.restarts >= self.limit
+        done = "the run ends" if over else action
+        self.table.append((f"{wall_time:.3f}", env_step, update_step, part, cause, done))
+        if over:
+            raise UserError(
+                f"{part} failed: {cause}; that is failure {self.restarts + 1} of this run, and"
+                f" general_cfg.max_worker_restarts={self.limit}"
+            )
+        self.restarts += 1
+        log.warning("%s failed: %s; %s (restart %d of %d)", part, cause, done, self.restarts, self.limit)
+
+    def close(self) -> None:
+        """Close the file."""
+        if self.table is not None:
+            self.table.file.close()
+
+
+def cause_in(traceback: str) -> str:
+    """The error of a traceback's text in one line: type, message, and the user's line where it was raised."""
+    error, frame, code = "", "", ""
+    lines = traceback.strip().splitlines()
+    for number, line in enumerate(lines):
+        match = _FRAME.match(line)
+        if match and not any(name in match["file"] for name in (*_LIBRARIES, *_OURS)):
+            following = lines[number + 1].strip() if number + 1 < len(lines) else ""
+            frame, code = f"{match['file']}:{match['line']} in {match['function']}", following
+    for line in reversed(lines):
+        match = _ERROR.match(line.strip())
+        if match and not _FRAME.match(line):
+            error = f"{match['type'].rpartition('.')[2]}: {match['text']}".rstrip(": ")
+            break
+    error = error or (lines[-1].strip() if lines else "unknown error")
+    return f"{error} ({frame}: {code})" if frame else error
+
+
+def user_error_in(traceback: str) -> str | None:
+    """The words of a UserError that a traceback ends with, if it does."""
+    found = re.findall(r"^(?:algos\.common\.errors\.)?UserError: (.*)$", traceback, re.MULTILINE)
+    return found[-1] if found else None
+
+
+def user_frames(traceback: str) -> str:
+    """A traceback's text without the frames of libraries."""
+    kept, keep = [], True
+    for line in traceback.splitlines():
+        match = _FRAME.match(line)
+        if match:
+            keep = not any(name in match["file"] for name in (*_LIBRARIES, *_OURS))
+        elif not line.startswith(" "):
+            keep = True
+        if keep and not line.startswith("ray::"):
+            kept.append(line)
+    return "\n".join(kept)

@@ -1,0 +1,94 @@
+"""The pace of asynchronous collecting: who collects how much with which weights, and when learning holds it back."""
+
+import math
+from dataclasses import dataclass
+from typing import Any
+
+from algos.base import DataSpec
+
+CALLS = 10  # a remote call is worth its cost where the work behind it takes as long as this many
+
+
+@dataclass
+class Order:
+    """What a worker is to collect: `n_steps` steps from global step `step`, with weights of `version`."""
+
+    n_steps: int
+    step: int
+    group: int  # rollouts of one group are learned together
+    version: int
+    weights: Any
+
+
+class Pacing:
+    """Hands out orders. `owed` counts updates due and not yet begun, `sent` the env steps ordered.
+
+    Rollouts for an on-policy algorithm come in groups of `n_workers`, collected with one version of weights, while the
+    group before is learned: no group begins before all but the last one are learned. Replay's rollouts are groups of
+    one; they are held back while more updates are owed than a rollout of every worker makes due.
+    """
+
+    def __init__(self, spec: DataSpec, n_workers: int, n_envs: int, call_seconds: float):
+        self.spec, self.n_workers, self.n_envs, self.call_seconds = spec, n_workers, n_envs, call_seconds
+        self.on_policy = spec.kind == "rollout"
+        self.size = n_workers if self.on_policy else 1
+        self.base = max(1, spec.train_freq // n_envs) if spec.kind == "replay" else spec.n_steps
+        self.chunk = self.base
+        per_round = spec.train_freq if spec.gradient_steps < 0 else spec.gradient_steps
+        self.updates_per_step = per_round / spec.train_freq if spec.kind == "replay" else 0.0
+        self.step_seconds = self.update_seconds = 0.0  # of a vector step, of an update; 0: not known
+        self.restart(0)
+
+    def restart(self, env_step: int) -> None:
+        """Nothing is under way."""
+        self.sent, self.owed, self.learned = env_step, 0, 0
+        self.group, self.places = -1, 0  # the newest group, and the orders it still lacks
+        self.current: Order | None = None
+
+    def order(self, version: int, weights: Any, left: int | None, begin: bool = True) -> Order | None:
+        """The next order, or None where nobody is to collect now.
+
+        `left`: env steps until the limit that were not ordered yet (None: no limit); without `begin` only groups that
+        have begun are completed.
+        """
+        if self.places == 0:
+            if not begin or self._held_back() or (left is not None and left <= 0):
+                return None
+            n_steps = self.chunk
+            if left is not None:
+                n_steps = min(n_steps, -(-left // (self.size * self.n_envs)))
+            self.group, self.places = self.group + 1, self.size
+            self.current = Order(n_steps, self.sent, self.group, version, weights)
+            self.sent += n_steps * self.n_envs * self.size
+        self.places -= 1
+        return self.current
+
+    def _held_back(self) -> bool:
+        if self.on_policy:
+            return self.group > self.learned
+        return self.owed > self.updates_per_step * self.chunk * self.n_envs * self.n_workers
+
+    def batches(self) -> int:
+        """Batches that one call to the learner should carry: as many as make the call worth its cost."""
+        if not self.update_seconds:
+            return 1
+        return max(1, math.ceil(CALLS * self.call_seconds / self.update_seconds))
+
+    def saw_rollout(self, seconds: float, n_steps: int) -> None:
+        """Take note of how long a rollout took, and set the length of the next ones (replay's and collection's)."""
+        self.step_seconds = smoothed(self.step_seconds, seconds / max(1, n_steps))
+        if self.on_policy:
+            return
+        collecting = self.step_seconds / self.n_workers
+        learning = self.updates_per_step * self.n_envs * self.update_seconds if self.owed else 0.0
+        wanted = CALLS * self.call_seconds / max(collecting, learning, 1e-9)
+        self.chunk = max(1, round(min(wanted, 10_000) / self.base)) * self.base
+
+    def saw_updates(self, seconds: float, updates: int) -> None:
+        """Take note of how long a call to the learner took."""
+        self.update_seconds = smoothed(self.update_seconds, seconds / max(1, updates))
+
+
+def smoothed(old: float, new: float) -> float:
+    """A running mean that forgets; the first value counts whole."""
+    return 0.8 * old + 0.2 * new if old else new
