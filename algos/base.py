@@ -54,7 +54,8 @@ class DataSpec:
 
     kind "replay": uniform minibatches of `batch_size` from the last `capacity` transitions; `gradient_steps` updates
     (-1: as many as env steps) for every `train_freq` env steps, once `learning_starts` steps are in.
-    kind "rollout": each rollout of `n_steps` steps of every environment, whole, once.
+    kind "rollout": each rollout of `n_steps` steps of every environment, whole, once; the algorithm cuts minibatches
+    of `batch_size` from it.
     kind "none": nothing is learned.
     """
 

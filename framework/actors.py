@@ -16,7 +16,7 @@ import numpy as np
 import torch
 from torch import distributed
 
-from algos.base import Batch, LearnOutput
+from algos.base import Batch, LearnOutput, Policy
 from algos.networks.state import tree_map
 from framework.batch import Rollout
 from framework.buffers import COLUMNS
@@ -163,7 +163,7 @@ class LearnerActor(Part):
 
     def weights(self) -> Weights:
         """Weights of the policy's network."""
-        return {name: value.numpy() for name, value in self.learner.weights().items()}
+        return weights_of(self.learner.algorithm.policy)
 
     def state_dict(self) -> dict[str, Any]:
         """Algorithm and random streams, on the CPU."""
@@ -201,6 +201,11 @@ def without_compiler(cfg: Config) -> Config:
     if getattr(cfg.algo_cfg, "compile", False):
         return replace(cfg, algo_cfg=replace(cfg.algo_cfg, compile=False))
     return cfg
+
+
+def weights_of(policy: Policy) -> Weights:
+    """A policy's weights, for the way."""
+    return {name: value.cpu().numpy() for name, value in policy.net.state_dict().items()}
 
 
 def to_arrays(batch: Batch) -> Batch:

@@ -63,7 +63,11 @@ def id_of(env: Any) -> str:
 
 
 def check_learns(spec: DataSpec, general: GeneralConfig) -> None:
-    """Raise UserError where the limit of environment steps ends the run before its first update."""
+    """Raise UserError where the run ends before its first update, or a batch has fewer rows than there are learners."""
+    if general.n_learners > spec.batch_size > 0:
+        raise UserError(
+            f"general_cfg.n_learners={general.n_learners} share each batch, but algo_cfg.batch_size={spec.batch_size}"
+        )
     per_step = general.n_envs * general.n_workers
     needed = spec.n_steps * per_step if spec.kind == "rollout" else max(spec.batch_size, spec.learning_starts)
     if 0 < general.env_step_limit < needed:

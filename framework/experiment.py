@@ -153,7 +153,11 @@ class Experiment:
 
     def evaluate(self, episodes: int | None = None, *, gif: Path | None = None) -> Evaluation:
         """Deterministic episodes with the model as it is, on environments and seeds that training never sees."""
-        return self._evaluate(self.algorithm.policy, episodes or self.general.online_eval_episode, gif)
+        count = episodes or self.general.online_eval_episode
+        if self.ray:
+            result: Evaluation = self.ray.evaluate(self.cfg, self.envs, self.algorithm.policy, count, gif)
+            return result
+        return self._evaluate(self.algorithm.policy, count, gif)
 
     def _evaluate(self, policy: Policy, episodes: int, gif: Path | None) -> Evaluation:
         evaluator = build_evaluator(self.cfg, self.envs, policy, "test")

@@ -25,7 +25,30 @@ class PartLost(Exception):
 
 
 class PartFailed(RuntimeError):
-    """A learner, server or evaluator raised: a programming error, told with the lines of the failing code."""
+    """A learner, server or evaluator raised: a programming error, told with the line of the failing code."""
+
+
+class CallFailed(Exception):
+    """A call to another process has no answer: it died, hangs, or raised (`traceback`); `cause` says it in a line."""
+
+    def __init__(self, cause: str, traceback: str = ""):
+        super().__init__(cause)
+        self.cause, self.traceback = cause, traceback
+
+    def raise_if_hopeless(self, part: str, startup: bool = False) -> None:
+        """Raise what no restart mends, an exception: a UserError in its own words, others with their line.
+
+        Before anything was done (`startup`) any exception is told like a mistake of the user's.
+        """
+        if not self.traceback:
+            return
+        words = user_error_in(self.traceback)
+        if words is not None:
+            raise UserError(words) from None
+        log.error("%s failed:\n%s", part, user_frames(self.traceback))
+        if startup:
+            raise UserError(f"{part} failed before its first rollout: {self.cause}") from None
+        raise PartFailed(f"{part}: {self.cause}") from None
 
 
 class FaultLog:

@@ -43,6 +43,7 @@ class Pacing:
         """Nothing is under way."""
         self.sent, self.owed, self.learned = env_step, 0, 0
         self.group, self.places = -1, 0  # the newest group, and the orders it still lacks
+        self.next_group = 0  # on-policy: the next to be learned, in their order
         self.current: Order | None = None
 
     def order(self, version: int, weights: Any, left: int | None, begin: bool = True) -> Order | None:

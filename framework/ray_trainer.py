@@ -13,58 +13,62 @@ import statistics
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Iterator
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any, TypeAlias
+from typing import Any
 
 os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")  # nothing is sent anywhere
 os.environ.setdefault("RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO", "0")  # what Ray will do one day anyway; silences a warning
 os.environ.setdefault("RAY_worker_niceness", "0")  # actors are not behind whatever else the machine does
 
 import ray
-from ray.exceptions import ActorDiedError, OutOfMemoryError, RayActorError, RayError, RayTaskError
+from ray.exceptions import OutOfMemoryError, RayActorError, RayError, RayTaskError
 from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
-from algos.base import DataSpec
+from algos.base import DataSpec, Policy
 from algos.common.errors import UserError
 from algos.networks.state import tree_map
 from framework import resources
-from framework.actors import EvaluatorActor, LearnerActor, Plan, ServerActor, WorkerActor, on_cpu, writable
-from framework.build import Environments
+from framework.actors import EvaluatorActor, LearnerActor, Plan, ServerActor, WorkerActor, on_cpu, weights_of, writable
+from framework.build import Acting, Environments
 from framework.checkpoint import load_checkpoint
 from framework.config import Config
-from framework.driver import Driver, Parts
+from framework.crew import Handle, Judge, Ref
+from framework.driver import Parts
 from framework.evaluator import Evaluation
-from framework.faults import FaultLog, PartFailed, PartLost, cause_in, user_error_in, user_frames
+from framework.faults import CallFailed, PartLost, cause_in
 from framework.learner import Learner
-from framework.pacing import Order, Pacing
 from framework.recorder import Recorder
+from framework.remote_driver import RayCollector, RayDriver
 from framework.schema import GeneralConfig
 from framework.seeds import stream
-from framework.trainer import Collector, Trainer
-from framework.worker import WorkerStats
+from framework.trainer import Trainer
 
 log = logging.getLogger("joyride")
 
 ROOT = Path(__file__).resolve().parent.parent
 NOT_SHIPPED = ["tasks", ".git", ".venv", "tests", "docs", "benchmarks", "**/__pycache__", ".mypy_cache", ".ruff_cache"]
+FOLDER = "joyride-ray-"  # Ray's files of a run, in the folder for temporary files; then the process id
+__all__ = ["Cluster", "RayCollector", "RayTrainer", "evaluate"]
 LOOK = 0.5  # seconds between two looks at signals and deadlines while nothing arrives
 BATCHES = 32  # minibatches that one call to the learner may carry
+START_SECONDS = 120  # that a process has for its start beside worker_timeout
 PINGS = 20  # calls whose median is the cost of a call
-Handle: TypeAlias = Any  # of an actor
-Ref: TypeAlias = Any  # to an object
 
 
 class Cluster:
     """Ray for one run: started here, or joined at `ray_address`. Leaving it leaves no process of the run behind."""
+
+    version = ray.__version__
 
     def __init__(self, cfg: Config, spec: DataSpec, envs: Environments):
         self.general = general = cfg.general_cfg
         self.begun = time.monotonic()
         self.handles: dict[Handle, Ref] = {}  # and where each lives
         self.folder: str | None = None
+        # what Ray tells of processes that died, in many words, stands in the run's own log and table
+        ray._private.worker.print_to_stdstream = lambda *args, **kwargs: None
         spaces = (envs.obs_space, envs.action_space)
         free = resources.free_memory()
         rollout = resources.rollout_bytes(spec, *spaces, general.n_envs, max(spec.n_steps, spec.train_freq))
@@ -83,7 +87,8 @@ class Cluster:
         atexit.register(self.close)
 
     def _start(self, object_store: int) -> None:
-        self.folder = tempfile.mkdtemp(prefix="joyride-ray-")
+        remove_leftovers(Path(tempfile.gettempdir()))
+        self.folder = tempfile.mkdtemp(prefix=f"{FOLDER}{os.getpid()}-")
         # what this process can import, its actors can; they inherit the environment of Ray's processes
         os.environ["PYTHONPATH"] = os.pathsep.join(dict.fromkeys([str(ROOT), *(path for path in sys.path if path)]))
         ray.init(
@@ -132,6 +137,10 @@ class Cluster:
         self.handles[handle] = handle.where.remote()
         return handle
 
+    def put(self, value: Any) -> Ref:
+        """A reference to a value, which all actors can read."""
+        return ray.put(value)
+
     def kill(self, handle: Handle) -> None:
         """End an actor's process, also one that hangs or is stopped."""
         where = self.handles.pop(handle, None)
@@ -142,6 +151,40 @@ class Cluster:
                     os.kill(pid, signal.SIGKILL)
         with suppress(RayError, ValueError):
             ray.kill(handle)
+
+    def wait(self, refs: list[Ref], all_of_them: bool = False, seconds: float = LOOK) -> list[Ref]:
+        """Those of `refs` that are there once the first is, or all are, or it is time to look at other things."""
+        return list(ray.wait(refs, num_returns=len(refs) if all_of_them else 1, timeout=seconds)[0])
+
+    def get(self, ref: Ref) -> Any:
+        """What a call returned. Raises CallFailed where its process died or it raised."""
+        try:
+            return ray.get(ref)
+        except RayError as error:
+            raise call_failed(error) from None
+
+    def ready(self, ref: Ref, deadline: float) -> bool:
+        """Whether it is there. Raises CallFailed where it should long be."""
+        if self.wait([ref], seconds=0):
+            return True
+        if time.monotonic() > deadline:
+            raise CallFailed(f"no answer for {self.general.worker_timeout:g} s")
+        return False
+
+    def deadline(self, starting: bool = False) -> float:
+        """When a call that is made now must have been answered; a process that is just starting has longer."""
+        return time.monotonic() + self.general.worker_timeout + starting * START_SECONDS
+
+    def value(self, ref: Ref, part: str, starting: bool = False) -> Any:
+        """What the server or a learner answers. Raises PartLost where it died or hangs, its error where it raised."""
+        deadline = self.deadline(starting)
+        try:
+            while not self.ready(ref, deadline):
+                self.wait([ref])
+            return self.get(ref)
+        except CallFailed as failure:
+            failure.raise_if_hopeless(part)
+            raise PartLost(part, failure.cause) from None
 
     def call_seconds(self, handle: Handle) -> float:
         """What an empty call costs, there and back."""
@@ -167,264 +210,6 @@ class Cluster:
 
     def __exit__(self, *exception: object) -> None:
         self.close()
-
-
-@dataclass
-class Flight:
-    """A rollout that a worker is collecting."""
-
-    worker: int
-    order: Order
-    rollout: Ref
-    deadline: float
-
-
-class RayDriver(Driver):
-    """What both Ray drivers share: workers elsewhere, which are replaced where they fail."""
-
-    def set_up(self, cluster: Cluster, plan: Plan) -> None:
-        """Start the workers."""
-        self.cluster, self.plan = cluster, plan
-        self.faults = FaultLog(self.folder.results, self.cfg.max_worker_restarts)
-        self.exact = self.cfg.sync == "exact"
-        self.restarts = [0] * self.cfg.n_workers
-        self.workers = [self._hire(index) for index in range(self.cfg.n_workers)]
-        self.weights: Ref = ray.put({name: value.cpu().numpy() for name, value in self.policy.net.state_dict().items()})
-        self.version = 0  # of the weights
-        self.flights: dict[Ref, Flight] = {}
-        self.landed: dict[int, list[tuple[Flight, WorkerStats]]] = {}  # rollouts of groups that are not complete
-        self.idle = list(range(self.cfg.n_workers))
-        self.next_group = 0  # on-policy groups are learned in order
-        self.delivered = False  # any worker has brought a rollout
-        self.acted: list[int] = []  # versions of the weights behind rollouts that came since the last lesson
-        self.last_acted = 0.0
-        self.pacing = Pacing(self.spec, self.cfg.n_workers, self.cfg.n_envs, call_seconds=0.0)
-
-    def start(self) -> None:
-        """Wait for the workers, measure what a call costs, and say so."""
-        began, first = self.recorder.wall_time(), not self.pacing.call_seconds
-        nodes = len({host for host, _ in self.ask_workers(lambda worker, index: worker.where.remote())})
-        self.pacing.call_seconds = call = self.cluster.call_seconds(self.workers[0])
-        self.pacing.restart(self.env_step)
-        self.recorder.started += self.recorder.wall_time() - began  # start-up is told apart
-        seconds = time.monotonic() - self.cluster.begun
-        if not first:
-            return
-        log.info(
-            "started Ray %s: %d workers on %d machine%s, %s, in %.1f s; a call takes %.2f ms",
-            ray.__version__, self.cfg.n_workers, nodes, "s" * (nodes > 1), self.cfg.sync, seconds, 1000 * call,
-        )  # fmt: skip
-
-    # Workers: asked together, replaced where they fail
-
-    def _hire(self, index: int) -> Handle:
-        return self.cluster.spawn(WorkerActor, self.plan, index, self.restarts[index])
-
-    def ask_workers(self, ask: Callable[[Handle, int], Ref], indices: list[int] | None = None) -> list[Any]:
-        """The answers of all workers (or of `indices`); one that fails is replaced, and asked again."""
-        asked = list(range(len(self.workers))) if indices is None else indices
-        waiting = {index: ask(self.workers[index], index) for index in asked}
-        deadlines = dict.fromkeys(asked, time.monotonic() + self.cfg.worker_timeout)
-        answers: dict[int, Any] = {}
-        while waiting:
-            ready, _ = ray.wait(list(waiting.values()), num_returns=len(waiting), timeout=LOOK)
-            for index, ref in list(waiting.items()):
-                try:
-                    if ref in ready:
-                        answers[index] = ray.get(ref)
-                        del waiting[index]
-                    elif time.monotonic() > deadlines[index]:
-                        raise TimeoutError(f"no answer for {self.cfg.worker_timeout:g} s")
-                except (RayError, TimeoutError) as error:
-                    self.replace(index, error)
-                    waiting[index] = ask(self.workers[index], index)
-                    deadlines[index] = time.monotonic() + self.cfg.worker_timeout
-        return [answers[index] for index in asked]
-
-    def replace(self, index: int, error: Exception) -> None:
-        """A new worker in the place of one that failed, with random streams of its own."""
-        if not self.delivered and isinstance(error, RayTaskError | ActorDiedError):
-            raise_if_fatal(f"worker {index}", error, startup=True)
-        self.cluster.kill(self.workers[index])
-        action = "replaced; the rollout it was at is dropped"
-        self.fault(f"worker {index}", cause_of(error), action + (", the run is no longer exact" if self.exact else ""))
-        self.restarts[index] += 1
-        self.workers[index] = self._hire(index)
-
-    def fault(self, part: str, cause: str, action: str) -> None:
-        """Write down a failure; ends the run where there were too many."""
-        self.faults.add(part, cause, action, self.recorder.wall_time(), self.env_step, self.update_step)
-
-    # exact: the rounds of the single process, its workers side by side
-
-    def rollouts(self, n_steps: int, step: int) -> Iterator[tuple[Ref, WorkerStats]]:
-        """A rollout from every worker; one after the other where the limit of episodes falls among them."""
-        left = self._episodes_left()
-        near = left is not None and left <= n_steps * self.stride  # the limit may fall in this round
-        before = self.worker_states() if near else []
-        together = self._collect(n_steps, step, left)
-        if left is None or sum(len(stats.episodes) for _, stats in together) < left:
-            yield from together
-            return
-        self.load_worker_states(before)
-        for index in range(len(self.workers)):
-            yield from self._collect(n_steps, step, self._episodes_left(), [index])
-            if self._episodes_left() == 0:
-                return
-
-    def _collect(
-        self, n_steps: int, step: int, limit: int | None, indices: list[int] | None = None
-    ) -> list[tuple[Ref, WorkerStats]]:
-        rollouts: dict[int, Ref] = {}
-
-        def ask(worker: Handle, index: int) -> Ref:
-            rollouts[index], stats = worker.collect.options(num_returns=2).remote(n_steps, step, self.weights, limit)
-            return stats
-
-        answers = self.ask_workers(ask, indices)
-        self.delivered = True
-        return [(rollouts[index], stats) for index, (stats, _) in zip(sorted(rollouts), answers, strict=True)]
-
-    # async: every worker has a rollout under way unless learning holds it back
-
-    def send(self, begin: bool) -> None:
-        """Give orders to idle workers; without `begin` only to complete the groups that have begun."""
-        if self._episodes_left() == 0:
-            return
-        while self.idle:
-            order = self.pacing.order(self.version, self.weights, self._left_to_order(), begin)
-            if order is None:
-                return
-            self._launch(self.idle.pop(0), order)
-
-    def _left_to_order(self) -> int | None:
-        limit = self.cfg.env_step_limit
-        return None if limit < 0 else self.first_env_step + limit - self.pacing.sent
-
-    def _launch(self, index: int, order: Order) -> None:
-        self.call("pre_rollout")
-        collect = self.workers[index].collect.options(num_returns=2)
-        rollout, stats = collect.remote(order.n_steps, order.step, order.weights, self._episodes_left())
-        self.flights[stats] = Flight(index, order, rollout, time.monotonic() + self.cfg.worker_timeout)
-
-    def land(self, ref: Ref) -> None:
-        """A rollout has arrived, or its worker has failed: then another collects it."""
-        flight = self.flights.pop(ref)
-        try:
-            if time.monotonic() > flight.deadline and not ray.wait([ref], timeout=0)[0]:
-                raise TimeoutError(f"no answer for {self.cfg.worker_timeout:g} s")
-            stats, seconds = ray.get(ref)
-        except (RayError, TimeoutError) as error:
-            self.replace(flight.worker, error)
-            self._launch(flight.worker, flight.order)
-            return
-        self.delivered = True
-        self.idle.append(flight.worker)
-        self.pacing.saw_rollout(seconds, flight.order.n_steps)
-        self.landed.setdefault(flight.order.group, []).append((flight, stats))
-        if not self.pacing.on_policy:
-            self._take_group(flight.order.group)
-        while len(self.landed.get(self.next_group, ())) == self.pacing.size and self.pacing.on_policy:
-            self._take_group(self.next_group)
-            self.next_group += 1
-
-    def _take_group(self, group: int) -> None:
-        for flight, stats in self.landed.pop(group):
-            stats.episodes = stats.episodes[: self._episodes_left()]
-            self.acted.append(flight.order.version)
-            self.take(flight.worker, flight.rollout, stats)
-            self.call("post_rollout")
-
-    def late(self) -> list[Ref]:
-        """Rollouts that should have arrived."""
-        now = time.monotonic()
-        return [ref for ref, flight in self.flights.items() if now > flight.deadline]
-
-    def check_limits(self) -> None:
-        """In async mode a limit ends the run once everything under way has arrived and is learned."""
-        if self.signal or self.exact or self.quiet():
-            super().check_limits()
-
-    def under_way(self) -> bool:
-        """Whether anything has been sent that has not come back."""
-        return bool(self.flights)
-
-    def quiet(self) -> bool:
-        """Whether nothing is under way, nor will be unless something new begins."""
-        return not self.under_way()
-
-    def drain(self) -> None:
-        """async: let everything under way arrive, so that a checkpoint is of one moment."""
-        while not self.exact and self.under_way():
-            self.step(begin=False)
-
-    def step(self, begin: bool = True) -> None:
-        """async: send what can be sent, wait for whatever arrives next."""
-        self.send(begin)
-        for ref in self.arrivals(list(self.flights)):
-            self.land(ref)
-
-    def arrivals(self, refs: list[Ref]) -> list[Ref]:
-        """Those that have arrived, or are overdue; waits a while for the first."""
-        if refs:
-            ray.wait(refs, num_returns=1, timeout=LOOK)
-            refs = ray.wait(refs, num_returns=len(refs), timeout=0)[0]
-        return refs + [ref for ref in self.late() if ref not in refs]
-
-    # checkpoints
-
-    def checkpoint(self) -> None:
-        self.drain()
-        super().checkpoint()
-
-    def worker_states(self) -> list[dict[str, Any]]:
-        """State of every worker."""
-        return self.ask_workers(lambda worker, index: worker.state_dict.remote())
-
-    def load_worker_states(self, states: list[dict[str, Any]]) -> list[str]:
-        """Hand every worker its state."""
-        answers = self.ask_workers(lambda worker, index: worker.load_state_dict.remote(states[index]))
-        return [line for lines in answers for line in lines]
-
-    def _write_trajectories(self, index: int, rollout: Any) -> None:
-        super()._write_trajectories(index, ray.get(rollout))  # the only rollouts that the driver sees
-
-    def close(self) -> None:
-        super().close()
-        self.faults.close()
-
-
-class RayCollector(RayDriver, Collector):
-    """Collects trajectories with workers in processes of their own."""
-
-    def __init__(self, parts: Parts, cfg: GeneralConfig, cluster: Cluster, plan: Plan):
-        super().__init__(parts, cfg)
-        self.set_up(cluster, plan)
-
-    def run(self) -> str:
-        self.start()
-        return super().run()
-
-    def iterate(self) -> None:
-        if self.exact:
-            return super().iterate()
-        self.call("pre_iteration")
-        self.step()
-        self.checkpoint_due = True
-        self.call("post_iteration")
-
-    def finish(self) -> None:
-        self.drain()
-
-    def store(self, rollout: Ref) -> None:
-        self.server.put(ray.get(rollout))  # which only counts
-
-    def data_states(self) -> dict[str, Any]:
-        return {"server": self.server.state_dict(), "workers": self.worker_states()}
-
-    def load_data_states(self, server: dict[str, Any], workers: list[dict[str, Any]]) -> list[str]:
-        self.server.load_state_dict(server)
-        return self.load_worker_states(workers)
 
 
 @dataclass
@@ -456,12 +241,12 @@ class RayTrainer(RayDriver, Trainer):
         super().__init__(parts, learner, None, cfg, model_info)
         self.set_up(cluster, plan)
         self.learners: list[Handle] = []
-        self.judge: Handle | None = None  # the evaluator
-        self.judged: list[tuple[Ref, Ref]] = []  # result and weights of each pending evaluation
+        self.judge = Judge(cluster, plan, self.fault)
         self.stores: dict[Ref, float] = {}  # what the server is storing, with deadlines
         self.learning: Lesson | None = None
         self.put_now: list[Ref] = []  # exact: the rollouts of this round
         self.pulled_at = -1  # update step of the driver's copy of the learner
+        self.last_acted = 0.0  # version of the weights behind what was learned last
         self.told = False
         self._hire_server()
 
@@ -470,13 +255,13 @@ class RayTrainer(RayDriver, Trainer):
         self.server = self.cluster.spawn(ServerActor, self.plan, self.spec, seed, n_workers)
 
     def _hire_learners(self) -> None:
-        n, state = self.cfg.n_learners, ray.put(tree_map(on_cpu, self.learner.state_dict()))
+        n, state = self.cfg.n_learners, self.cluster.put(tree_map(on_cpu, self.learner.state_dict()))
         device = "cuda" if self.cluster.gpus else "cpu"
         spawn = self.cluster.spawn
         self.learners = [spawn(LearnerActor, self.plan, device, gpus=self.cluster.gpus) for _ in range(n)]
-        address = self.value(self.learners[0].address.remote(), "learner 0") if n > 1 else ""
+        address = self.cluster.value(self.learners[0].address.remote(), "learner 0", starting=True) if n > 1 else ""
         for rank, ref in enumerate([h.build.remote(state, address, r, n) for r, h in enumerate(self.learners)]):
-            self.value(ref, f"learner {rank}")
+            self.cluster.value(ref, f"learner {rank}", starting=True)
         self.weights = self.learners[0].weights.remote()
 
     def run(self) -> str:
@@ -485,7 +270,7 @@ class RayTrainer(RayDriver, Trainer):
             try:
                 self._hire_learners()
                 self.start()
-                self.pacing.owed = self.value(self.server.updates_due.remote(), "the server")
+                self.pacing.owed = self.cluster.value(self.server.updates_due.remote(), "the server", starting=True)
                 return super().run()
             except PartLost as lost:
                 self._recover_from(lost)
@@ -502,28 +287,19 @@ class RayTrainer(RayDriver, Trainer):
         self.fault(lost.part, lost.cause, "replaced; the run goes back to its last checkpoint")
         for handle in (self.server, *self.learners):
             self.cluster.kill(handle)
-        self.flights, self.landed, self.idle, self.next_group = {}, {}, list(range(len(self.workers))), 0
-        self.judged, self.stores, self.learning, self.put_now, self.pulled_at = [], {}, None, [], -1
+        self.crew.recall()
+        self.landed, self.acted = {}, []
+        self.judge.recall()
+        self.pending, self.stores, self.learning, self.put_now, self.pulled_at = [], {}, None, [], -1
         self._hire_server()
         found = load_checkpoint(self.folder.checkpoints)
-        assert found is not None  # a run begins with one
+        if found is None:  # a run begins with one: nothing was done before it
+            return
         state = found[1]
         self.recorder.close()
         names, interval = list(self.recorder.loggers), self.recorder.log_interval
         self.recorder = Recorder(self.folder, names, interval, state["recorder"])
         self.load_checkpoint(state)
-
-    def value(self, ref: Ref, part: str) -> Any:
-        """What the server or a learner answers. Raises PartLost where it died or hangs, PartFailed where it raised."""
-        deadline = time.monotonic() + self.cfg.worker_timeout
-        while not ray.wait([ref], timeout=LOOK)[0]:
-            if time.monotonic() > deadline:
-                raise PartLost(part, f"no answer for {self.cfg.worker_timeout:g} s")
-        try:
-            return ray.get(ref)
-        except RayError as error:
-            raise_if_fatal(part, error)
-            raise PartLost(part, cause_of(error)) from None
 
     # learning
 
@@ -544,35 +320,42 @@ class RayTrainer(RayDriver, Trainer):
         if self.exact:
             self.put_now.append(rollout)
         else:
-            self.stores[self.server.put.remote(rollout)] = time.monotonic() + self.cfg.worker_timeout
+            self.stores[self.server.put.remote(rollout)] = self.cluster.deadline()
 
     def _store_round(self) -> None:
         """exact: all rollouts of a round with one call."""
         rollouts, self.put_now = self.put_now, []
-        self.pacing.owed += self.value(self.server.put.remote(*rollouts), "the server")
+        self.pacing.owed += self.cluster.value(self.server.put.remote(*rollouts), "the server")
 
     def step(self, begin: bool = True) -> None:
         """async: keep workers and learners busy, and take in what arrives next."""
         self.send(begin)
         if self.learning is None and self.pacing.owed > 0 and (begin or self.pacing.on_policy):
             self._send_batches()
-        refs = [*self.flights, *self.stores, *(self.learning.answers[:1] if self.learning else [])]
+        refs = [*self.crew.flights, *self.stores, *(self.learning.answers[:1] if self.learning else [])]
         for ref in self.arrivals(refs):
-            if ref in self.flights:
+            if ref in self.crew.flights:
                 self.land(ref)
             elif ref in self.stores:
                 del self.stores[ref]
-                self.pacing.owed += self.value(ref, "the server")
+                self.pacing.owed += self.cluster.value(ref, "the server")
             else:
                 self._receive_updates()
 
-    def late(self) -> list[Ref]:
-        now = time.monotonic()
-        if any(now > deadline for deadline in self.stores.values()):
-            raise PartLost("the server", f"no answer for {self.cfg.worker_timeout:g} s")
-        if self.learning and now > self.learning.deadline:
-            raise PartLost("the learner", f"no answer for {self.cfg.worker_timeout:g} s")
-        return super().late()
+    def arrivals(self, refs: list[Ref]) -> list[Ref]:
+        for ref, deadline in self.stores.items():
+            self._check("the server", ref, deadline)
+        if self.learning is not None:
+            self._check("learner 0", self.learning.answers[0], self.learning.deadline)
+        return super().arrivals(refs)
+
+    def _check(self, part: str, ref: Ref, deadline: float) -> None:
+        """Raise PartLost where the answer is overdue."""
+        if time.monotonic() > deadline:
+            try:
+                self.cluster.ready(ref, deadline)
+            except CallFailed as failure:
+                raise PartLost(part, failure.cause) from None
 
     def _send_batches(self) -> None:
         """Have the learners learn from as many batches as are worth a call."""
@@ -581,8 +364,8 @@ class RayTrainer(RayDriver, Trainer):
         self.pacing.owed -= n
         batches = self.server.sample.remote(n)
         answers = [learner.learn.options(num_returns=2).remote(batches) for learner in self.learners]
-        deadline = time.monotonic() + self.cfg.worker_timeout
-        self.learning = Lesson([stats for stats, _ in answers], answers[0][1], n, self._lag(), deadline)
+        stats = [first for first, _ in answers]
+        self.learning = Lesson(stats, answers[0][1], n, self._lag(), self.cluster.deadline())
 
     def _lag(self) -> float:
         """Versions that the weights have moved on since the rollouts that are learned now (on-policy) or came last."""
@@ -602,9 +385,9 @@ class RayTrainer(RayDriver, Trainer):
     def _receive_updates(self) -> None:
         assert self.learning is not None
         lesson = self.learning
-        outputs, seconds = self.value(lesson.answers[0], "learner 0")
+        outputs, seconds = self.cluster.value(lesson.answers[0], "learner 0")
         for rank, ref in enumerate(lesson.answers[1:], start=1):
-            self.value(ref, f"learner {rank}")
+            self.cluster.value(ref, f"learner {rank}")
         self.learning, self.weights = None, lesson.weights
         self.version += 1
         self.pacing.learned += lesson.batches
@@ -633,37 +416,16 @@ class RayTrainer(RayDriver, Trainer):
     # evaluation, beside training
 
     def evaluate_as(self, update_step: int, env_step: int) -> None:
-        """Send the weights to the evaluator; who must know the result before going on waits for it."""
-        weights = {name: value.numpy() for name, value in self.learner.weights().items()}
+        """Send the weights to the judge; who must know the result before going on waits for it."""
         self.pending.append((update_step, env_step))
-        self.judged.append(self._send_to_judge(ray.put(weights), update_step))
+        self.judge.ask(self.cluster.put(weights_of(self.learner.algorithm.policy)), update_step)
         if self.exact and (self.cfg.reward_threshold is not None or self.callbacks.callbacks):
             self.receive_evaluations(wait=True)
 
-    def _send_to_judge(self, weights: Ref, update_step: int) -> tuple[Ref, Ref]:
-        if self.judge is None:
-            self.judge = self.cluster.spawn(EvaluatorActor, self.plan, "evaluation")
-        return self.judge.evaluate.remote(weights, self.cfg.online_eval_episode, update_step), weights
-
     def receive_evaluations(self, wait: bool = False) -> None:
         """Take in the evaluations that are finished, in their order; `wait`: all of them."""
-        while self.judged and (wait or ray.wait([self.judged[0][0]], timeout=0)[0]):
-            try:
-                result: Evaluation = self.value(self.judged[0][0], "the evaluator")
-            except PartLost as lost:
-                self._replace_judge(lost)
-                continue
-            del self.judged[0]
+        while (result := self.judge.answer(wait)) is not None:
             self.evaluated(result, *self.pending.pop(0))
-
-    def _replace_judge(self, lost: PartLost) -> None:
-        self.fault(lost.part, lost.cause, "replaced; it evaluates again what it owes")
-        self.cluster.kill(self.judge)
-        self.judge = None
-        steps = [update_step for update_step, _ in self.pending]
-        self.judged = [
-            self._send_to_judge(weights, step) for (_, weights), step in zip(self.judged, steps, strict=True)
-        ]
 
     def evaluate(self) -> None:
         self._pull()
@@ -679,7 +441,7 @@ class RayTrainer(RayDriver, Trainer):
     def _pull(self) -> None:
         """Bring the driver's copy of the learner up to date."""
         if self.pulled_at != self.update_step:
-            state = self.value(self.learners[0].state_dict.remote(), "learner 0")
+            state = self.cluster.value(self.learners[0].state_dict.remote(), "learner 0")
             self.learner.load_state_dict(tree_map(writable, state))
             self.pulled_at = self.update_step
 
@@ -696,40 +458,46 @@ class RayTrainer(RayDriver, Trainer):
         self.pulled_at = self.update_step
 
     def data_states(self) -> dict[str, Any]:
-        server = self.value(self.server.state_dict.remote(), "the server")
-        return {"server": server, "workers": self.worker_states()}
+        server = self.cluster.value(self.server.state_dict.remote(), "the server")
+        return {"server": server, "workers": self.crew.states()}
 
     def load_data_states(self, server: dict[str, Any], workers: list[dict[str, Any]]) -> list[str]:
-        self.value(self.server.load_state_dict.remote(server), "the server")
-        return self.load_worker_states(workers)
+        self.cluster.value(self.server.load_state_dict.remote(server), "the server")
+        return self.crew.load_states(workers)
 
 
-def cause_of(error: Exception) -> str:
-    """Why a process failed, in one line."""
-    if isinstance(error, RayTaskError):
-        return cause_in(error.traceback_str)
+def remove_leftovers(place: Path) -> None:
+    """Delete the folders of runs that were killed before they could do so."""
+    for path in place.glob(f"{FOLDER}*"):
+        owner = path.name.removeprefix(FOLDER).partition("-")[0]
+        if owner.isdigit() and not Path("/proc", owner).exists() and Path("/proc").exists():
+            shutil.rmtree(path, ignore_errors=True)
+
+
+def evaluate(cfg: Config, envs: Environments, policy: Policy, episodes: int, gif: Path | None) -> Evaluation:
+    """mode=test: deterministic episodes in an evaluator on this machine."""
+    general = replace(cfg.general_cfg, device="cpu", n_workers=1, n_learners=1)
+    with Cluster(replace(cfg, general_cfg=general), DataSpec("none"), envs) as cluster:
+        judge = cluster.spawn(EvaluatorActor, Plan.of(cfg, Acting(), 0), "test")
+        path = None if gif is None else gif.absolute()
+        result: Evaluation = cluster.value(
+            judge.evaluate.remote(weights_of(policy), episodes, 0, path), "the evaluator"
+        )
+        return result
+
+
+def call_failed(error: RayError) -> CallFailed:
+    """Why a call failed, from what Ray says of it."""
     text = str(error)
+    if isinstance(error, RayTaskError) and "input arguments for this task could not be computed" not in text:
+        return CallFailed(cause_in(error.traceback_str), error.traceback_str)
     if "creation task" in text:
-        return cause_in(text)
+        return CallFailed(cause_in(text), text)
+    if isinstance(error, RayTaskError):
+        return CallFailed("what it was to take in was lost with another process")
     if isinstance(error, OutOfMemoryError):
-        return "out of memory: Ray's monitor ended its process"
-    if "node" in text and "died" in text and "its node" in text:
-        return "its machine was lost"
+        return CallFailed("out of memory: Ray's monitor ended its process")
     if isinstance(error, RayActorError):
-        return "its process died (killed, or out of memory)"
-    return " ".join(text.split())[:200]
-
-
-def raise_if_fatal(part: str, error: Exception, startup: bool = False) -> None:
-    """Raise what no restart can mend: a UserError, an exception of the code; at start-up each in one line."""
-    text = error.traceback_str if isinstance(error, RayTaskError) else str(error)
-    raised = isinstance(error, RayTaskError) or "creation task" in text
-    if not raised or "input arguments for this task could not be computed" in text:
-        return
-    words = user_error_in(text)
-    if words is not None:
-        raise UserError(words) from None
-    log.error("%s failed:\n%s", part, user_frames(text))
-    if startup:
-        raise UserError(f"{part} failed before its first rollout: {cause_in(text)}") from None
-    raise PartFailed(f"{part}: {cause_in(text)}") from None
+        lost = "its node has died" in text or "The node" in text
+        return CallFailed("its machine was lost" if lost else "its process died (killed, or out of memory)")
+    return CallFailed(" ".join(text.split())[:200])

@@ -38,7 +38,7 @@ class PPO(Algorithm):
 
     @classmethod
     def data(cls, cfg: PPOConfig) -> DataSpec:
-        return DataSpec("rollout", buffer_type=cfg.buffer_type, n_steps=cfg.n_steps)
+        return DataSpec("rollout", buffer_type=cfg.buffer_type, n_steps=cfg.n_steps, batch_size=cfg.batch_size)
 
     def learn(self, batch: Batch) -> LearnOutput:
         cfg, extras = self.cfg, batch.extras
