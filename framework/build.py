@@ -37,10 +37,12 @@ def resolve_device(name: str) -> str:
     return name
 
 
-def ray_backend(general: GeneralConfig, given: EnvObject | None) -> Any:
+def ray_backend(cfg: Config, given: EnvObject | None) -> Any:
     """The module that drives Ray, or None for a single process; Ray is imported here, only where it is asked for."""
-    if general.mp_backend != "ray":
+    if cfg.general_cfg.mp_backend != "ray":
         return None
+    if cfg.env_cfg.render_mode == "human" and cfg.general_cfg.mode == "collect":
+        raise UserError("env_cfg.render_mode=human shows the workers' environments, which under Ray have no window")
     if given is not None:
         raise UserError("general_cfg.mp_backend=ray needs an environment's id: an object cannot be sent to workers")
     try:

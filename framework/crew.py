@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 
 from framework.actors import EvaluatorActor, Plan, WorkerActor
 from framework.evaluator import Evaluation
-from framework.faults import CallFailed
+from framework.faults import CallFailed, PartLost
 from framework.pacing import Order
 from framework.worker import WorkerStats
 
@@ -53,6 +53,8 @@ class Crew:
 
     def replace(self, index: int, failure: CallFailed) -> None:
         """A new worker in the place of one that failed, with random streams of its own."""
+        if failure.lost_input:
+            raise PartLost("the learner", "its weights were lost with its machine")
         if not self.delivered:
             failure.raise_if_hopeless(f"worker {index}", startup=True)
         self.cluster.kill(self.handles[index])

@@ -94,7 +94,7 @@ class Experiment:
         self.folder: RunFolder | None = None
         self.driver: Driver | None = None
         torch.set_num_threads(self.general.torch_threads)
-        self.ray = ray_backend(self.general, env)
+        self.ray = ray_backend(cfg, env)
         # under Ray the learners have the device; this process keeps a copy of what they learn
         self.device = "cpu" if self.ray else resolve_device(self.general.device)
         check_loggers(self.general.loggers)

@@ -29,11 +29,14 @@ class PartFailed(RuntimeError):
 
 
 class CallFailed(Exception):
-    """A call to another process has no answer: it died, hangs, or raised (`traceback`); `cause` says it in a line."""
+    """A call to another process has no answer: it died, hangs, or raised (`traceback`); `cause` says it in a line.
 
-    def __init__(self, cause: str, traceback: str = ""):
+    `lost_input`: it had no chance, what it was given died with yet another process.
+    """
+
+    def __init__(self, cause: str, traceback: str = "", lost_input: bool = False):
         super().__init__(cause)
-        self.cause, self.traceback = cause, traceback
+        self.cause, self.traceback, self.lost_input = cause, traceback, lost_input
 
     def raise_if_hopeless(self, part: str, startup: bool = False) -> None:
         """Raise what no restart mends, an exception: a UserError in its own words, others with their line.

@@ -13,7 +13,8 @@ import statistics
 import sys
 import tempfile
 import time
-from contextlib import suppress
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -91,31 +92,40 @@ class Cluster:
         self.folder = tempfile.mkdtemp(prefix=f"{FOLDER}{os.getpid()}-")
         # what this process can import, its actors can; they inherit the environment of Ray's processes
         os.environ["PYTHONPATH"] = os.pathsep.join(dict.fromkeys([str(ROOT), *(path for path in sys.path if path)]))
-        ray.init(
-            address="local",
-            include_dashboard=False,
-            log_to_driver=False,
-            logging_level=logging.ERROR,
-            object_store_memory=object_store,
-            _temp_dir=self.folder,
-        )
+        try:
+            ray.init(
+                address="local",
+                include_dashboard=False,
+                log_to_driver=False,
+                logging_level=logging.ERROR,
+                object_store_memory=object_store,
+                _temp_dir=self.folder,
+            )
+        except (ConnectionError, RuntimeError, ValueError, OSError) as error:
+            raise UserError(f"Ray does not start on this machine: {first_line(error)}") from error
 
     def _join(self, address: str) -> None:
         """Join a running cluster; the checkout's code goes along."""
+        if address.startswith("ray://"):
+            raise UserError(
+                f"general_cfg.ray_address={address} is for Ray Client; run main.py on a machine of the cluster, with"
+                " ray_address=auto or <head>:6379"
+            )
         shipped = {"working_dir": str(ROOT), "excludes": NOT_SHIPPED}
         try:
             ray.init(address=address, log_to_driver=False, logging_level=logging.ERROR, runtime_env=shipped)
         except (ConnectionError, RuntimeError, ValueError) as error:
-            reason = str(error).strip().splitlines()[0][:200]
             raise UserError(
-                f"general_cfg.ray_address={address}: no Ray cluster answers there ({reason}); start one with"
-                " `ray start --head`, or leave ray_address out"
+                f"general_cfg.ray_address={address}: that cluster cannot be joined ({first_line(error)}); start one"
+                " with `ray start --head`, or leave ray_address out"
             ) from None
 
     def _plan_resources(self) -> None:
         """Refuse or share out what the cluster has."""
         general, total, free = self.general, ray.cluster_resources(), ray.available_resources()
         self.gpus = resources.learner_gpus(general.device, general.n_learners, free.get("GPU", 0))
+        if general.device == "auto":
+            log.info("device=auto: the learners run on %s", "GPUs" if self.gpus else "the CPU")
         nodes = [node["Resources"].get("CPU", 0.0) for node in ray.nodes() if node["Alive"]]
         self.share = resources.cpu_share(general.n_workers + general.n_learners, nodes)
         warning = resources.oversubscribed(general.n_workers, general.n_learners, total.get("CPU", 0))
@@ -178,10 +188,16 @@ class Cluster:
     def value(self, ref: Ref, part: str, starting: bool = False) -> Any:
         """What the server or a learner answers. Raises PartLost where it died or hangs, its error where it raised."""
         deadline = self.deadline(starting)
-        try:
+        with self.vital(part):
             while not self.ready(ref, deadline):
                 self.wait([ref])
             return self.get(ref)
+
+    @contextmanager
+    def vital(self, part: str) -> Iterator[None]:
+        """A call that fails here is the loss of a part without which the run goes back, or a programming error."""
+        try:
+            yield
         except CallFailed as failure:
             failure.raise_if_hopeless(part)
             raise PartLost(part, failure.cause) from None
@@ -219,6 +235,7 @@ class Lesson:
     answers: list[Ref]
     weights: Ref
     batches: int
+    updates: int  # that it is thought to make: on-policy, as many as any before it
     lag: float  # versions of weights between acting and learning
     deadline: float
 
@@ -243,10 +260,11 @@ class RayTrainer(RayDriver, Trainer):
         self.learners: list[Handle] = []
         self.judge = Judge(cluster, plan, self.fault)
         self.stores: dict[Ref, float] = {}  # what the server is storing, with deadlines
-        self.learning: Lesson | None = None
-        self.put_now: list[Ref] = []  # exact: the rollouts of this round
+        self.lessons: list[Lesson] = []  # what the learners are learning and, in async mode, have before them
+        self.arrived: list[Ref] = []  # rollouts of a round or group that are yet to be stored
         self.pulled_at = -1  # update step of the driver's copy of the learner
         self.last_acted = 0.0  # version of the weights behind what was learned last
+        self.updates_a_batch = 1 if self.spec.kind == "replay" else cfg.model_save_fre  # not known before the first
         self.told = False
         self._hire_server()
 
@@ -290,7 +308,7 @@ class RayTrainer(RayDriver, Trainer):
         self.crew.recall()
         self.landed, self.acted = {}, []
         self.judge.recall()
-        self.pending, self.stores, self.learning, self.put_now, self.pulled_at = [], {}, None, [], -1
+        self.pending, self.stores, self.lessons, self.arrived, self.pulled_at = [], {}, [], [], -1
         self._hire_server()
         found = load_checkpoint(self.folder.checkpoints)
         if found is None:  # a run begins with one: nothing was done before it
@@ -308,7 +326,7 @@ class RayTrainer(RayDriver, Trainer):
         self.call("pre_iteration")
         if self.exact:
             self.collect()
-            self._store_round()
+            self.pacing.owed += self.cluster.value(self._store_arrived(), "the server")
             while self.pacing.owed > 0 and not self.stop_reason:
                 self._send_batches()
                 self._receive_updates()
@@ -317,45 +335,49 @@ class RayTrainer(RayDriver, Trainer):
         self.call("post_iteration")
 
     def store(self, rollout: Ref) -> None:
-        if self.exact:
-            self.put_now.append(rollout)
-        else:
-            self.stores[self.server.put.remote(rollout)] = self.cluster.deadline()
+        self.arrived.append(rollout)
 
-    def _store_round(self) -> None:
-        """exact: all rollouts of a round with one call."""
-        rollouts, self.put_now = self.put_now, []
-        self.pacing.owed += self.cluster.value(self.server.put.remote(*rollouts), "the server")
+    def _store_arrived(self) -> Ref:
+        """Hand a round's rollouts to the server with one call; what it makes due comes back."""
+        rollouts, self.arrived = self.arrived, []
+        return self.server.put.remote(*rollouts)
 
     def step(self, begin: bool = True) -> None:
         """async: keep workers and learners busy, and take in what arrives next."""
         self.send(begin)
-        if self.learning is None and self.pacing.owed > 0 and (begin or self.pacing.on_policy):
+        while self._more_to_learn() and (begin or self.pacing.on_policy):
             self._send_batches()
-        refs = [*self.crew.flights, *self.stores, *(self.learning.answers[:1] if self.learning else [])]
-        for ref in self.arrivals(refs):
+        for ref in self.arrivals([*self.crew.flights, *self.stores, *(lesson.answers[0] for lesson in self.lessons)]):
             if ref in self.crew.flights:
                 self.land(ref)
             elif ref in self.stores:
                 del self.stores[ref]
                 self.pacing.owed += self.cluster.value(ref, "the server")
             else:
-                self._receive_updates()
+                self._receive_updates()  # of the first lesson: they come back in their order
+
+    def _take_group(self, group: int) -> None:
+        super()._take_group(group)
+        self.stores[self._store_arrived()] = self.cluster.deadline()
 
     def arrivals(self, refs: list[Ref]) -> list[Ref]:
-        for ref, deadline in self.stores.items():
-            self._check("the server", ref, deadline)
-        if self.learning is not None:
-            self._check("learner 0", self.learning.answers[0], self.learning.deadline)
+        overdue = [("the server", ref, deadline) for ref, deadline in self.stores.items()]
+        overdue += [("learner 0", lesson.answers[0], lesson.deadline) for lesson in self.lessons]
+        for part, ref, deadline in overdue:
+            if time.monotonic() > deadline:
+                with self.cluster.vital(part):
+                    self.cluster.ready(ref, deadline)
         return super().arrivals(refs)
 
-    def _check(self, part: str, ref: Ref, deadline: float) -> None:
-        """Raise PartLost where the answer is overdue."""
-        if time.monotonic() > deadline:
-            try:
-                self.cluster.ready(ref, deadline)
-            except CallFailed as failure:
-                raise PartLost(part, failure.cause) from None
+    def _more_to_learn(self) -> bool:
+        """Whether the learners can have another lesson; one may wait, unless the model is to be saved before it."""
+        if not self.pacing.owed or not self.lessons:
+            return self.pacing.owed > 0
+        alone = len(self.lessons) > 1 or bool(self.callbacks.callbacks)
+        return not alone and self.lessons[0].updates < self._updates_to_save()
+
+    def _updates_to_save(self) -> int:
+        return self.cfg.model_save_fre - self.update_step % self.cfg.model_save_fre
 
     def _send_batches(self) -> None:
         """Have the learners learn from as many batches as are worth a call."""
@@ -364,8 +386,8 @@ class RayTrainer(RayDriver, Trainer):
         self.pacing.owed -= n
         batches = self.server.sample.remote(n)
         answers = [learner.learn.options(num_returns=2).remote(batches) for learner in self.learners]
-        stats = [first for first, _ in answers]
-        self.learning = Lesson(stats, answers[0][1], n, self._lag(), self.cluster.deadline())
+        stats, updates = [first for first, _ in answers], n * self.updates_a_batch
+        self.lessons.append(Lesson(stats, answers[0][1], n, updates, self._lag(), self.cluster.deadline()))
 
     def _lag(self) -> float:
         """Versions that the weights have moved on since the rollouts that are learned now (on-policy) or came last."""
@@ -373,25 +395,27 @@ class RayTrainer(RayDriver, Trainer):
         acted, self.acted = self.acted[:size], self.acted[size:]
         if acted:
             self.last_acted = statistics.fmean(acted)
-        return self.version - self.last_acted
+        return self.version + len(self.lessons) - self.last_acted
 
     def _batches(self) -> int:
         """How many: not beyond the next update at which a model is saved; one by one where callbacks look on."""
         if self.pacing.on_policy or self.callbacks.callbacks:
             return 1
-        to_save = self.cfg.model_save_fre - self.update_step % self.cfg.model_save_fre
+        to_save = self._updates_to_save() - sum(lesson.updates for lesson in self.lessons)
         return min(self.pacing.owed, self.pacing.batches(), BATCHES, to_save)
 
     def _receive_updates(self) -> None:
-        assert self.learning is not None
-        lesson = self.learning
+        lesson = self.lessons[0]
         outputs, seconds = self.cluster.value(lesson.answers[0], "learner 0")
         for rank, ref in enumerate(lesson.answers[1:], start=1):
             self.cluster.value(ref, f"learner {rank}")
-        self.learning, self.weights = None, lesson.weights
+        del self.lessons[0]
+        self.weights = lesson.weights
         self.version += 1
         self.pacing.learned += lesson.batches
-        self.pacing.saw_updates(seconds, sum(output.updates for output in outputs))
+        updates = sum(output.updates for output in outputs)
+        self.updates_a_batch = max(self.updates_a_batch, -(-updates // lesson.batches))
+        self.pacing.saw_updates(seconds, updates)
         for output in outputs:
             if not self.exact:
                 output.metrics["time/policy_lag"] = lesson.lag
@@ -405,7 +429,7 @@ class RayTrainer(RayDriver, Trainer):
         log.info("an update takes %.2f ms, a call %.2f ms: a call carries %d batches", 1e3 * update, 1e3 * call, n)
 
     def under_way(self) -> bool:
-        if super().under_way() or self.stores or self.learning is not None:
+        if super().under_way() or self.stores or self.lessons:
             return True
         unfinished = self.pacing.on_policy and (self.pacing.owed > 0 or self.pacing.places > 0)
         return unfinished and self._episodes_left() != 0
@@ -486,6 +510,11 @@ def evaluate(cfg: Config, envs: Environments, policy: Policy, episodes: int, gif
         return result
 
 
+def first_line(error: Exception) -> str:
+    """The beginning of what Ray says, which often is long."""
+    return (str(error).strip() or type(error).__name__).splitlines()[0][:200]
+
+
 def call_failed(error: RayError) -> CallFailed:
     """Why a call failed, from what Ray says of it."""
     text = str(error)
@@ -494,7 +523,7 @@ def call_failed(error: RayError) -> CallFailed:
     if "creation task" in text:
         return CallFailed(cause_in(text), text)
     if isinstance(error, RayTaskError):
-        return CallFailed("what it was to take in was lost with another process")
+        return CallFailed("what it was to take in was lost with another process", lost_input=True)
     if isinstance(error, OutOfMemoryError):
         return CallFailed("out of memory: Ray's monitor ended its process")
     if isinstance(error, RayActorError):

@@ -43,6 +43,11 @@ class RayDriver(Driver):
         self.pacing.call_seconds = call = self.cluster.call_seconds(self.crew.handles[0])
         self.pacing.restart(self.env_step)
         self.recorder.started += self.recorder.wall_time() - began  # start-up is told apart
+        if first and self.exact and self.spec.kind == "replay" and self.chunk == 1:
+            log.info(
+                "exact: the workers are asked after every step, as train_freq=%d wants it; a larger train_freq with as"
+                " much larger gradient_steps takes fewer calls, and so does sync=async", self.spec.train_freq,
+            )  # fmt: skip
         if first:
             log.info(
                 "started Ray %s: %d workers on %d machine%s, %s, in %.1f s; a call takes %.2f ms",
