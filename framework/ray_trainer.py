@@ -111,6 +111,7 @@ class Cluster:
                 f"general_cfg.ray_address={address} is for Ray Client; run main.py on a machine of the cluster, with"
                 " ray_address=auto or <head>:6379"
             )
+        check_answers(running_cluster() if address == "auto" else address)
         shipped = {"working_dir": str(ROOT), "excludes": NOT_SHIPPED}
         try:
             ray.init(address=address, log_to_driver=False, logging_level=logging.ERROR, runtime_env=shipped)
@@ -508,6 +509,26 @@ def evaluate(cfg: Config, envs: Environments, policy: Policy, episodes: int, gif
             judge.evaluate.remote(weights_of(policy), episodes, 0, path), "the evaluator"
         )
         return result
+
+
+def running_cluster() -> str:
+    """What `auto` stands for: RAY_ADDRESS, or the cluster that was started last on this machine; "" where none was."""
+    place = Path(os.environ.get("RAY_TMPDIR", "/tmp"), "ray", "ray_current_cluster")
+    return os.environ.get("RAY_ADDRESS") or (place.read_text().strip() if place.exists() else "")
+
+
+def check_answers(address: str) -> None:
+    """Raise UserError where nothing listens at <host>:<port>: Ray itself would try for minutes."""
+    host, _, port = address.rpartition(":")
+    if not host or not port.isdigit():
+        return
+    try:
+        socket.create_connection((host, int(port)), timeout=10).close()
+    except (OSError, OverflowError) as error:
+        raise UserError(
+            f"general_cfg.ray_address={address}: nothing answers there ({error}); start a cluster with"
+            " `ray start --head`, or leave ray_address out"
+        ) from None
 
 
 def first_line(error: Exception) -> str:
