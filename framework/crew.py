@@ -1,8 +1,10 @@
 """The workers of a Ray run, asked together or sent off one by one, and its evaluator; replaced where they fail."""
 
 import time
+from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass
+from operator import itemgetter
 from typing import TYPE_CHECKING, Any, TypeAlias
 
 from framework.actors import EvaluatorActor, Plan, WorkerActor
@@ -23,9 +25,10 @@ Fault: TypeAlias = Callable[[str, str, str], None]  # of a part, with a cause, a
 
 @dataclass
 class Flight:
-    """A rollout that a worker is collecting."""
+    """A rollout that a worker is collecting, or is to collect next."""
 
     worker: int
+    restart: int  # of the worker that it was given to
     order: Order
     rollout: Ref
     deadline: float
@@ -43,7 +46,6 @@ class Crew:
         self.delivered = False  # any of them has brought a rollout
         self.handles = [self._hire(index) for index in range(self.n_workers)]
         self.flights: dict[Ref, Flight] = {}
-        self.idle = list(range(self.n_workers))
 
     def _hire(self, index: int) -> Handle:
         return self.cluster.spawn(WorkerActor, self.plan, index, self.restarts[index])
@@ -115,11 +117,19 @@ class Crew:
 
     # one by one
 
+    def least_busy(self) -> tuple[int, int]:
+        """The worker that has the fewest rollouts before it, and how many these are."""
+        busy = Counter(dict.fromkeys(range(self.n_workers), 0))
+        busy.update(flight.worker for flight in self.flights.values())
+        return min(busy.items(), key=itemgetter(1))
+
     def launch(self, index: int, order: Order, limit: int | None) -> None:
-        """Send a worker off to collect."""
+        """Give a worker a rollout to collect, after those that it has."""
+        ahead = sum(flight.worker == index for flight in self.flights.values())
         collect = self.handles[index].collect.options(num_returns=2)
         rollout, stats = collect.remote(order.n_steps, order.step, order.weights, limit)
-        self.flights[stats] = Flight(index, order, rollout, self._deadline(index))
+        deadline = self._deadline(index) + ahead * self.plan.cfg.general_cfg.worker_timeout
+        self.flights[stats] = Flight(index, self.restarts[index], order, rollout, deadline)
 
     def land(self, ref: Ref, limit: int | None) -> tuple[Flight, WorkerStats, float] | None:
         """A rollout that has arrived, its stats and seconds; None where its worker failed: another collects it."""
@@ -129,12 +139,12 @@ class Crew:
                 raise CallFailed("it was not there yet")
             stats, seconds = self.cluster.get(ref)
         except CallFailed as failure:
-            self.replace(flight.worker, failure)
+            if flight.restart == self.restarts[flight.worker]:  # else it was lost with one that is replaced already
+                self.replace(flight.worker, failure)
             self.launch(flight.worker, flight.order, limit)
             return None
         self.delivered = True
         self.fresh.discard(flight.worker)
-        self.idle.append(flight.worker)
         return flight, stats, seconds
 
     def overdue(self) -> list[Ref]:
@@ -144,7 +154,7 @@ class Crew:
 
     def recall(self) -> None:
         """Forget all flights; their workers will be done with them before they do anything else."""
-        self.flights, self.idle = {}, list(range(self.n_workers))
+        self.flights = {}
 
 
 class Judge:

@@ -78,7 +78,7 @@ class Pacing:
     def saw_rollout(self, seconds: float, n_steps: int) -> None:
         """Take note of how long a rollout took, and set the length of the next ones (replay's and collection's)."""
         self.step_seconds = smoothed(self.step_seconds, seconds / max(1, n_steps))
-        if self.on_policy:
+        if self.on_policy or (self.updates_per_step and not self.update_seconds):
             return
         collecting = self.step_seconds / self.n_workers
         learning = self.updates_per_step * self.n_envs * self.update_seconds if self.owed else 0.0

@@ -19,7 +19,7 @@ from framework.run_folder import atomic_write
 log = logging.getLogger("joyride")
 
 FILE = "provenance.json"
-PACKAGES = ("torch", "gymnasium", "numpy", "hydra-core", "omegaconf")
+PACKAGES = ("torch", "gymnasium", "numpy", "ray", "hydra-core", "omegaconf")
 SOURCE = Path(__file__).resolve().parent.parent
 
 

@@ -49,7 +49,7 @@ from framework.trainer import Trainer
 log = logging.getLogger("joyride")
 
 ROOT = Path(__file__).resolve().parent.parent
-NOT_SHIPPED = ["tasks", ".git", ".venv", "tests", "docs", "benchmarks", "**/__pycache__", ".mypy_cache", ".ruff_cache"]
+NOT_SHIPPED = ["tasks", ".git", ".venv", "tests", "docs", "**/__pycache__", ".mypy_cache", ".ruff_cache"]
 FOLDER = "joyride-ray-"  # Ray's files of a run, in the folder for temporary files; then the process id
 __all__ = ["Cluster", "RayCollector", "RayTrainer", "evaluate"]
 LOOK = 0.5  # seconds between two looks at signals and deadlines while nothing arrives
@@ -313,11 +313,13 @@ class RayTrainer(RayDriver, Trainer):
         self._hire_server()
         found = load_checkpoint(self.folder.checkpoints)
         if found is None:  # a run begins with one: nothing was done before it
+            self.waits_since = self.recorder.wall_time()
             return
         state = found[1]
         self.recorder.close()
         names, interval = list(self.recorder.loggers), self.recorder.log_interval
         self.recorder = Recorder(self.folder, names, interval, state["recorder"])
+        self.waits_since = self.recorder.wall_time()
         self.load_checkpoint(state)
 
     # learning
@@ -407,9 +409,12 @@ class RayTrainer(RayDriver, Trainer):
 
     def _receive_updates(self) -> None:
         lesson = self.lessons[0]
-        outputs, seconds = self.cluster.value(lesson.answers[0], "learner 0")
-        for rank, ref in enumerate(lesson.answers[1:], start=1):
-            self.cluster.value(ref, f"learner {rank}")
+        try:
+            answers = [self.cluster.value(ref, f"learner {rank}") for rank, ref in enumerate(lesson.answers)]
+        except PartLost:
+            self.cluster.value(self.server.updates_due.remote(), "the server")  # was it that which failed?
+            raise
+        outputs, seconds = answers[0]
         del self.lessons[0]
         self.weights = lesson.weights
         self.version += 1
@@ -539,12 +544,12 @@ def first_line(error: Exception) -> str:
 def call_failed(error: RayError) -> CallFailed:
     """Why a call failed, from what Ray says of it."""
     text = str(error)
-    if isinstance(error, RayTaskError) and "input arguments for this task could not be computed" not in text:
-        return CallFailed(cause_in(error.traceback_str), error.traceback_str)
-    if "creation task" in text:
-        return CallFailed(cause_in(text), text)
-    if isinstance(error, RayTaskError):
+    if "input arguments for this task could not be computed" in text:
         return CallFailed("what it was to take in was lost with another process", lost_input=True)
+    if "torch/distributed" in text:  # a learner whose peer is gone
+        return CallFailed(f"the learners lost each other: {cause_in(text)}")
+    if isinstance(error, RayTaskError) or "creation task" in text:
+        return CallFailed(cause_in(text), text)
     if isinstance(error, OutOfMemoryError):
         return CallFailed("out of memory: Ray's monitor ended its process")
     if isinstance(error, RayActorError):

@@ -28,6 +28,7 @@ class RayDriver(Driver):
     def set_up(self, cluster: "Cluster", plan: Plan) -> None:
         """Start the workers."""
         self.cluster, self.plan, self.exact = cluster, plan, self.cfg.sync == "exact"
+        self.waits_since = self.recorder.wall_time()  # for processes to be up
         self.faults = FaultLog(self.folder.results, self.cfg.max_worker_restarts)
         self.crew = Crew(cluster, plan, self.exact, self.fault)
         self.weights: Ref = cluster.put(weights_of(self.policy))
@@ -38,11 +39,11 @@ class RayDriver(Driver):
 
     def start(self) -> None:
         """Wait for the workers, measure what a call costs, and say so."""
-        began, first = self.recorder.wall_time(), not self.pacing.call_seconds
+        first = not self.pacing.call_seconds
         machines = len(self.crew.hosts())
         self.pacing.call_seconds = call = self.cluster.call_seconds(self.crew.handles[0])
         self.pacing.restart(self.env_step)
-        self.recorder.started += self.recorder.wall_time() - began  # start-up is told apart
+        self.recorder.started += self.recorder.wall_time() - self.waits_since  # start-up is told apart
         if first and self.exact and self.spec.kind == "replay" and self.chunk == 1:
             log.info(
                 "exact: the workers are asked after every step, as train_freq=%d wants it; a larger train_freq with as"
@@ -85,15 +86,21 @@ class RayDriver(Driver):
             self.land(ref)
 
     def send(self, begin: bool) -> None:
-        """Give orders to idle workers; without `begin` only to complete the groups that have begun."""
-        limit = self.cfg.env_step_limit
-        while self.crew.idle and self._episodes_left() != 0:
+        """Keep workers busy; without `begin` only to complete the groups that have begun.
+
+        The next rollout waits at the worker, so that it need not; not on-policy, where it is to have newer weights.
+        """
+        limit, most = self.cfg.env_step_limit, 1 if self.pacing.on_policy else 2
+        while self._episodes_left() != 0:
+            index, busy = self.crew.least_busy()
+            if busy >= most:
+                return
             left = None if limit < 0 else self.first_env_step + limit - self.pacing.sent
             order = self.pacing.order(self.version, self.weights, left, begin)
             if order is None:
                 return
             self.call("pre_rollout")
-            self.crew.launch(self.crew.idle.pop(0), order, self._episodes_left())
+            self.crew.launch(index, order, self._episodes_left())
 
     def arrivals(self, refs: list[Ref]) -> list[Ref]:
         """Those that have arrived, or are overdue; waits a while for the first."""
@@ -106,6 +113,8 @@ class RayDriver(Driver):
         """A rollout has arrived: take it in, with its whole group if the algorithm learns on-policy."""
         landing = self.crew.land(ref, self._episodes_left())
         if landing is None:
+            return
+        if self._episodes_left() == 0:  # it came after the end
             return
         flight, stats, seconds = landing
         self.pacing.saw_rollout(seconds, flight.order.n_steps)
