@@ -78,13 +78,19 @@ class WorkerActor(Part):
         algorithm = build_algorithm(without_compiler(plan.cfg), envs, "cpu", plan.env_step)
         policy = build_policy(algorithm, plan.acting)
         self.worker = build_worker(plan.cfg, envs, policy, index, plan.acting, restart=restart)
+        self.version: int | None = None  # of its weights
 
     def collect(
-        self, n_steps: int, step: int, weights: Weights, max_episodes: int | None
+        self, n_steps: int, step: int, weights: Weights, max_episodes: int | None, version: int | None = None
     ) -> tuple[Rollout, tuple[WorkerStats, float]]:
-        """The rollout, and apart from it what the driver looks at: its stats and the seconds it took."""
+        """The rollout, and apart from it what the driver looks at: its stats and the seconds it took.
+
+        Weights of the `version` that it has already are not taken over again.
+        """
         start = time.perf_counter()
-        rollout, stats = self.worker.collect(n_steps, step, to_tensors(weights), max_episodes)
+        new = to_tensors(weights) if version is None or version != self.version else None
+        self.version = version
+        rollout, stats = self.worker.collect(n_steps, step, new, max_episodes)
         return rollout, (stats, time.perf_counter() - start)
 
     def state_dict(self) -> dict[str, Any]:
@@ -134,11 +140,11 @@ class LearnerActor(Part):
         super().__init__(plan, plan.cfg.general_cfg.torch_threads)
         self.plan, self.device = plan, resolve_device(device)
 
-    def address(self) -> str:
-        """A free address at which this learner can gather the others."""
+    def address(self, head: str) -> str:
+        """A free address at which this learner can gather the others; `head` is a machine that all of them reach."""
         with socket.socket() as probe:
             probe.bind(("", 0))
-            return f"{own_host()}:{probe.getsockname()[1]}"
+            return f"{own_host(head)}:{probe.getsockname()[1]}"
 
     def build(self, state: dict[str, Any], address: str, rank: int, n_learners: int) -> None:
         """Join the other learners, then build the algorithm with its state."""
@@ -186,14 +192,11 @@ class EvaluatorActor(Part):
         return self.evaluator.evaluate(episodes, key, gif)
 
 
-def own_host() -> str:
-    """This machine's address as others on its network reach it."""
+def own_host(head: str) -> str:
+    """This machine's address on the way to `head`."""
     with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as probe:
-        try:
-            probe.connect(("8.8.8.8", 80))  # sends nothing: it only asks which interface leads out
-            return str(probe.getsockname()[0])
-        except OSError:
-            return "127.0.0.1"
+        probe.connect((head, 80))  # sends nothing: it only asks which interface leads there
+        return str(probe.getsockname()[0])
 
 
 def without_compiler(cfg: Config) -> Config:

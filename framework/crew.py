@@ -89,18 +89,23 @@ class Crew:
         return [answers[index] for index in asked]
 
     def collect(
-        self, n_steps: int, step: int, weights: Ref, limit: int | None, indices: list[int] | None = None
+        self, order: Order, limit: int | None, indices: list[int] | None = None
     ) -> list[tuple[Ref, WorkerStats]]:
         """A rollout of each worker (or of `indices`), and its stats."""
         rollouts: dict[int, Ref] = {}
 
         def ask(worker: Handle, index: int) -> Ref:
-            rollouts[index], stats = worker.collect.options(num_returns=2).remote(n_steps, step, weights, limit)
+            rollouts[index], stats = self._collect(worker, order, limit)
             return stats
 
         answers = self.ask(ask, indices)
         self.delivered = True
         return [(rollouts[index], stats) for index, (stats, _) in zip(sorted(rollouts), answers, strict=True)]
+
+    def _collect(self, worker: Handle, order: Order, limit: int | None) -> tuple[Ref, Ref]:
+        collect = worker.collect.options(num_returns=2)
+        refs: tuple[Ref, Ref] = collect.remote(order.n_steps, order.step, order.weights, limit, order.version)
+        return refs
 
     def states(self) -> list[dict[str, Any]]:
         """State of every worker."""
@@ -126,8 +131,7 @@ class Crew:
     def launch(self, index: int, order: Order, limit: int | None) -> None:
         """Give a worker a rollout to collect, after those that it has."""
         ahead = sum(flight.worker == index for flight in self.flights.values())
-        collect = self.handles[index].collect.options(num_returns=2)
-        rollout, stats = collect.remote(order.n_steps, order.step, order.weights, limit)
+        rollout, stats = self._collect(self.handles[index], order, limit)
         deadline = self._deadline(index) + ahead * self.plan.cfg.general_cfg.worker_timeout
         self.flights[stats] = Flight(index, self.restarts[index], order, rollout, deadline)
 

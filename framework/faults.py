@@ -11,7 +11,7 @@ log = logging.getLogger("joyride")
 FAULTS = ("wall_time", "env_step", "update_step", "part", "cause", "action")
 
 _FRAME = re.compile(r'^\s*File "(?P<file>[^"]+)", line (?P<line>\d+), in (?P<function>.+)$')
-_ERROR = re.compile(r"^(?P<type>[A-Za-z_][\w.]*): ?(?P<text>.*)$")
+_COLOUR = re.compile(r"\x1b\[[0-9;]*m")
 _LIBRARIES = ("site-packages", "dist-packages", "/lib/python3", "<frozen", "<string>")
 _OURS = ("framework/actors.py",)
 
@@ -85,32 +85,38 @@ class FaultLog:
 
 def cause_in(traceback: str) -> str:
     """The error of a traceback's text in one line: type, message, and the user's line where it was raised."""
-    error, frame, code = "", "", ""
-    lines = traceback.strip().splitlines()
+    lines = _COLOUR.sub("", traceback).strip().splitlines()
+    where = ""
     for number, line in enumerate(lines):
         match = _FRAME.match(line)
         if match and not any(name in match["file"] for name in (*_LIBRARIES, *_OURS)):
-            following = lines[number + 1].strip() if number + 1 < len(lines) else ""
-            frame, code = f"{match['file']}:{match['line']} in {match['function']}", following
-    for line in reversed(lines):
-        match = _ERROR.match(line.strip())
-        if match and not _FRAME.match(line):
-            error = f"{match['type'].rpartition('.')[2]}: {match['text']}".rstrip(": ")
-            break
-    error = error or (lines[-1].strip() if lines else "unknown error")
-    return f"{error} ({frame}: {code})" if frame else error
+            code = lines[number + 1].strip() if number + 1 < len(lines) else ""
+            where = f"{match['file']}:{match['line']} in {match['function']}: {code}"
+    error = _error_line(lines)
+    kind, colon, text = error.partition(":")
+    error = f"{kind.rpartition('.')[2]}{colon}{text}".rstrip(": ")
+    return f"{error} ({where})" if where else error
+
+
+def _error_line(lines: list[str]) -> str:
+    """The first line of the error that a traceback ends with: what follows its last frame, not indented."""
+    last = max((number for number, line in enumerate(lines) if _FRAME.match(line)), default=-1)
+    following = [line for line in lines[last + 1 :] if line and not line.startswith(" ")]
+    if last < 0:
+        following.reverse()
+    return following[0].strip() if following else "unknown error"
 
 
 def user_error_in(traceback: str) -> str | None:
-    """The words of a UserError that a traceback ends with, if it does."""
-    found = re.findall(r"^(?:algos\.common\.errors\.)?UserError: (.*)$", traceback, re.MULTILINE)
-    return found[-1] if found else None
+    """The words of the UserError that a traceback ends with, if it does."""
+    kind, _, words = _error_line(_COLOUR.sub("", traceback).strip().splitlines()).partition(": ")
+    return words if kind.rpartition(".")[2] == "UserError" else None
 
 
 def user_frames(traceback: str) -> str:
     """A traceback's text without the frames of libraries."""
     kept, keep = [], True
-    for line in traceback.splitlines():
+    for line in _COLOUR.sub("", traceback).splitlines():
         match = _FRAME.match(line)
         if match:
             keep = not any(name in match["file"] for name in (*_LIBRARIES, *_OURS))

@@ -116,8 +116,10 @@ class Cluster:
         try:
             ray.init(address=address, log_to_driver=False, logging_level=logging.ERROR, runtime_env=shipped)
         except (ConnectionError, RuntimeError, ValueError) as error:
+            token = "" if "RAY_AUTH_MODE" in os.environ else " (one with a token wants RAY_AUTH_MODE=token here too)"
+            reason = f"{first_line(error)}{token}"
             raise UserError(
-                f"general_cfg.ray_address={address}: that cluster cannot be joined ({first_line(error)}); start one"
+                f"general_cfg.ray_address={address}: that cluster cannot be joined: {reason}; start one"
                 " with `ray start --head`, or leave ray_address out"
             ) from None
 
@@ -275,13 +277,13 @@ class RayTrainer(RayDriver, Trainer):
 
     def _hire_learners(self) -> None:
         n, state = self.cfg.n_learners, self.cluster.put(tree_map(on_cpu, self.learner.state_dict()))
-        device = "cuda" if self.cluster.gpus else "cpu"
+        device, head = "cuda" if self.cluster.gpus else "cpu", ray.get_runtime_context().gcs_address.rpartition(":")[0]
         spawn = self.cluster.spawn
         self.learners = [spawn(LearnerActor, self.plan, device, gpus=self.cluster.gpus) for _ in range(n)]
-        address = self.cluster.value(self.learners[0].address.remote(), "learner 0", starting=True) if n > 1 else ""
+        address = self.cluster.value(self.learners[0].address.remote(head), "learner 0", starting=True) if n > 1 else ""
         for rank, ref in enumerate([h.build.remote(state, address, r, n) for r, h in enumerate(self.learners)]):
             self.cluster.value(ref, f"learner {rank}", starting=True)
-        self.weights = self.learners[0].weights.remote()
+        self.weights, self.version = self.learners[0].weights.remote(), self.version + 1
 
     def run(self) -> str:
         """Train; after the loss of the server or a learner, go on from the last checkpoint."""

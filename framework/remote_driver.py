@@ -9,7 +9,7 @@ from framework.actors import Plan, weights_of
 from framework.crew import Crew, Flight, Ref
 from framework.driver import Driver, Parts
 from framework.faults import FaultLog
-from framework.pacing import Pacing
+from framework.pacing import Order, Pacing
 from framework.schema import GeneralConfig
 from framework.trainer import Collector
 from framework.worker import WorkerStats
@@ -67,13 +67,14 @@ class RayDriver(Driver):
         left = self._episodes_left()
         near = left is not None and left <= n_steps * self.stride  # the limit may fall in this round
         before = self.crew.states() if near else []
-        together = self.crew.collect(n_steps, step, self.weights, left)
+        order = Order(n_steps, step, 0, self.version, self.weights)
+        together = self.crew.collect(order, left)
         if left is None or sum(len(stats.episodes) for _, stats in together) < left:
             yield from together
             return
         self.crew.load_states(before)
         for index in range(self.cfg.n_workers):
-            yield from self.crew.collect(n_steps, step, self.weights, self._episodes_left(), [index])
+            yield from self.crew.collect(order, self._episodes_left(), [index])
             if self._episodes_left() == 0:
                 return
 

@@ -27,7 +27,7 @@ def checkout(tmp_path):
 def test_the_facts_of_this_process():
     facts = json.loads(json.dumps(provenance.collect()))
     assert datetime.fromisoformat(facts["started"]).tzinfo is not None
-    assert set(facts["versions"]) == {"torch", "gymnasium", "numpy", "hydra-core", "omegaconf"}
+    assert set(facts["versions"]) == {"torch", "gymnasium", "numpy", "ray", "hydra-core", "omegaconf"}
     assert all(facts["versions"].values())
     assert facts["command"] and facts["cwd"] and facts["python"] and facts["platform"]
     assert facts["hardware"]["cores"] >= 1 and facts["hardware"]["memory_gib"] > 0

@@ -1,0 +1,107 @@
+"""What the tests of Ray share: small settings, runs in this process and in others, and a look at what is left."""
+
+import csv
+import os
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+from framework import Experiment
+from framework.config import compose, to_override
+from framework.trajectories import load_trajectories
+
+HERE = Path(__file__).resolve().parent
+ROOT = HERE.parents[1]
+MARK = "JOYRIDE_TEST"  # in the environment of all that a test starts
+LAYER = {"layer_type": "linear", "layer_size": 8, "activation": "tanh"}
+GRU = {"merge_layers": [{"layer_type": "gru", "layer_size": 8}]}
+QUIET = {"save_fig": False, "progress": "off"}
+DQN = {
+    "algo": "DQN", "value_layers": [LAYER], "batch_size": 8, "buffer_size": 150, "model_save_fre": 60,
+    "online_eval_episode": 2, "max_step": 30, "max_env_step": 300, "log_interval": 7, "seed": 3, **QUIET,
+}  # fmt: skip
+PPO = {
+    "algo": "PPO", "actor_layers": [LAYER], "critic_layers": [LAYER], "n_steps": 16, "n_epochs": 2, "batch_size": 32,
+    "lr": "lin_1e-2", "model_save_fre": 8, "online_eval_episode": 2, "max_step": 40, "max_env_step": 1000,
+    "log_interval": 3, "seed": 4, **QUIET,
+}  # fmt: skip
+COLLECT = {"mode": "collect", "n_envs": 2, "max_step": 30, "max_env_step": 1500, "seed": 5, **QUIET}
+RAY = {"mp_backend": "ray"}
+ASYNC = {"mp_backend": "ray", "sync": "async"}
+
+
+def run(settings, *callbacks):
+    """An experiment that has run in its mode; `reason` is why it ended."""
+    experiment = Experiment(**settings)
+    return go(experiment, *callbacks)
+
+
+def resume(run, *callbacks, **settings):
+    """The experiment that went on with the run in a folder."""
+    overrides = [f"resume={run}", *(to_override(key, value) for key, value in settings.items())]
+    return go(Experiment.from_config(compose(overrides)), *callbacks)
+
+
+def go(experiment, *callbacks):
+    for callback in callbacks:
+        experiment.add_callback(callback)
+    experiment.reason = experiment.collect() if experiment.general.mode == "collect" else experiment.train()
+    return experiment
+
+
+def table(experiment, name):
+    """Rows of a table of a run (a folder, or an experiment that has run)."""
+    folder = getattr(experiment, "folder", None)
+    path = (folder.path if folder else Path(experiment)) / "results" / f"{name}.csv"
+    with path.open(newline="") as file:
+        return list(csv.DictReader(file))
+
+
+def trajectories(experiment):
+    """All episodes, in their order."""
+    files = sorted(experiment.folder.results.glob("trajs_*.pkl"))
+    return [episode for path in files for episode in load_trajectories(path)]
+
+
+def command(settings):
+    """The command line of these settings."""
+    names = {"algo": "algo_name", "env": "env_cfg.id"}
+    return [
+        sys.executable,
+        str(ROOT / "main.py"),
+        *(to_override(names.get(key, key), value) for key, value in settings.items()),
+    ]
+
+
+def start(arguments, folder):
+    """A process of its own, in a group of its own; it is alone with its words."""
+    path = os.pathsep.join([str(HERE), *os.environ.get("PYTHONPATH", "").split(os.pathsep)])
+    return subprocess.Popen(
+        arguments, cwd=folder, env={**os.environ, "PYTHONPATH": path}, text=True, start_new_session=True,
+        stdout=subprocess.PIPE, stderr=subprocess.PIPE,
+    )  # fmt: skip
+
+
+def marked(mark):
+    """Process ids and titles of all that has this mark in its environment, but for this process."""
+    found = {}
+    for place in Path("/proc").iterdir():
+        if not place.name.isdigit() or int(place.name) == os.getpid():
+            continue
+        try:
+            if f"{MARK}={mark}\0".encode() in (place / "environ").read_bytes() + b"\0":
+                found[int(place.name)] = (place / "cmdline").read_bytes().replace(b"\0", b" ").decode(errors="replace")
+        except OSError:  # it has ended, or is another user's
+            continue
+    return found
+
+
+def until(condition, seconds=60.0):
+    """Wait until something is true; whether it ever was."""
+    end = time.monotonic() + seconds
+    while not condition():
+        if time.monotonic() > end:
+            return False
+        time.sleep(0.05)
+    return True

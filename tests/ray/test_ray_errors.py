@@ -1,0 +1,154 @@
+"""What goes wrong under Ray is told in a line, mended where it can be, and leaves nothing behind."""
+
+import os
+import re
+
+import pytest
+from ray_runs import ASYNC, DQN, RAY, command, marked, run, start, table, trajectories, until
+
+import framework.ray_trainer
+from algos.common.errors import UserError
+from framework import Experiment
+
+FRAGILE = {"entry_point": "ray_envs:FragileEnv", "env": "Fragile-v0", "max_step": -1, "online_eval": False}
+
+
+def said_by(settings, folder, code):
+    """Standard error of a run of its own that must end with this code, line by line."""
+    process = start(command(settings), folder)
+    out, told = process.communicate(timeout=300)
+    assert process.returncode == code, out + told
+    assert "Traceback" not in out + told, out + told
+    return told.splitlines()
+
+
+# Before anything is done
+
+
+def check_refused(settings, words):
+    with pytest.raises(UserError, match=words) as error:
+        run(settings)
+    assert "\n" not in str(error.value)
+    assert not os.path.exists("tasks")
+
+
+def test_no_gpu(monkeypatch):
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "")
+    check_refused(DQN | RAY | {"device": "cuda"}, r"general_cfg.device=cuda .*needs 1 GPU.* 0 free")
+
+
+def test_no_such_address():
+    check_refused(DQN | RAY | {"ray_address": "nonsense"}, r"general_cfg.ray_address=nonsense")
+
+
+@pytest.mark.slow
+def test_nobody_at_the_address(tmp_path):
+    told = said_by(DQN | RAY | {"ray_address": "127.0.0.1:1"}, tmp_path, 2)
+    assert re.match(r"error: general_cfg.ray_address=127.0.0.1:1: .*ray start --head", told[-1])
+    assert len(told) == 1
+
+
+def test_more_learners_than_rows():
+    with pytest.raises(UserError, match=r"general_cfg.n_learners=9 .*algo_cfg.batch_size=8"):
+        Experiment(**DQN | RAY | {"n_learners": 9})
+
+
+# Environments that fail
+
+
+@pytest.mark.parametrize(
+    ("entry", "error", "function"),
+    [
+        ("FragileEnv", "ValueError: the gripper is stuck at step 1", "_fail"),
+        pytest.param("UnsureEnv", "AssertionError", "step", marks=pytest.mark.slow),
+    ],
+)
+def test_an_exception_at_the_first_rollout_is_a_line_with_its_place(tmp_path, alone, entry, error, function):
+    settings = DQN | RAY | FRAGILE | {"entry_point": f"ray_envs:{entry}", "n_workers": 2}
+    told = said_by(settings, tmp_path, 2)
+    assert re.match(rf"error: worker [01] .*{error} \(.*/tests/ray/ray_envs.py:\d+ in {function}: ", told[-1]), told
+    assert [line for line in told if line.startswith("  File ")] == []  # the line says it all
+    assert until(lambda: not marked(alone), 20.0), marked(alone)
+
+
+def fragile(folder, *ways):
+    """Settings of an environment that fails in these ways, once each, at the 60th step of an instance."""
+    folder.mkdir()
+    for number, way in enumerate(ways):
+        (folder / f"{number}-{way}").touch()
+    return DQN | FRAGILE | {"kwargs": {"at": 60, "folder": str(folder)}, "n_workers": 2, "max_env_step": 600}
+
+
+def check_faults(made, *causes):
+    rows = table(made, "faults")
+    assert len(rows) == len(causes)
+    for row, cause in zip(rows, causes, strict=True):
+        assert re.match(cause, row["cause"]), rows
+        assert re.fullmatch("worker [01]", row["part"]) and "replaced" in row["action"]
+        assert 0 < int(row["env_step"]) < 600 and float(row["wall_time"]) > 0
+
+
+RAISES = r"ValueError: the gripper is stuck at step 60 \(.*/ray_envs.py:\d+ in _fail: "
+DIES = r"its process died"
+
+
+def check_whole_episodes(made):
+    """No episode is made of what a worker that failed had begun and what its successor did."""
+    episodes, written = trajectories(made), table(made, "episodes")
+    assert [len(episode["reward"]) for episode in episodes] == [int(row["length"]) for row in written]
+    assert all(len(set(episode["obs"][:, 0].tolist())) == 1 for episode in episodes), "pieces of different episodes"
+
+
+def test_workers_that_fail_later_are_replaced(tmp_path, monkeypatch, caplog):
+    one_core(monkeypatch)
+    settings = fragile(tmp_path / "ways", "raise", "exit")
+    made = run(settings | ASYNC | {"collect_traj": True})
+    assert made.reason == "max_env_step 600 reached" and made.driver.env_step == 600
+    assert made.driver.update_step == pytest.approx(600 - 7, rel=0.02)
+    check_faults(made, RAISES, DIES)
+    assert "restart 2 of 20" in caplog.text and "Unhandled error" not in caplog.text
+    assert "2 workers share 1 core: they take turns" in caplog.text  # a warning: it has worked all the same
+    check_whole_episodes(made)
+
+
+def one_core(monkeypatch):
+    """Ray takes this machine for one of a single core."""
+    init = framework.ray_trainer.ray.init
+    monkeypatch.setattr(framework.ray_trainer.ray, "init", lambda **settings: init(num_cpus=1, **settings))
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("how", [RAY, ASYNC], ids=["exact", "async"])
+@pytest.mark.parametrize("algo", ["DQN", "PPO"])
+def test_workers_that_raise_die_and_hang(tmp_path, how, algo):
+    settings = fragile(tmp_path / "ways", "raise", "exit", "hang") | {"algo": algo, "worker_timeout": 10.0}
+    if algo == "PPO":
+        settings = {k: v for k, v in settings.items() if k not in ("value_layers", "buffer_size")} | {"n_steps": 16}
+    made = run(settings | how | {"collect_traj": True})
+    assert made.reason == "max_env_step 600 reached"
+    causes = [row["cause"] for row in table(made, "faults")]
+    assert len(causes) == 3
+    for pattern in (RAISES, DIES, "no answer for 10 s"):
+        assert sum(bool(re.match(pattern, cause)) for cause in causes) == 1, causes
+    assert all(("no longer exact" in row["action"]) == (how is RAY) for row in table(made, "faults"))
+    check_whole_episodes(made)
+
+
+def test_too_many_failures_end_the_run_with_the_cause(tmp_path, alone):
+    settings = fragile(tmp_path / "ways", "raise", "raise") | {"max_worker_restarts": 1, "tasks_dir": "tasks"}
+    told = said_by(settings | RAY, tmp_path, 2)
+    assert re.match(rf"error: worker [01] failed: {RAISES}.*max_worker_restarts=1", told[-1])
+    (folder,) = (path for path in (tmp_path / "tasks").iterdir() if not path.is_symlink())
+    assert [row["action"].partition(";")[0] for row in table(folder, "faults")] == ["replaced", "the run ends"]
+    assert until(lambda: not marked(alone), 20.0), marked(alone)
+
+
+@pytest.mark.slow
+def test_nothing_is_left_of_a_run_that_is_killed(tmp_path, alone):
+    process = start(command(DQN | RAY | {"n_workers": 2, "max_env_step": 100_000}), tmp_path)
+    assert until(lambda: any(tmp_path.glob("tasks/*/models/*.pt")))
+    assert sum("Actor" in title for title in marked(alone).values()) >= 4  # workers, server, learner
+    process.kill()
+    process.communicate()
+    assert until(lambda: not any("Actor" in title for title in marked(alone).values()), 30.0), marked(alone)
+    assert until(lambda: not marked(alone), 120.0), marked(alone)  # Ray's agent takes its time to see it

@@ -1,0 +1,181 @@
+"""Ray in exact mode is the single process, bit for bit."""
+
+import os
+import signal
+from pathlib import Path
+
+import pytest
+import torch
+from ray_runs import COLLECT, DQN, GRU, PPO, RAY, command, marked, resume, run, start, table, until
+
+from benchmarks.kill_resume import differences, the_run
+from framework import Callback, driver
+
+LIMITS = {"max_env_step": -1, "max_step": 20, "lr": 0.01}
+PENDULUM = {"env": "Pendulum-v1"}
+
+
+def check_pair(settings):
+    """The same run in one process and under Ray; the latter."""
+    alone, together = (run(settings | own) for own in ({}, RAY))
+    assert together.reason == alone.reason
+    assert differences(together.folder.path, alone.folder.path) == []
+    assert not (together.folder.results / "faults.csv").exists()
+    return together
+
+
+def test_dqn_with_trajectories_until_an_episode_of_one_of_two_workers():
+    together = check_pair(DQN | LIMITS | {"n_workers": 2, "max_episode": 11, "collect_traj": True})
+    assert together.reason == "max_episode 11 reached" and together.driver.episode == 11
+
+
+def test_ppo_with_memory_and_real_actions_on_three_workers():
+    together = check_pair(PPO | GRU | PENDULUM | {"n_workers": 3, "n_envs": 2})
+    assert together.driver.env_step == 1002 and len(list(together.folder.models.glob("*.pt"))) > 2
+
+
+def test_collecting_at_random():
+    together = check_pair(COLLECT | {"n_workers": 2})
+    assert together.driver.env_step == 1500 and len(list(together.folder.results.glob("trajs_*.pkl"))) == 1
+
+
+def test_two_learners_are_as_one():
+    settings = PPO | {"n_workers": 2, "max_env_step": 480, "seed": 6}
+    alone, together = run(settings), run(settings | RAY | {"n_learners": 2})
+    assert together.reason == alone.reason
+    (last, same) = (
+        max(run.folder.models.glob("[0-9]*.pt"), key=lambda path: int(path.stem)) for run in (alone, together)
+    )
+    assert last.name == same.name
+    one, two = (torch.load(path, weights_only=True)["algorithm"]["net"] for path in (last, same))
+    assert list(one) == list(two)
+    for name, value in one.items():
+        torch.testing.assert_close(two[name], value, rtol=0, atol=1e-6)
+
+
+# Crashes
+
+
+class Crash(Callback):
+    """Fails at its `at`-th call of a hook, as a kill would: nothing more is written."""
+
+    def __init__(self, hook, at):
+        self.left = at
+        setattr(self, hook, self.count)
+
+    def count(self, trainer, *args):
+        self.left -= 1
+        if not self.left:
+            raise KeyboardInterrupt
+
+
+def crash_and_go_on(monkeypatch, settings, first, second, third):
+    """A run that crashes twice and is resumed each time, by each of these backends, equals an uninterrupted one."""
+    monkeypatch.setattr(driver, "CHECKPOINT_SHARE", 1e9)  # every checkpoint that falls due is written
+    whole = run(settings | {"tasks_dir": "whole"})
+    with pytest.raises(KeyboardInterrupt):
+        run(settings | {"tasks_dir": "cut", "mp_backend": first}, Crash("pre_rollout", 8))
+    cut = the_run(Path("cut"))
+    middle = "post_rollout" if settings.get("mode") == "collect" else "post_update"
+    with pytest.raises(KeyboardInterrupt):
+        resume(cut, Crash(middle, 5), mp_backend=second)
+    assert resume(cut, mp_backend=third).reason == whole.reason
+    assert differences(cut, whole.folder.path) == []
+
+
+def test_begun_alone_gone_on_under_ray_and_ended_alone(monkeypatch):
+    settings = PPO | GRU | {"n_workers": 2, "n_envs": 2, "collect_traj": True}
+    crash_and_go_on(monkeypatch, settings, "single", "ray", "single")
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("backends", [("single", "ray", "ray"), ("ray", "single", "ray"), ("ray", "ray", "single")])
+@pytest.mark.parametrize(
+    "settings",
+    [DQN | {"train_freq": 3, "collect_traj": True}, PPO | {"n_envs": 3}, COLLECT | {"max_env_step": 30_000}],
+    ids=["DQN", "PPO", "collect"],
+)
+def test_crashes_under_each_backend(monkeypatch, settings, backends):
+    crash_and_go_on(monkeypatch, settings | {"n_workers": 2}, *backends)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGKILL])
+@pytest.mark.parametrize("backends", [("single", "ray"), ("ray", "single")])
+def test_a_signal_in_the_middle(alone, tmp_path, backends, number):
+    settings = DQN | {"n_workers": 2, "max_env_step": 1200, "collect_traj": True}
+    whole = run(settings | {"tasks_dir": "whole"})
+    process = start(command(settings | {"tasks_dir": "cut", "mp_backend": backends[0]}), tmp_path)
+    cut = tmp_path / "cut"
+    assert until(lambda: any(cut.glob("*/models/120.pt")))
+    send = os.killpg if number == signal.SIGINT else os.kill  # a terminal's Ctrl-C reaches all its processes
+    send(process.pid, number)
+    said = "".join(process.communicate())
+    assert process.returncode == (-9 if number == signal.SIGKILL else 128 + number) and "Traceback" not in said
+    assert until(lambda: not marked(alone), 30.0), marked(alone)
+    assert resume(the_run(cut), mp_backend=backends[1]).reason == whole.reason
+    assert differences(the_run(cut), whole.folder.path) == []
+
+
+# All that a run may be
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("n_workers", [1, 2, 3])
+@pytest.mark.parametrize(
+    "settings",
+    [
+        DQN | {"n_envs": 2, "gradient_steps": 3, "train_freq": 4},
+        DQN | {"algo": "DoubleDQN", "train_freq": 16, "gradient_steps": -1},
+        DQN | {"value_layers": [{"layer_type": "noisy_linear", "layer_size": 8}, {"layer_type": "dropout", "p": 0.3}]},
+        PPO | {"target_kl": 0.01},
+        PPO | GRU,
+        PPO | PENDULUM | {"n_envs": 2},
+        PPO | PENDULUM | GRU | {"n_envs": 2, "vectorization": "async"},
+        COLLECT | {"env": "FrozenLake-v1"},
+    ],
+    ids=["DQN", "DoubleDQN", "noisy", "PPO", "PPO-gru", "Pendulum", "Pendulum-gru", "collect"],
+)
+def test_every_algorithm(settings, n_workers):
+    check_pair(settings | {"n_workers": n_workers, "collect_traj": settings.get("mode") is None})
+
+
+class Stop(Callback):
+    """Ends the run at its `at`-th call of a hook."""
+
+    def __init__(self, hook, at):
+        self.hook, self.at = hook, at
+        setattr(self, hook, self.count)
+
+    def count(self, trainer, *args):
+        self.at -= 1
+        return self.at > 0
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(("n_workers", "max_episode"), [(1, 13), (2, 1), (3, 2), (3, 13)])
+@pytest.mark.parametrize(
+    "settings", [DQN, DQN | {"train_freq": 24}, PPO, COLLECT], ids=["DQN", "DQN24", "PPO", "collect"]
+)
+def test_limit_of_episodes(settings, n_workers, max_episode):
+    together = check_pair(settings | LIMITS | {"n_workers": n_workers, "n_envs": 2, "max_episode": max_episode})
+    assert together.driver.episode == max_episode
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    "settings", [DQN, DQN | {"train_freq": 48, "gradient_steps": -1}, PPO], ids=["DQN", "DQN48", "PPO"]
+)
+def test_limit_of_reward(settings):
+    together = check_pair(settings | {"n_workers": 2, "reward_threshold": 8.0})
+    assert together.reason == "an evaluation reached reward_threshold 8.0"
+    assert len(table(together, "eval")) == 1
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("hook", ["pre_iteration", "pre_rollout", "episode_end", "pre_update", "post_update"])
+@pytest.mark.parametrize("settings", [DQN | {"train_freq": 24, "gradient_steps": -1}, PPO], ids=["DQN", "PPO"])
+def test_limit_of_a_callback(settings, hook):
+    made = [run(settings | {"n_workers": 2} | own, Stop(hook, 5)) for own in ({}, RAY)]
+    assert {one.reason for one in made} == {f"callback Stop ended the run in {hook}"}
+    assert differences(*(one.folder.path for one in made)) == []
