@@ -64,13 +64,19 @@ class WaitingConfig(DQNConfig):
 
 
 class WaitingLearner(DQN):
-    """DQN with a tiny network, whose update takes a given time."""
+    """DQN with a tiny network, whose update takes a given time: one sleep, for what is left of it after the loss."""
 
     Config = WaitingConfig
 
+    def learn(self, batch):
+        self.begun = time.perf_counter()
+        return super().learn(batch)
+
     def loss(self, obs, action, reward, next_obs, terminated):
-        time.sleep(self.cfg.update_seconds * len(action) / self.cfg.batch_size)
-        return super().loss(obs, action, reward, next_obs, terminated)
+        loss = super().loss(obs, action, reward, next_obs, terminated)
+        share = len(action) / self.cfg.batch_size
+        time.sleep(max(0.0, self.begun + self.cfg.update_seconds * share - time.perf_counter()))
+        return loss
 
 
 class BusySteps(gym.Wrapper):

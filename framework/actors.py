@@ -79,6 +79,8 @@ class WorkerActor(Part):
         policy = build_policy(algorithm, plan.acting)
         self.worker = build_worker(plan.cfg, envs, policy, index, plan.acting, restart=restart)
         self.version: int | None = None  # of its weights
+        # A process's first pass through a network takes many times as long as the next: that is part of the start.
+        policy.fork(0).act(self.worker.obs, self.worker.state, explore=False, step=0)
 
     def collect(
         self, n_steps: int, step: int, weights: Weights, max_episodes: int | None, version: int | None = None
@@ -156,6 +158,7 @@ class LearnerActor(Part):
                 world_size=n_learners,
                 timeout=timedelta(seconds=self.plan.cfg.general_cfg.worker_timeout),
             )
+            distributed.barrier()  # connections are made at first use
         envs = Environments(self.plan.cfg)
         self.learner = Learner(build_algorithm(self.plan.cfg, envs, self.device, self.plan.env_step))
         self.learner.load_state_dict(state)

@@ -52,6 +52,7 @@ class Driver(ABC):
         self.signal = 0  # of SIGINT or SIGTERM, set by the handler
         self.stop_reason = ""
         self.finished = False  # the run ended of itself, and what is left to do then is done
+        self.waits_since = self.recorder.wall_time()  # start-up is no training time
         self.checkpoint_due = False
         self.checkpoint_time = self.checkpoint_cost = 0.0
         self.stride = cfg.n_workers * cfg.n_envs
@@ -68,6 +69,7 @@ class Driver(ABC):
         self.call("train_start")
         if self.env_step == self.first_env_step:
             self.checkpoint()
+        self.recorder.skip_time(self.waits_since)
         progress = self._progress()
         try:
             while not self.stop_reason:

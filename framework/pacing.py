@@ -6,7 +6,8 @@ from typing import Any
 
 from algos.base import DataSpec
 
-CALLS = 10  # a remote call is worth its cost where the work behind it takes as long as this many
+CALLS = 10  # a rollout should take as long as this many remote calls
+LESSON_CALLS = 100  # and a lesson as this many: the learner is often what all others wait for
 
 
 @dataclass
@@ -73,7 +74,7 @@ class Pacing:
         """Batches that one call to the learner should carry: as many as make the call worth its cost."""
         if not self.update_seconds:
             return 1
-        return max(1, math.ceil(CALLS * self.call_seconds / self.update_seconds))
+        return max(1, math.ceil(LESSON_CALLS * self.call_seconds / self.update_seconds))
 
     def saw_rollout(self, seconds: float, n_steps: int) -> None:
         """Take note of how long a rollout took, and set the length of the next ones (replay's and collection's)."""

@@ -76,6 +76,11 @@ class Recorder:
         """Seconds of training so far, resumed parts summed."""
         return time.monotonic() - self.started
 
+    def skip_time(self, since: float) -> None:
+        """Do not count the time since `wall_time` was `since`."""
+        self.started += self.wall_time() - since
+        self.row_time = min(self.row_time, since)
+
     def episode(self, number: int, episode: Episode, update_step: int) -> None:
         """A training episode ended."""
         self.recent.append((episode.reward, episode.length))

@@ -28,7 +28,6 @@ class RayDriver(Driver):
     def set_up(self, cluster: "Cluster", plan: Plan) -> None:
         """Start the workers."""
         self.cluster, self.plan, self.exact = cluster, plan, self.cfg.sync == "exact"
-        self.waits_since = self.recorder.wall_time()  # for processes to be up
         self.faults = FaultLog(self.folder.results, self.cfg.max_worker_restarts)
         self.crew = Crew(cluster, plan, self.exact, self.fault)
         self.weights: Ref = cluster.put(weights_of(self.policy))
@@ -43,7 +42,6 @@ class RayDriver(Driver):
         machines = len(self.crew.hosts())
         self.pacing.call_seconds = call = self.cluster.call_seconds(self.crew.handles[0])
         self.pacing.restart(self.env_step)
-        self.recorder.started += self.recorder.wall_time() - self.waits_since  # start-up is told apart
         if first and self.exact and self.spec.kind == "replay" and self.chunk == 1:
             log.info(
                 "exact: the workers are asked after every step, as train_freq=%d wants it; a larger train_freq with as"
