@@ -2,7 +2,6 @@
 
 import copy
 import os
-import secrets
 import sys
 import tempfile
 from dataclasses import dataclass
@@ -46,9 +45,6 @@ def ray_backend(cfg: Config, given: EnvObject | None) -> Any:
         raise UserError("env_cfg.render_mode=human shows the workers' environments, which under Ray have no window")
     if given is not None:
         raise UserError("general_cfg.mp_backend=ray needs an environment's id: an object cannot be sent to workers")
-    if cfg.general_cfg.ray_address is None and not any(name.startswith("RAY_AUTH_") for name in os.environ):
-        # A token for this Ray alone, which it reads when it is imported: without one it leaves one in the home folder.
-        os.environ.update(RAY_AUTH_MODE="token", RAY_AUTH_TOKEN=secrets.token_hex(32))
     try:
         from framework import ray_trainer
     except ImportError as error:

@@ -48,9 +48,9 @@ class CallFailed(Exception):
         words = user_error_in(self.traceback)
         if words is not None:
             raise UserError(words) from None
-        log.error("%s failed:\n%s", part, user_frames(self.traceback))
         if startup:
             raise UserError(f"{part} failed before its first rollout: {self.cause}") from None
+        log.error("%s failed:\n%s", part, user_frames(self.traceback))
         raise PartFailed(f"{part}: {self.cause}") from None
 
 

@@ -6,6 +6,7 @@ import math
 import pytest
 
 from algos.base import DataSpec
+from framework import pacing as module
 from framework.pacing import Pacing
 
 CALL = 0.001  # seconds
@@ -13,6 +14,13 @@ PPO = DataSpec("rollout", n_steps=8)
 DQN = DataSpec("replay", batch_size=4, capacity=100)
 BY_FOUR = DataSpec("replay", batch_size=4, capacity=100, train_freq=4, gradient_steps=2)
 COLLECTED = DataSpec("none", n_steps=64)
+
+
+@pytest.fixture(autouse=True)
+def worth(monkeypatch):
+    """A rollout should take as long as ten calls, a lesson as twenty."""
+    monkeypatch.setattr(module, "CALLS", 10)
+    monkeypatch.setattr(module, "LESSON_CALLS", 20)
 
 
 def pacing_of(spec, n_workers=2, n_envs=1):
@@ -177,10 +185,10 @@ def test_a_group_has_whole_rollouts_however_long_they_take():
 def test_batches_of_a_call():
     pacing = pacing_of(DQN)
     assert pacing.batches() == 1  # not known yet
-    pacing.saw_updates(0.004, 1)
-    assert pacing.batches() == math.ceil(10 * CALL / 0.004) == 3
-    pacing.saw_updates(0.028, 2)  # 14 ms: 0.8 x 4 + 0.2 x 14 = 6
-    assert pacing.batches() == 2
+    pacing.saw_updates(0.006, 1)
+    assert pacing.batches() == 4  # 20 ms / 6 ms, rounded up
+    pacing.saw_updates(0.032, 2)  # 16 ms: 0.8 x 6 + 0.2 x 16 = 8
+    assert pacing.batches() == 3
     pacing.saw_updates(100.0, 10)
     assert pacing.batches() == 1
 
