@@ -309,6 +309,7 @@ class RayTrainer(RayDriver, Trainer):
         for handle in (self.server, *self.learners):
             self.cluster.kill(handle)
         self.crew.recall()
+        self.written_by = list(self.crew.restarts)  # whoever they are, they take over the checkpoint's episodes
         self.landed, self.acted = {}, []
         self.judge.recall()
         self.pending, self.stores, self.lessons, self.arrived, self.pulled_at = [], {}, [], [], -1

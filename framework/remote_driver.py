@@ -32,6 +32,7 @@ class RayDriver(Driver):
         self.crew = Crew(cluster, plan, self.exact, self.fault)
         self.weights: Ref = cluster.put(weights_of(self.policy))
         self.version = 0  # of the weights
+        self.written_by = list(self.crew.restarts)  # by worker, the restart from which its trajectories come
         self.landed: dict[int, list[tuple[Flight, WorkerStats]]] = {}  # rollouts of groups that are not complete
         self.acted: list[int] = []  # versions of the weights behind rollouts that no lesson has counted
         self.pacing = Pacing(self.spec, self.cfg.n_workers, self.cfg.n_envs, call_seconds=0.0)
@@ -68,13 +69,24 @@ class RayDriver(Driver):
         order = Order(n_steps, step, 0, self.version, self.weights)
         together = self.crew.collect(order, left)
         if left is None or sum(len(stats.episodes) for _, stats in together) < left:
-            yield from together
+            for index, pair in enumerate(together):
+                self._from_restart(index, self.crew.restarts[index])
+                yield pair
             return
         self.crew.load_states(before)
         for index in range(self.cfg.n_workers):
-            yield from self.crew.collect(order, self._episodes_left(), [index])
+            (pair,) = self.crew.collect(order, self._episodes_left(), [index])
+            self._from_restart(index, self.crew.restarts[index])
+            yield pair
             if self._episodes_left() == 0:
                 return
+
+    def _from_restart(self, index: int, restart: int) -> None:
+        """A rollout comes from worker `index`: after a restart it does not go on where the ones before ended."""
+        if restart != self.written_by[index] and self.trajectories is not None:
+            n_envs = self.cfg.n_envs
+            self.trajectories.forget(range(index * n_envs, (index + 1) * n_envs))
+        self.written_by[index] = restart
 
     # async: every worker has a rollout under way unless learning holds it back
 
@@ -128,6 +140,7 @@ class RayDriver(Driver):
         for flight, stats in self.landed.pop(group):
             stats.episodes = stats.episodes[: self._episodes_left()]
             self.acted.append(flight.order.version)
+            self._from_restart(flight.worker, flight.restart)
             self.take(flight.worker, flight.rollout, stats)
             self.call("post_rollout")
 

@@ -123,6 +123,11 @@ class TrajectoryWriter:
                 self._put(self._offset, _STOP)
                 self._file.truncate(self._offset + 1)
 
+    def forget(self, envs: range) -> None:
+        """Drop the unfinished episodes of environments that were lost."""
+        for env in envs:
+            self._unfinished.pop(env, None)
+
     def clear(self) -> None:
         """Delete all trajectory files of the folder and start anew: a run that is resumed without a checkpoint."""
         fresh = {"file": 0, "offset": len(_START), "count": 0, "episodes": 0, "unfinished": []}

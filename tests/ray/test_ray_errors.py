@@ -101,12 +101,12 @@ def check_whole_episodes(made):
 
 def test_workers_that_fail_later_are_replaced(tmp_path, monkeypatch, caplog):
     one_core(monkeypatch)
-    settings = fragile(tmp_path / "ways", "raise", "exit")
+    settings = fragile(tmp_path / "ways", "raise")
     made = run(settings | ASYNC | {"collect_traj": True})
     assert made.reason == "max_env_step 600 reached" and made.driver.env_step == 600
     assert made.driver.update_step == pytest.approx(600 - 7, rel=0.02)
-    check_faults(made, RAISES, DIES)
-    assert "restart 2 of 20" in caplog.text and "Unhandled error" not in caplog.text
+    check_faults(made, RAISES)
+    assert "restart 1 of 20" in caplog.text and "Unhandled error" not in caplog.text
     assert "2 workers share 1 core: they take turns" in caplog.text  # a warning: it has worked all the same
     check_whole_episodes(made)
 
