@@ -13,7 +13,7 @@ sync=async. Neither evaluates.
 The sides take turns, each in a fresh process, and each is timed after a warm-up in which the policy has learned, as
 rates change while episodes grow longer. Updates per 1000 env steps are printed, since a rate means nothing if one
 side learns less: 78.1 are asked for (RLlib samples 258 steps for a batch of 256 and makes 21 updates of them, which
-is 81). Exits with 1 if RLlib is the faster in the mean, or ours makes fewer updates.
+is 81). Exits with 1 if the mean ratio is below 3, or ours makes fewer updates.
 """
 
 import argparse
@@ -33,6 +33,7 @@ sys.path.insert(0, str(ROOT))
 
 WORKERS, ENVS, STEPS, EPOCHS = 2, 4, 32, 20
 BATCH = WORKERS * ENVS * STEPS
+ASKED = 3.0  # ratio of the rates
 UPDATES = 1000 * EPOCHS / BATCH  # an update of 256 rows each epoch, per 1000 env steps
 OURS = {
     "algo_name": "PPO",
@@ -79,8 +80,10 @@ def ours(steps: int) -> Side:
 
 def rllib(python: str, steps: int, seconds: float) -> Side:
     """RLlib's side, run by its own interpreter: `steps` env steps of warm-up, then a window of `seconds`."""
-    arguments = [python, __file__, "--rllib-side", "--steps", str(steps), "--seconds", str(seconds)]
-    done = subprocess.run(arguments, capture_output=True, text=True, timeout=600 + seconds, cwd=tempfile.gettempdir())
+    script = str(Path(__file__).resolve())
+    arguments = [python, script, "--rllib-side", "--steps", str(steps), "--seconds", str(seconds)]
+    with tempfile.TemporaryDirectory() as empty:  # its workers import from where they stand
+        done = subprocess.run(arguments, capture_output=True, text=True, timeout=600 + seconds, cwd=empty)
     lines = [line for line in done.stdout.splitlines() if line.startswith('{"rate"')]
     if done.returncode or not lines:
         raise RuntimeError(f"RLlib's side ended with {done.returncode}:\n{done.stdout[-2000:]}\n{done.stderr[-3000:]}")
@@ -151,7 +154,7 @@ def rllib_config() -> Any:
 
 
 def main() -> int:
-    """Print each round and the mean ratio; the exit code says whether ours is at least as fast and learns as much."""
+    """Print each round and the mean ratio; the exit code says whether ours is fast enough and learns as much."""
     parser = argparse.ArgumentParser(description="env steps/s of PPO with Ray against RLlib's")
     parser.add_argument("--rllib-python", help="interpreter that has ray[rllib]")
     parser.add_argument("--rounds", type=int, default=3)
@@ -176,8 +179,8 @@ def main() -> int:
             for name, side in (("RLlib", theirs), ("ours", own))
         ]
         print(f"round {number} (load {load:.1f}): {', '.join(words)}, ratio {ratios[-1]:.2f}", flush=True)
-    print(f"ratio: mean {mean(ratios):.2f}, min {min(ratios):.2f} (at least 1 is asked for)")
-    return int(mean(ratios) < 1 or fewest < 0.98 * UPDATES)
+    print(f"ratio: mean {mean(ratios):.2f}, min {min(ratios):.2f} (at least {ASKED:g} is asked for)")
+    return int(mean(ratios) < ASKED or fewest < 0.98 * UPDATES)
 
 
 if __name__ == "__main__":

@@ -268,7 +268,7 @@ class RayTrainer(RayDriver, Trainer):
         self.arrived: list[Ref] = []  # rollouts of a round or group that are yet to be stored
         self.pulled_at = -1  # update step of the driver's copy of the learner
         self.last_acted = 0.0  # version of the weights behind what was learned last
-        self.updates_a_batch = 1 if self.spec.kind == "replay" else cfg.model_save_fre  # not known before the first
+        self.updates_a_batch = 0  # the most that any made; not known before the first
         self.told = False
         self._hire_server()
 
@@ -393,7 +393,7 @@ class RayTrainer(RayDriver, Trainer):
         self.pacing.owed -= n
         batches = self.server.sample.remote(n)
         answers = [learner.learn.options(num_returns=2).remote(batches) for learner in self.learners]
-        stats, updates = [first for first, _ in answers], n * self.updates_a_batch
+        stats, updates = [first for first, _ in answers], n * (self.updates_a_batch or self.cfg.model_save_fre)
         self.lessons.append(Lesson(stats, answers[0][1], n, updates, self._lag(), self.cluster.deadline()))
 
     def _lag(self) -> float:

@@ -196,11 +196,27 @@ def _average(grads: list[Tensor], metrics: Metrics, weight: float) -> tuple[list
     """Sums over all learners, each with its weight, in one exchange."""
     numbers = [value.to(grads[0].dtype).view(1) for value in metrics.values()]
     flat = torch.cat([*(grad.flatten() for grad in grads), *numbers]).mul_(weight)
-    dist.all_reduce(flat)
+    _sum_over_learners(flat)
     *parts, means = flat.split([*(grad.numel() for grad in grads), len(numbers)])
     # metrics are kept for long, and would keep all gradients with them
     named = dict(zip(metrics, means.clone().unbind(), strict=True))
     return [part.view_as(grad) for part, grad in zip(parts, grads, strict=True)], named
+
+
+def _sum_over_learners(flat: Tensor) -> None:
+    """Replace it by the sum of every learner's.
+
+    Two on CPUs swap theirs, as many bytes as gloo's all_reduce moves but in one step instead of two: 0.4 ms instead of
+    1.7 ms where the processes have just slept. a + b = b + a, so both have the same bits.
+    """
+    if flat.is_cuda or dist.get_world_size() != 2:
+        dist.all_reduce(flat)
+        return
+    peer, other = 1 - dist.get_rank(), torch.empty_like(flat)
+    arrival: Any = dist.irecv(other, peer)
+    dist.send(flat, peer)
+    arrival.wait()
+    flat.add_(other)
 
 
 def _check_compiler() -> None:
