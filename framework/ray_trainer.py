@@ -550,8 +550,8 @@ def call_failed(error: RayError) -> CallFailed:
     text = str(error)
     if "input arguments for this task could not be computed" in text:
         return CallFailed("what it was to take in was lost with another process", lost_input=True)
-    if "torch/distributed" in text:  # a learner whose peer is gone
-        return CallFailed(f"the learners lost each other: {cause_in(text)}")
+    if "torch/distributed" in text or "in _sum_over_learners" in text:  # a learner whose peer is gone
+        return CallFailed(f"the learners lost each other: {cause_in(text).partition(' This is typically')[0]}")
     if isinstance(error, RayTaskError) or "creation task" in text:
         return CallFailed(cause_in(text), text)
     if isinstance(error, OutOfMemoryError):

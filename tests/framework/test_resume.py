@@ -5,6 +5,7 @@ import signal
 import time
 
 import pytest
+from crash import Crash
 from framework_fakes import DQN, PPO
 
 from algos.common.errors import UserError
@@ -16,19 +17,6 @@ from framework.config import compose
 
 NOISY = [{"layer_type": "noisy_linear", "layer_size": 8}, {"layer_type": "dropout", "p": 0.3}]
 GRU = {"merge_layers": [{"layer_type": "gru", "layer_size": 8}]}
-
-
-class Crash(Callback):
-    """Fails at its `at`-th call of a hook, as a kill would: nothing more is written."""
-
-    def __init__(self, hook, at):
-        self.left = at
-        setattr(self, hook, self.count)
-
-    def count(self, trainer, *args):
-        self.left -= 1
-        if not self.left:
-            raise KeyboardInterrupt
 
 
 @pytest.fixture(autouse=True)

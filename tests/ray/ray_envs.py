@@ -89,7 +89,7 @@ class SlowEnv(CountingEnv):
 
 
 class WatchedPPO(PPO):
-    """PPO that knows with how many sets of weights a batch was collected, and how old they are."""
+    """PPO that takes its time, and knows with how many sets of weights a batch was collected and how old they are."""
 
     def __init__(self, *args, **kwargs):
         super().__init__(*args, **kwargs)
@@ -110,6 +110,7 @@ class WatchedPPO(PPO):
         found = sorted(set(batch.extras["mark"].flatten().tolist()))
         behind = len(self.marks) - 1 - self.marks.index(found[0]) if found[0] in self.marks else -1
         output = super().learn(batch)
+        time.sleep(0.03)
         self.marks.append(self._mark())
         seen = {"train/versions": torch.tensor(float(len(found))), "train/lessons_behind": torch.tensor(float(behind))}
         output.metrics = {**output.metrics, **seen}

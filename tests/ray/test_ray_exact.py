@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 import torch
+from crash import Crash
 from ray_runs import COLLECT, DQN, GRU, PPO, RAY, command, marked, resume, run, start, table, until
 
 from benchmarks.kill_resume import differences, the_run
@@ -56,17 +57,27 @@ def test_two_learners_are_as_one():
 # Crashes
 
 
-class Crash(Callback):
-    """Fails at its `at`-th call of a hook, as a kill would: nothing more is written."""
+class Kill(Callback):
+    """Kills a learner, and later the server, before an update."""
 
-    def __init__(self, hook, at):
-        self.left = at
-        setattr(self, hook, self.count)
+    def __init__(self):
+        self.updates = 0
 
-    def count(self, trainer, *args):
-        self.left -= 1
-        if not self.left:
-            raise KeyboardInterrupt
+    def pre_update(self, trainer):
+        self.updates += 1
+        victim = {5: trainer.learners[1], 9: trainer.server}.get(self.updates) if len(trainer.learners) > 1 else None
+        if victim is not None:
+            _, pid = trainer.cluster.get(trainer.cluster.handles[victim])
+            os.kill(pid, signal.SIGKILL)
+
+
+def test_the_loss_of_a_learner_and_of_the_server_changes_nothing(monkeypatch):
+    monkeypatch.setattr(driver, "CHECKPOINT_SHARE", 1e9)  # every checkpoint that falls due is written
+    settings = PPO | RAY | {"n_workers": 2, "max_env_step": 480, "n_learners": 2}
+    whole, struck = run(settings | {"tasks_dir": "whole"}), run(settings | {"tasks_dir": "struck"}, Kill())
+    assert [row["part"].startswith(("learner", "the server")) for row in table(struck, "faults")] == [True, True]
+    (struck.folder.results / "faults.csv").unlink()
+    assert differences(struck.folder.path, whole.folder.path) == []
 
 
 def crash_and_go_on(monkeypatch, settings, first, second, third):
