@@ -58,14 +58,14 @@ def test_two_learners_are_as_one():
 
 
 class Kill(Callback):
-    """Kills a learner, and later the server, before an update."""
+    """Kills a learner before the update `learner`, and the server before a later one."""
 
-    def __init__(self):
-        self.updates = 0
+    def __init__(self, learner=0, server=0):
+        self.learner, self.server, self.updates = learner, server, 0
 
     def pre_update(self, trainer):
         self.updates += 1
-        victim = {5: trainer.learners[1], 9: trainer.server}.get(self.updates) if len(trainer.learners) > 1 else None
+        victim = {self.learner: trainer.learners[1], self.server: trainer.server}.get(self.updates)
         if victim is not None:
             _, pid = trainer.cluster.get(trainer.cluster.handles[victim])
             os.kill(pid, signal.SIGKILL)
@@ -74,7 +74,8 @@ class Kill(Callback):
 def test_the_loss_of_a_learner_and_of_the_server_changes_nothing(monkeypatch):
     monkeypatch.setattr(driver, "CHECKPOINT_SHARE", 1e9)  # every checkpoint that falls due is written
     settings = PPO | RAY | {"n_workers": 2, "max_env_step": 480, "n_learners": 2}
-    whole, struck = run(settings | {"tasks_dir": "whole"}), run(settings | {"tasks_dir": "struck"}, Kill())
+    whole = run(settings | {"tasks_dir": "whole"}, Kill())
+    struck = run(settings | {"tasks_dir": "struck"}, Kill(learner=5, server=9))
     assert [row["part"].startswith(("learner", "the server")) for row in table(struck, "faults")] == [True, True]
     (struck.folder.results / "faults.csv").unlink()
     assert differences(struck.folder.path, whole.folder.path) == []
