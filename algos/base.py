@@ -24,6 +24,7 @@ class Batch:
     obs and next_obs are trees for Dict observations; next_obs is the true last observation at an episode's end.
     `extras` holds what the policy's `act` added (log_prob, value, ...); a rollout of a recurrent policy also has
     `reset` [T, N] (an episode starts at this step) and `state`, the policy's state before the first step.
+    What else a kind of data brings is told in `DataSpec`. `index` names the rows in their buffer, for priorities.
     `step` is the number of environment steps taken when the batch was drawn: schedules read it.
     """
 
@@ -37,25 +38,40 @@ class Batch:
     reset: Tensor | None = None
     state: Tree = ()
     step: int = 0
+    index: np.ndarray | None = None
 
 
 @dataclass
 class LearnOutput:
-    """What one call of `learn` leaves: metrics (0-d tensors, read later), priorities [B] if any, updates made."""
+    """What one call of `learn` leaves: metrics (0-d tensors, read later), priorities [B] if any, updates made.
+
+    Priorities are the absolute TD errors of the batch's rows, in their order; `index` is the batch's, put in by the
+    learner.
+    """
 
     metrics: Mapping[str, Tensor | float]
     priorities: Tensor | None = None
     updates: int = 1
+    index: np.ndarray | None = None
 
 
 @dataclass
 class DataSpec:
     """The data an algorithm eats, and how often: read by the data server and by the drivers.
 
-    kind "replay": uniform minibatches of `batch_size` from the last `capacity` transitions; `gradient_steps` updates
+    kind "replay": minibatches of `batch_size` from the last `capacity` transitions; `gradient_steps` updates
     (-1: as many as env steps) for every `train_freq` env steps, once `learning_starts` steps are in.
+      - buffer_type PER_QUE: rows are drawn in proportion to priority^`priority_alpha`; extras["weight"] [B] are the
+        importance weights for `priority_beta`, and `learn` gives `priorities` back.
+      - n_step > 1: a row spans that many steps, or fewer where the episode ended: reward is sum_k gamma^k r_k,
+        next_obs and terminated are those of the last step, and extras["discount"] [B] is gamma^(steps spanned).
+    kind "sequence": the same of sequences: `batch_size` of them, each `n_steps` steps of one environment, from the last
+    `capacity` transitions; columns [B, T, ...], `reset` [B, T], `state` [B, ...] before the first step, of the
+    policy that acted. `train_freq` counts env steps and is a multiple of n_steps.
     kind "rollout": each rollout of `n_steps` steps of every environment, whole, once; the algorithm cuts minibatches
-    of `batch_size` from it.
+    of `batch_size` from it. `by_worker`: where workers do not wait for each other, each one's by itself.
+    kind "episode": `batch_size` whole episodes, once: rows [B] in their order, `reset` [B] marks where one starts.
+    Workers collect `n_steps` steps at a time.
     kind "none": nothing is learned.
     """
 
@@ -67,6 +83,26 @@ class DataSpec:
     learning_starts: int = 0
     train_freq: int = 1
     gradient_steps: int = 1
+    n_step: int = 1
+    gamma: float = 1.0  # of n_step
+    by_worker: bool = False
+    priority_alpha: float = 0.6
+    priority_beta: Any = 0.4  # a number or a schedule of the global step
+
+    @property
+    def replayed(self) -> bool:
+        """Whether data is kept and drawn from again."""
+        return self.kind in ("replay", "sequence")
+
+    @property
+    def prioritized(self) -> bool:
+        """Whether rows are drawn by their priorities, which `learn` gives back."""
+        return self.buffer_type == "PER_QUE"
+
+    @property
+    def row_steps(self) -> int:
+        """Environment steps in a row of the buffer."""
+        return self.n_steps if self.kind == "sequence" else 1
 
 
 class Policy(ABC):
@@ -167,6 +203,7 @@ class Algorithm(ABC):
 
     Config: ClassVar[type]
     action_spaces: ClassVar[tuple[type, ...]] = ()
+    needs_model: ClassVar[bool] = False  # it plans: `__init__` takes the environment's probabilities as `model`
 
     policy: Policy
 

@@ -19,7 +19,7 @@ from torch import distributed
 from algos.base import Batch, LearnOutput, Policy
 from algos.networks.state import tree_map
 from framework.batch import Rollout
-from framework.buffers import COLUMNS
+from framework.buffers import batch_map
 from framework.build import (
     Acting,
     Environments,
@@ -28,6 +28,7 @@ from framework.build import (
     build_policy,
     build_worker,
     resolve_device,
+    total_steps,
 )
 from framework.config import Config
 from framework.data_server import DataServer
@@ -107,9 +108,11 @@ class WorkerActor(Part):
 class ServerActor(Part):
     """The data server on its own."""
 
-    def __init__(self, plan: Plan, spec: Any, seed: int, n_workers: int):
+    def __init__(self, plan: Plan, spec: Any, seed: int, together: int):
+        """`together`: workers whose rollouts an on-policy algorithm learns as one."""
         super().__init__(plan, 1)
-        self.server = DataServer(spec, seed, n_workers, plan.env_step)
+        total = total_steps(plan.cfg.general_cfg, plan.env_step)
+        self.server = DataServer(spec, seed, together, plan.env_step, total)
 
     def put(self, *rollouts: Rollout) -> int:
         """Store rollouts; returns the updates that this makes due."""
@@ -125,6 +128,11 @@ class ServerActor(Part):
     def sample(self, n: int) -> list[Batch]:
         """Batches for `n` calls of `learn`, of NumPy arrays."""
         return [to_arrays(self.server.sample()) for _ in range(n)]
+
+    def update_priorities(self, *pairs: tuple[np.ndarray, np.ndarray]) -> None:
+        """Rows and their absolute TD errors, one pair for each batch."""
+        for index, priorities in pairs:
+            self.server.update_priorities(index, priorities)
 
     def state_dict(self) -> dict[str, Any]:
         """Buffer and counters."""
@@ -167,7 +175,7 @@ class LearnerActor(Part):
         """Improve on each batch in turn -> (outputs of plain numbers, seconds they took), and the new weights."""
         start = time.perf_counter()
         outputs = [self.learner.learn(to_batch(batch)) for batch in batches]
-        plain = [replace(output, metrics=floats(output.metrics)) for output in outputs]
+        plain = [replace(output, metrics=floats(output.metrics), priorities=numpy_of(output)) for output in outputs]
         return (plain, time.perf_counter() - start), self.weights()
 
     def weights(self) -> Weights:
@@ -216,14 +224,12 @@ def weights_of(policy: Policy) -> Weights:
 
 def to_arrays(batch: Batch) -> Batch:
     """A batch whose tensors are NumPy arrays, for the way."""
-    columns = {name: getattr(batch, name) for name in COLUMNS if getattr(batch, name) is not None}
-    return Batch(**tree_map(lambda leaf: leaf.numpy(), columns), step=batch.step)
+    return batch_map(lambda leaf: leaf.numpy(), batch)
 
 
 def to_batch(batch: Batch) -> Batch:
     """A batch of tensors again; copied, since what Ray hands over is shared and must not be written to."""
-    columns = {name: getattr(batch, name) for name in COLUMNS if getattr(batch, name) is not None}
-    return Batch(**tree_map(lambda leaf: torch.from_numpy(np.array(leaf)), columns), step=batch.step)
+    return batch_map(lambda leaf: torch.from_numpy(np.array(leaf)), batch)
 
 
 def to_tensors(weights: Weights) -> dict[str, torch.Tensor]:
@@ -239,6 +245,11 @@ def writable(leaf: Any) -> Any:
 def on_cpu(leaf: Any) -> Any:
     """A tensor on the CPU; anything else as it is."""
     return leaf.cpu() if isinstance(leaf, torch.Tensor) else leaf
+
+
+def numpy_of(output: LearnOutput) -> Any:
+    """The priorities of an output as NumPy, if it has any."""
+    return None if output.priorities is None else output.priorities.cpu().numpy()
 
 
 def floats(metrics: Any) -> dict[str, float]:

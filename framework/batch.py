@@ -14,7 +14,7 @@ class Rollout:
 
     next_obs is the true next observation, also where an episode ended. `action` is the policy's, `env_action` what
     the environment took (they differ where a Box's bounds clip). `reset` marks steps at which an episode begins,
-    `state` is the policy's state before the first step.
+    `state` is the policy's state before the first step. What one `worker` sends is one stream of steps.
     """
 
     obs: Tree
@@ -27,6 +27,7 @@ class Rollout:
     reset: np.ndarray
     extras: dict[str, np.ndarray] = field(default_factory=dict)
     state: Tree = ()
+    worker: int = 0
 
     @property
     def steps(self) -> int:

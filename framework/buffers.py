@@ -1,11 +1,13 @@
 """Buffers: preallocated columns for replay, and the one rollout that on-policy algorithms learn from."""
 
+from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
 import torch
 
-from algos.base import Batch, DataSpec
+from algos.base import Batch
 from algos.networks.state import Tree, tree_map
 from framework.batch import Rollout, join_workers
 
@@ -18,43 +20,63 @@ def learning_dtype(dtype: np.dtype[Any]) -> np.dtype[Any]:
     return np.dtype(np.float32) if dtype.kind == "f" else dtype
 
 
-class ReplayBuffer:
-    """The last `capacity` transitions in a ring, sampled uniformly with replacement (JoyRL's REPLAY and REPLAY_QUE)."""
+def to_tensor(values: np.ndarray) -> torch.Tensor:
+    """A column as a tensor of its learning type, which may be written to (what another process sent may not)."""
+    return torch.from_numpy(np.require(values, learning_dtype(values.dtype), ["C", "W"]))
 
-    def __init__(self, capacity: int, seed: int):
-        self.capacity = capacity
+
+class ReplayBuffer:
+    """The last `capacity` transitions in a ring, sampled uniformly with replacement (JoyRL's REPLAY and REPLAY_QUE).
+
+    `extras` names columns of the rollouts' extras that are kept too.
+    """
+
+    names: tuple[str, ...] = REPLAY_COLUMNS
+
+    def __init__(self, capacity: int, seed: int, extras: tuple[str, ...] = ()):
+        self.capacity, self.extras = capacity, extras
         self.rng = np.random.default_rng(seed)
         self.size = self.next = 0
         self.columns: dict[str, Tree] = {}  # NumPy arrays: small reads and writes cost a fraction of a tensor's
 
     def add(self, rollout: Rollout) -> None:
         """Store a rollout's transitions, in the order in which they happened."""
+        columns = {name: self._flat(name, rollout) for name in self.names}
+        if self.extras:
+            columns["extras"] = {name: self._flat_values(rollout.extras[name]) for name in self.extras}
         if not self.columns:
-            self._allocate(rollout)
-        rows = min(rollout.steps, self.capacity)
-        skipped = rollout.steps - rows
+            self.columns = tree_map(self._empty, columns)
+        given = len(columns["reward"])
+        rows = min(given, self.capacity)
         first = self.next
         where: Any = slice(first, first + rows)
         if first + rows > self.capacity:
             where = np.arange(first, first + rows) % self.capacity
 
         def write(column: np.ndarray, values: np.ndarray) -> None:
-            column[where] = values.reshape(-1, *values.shape[2:])[skipped:]
+            column[where] = values[given - rows :]
 
-        for name, column in self.columns.items():
-            tree_map(write, column, getattr(rollout, name))
+        tree_map(write, self.columns, columns)
         self.next = (first + rows) % self.capacity
         self.size = min(self.size + rows, self.capacity)
 
-    def _allocate(self, rollout: Rollout) -> None:
-        def empty(values: np.ndarray) -> np.ndarray:
-            return np.empty((self.capacity, *values.shape[2:]), learning_dtype(values.dtype))
+    def _flat(self, name: str, rollout: Rollout) -> Tree:
+        """A column [T, N, ...] as rows [T * N, ...]."""
+        return tree_map(self._flat_values, getattr(rollout, name))
 
-        self.columns = {name: tree_map(empty, getattr(rollout, name)) for name in REPLAY_COLUMNS}
+    @staticmethod
+    def _flat_values(values: np.ndarray) -> np.ndarray:
+        return values.reshape(-1, *values.shape[2:])
+
+    def _empty(self, values: np.ndarray) -> np.ndarray:
+        return np.empty((self.capacity, *values.shape[1:]), learning_dtype(values.dtype))
 
     def sample(self, n: int, step: int) -> Batch:
-        """A minibatch of `n` transitions."""
-        index = self.rng.integers(self.size, size=n)
+        """A minibatch of `n` rows."""
+        return self.rows(self.rng.integers(self.size, size=n), step)
+
+    def rows(self, index: np.ndarray, step: int) -> Batch:
+        """These rows as a batch."""
         return Batch(**tree_map(lambda column: torch.from_numpy(column.take(index, axis=0)), self.columns), step=step)
 
     def state_dict(self) -> dict[str, Any]:
@@ -96,12 +118,7 @@ class RolloutBuffer:
         """The first rollouts, as many as workers, joined along the environments: [T, N, ...]."""
         rollout = join_workers(self.rollouts[: self.n_workers])
         del self.rollouts[: self.n_workers]
-
-        def tensor(values: np.ndarray) -> torch.Tensor:
-            # writeable: what another process sent is not
-            return torch.from_numpy(np.require(values, learning_dtype(values.dtype), ["C", "W"]))
-
-        return Batch(**{name: tree_map(tensor, getattr(rollout, name)) for name in COLUMNS}, step=step)
+        return Batch(**{name: tree_map(to_tensor, getattr(rollout, name)) for name in COLUMNS}, step=step)
 
     def state_dict(self) -> dict[str, Any]:
         """Nothing: checkpoints fall between rollouts."""
@@ -111,17 +128,12 @@ class RolloutBuffer:
         """Nothing to take over."""
 
 
-def make_buffer(spec: DataSpec, seed: int, n_workers: int = 1) -> ReplayBuffer | RolloutBuffer | None:
-    """The buffer that an algorithm asks for, by JoyRL's names; None where nothing is learned."""
-    if spec.kind == "none":
-        return None
-    name = spec.buffer_type or {"replay": "REPLAY_QUE", "rollout": "ONPOLICY_QUE"}[spec.kind]
-    return RolloutBuffer(n_workers) if name == "ONPOLICY_QUE" else ReplayBuffer(spec.capacity, seed)
+def batch_map(fn: Callable[[Any], Any], batch: Batch) -> Batch:
+    """A batch with `fn` applied to every tensor in it."""
+    present = {name: getattr(batch, name) for name in COLUMNS if getattr(batch, name) is not None}
+    return replace(batch, **tree_map(fn, present))
 
 
 def batch_to(batch: Batch, device: str) -> Batch:
     """The batch on the learner's device."""
-    if device == "cpu":
-        return batch
-    present = {name: getattr(batch, name) for name in COLUMNS if getattr(batch, name) is not None}
-    return Batch(**tree_map(lambda leaf: leaf.to(device, non_blocking=True), present), step=batch.step)
+    return batch if device == "cpu" else batch_map(lambda leaf: leaf.to(device, non_blocking=True), batch)

@@ -15,6 +15,7 @@ from algos.base import Algorithm, DataSpec, Policy, RandomPolicy
 from algos.common.errors import UserError
 from algos.registry import get_algorithm
 from envs.make import as_vector_env, make_env, make_vector_env, spaces_of
+from envs.model import model_of
 from framework.config import Config
 from framework.evaluator import Evaluator
 from framework.schema import GeneralConfig
@@ -70,10 +71,13 @@ def check_learns(spec: DataSpec, general: GeneralConfig) -> None:
         raise UserError(
             f"general_cfg.n_learners={general.n_learners} share each batch, but algo_cfg.batch_size={spec.batch_size}"
         )
+    if spec.kind == "episode" and general.sync == "async":
+        raise UserError(f"general_cfg.sync=async does not go with {general.algo_name}, of whole episodes: leave it out")
     per_step = general.n_envs * general.n_workers
-    needed = spec.n_steps * per_step if spec.kind == "rollout" else max(spec.batch_size, spec.learning_starts)
+    by_rollout = spec.kind in ("rollout", "episode")  # an episode takes who knows how many
+    needed = spec.n_steps * per_step if by_rollout else max(spec.batch_size * spec.row_steps, spec.learning_starts)
     if 0 < general.env_step_limit < needed:
-        what = "a rollout" if spec.kind == "rollout" else "what is collected before the first update"
+        what = "a rollout" if by_rollout else "what is collected before the first update"
         raise UserError(
             f"general_cfg.max_env_step={general.env_step_limit} ends before anything is learned: {what} takes"
             f" {needed} env steps"
@@ -157,6 +161,14 @@ class Environments:
             env = self._another(render_mode)
         return GifRecorder(env) if render_mode == "rgb_array" else env
 
+    def model(self) -> dict[str, Any]:
+        """The environment's own probabilities, for an algorithm that plans; UserError where it lists none."""
+        env = self.single(first=False)
+        try:
+            return model_of(env)
+        finally:
+            env.close()
+
     def close(self, venv: VectorEnv[Any, Any, Any]) -> None:
         """Close a worker's vector env, unless it is the user's."""
         if self.given is None:
@@ -174,20 +186,26 @@ def _spec_of(env: EnvObject) -> Any:
     return spec
 
 
-def build_algorithm(cfg: Config, envs: Environments, device: str, env_step: int = 0) -> Algorithm:
-    """The algorithm, whose schedules end `max_env_step` steps after `env_step`, where a loaded model left off."""
-    general, total = cfg.general_cfg, None
+def total_steps(general: GeneralConfig, env_step: int = 0) -> int | None:
+    """Where schedules end: `max_env_step` steps after `env_step`, where a loaded model left off; None: nowhere."""
     if general.env_step_limit > 0:
-        total = env_step + general.env_step_limit
-    elif general.mode != "train":
-        total = 1  # schedules do not matter where nothing is learned
-    algorithm: Algorithm = get_algorithm(general.algo_name)(
+        return env_step + general.env_step_limit
+    return None if general.mode == "train" else 1  # they do not matter where nothing is learned
+
+
+def build_algorithm(cfg: Config, envs: Environments, device: str, env_step: int = 0) -> Algorithm:
+    """The algorithm; `env_step` is where a loaded model left off."""
+    general = cfg.general_cfg
+    kind = get_algorithm(general.algo_name)
+    known = {"model": envs.model()} if kind.needs_model else {}
+    algorithm: Algorithm = kind(
         cfg.algo_cfg,
         envs.obs_space,
         envs.action_space,
         device=device,
         seed=stream(general.seed, "algorithm"),
-        total_steps=total,
+        total_steps=total_steps(general, env_step),
+        **known,
     )
     return algorithm
 
@@ -225,6 +243,7 @@ def build_worker(
         stride=general.n_workers * general.n_envs,
         explore=acting.explore,
         first_step=acting.first_step,
+        index=index,
     )
 
 

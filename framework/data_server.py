@@ -2,34 +2,50 @@
 
 from typing import Any
 
+import numpy as np
+
 from algos.base import Batch, DataSpec
+from algos.common.schedule import Schedule
 from framework.batch import Rollout
-from framework.buffers import ReplayBuffer, make_buffer
+from framework.buffers import ReplayBuffer, RolloutBuffer
+from framework.episodes import EpisodeBuffer
+from framework.n_step import NStep
+from framework.prioritized import PrioritizedReplayBuffer
+from framework.sequences import SequenceBuffer
+
+Buffer = ReplayBuffer | RolloutBuffer | EpisodeBuffer
 
 
 class DataServer:
     """Takes rollouts, gives batches, and counts environment steps and the updates owed for them."""
 
-    def __init__(self, spec: DataSpec, seed: int, n_workers: int = 1, env_steps: int = 0):
-        """`env_steps` is where a loaded model left off."""
+    def __init__(
+        self, spec: DataSpec, seed: int, n_workers: int = 1, env_steps: int = 0, total_steps: int | None = None
+    ):
+        """`env_steps` is where a loaded model left off, `total_steps` where schedules end."""
         self.spec = spec
         self.env_steps = env_steps
         self.owed = 0
-        self.buffer = make_buffer(spec, seed, n_workers)
+        self.buffer = make_buffer(spec, seed, n_workers, total_steps)
+        self.n_step = NStep(spec.n_step, spec.gamma) if spec.n_step > 1 else None
 
     def put(self, rollout: Rollout) -> None:
         """Store one worker's rollout; what it makes due is told by `updates_due`.
 
-        Replay: `gradient_steps` updates for every `train_freq` env steps, once learning has started. Rollout: one
-        call of `learn` when every worker's is in, unless the end of the run cut them short.
+        Replay: `gradient_steps` updates for every `train_freq` env steps, once learning has started. Rollouts and
+        episodes: one call of `learn` when all that it takes is in; a rollout that the end of the run cut short is
+        left out.
         """
         spec, before = self.spec, self.env_steps
         self.env_steps += rollout.steps
         if isinstance(self.buffer, ReplayBuffer):
-            self.buffer.add(rollout)
-            if self.buffer.size >= max(spec.batch_size, spec.learning_starts):
+            self.buffer.add(self.n_step(rollout) if self.n_step is not None else rollout)
+            if self.buffer.size >= max(spec.batch_size, spec.learning_starts // spec.row_steps):
                 rounds = self.env_steps // spec.train_freq - before // spec.train_freq
                 self.owed += rounds * (spec.train_freq if spec.gradient_steps < 0 else spec.gradient_steps)
+        elif isinstance(self.buffer, EpisodeBuffer):
+            self.buffer.add(rollout)
+            self.owed = len(self.buffer.episodes) // spec.batch_size
         elif self.buffer is not None and len(rollout.reward) == spec.n_steps:
             self.buffer.add(rollout)
             self.owed = self.buffer.complete()
@@ -44,13 +60,38 @@ class DataServer:
         self.owed -= 1
         return self.buffer.sample(self.spec.batch_size, self.env_steps)
 
+    def update_priorities(self, index: np.ndarray, priorities: np.ndarray) -> None:
+        """Absolute TD errors [B] of a batch's rows; without effect on a buffer that draws uniformly."""
+        if isinstance(self.buffer, PrioritizedReplayBuffer):
+            self.buffer.update_priorities(index, priorities)
+
     def state_dict(self) -> dict[str, Any]:
         """Buffer and counters."""
         buffer = self.buffer.state_dict() if self.buffer is not None else {}
-        return {"env_steps": self.env_steps, "owed": self.owed, "buffer": buffer}
+        n_step = self.n_step.state_dict() if self.n_step is not None else {}
+        return {"env_steps": self.env_steps, "owed": self.owed, "buffer": buffer, "n_step": n_step}
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
         """Take over what `state_dict` gave."""
         self.env_steps, self.owed = state["env_steps"], state["owed"]
         if self.buffer is not None:
             self.buffer.load_state_dict(state["buffer"])
+        if self.n_step is not None:
+            self.n_step.load_state_dict(state["n_step"])
+
+
+def make_buffer(spec: DataSpec, seed: int, n_workers: int = 1, total_steps: int | None = None) -> Buffer | None:
+    """The buffer that an algorithm asks for; None where nothing is learned."""
+    if spec.kind == "none":
+        return None
+    if spec.kind == "rollout":
+        return RolloutBuffer(n_workers)
+    if spec.kind == "episode":
+        return EpisodeBuffer()
+    if spec.kind == "sequence":
+        return SequenceBuffer(max(1, spec.capacity // spec.n_steps), seed, spec.n_steps)
+    extras = ("discount",) if spec.n_step > 1 else ()
+    if spec.prioritized:
+        beta = Schedule(spec.priority_beta, total_steps, "algo_cfg.priority_beta")
+        return PrioritizedReplayBuffer(spec.capacity, seed, spec.priority_alpha, beta, extras)
+    return ReplayBuffer(spec.capacity, seed, extras)

@@ -56,8 +56,8 @@ class Driver(ABC):
         self.checkpoint_due = False
         self.checkpoint_time = self.checkpoint_cost = 0.0
         self.stride = cfg.n_workers * cfg.n_envs
-        replay = self.spec.kind == "replay"
-        self.chunk = max(1, self.spec.train_freq // self.stride) if replay else self.spec.n_steps
+        by_step = self.spec.kind == "replay"
+        self.chunk = max(1, self.spec.train_freq // self.stride) if by_step else self.spec.n_steps
 
     def run(self) -> str:
         """Iterate to the end, leave a checkpoint; returns why it ended."""

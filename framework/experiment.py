@@ -26,6 +26,7 @@ from framework.build import (
     id_of,
     ray_backend,
     resolve_device,
+    total_steps,
 )
 from framework.callbacks import Callback, Callbacks, make_callbacks
 from framework.checkpoint import save_model
@@ -33,6 +34,7 @@ from framework.config import Config, compose, save_config, to_override
 from framework.data_server import DataServer
 from framework.driver import Driver, Parts
 from framework.evaluator import Evaluation
+from framework.grid_plot import plot_policy
 from framework.learner import Learner
 from framework.loggers import check_loggers
 from framework.models import COUNTERS, find_model, load_into, read_model
@@ -233,10 +235,11 @@ class Experiment:
     def _parts(self, mode: str, spec: DataSpec, folder: RunFolder, state: dict[str, Any] | None) -> Parts:
         """What any driver drives; the workers are still to come."""
         general, training = self.general, mode == "train"
-        self.acting = self._acting(training)
+        self.acting, first = self._acting(training), self._first_env_step(training)
+        total = total_steps(general, first)
         return Parts(
             workers=[],
-            server=DataServer(spec, stream(general.seed, "server"), general.n_workers, self._first_env_step(training)),
+            server=DataServer(spec, stream(general.seed, "server"), general.n_workers, first, total),
             spec=spec,
             policy=build_policy(self.algorithm, self.acting),
             recorder=Recorder(
@@ -293,6 +296,8 @@ class Experiment:
         """The learning curve; and videos/video.gif of one episode, after training with the best model."""
         if self.general.save_fig or self.general.show_fig:
             plot_learning_curve(folder, show=self.general.show_fig)
+        if self.general.save_fig and mode == "train":
+            plot_policy(folder, self.algorithm.policy, self.envs)
         if self.cfg.env_cfg.render_mode != "rgb_array" or driver.signal:
             return
         best = folder.path / "models" / "best.pt"

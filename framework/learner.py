@@ -17,7 +17,9 @@ class Learner:
 
     def learn(self, batch: Batch) -> LearnOutput:
         """Improve on a batch."""
-        return self.algorithm.learn(batch_to(batch, self.device))
+        output = self.algorithm.learn(batch_to(batch, self.device))
+        output.index = batch.index
+        return output
 
     def weights(self) -> dict[str, torch.Tensor]:
         """Weights of the policy's network, on the CPU."""

@@ -25,18 +25,21 @@ class Pacing:
     """Hands out orders. `owed` counts updates due and not yet begun, `sent` the env steps ordered.
 
     Rollouts for an on-policy algorithm come in groups of `n_workers`, collected with one version of weights, while the
-    group before is learned: no group begins before all but the last one are learned. Replay's rollouts are groups of
-    one; they are held back while more updates are owed than a rollout of every worker makes due.
+    group before is learned: no group begins before all but the last one are learned. Where it learns from each worker
+    by itself (A3C), groups are of one, and one more than there are workers may be under way or unlearned. Replay's
+    rollouts are groups of one; they are held back while more updates are owed than a rollout of every worker makes due.
     """
 
     def __init__(self, spec: DataSpec, n_workers: int, n_envs: int, call_seconds: float):
         self.spec, self.n_workers, self.n_envs, self.call_seconds = spec, n_workers, n_envs, call_seconds
         self.on_policy = spec.kind == "rollout"
-        self.size = n_workers if self.on_policy else 1
+        self.fixed = spec.kind in ("rollout", "sequence")  # every rollout has n_steps steps
+        self.in_groups = self.on_policy and not spec.by_worker
+        self.size = n_workers if self.in_groups else 1
         self.base = max(1, spec.train_freq // n_envs) if spec.kind == "replay" else spec.n_steps
         self.chunk = self.base
         per_round = spec.train_freq if spec.gradient_steps < 0 else spec.gradient_steps
-        self.updates_per_step = per_round / spec.train_freq if spec.kind == "replay" else 0.0
+        self.updates_per_step = per_round / spec.train_freq if spec.replayed else 0.0
         self.step_seconds = self.update_seconds = 0.0  # of a vector step, of an update; 0: not known
         self.restart(0)
 
@@ -67,7 +70,7 @@ class Pacing:
 
     def _held_back(self) -> bool:
         if self.on_policy:
-            return self.group > self.learned
+            return self.group + 1 - self.learned > (1 if self.in_groups else self.n_workers)
         return self.owed > self.updates_per_step * self.chunk * self.n_envs * self.n_workers
 
     def batches(self) -> int:
@@ -77,9 +80,9 @@ class Pacing:
         return max(1, math.ceil(LESSON_CALLS * self.call_seconds / self.update_seconds))
 
     def saw_rollout(self, seconds: float, n_steps: int) -> None:
-        """Take note of how long a rollout took, and set the length of the next ones (replay's and collection's)."""
+        """Take note of how long a rollout took, and set the length of the next ones (where it is free)."""
         self.step_seconds = smoothed(self.step_seconds, seconds / max(1, n_steps))
-        if self.on_policy or (self.updates_per_step and not self.update_seconds):
+        if self.fixed or (self.updates_per_step and not self.update_seconds):
             return
         collecting = self.step_seconds / self.n_workers
         learning = self.updates_per_step * self.n_envs * self.update_seconds if self.owed else 0.0

@@ -32,6 +32,7 @@ from framework.yaml_file import YamlFile
 
 NOT_INHERITED = ("load_checkpoint", "load_path", "load_model_step", "resume", "tasks_dir", "progress", "show_fig")
 NOT_INHERITED_BY_LOADING = ("mode", "collect_traj", "collect_explore")  # resuming goes on with them
+OF_RAY = ("sync", "n_learners", "ray_address", "worker_timeout", "max_worker_restarts")  # nothing to a single process
 
 
 @dataclass
@@ -55,11 +56,11 @@ class SavedRun:
     def algo_name(self) -> str:
         return str(self.file.section("general_cfg").get("algo_name"))
 
-    def settings(self) -> dict[str, Any]:
-        """What defines the experiment, without what was particular to that run."""
+    def settings(self, alone: bool) -> dict[str, Any]:
+        """What defines the experiment, without what was particular to that run; `alone`: asked for one process now."""
         settings = _without_names(self.file)
         dropped = NOT_INHERITED if self.key == "resume" else (*NOT_INHERITED, *NOT_INHERITED_BY_LOADING)
-        for key in dropped:
+        for key in (*dropped, *(OF_RAY if alone else ())):
             settings.get("general_cfg", {}).pop(key, None)
         if self.key != "resume":
             settings.get("env_cfg", {}).pop("render_mode", None)
@@ -83,7 +84,7 @@ def prepare(hydra: Hydra, texts: Sequence[str], yaml_file: YamlFile | None = Non
             algo_name, algo_config = saved.algo_name, get_config_class(saved.algo_name)
         chosen = {**_choices_of_saved(hydra, words, saved), **chosen}
         _check_saved(saved, sections_with(algo_config), algo_name)
-        layers.append(register_layer("saved_run", f"job_{tag}", saved.settings()))
+        layers.append(register_layer("saved_run", f"job_{tag}", saved.settings(_asks_for_one_process(words))))
     sections = sections_with(algo_config)
     if yaml_file is not None:
         yaml_file.check(sections, algo_name)
@@ -191,6 +192,12 @@ def _saved_run(draft: DictConfig, chosen: dict[str, str], words: Words, yaml_fil
     else:
         run = _newest_fitting(draft, chosen, words, yaml_file)
     return SavedRun(key, text if text and text != "latest" else str(run), YamlFile(run / "config.yaml"))
+
+
+def _asks_for_one_process(words: Words) -> bool:
+    """Whether the command line says mp_backend=single, whatever the saved run had."""
+    last = [override.value() for override in words.settings if override.key_or_group.endswith("mp_backend")][-1:]
+    return last == ["single"]
 
 
 def _newest_fitting(draft: DictConfig, chosen: dict[str, str], words: Words, yaml_file: YamlFile | None) -> Path:

@@ -74,7 +74,7 @@ class Cluster:
         spaces = (envs.obs_space, envs.action_space)
         free = resources.free_memory()
         rollout = resources.rollout_bytes(spec, *spaces, general.n_envs, max(spec.n_steps, spec.train_freq))
-        batches = BATCHES * spec.batch_size * resources.transition_bytes(*spaces)
+        batches = BATCHES * spec.batch_size * spec.row_steps * resources.transition_bytes(*spaces)
         needed = 3 * general.n_workers * rollout + batches
         try:
             if general.ray_address is None:
@@ -273,8 +273,8 @@ class RayTrainer(RayDriver, Trainer):
         self._hire_server()
 
     def _hire_server(self) -> None:
-        seed, n_workers = stream(self.cfg.seed, "server"), self.cfg.n_workers
-        self.server = self.cluster.spawn(ServerActor, self.plan, self.spec, seed, n_workers)
+        seed, together = stream(self.cfg.seed, "server"), self.cfg.n_workers if self.exact else self.pacing.size
+        self.server = self.cluster.spawn(ServerActor, self.plan, self.spec, seed, together)
 
     def _hire_learners(self) -> None:
         n, state = self.cfg.n_learners, self.cluster.put(tree_map(on_cpu, self.learner.state_dict()))
@@ -406,7 +406,7 @@ class RayTrainer(RayDriver, Trainer):
 
     def _batches(self) -> int:
         """How many: not beyond the next update at which a model is saved; one by one where callbacks look on."""
-        if self.pacing.on_policy or self.callbacks.callbacks:
+        if self.pacing.on_policy or self.callbacks.callbacks or (self.exact and self.spec.prioritized):
             return 1
         to_save = self._updates_to_save() - sum(lesson.updates for lesson in self.lessons)
         return min(self.pacing.owed, self.pacing.batches(), BATCHES, to_save)
@@ -420,6 +420,9 @@ class RayTrainer(RayDriver, Trainer):
             raise
         outputs, seconds = answers[0]
         del self.lessons[0]
+        pairs = [(output.index, output.priorities) for output in outputs if output.priorities is not None]
+        if pairs:
+            self.server.update_priorities.remote(*pairs)
         self.weights = lesson.weights
         self.version += 1
         self.pacing.learned += lesson.batches

@@ -130,9 +130,9 @@ class RayDriver(Driver):
         flight, stats, seconds = landing
         self.pacing.saw_rollout(seconds, flight.order.n_steps)
         self.landed.setdefault(flight.order.group, []).append((flight, stats))
-        if not self.pacing.on_policy:
+        if not self.pacing.in_groups:
             self._take_group(flight.order.group)
-        while self.pacing.on_policy and len(self.landed.get(self.pacing.next_group, ())) == self.pacing.size:
+        while self.pacing.in_groups and len(self.landed.get(self.pacing.next_group, ())) == self.pacing.size:
             self._take_group(self.pacing.next_group)
             self.pacing.next_group += 1
 

@@ -53,12 +53,13 @@ def transition_bytes(obs_space: Space, action_space: Space) -> int:
 
 def check_buffer(spec: "DataSpec", obs_space: Space, action_space: Space, free: int) -> None:
     """Raise UserError where a full replay buffer takes more than 90% of the `free` bytes."""
-    if spec.kind != "replay":
+    if not spec.replayed:
         return
     each, limit = transition_bytes(obs_space, action_space), free * 9 // 10
     if spec.capacity * each <= limit:
         return
-    fitting, awaited = limit // each, max(1, spec.batch_size, spec.learning_starts)  # less would never be learned from
+    fitting = limit // each
+    awaited = max(1, spec.batch_size * spec.row_steps, spec.learning_starts)  # less would never be learned from
     if fitting >= awaited:
         hint = f"buffer_size={max(_rounded_down(fitting), awaited)} would fit"
     else:
@@ -72,10 +73,10 @@ def check_buffer(spec: "DataSpec", obs_space: Space, action_space: Space, free: 
 def rollout_bytes(spec: "DataSpec", obs_space: Space, action_space: Space, n_envs: int, n_steps: int) -> int:
     """Bytes of one worker's rollout, all columns, in the environment's own types.
 
-    Policies that collect for `spec.kind` "rollout" add extras. A recurrent policy's state, kept once, is left out.
+    Policies that collect for learning once add extras. A recurrent policy's state, kept once, is left out.
     """
     row = 2 * _size(obs_space, _of_env) + _size(action_space, _of_policy) + _size(action_space, _for_env)
-    row += REWARD_AND_FLAGS + (EXTRAS if spec.kind == "rollout" else 0)
+    row += REWARD_AND_FLAGS + (EXTRAS if spec.kind in ("rollout", "episode") else 0)
     return row * n_steps * n_envs
 
 

@@ -46,7 +46,10 @@ class Trainer(Driver):
     def update(self) -> None:
         """One call of `learn`, and what falls due at its update step."""
         self.call("pre_update")
-        self.learned(self.learner.learn(self.server.sample()))
+        output = self.learner.learn(self.server.sample())
+        if output.priorities is not None:
+            self.server.update_priorities(output.index, output.priorities.cpu().numpy())
+        self.learned(output)
 
     def learned(self, output: LearnOutput) -> None:
         """Count and record what a call of `learn` left; save, evaluate where that falls due."""

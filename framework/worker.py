@@ -47,8 +47,9 @@ class Worker:
         stride: int,
         explore: bool = True,
         first_step: int = 0,
+        index: int = 0,
     ):
-        self.env, self.explore, self.stride, self.first_step = env, explore, stride, first_step
+        self.env, self.explore, self.stride, self.first_step, self.index = env, explore, stride, first_step, index
         self.n_envs: int = env.num_envs
         policy_seed, *env_seeds = (int(s) for s in np.random.SeedSequence(seed).generate_state(1 + self.n_envs))
         self.policy = policy.fork(policy_seed)
@@ -77,7 +78,7 @@ class Worker:
         columns = {name: stack([row[name] for row in rows]) for name in rows[0]}
         if "value" in columns["extras"]:
             columns["extras"]["next_value"] = next_values(columns)
-        rollout = Rollout(**columns, state=start)
+        rollout = Rollout(**columns, state=start, worker=self.index)
         return rollout, WorkerStats(rollout.steps, episodes)
 
     def _step(self, step: int, last: bool) -> dict[str, Any]:

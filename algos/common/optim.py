@@ -5,6 +5,7 @@ import os
 import shutil
 import sys
 from collections.abc import Callable
+from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
@@ -20,6 +21,7 @@ Metrics = dict[str, Tensor]
 LossFn = Callable[..., tuple[Tensor, Metrics]]
 
 BETA1, BETA2 = 0.9, 0.999  # decay of Adam's means of gradients and of their squares
+DECAY = 0.99  # of RMSprop's mean of squares
 
 
 class _Loss(nn.Module):
@@ -37,6 +39,8 @@ class _Loss(nn.Module):
 class Optimizer:
     """Adam (Kingma and Ba, 2015) behind `minimize`, with gradients clipped to `max_grad_norm` (None: not).
 
+    `rule` "rmsprop" is RMSprop (Tieleman and Hinton, 2012) instead.
+
     `minimize` takes the loss as a function, so that forward, backward, clipping and step can be compiled as one graph:
     the function takes and returns tensors (or trees of tensors) only, and whatever changes between calls, such as a
     clip range, is passed in as a tensor.
@@ -47,13 +51,22 @@ class Optimizer:
     equal bit for bit. It asks of a loss that
     - tensors among the inputs have the batch's rows along dim 0, or no dimension at all (a clip range);
     - loss and metrics are means over rows, 0-d, of no statistics of the batch: those are passed in with the rows;
+      or a metric has the batch's rows along dim 0 (the TD errors of prioritised replay): they are put together;
     - it draws no random numbers: they are drawn before, from the algorithm's stream, and passed in.
     Dropout does draw in the loss, from the process's own stream: its masks, hence the numbers, are then others than
     those of one learner (the weights stay equal all the same). Equal streams give equal masks to shares of one size;
     shares of different sizes leave the streams apart.
     """
 
-    def __init__(self, network: nn.Module, *, eps: float = 1e-8, max_grad_norm: float | None, compile: bool = False):
+    def __init__(
+        self,
+        network: nn.Module,
+        *,
+        eps: float = 1e-8,
+        max_grad_norm: float | None,
+        compile: bool = False,
+        rule: str = "adam",
+    ):
         self.network = network
         self.named = {name: p for name, p in network.named_parameters() if p.requires_grad}
         self.params: list[Tensor] = list(self.named.values())
@@ -61,7 +74,7 @@ class Optimizer:
         self.squares = [torch.zeros_like(p) for p in self.params]
         device = self.params[0].device
         self.steps = [torch.zeros((), device=device) for _ in self.params]  # all equal; torch's kernel wants one each
-        self.eps, self.max_grad_norm, self.compile = eps, max_grad_norm, compile
+        self.eps, self.max_grad_norm, self.compile, self.rule = eps, max_grad_norm, compile, rule
         self._lr = 0.0
         self._lr_tensor = torch.tensor(0.0, device=device)  # a graph would be compiled anew for each float
         self._compiled: dict[LossFn, Callable[..., Any]] = {}
@@ -89,10 +102,10 @@ class Optimizer:
 
     def _minimize_together(self, loss_fn: LossFn, *inputs: Any) -> Metrics:
         """`minimize` of one of several learners; compiled are forward and backward alone, up to where they meet."""
-        share, weight = _share(inputs, dist.get_rank(), self._learners)
+        share = _share(inputs, dist.get_rank(), self._learners)
         gradient = self._compile(loss_fn, self._gradient_graph) if self.compile else partial(self._gradient, loss_fn)
-        grads, metrics = gradient(*share)
-        grads, metrics = _average(grads, metrics, weight)
+        grads, metrics = gradient(*share.inputs)
+        grads, metrics = _average(grads, metrics, share)
         self._step(grads)
         return metrics
 
@@ -103,6 +116,9 @@ class Optimizer:
     def _step(self, grads: list[Tensor]) -> None:
         self._clip(grads)
         with torch.no_grad():
+            if self.rule == "rmsprop":
+                self._rmsprop(grads)
+                return
             adam(
                 self.params, grads, self.means, self.squares, [], self.steps, fused=True,
                 lr=self._lr, beta1=BETA1, beta2=BETA2, eps=self.eps, weight_decay=0.0, amsgrad=False, maximize=False,
@@ -135,7 +151,7 @@ class Optimizer:
         def update(*inputs):  # type: ignore[no-untyped-def]
             grads, metrics = gradient(*inputs)
             self._clip(grads)
-            self._adam(grads)
+            (self._rmsprop if self.rule == "rmsprop" else self._adam)(grads)
             return metrics
 
         return update
@@ -161,8 +177,18 @@ class Optimizer:
             square.mul_(BETA2).addcmul_(grad, grad, value=1 - BETA2)
             param.sub_(rate * mean / (square.sqrt() / root + self.eps))
 
+    def _rmsprop(self, grads: list[Tensor]) -> None:
+        """v = 0.99 v + 0.01 g^2;  p -= lr g / (sqrt(v) + eps), eagerly and in a graph alike."""
+        torch._foreach_mul_(self.squares, DECAY)
+        torch._foreach_addcmul_(self.squares, grads, grads, 1 - DECAY)
+        roots = torch._foreach_sqrt(self.squares)
+        torch._foreach_add_(roots, self.eps)
+        moves = torch._foreach_div(grads, roots)
+        torch._foreach_mul_(moves, -self._lr_tensor)
+        torch._foreach_add_(self.params, moves)
+
     def state_dict(self) -> dict[str, Any]:
-        """Adam's means and the number of its steps."""
+        """Means of gradients and of their squares, and the number of Adam's steps."""
         return {"step": self.steps[0], "means": self.means, "squares": self.squares}
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
@@ -173,8 +199,18 @@ class Optimizer:
             own.copy_(given)  # in place: a compiled graph holds on to these tensors
 
 
-def _share(inputs: tuple[Tree, ...], rank: int, learners: int) -> tuple[tuple[Tree, ...], float]:
-    """A learner's rows of the inputs and their part of all rows; no row is left for it: the next one, at weight 0.
+@dataclass
+class _Share:
+    """A learner's rows of a batch: `start` to `stop` of `rows`."""
+
+    inputs: tuple[Tree, ...]
+    start: int
+    stop: int
+    rows: int
+
+
+def _share(inputs: tuple[Tree, ...], rank: int, learners: int) -> _Share:
+    """A learner's part of the inputs; no row is left for it: the next one, which then counts nothing.
 
     Raises ValueError where the inputs differ in their rows.
     """
@@ -188,19 +224,28 @@ def _share(inputs: tuple[Tree, ...], rank: int, learners: int) -> tuple[tuple[Tr
     def cut(leaf: Any) -> Any:
         return leaf[own] if isinstance(leaf, Tensor) and leaf.dim() else leaf
 
-    return tree_map(cut, inputs), (stop - start) / rows
+    return _Share(tree_map(cut, inputs), start, stop, rows)
 
 
 @torch.no_grad()
-def _average(grads: list[Tensor], metrics: Metrics, weight: float) -> tuple[list[Tensor], Metrics]:
-    """Sums over all learners, each with its weight, in one exchange."""
-    numbers = [value.to(grads[0].dtype).view(1) for value in metrics.values()]
-    flat = torch.cat([*(grad.flatten() for grad in grads), *numbers]).mul_(weight)
+def _average(grads: list[Tensor], metrics: Metrics, share: _Share) -> tuple[list[Tensor], Metrics]:
+    """Means over all learners' rows, in one exchange; a metric that has rows comes back with those of all."""
+    weight, like = (share.stop - share.start) / share.rows, grads[0]
+    parts = [grad * weight for grad in grads]
+    for value in metrics.values():
+        if value.dim():
+            whole = like.new_zeros(share.rows, *value.shape[1:])
+            whole[share.start : share.stop] = value[: share.stop - share.start]
+            parts.append(whole)
+        else:
+            parts.append(value.to(like.dtype) * weight)
+    flat = torch.cat([part.flatten() for part in parts])
     _sum_over_learners(flat)
-    *parts, means = flat.split([*(grad.numel() for grad in grads), len(numbers)])
+    pieces = flat.split([part.numel() for part in parts])
+    shaped = [piece.view_as(part) for piece, part in zip(pieces, parts, strict=True)]
     # metrics are kept for long, and would keep all gradients with them
-    named = dict(zip(metrics, means.clone().unbind(), strict=True))
-    return [part.view_as(grad) for part, grad in zip(parts, grads, strict=True)], named
+    named = {name: piece.clone() for name, piece in zip(metrics, shaped[len(grads) :], strict=True)}
+    return shaped[: len(grads)], named
 
 
 def _sum_over_learners(flat: Tensor) -> None:

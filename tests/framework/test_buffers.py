@@ -5,7 +5,8 @@ from scipy.stats import chisquare
 
 from algos.base import Batch, DataSpec
 from framework.batch import Rollout
-from framework.buffers import ReplayBuffer, RolloutBuffer, batch_to, learning_dtype, make_buffer
+from framework.buffers import ReplayBuffer, RolloutBuffer, batch_to, learning_dtype
+from framework.data_server import make_buffer
 
 
 def rollout(first, steps, n_envs=1, dict_obs=False):

@@ -47,6 +47,17 @@ def test_a_group_is_one_order_for_every_worker():
     assert pacing.sent == 3 * 2 * 8 and pacing.places == 0
 
 
+def test_workers_that_are_learned_from_one_by_one_have_the_newest_weights():
+    pacing = pacing_of(DataSpec("rollout", n_steps=8, by_worker=True), n_workers=2, n_envs=3)
+    given = [pacing.order(version, version, None) for version in (1, 2, 3)]
+    assert [(order.group, order.version, order.n_steps, order.step) for order in given] == [
+        (0, 1, 8, 0), (1, 2, 8, 24), (2, 3, 8, 48),
+    ]  # fmt: skip
+    assert pacing.order(4, 4, None) is None  # two under way, one to be learned
+    pacing.learned += 1
+    assert [order.version for order in orders(pacing, version=5)] == [5]
+
+
 def test_weights_that_come_within_a_group_wait_for_the_next():
     pacing = pacing_of(PPO, n_workers=2)
     orders_of_both = [pacing.order(version, version, None) for version in (1, 2, 3, 4)]

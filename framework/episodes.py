@@ -1,0 +1,61 @@
+"""Whole episodes, learned from once."""
+
+from typing import Any
+
+import numpy as np
+
+from algos.base import Batch
+from algos.networks.state import Tree, tree_map
+from framework.batch import Rollout
+from framework.buffers import to_tensor
+
+COLUMNS = ("obs", "action", "reward", "next_obs", "terminated", "truncated", "extras")
+Columns = dict[str, Tree]
+
+
+class EpisodeBuffer:
+    """Joins what rollouts cut: holds each environment's episode until it has ended."""
+
+    def __init__(self) -> None:
+        self.begun: dict[str, Columns] = {}  # by "worker.env": the episode so far, [T, ...]
+        self.episodes: list[Columns] = []
+
+    def add(self, rollout: Rollout) -> None:
+        """Store the rollout of one worker."""
+        end = rollout.terminated | rollout.truncated
+        for env in range(end.shape[1]):
+            key = f"{rollout.worker}.{env}"
+            if rollout.reset[0, env]:
+                self.begun.pop(key, None)  # the worker was replaced in the middle of it
+            start = 0
+            for stop in (*(np.flatnonzero(end[:, env]) + 1), len(end)):
+                if start == stop:
+                    break
+                self._extend(key, self._cut(rollout, start, stop, env))
+                if end[stop - 1, env]:
+                    self.episodes.append(self.begun.pop(key))
+                start = stop
+
+    def _cut(self, rollout: Rollout, start: int, stop: int, env: int) -> Columns:
+        return {name: tree_map(lambda column: column[start:stop, env], getattr(rollout, name)) for name in COLUMNS}
+
+    def _extend(self, key: str, piece: Columns) -> None:
+        whole = self.begun.get(key)
+        self.begun[key] = piece if whole is None else tree_map(lambda *parts: np.concatenate(parts), whole, piece)
+
+    def sample(self, n: int, step: int) -> Batch:
+        """The first `n` episodes, one after the other: [B, ...]."""
+        episodes = self.episodes[:n]
+        del self.episodes[:n]
+        joined = tree_map(lambda *parts: to_tensor(np.concatenate(parts)), *episodes)
+        reset = np.zeros(len(joined["reward"]), dtype=bool)
+        reset[np.cumsum([0, *(len(episode["reward"]) for episode in episodes[:-1])])] = True
+        return Batch(**joined, reset=to_tensor(reset), step=step)
+
+    def state_dict(self) -> dict[str, Any]:
+        """Episodes that have begun, and those that wait."""
+        return {"begun": self.begun, "episodes": self.episodes}
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        """Take over what `state_dict` gave."""
+        self.begun, self.episodes = dict(state["begun"]), list(state["episodes"])

@@ -1,0 +1,92 @@
+"""figs/policy.png: the values and the greedy moves that a table holds, on the map of its grid world."""
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from algos.base import Policy
+from envs.grid import Grid, grid_of
+from framework.build import Environments
+from framework.run_folder import RunFolder, atomic_write
+
+MOST_NUMBERS = 150  # cells up to which each shows its value as a number
+EQUAL = 1e-6  # values that differ by less, relative to the largest, are drawn as equally good moves
+
+
+def plot_policy(folder: RunFolder, policy: Policy, envs: Environments) -> Path | None:
+    """Draw figs/policy.png for a policy with a table of action values in a grid world; None, at no cost, for others."""
+    tables = getattr(policy, "tables", None)
+    if tables is None:
+        return None
+    env = envs.single(first=False)
+    try:
+        grid = grid_of(env)
+    finally:
+        env.close()
+    q_value = tables()["q_value"]
+    if grid is None or len(q_value) != grid.shape[0] * grid.shape[1] * grid.layers:
+        return None
+    out = folder.figs / "policy.png"
+    figure = draw_policy(q_value, grid, folder.name)
+    atomic_write(out, lambda file: figure.savefig(file, format="png", dpi=150))
+    return out
+
+
+def draw_policy(q_value: np.ndarray, grid: Grid, title: str = "") -> Any:
+    """The figure of a table Q [S, A]: colours are values, arrows the best moves, of equals all.
+
+    Where a cell holds several states (speeds), its colour is the best of them, states never updated left out.
+    """
+    from matplotlib.backends.backend_agg import FigureCanvasAgg
+    from matplotlib.figure import Figure
+
+    rows, columns = grid.shape
+    value = cell_values(q_value, grid)
+    figure = Figure(figsize=(min(14.0, 2.2 + 0.75 * columns), min(14.0, 1.4 + 0.75 * rows)), layout="constrained")
+    FigureCanvasAgg(figure)
+    axes = figure.add_subplot()
+    axes.set_facecolor("#6a6a6a")  # cells without a value: walls, and what was never seen
+    image = axes.imshow(np.ma.masked_invalid(value), cmap="YlGnBu", interpolation="none")
+    figure.colorbar(image, ax=axes, shrink=0.8, label="value of the best action")
+    axes.set_title(title, fontsize=10, loc="left")
+    axes.set_xticks(np.arange(columns + 1) - 0.5, labels=[])
+    axes.set_yticks(np.arange(rows + 1) - 0.5, labels=[])
+    axes.tick_params(length=0)
+    axes.grid(color="white", linewidth=0.8)
+    for row, column in np.argwhere(grid.ends):
+        axes.text(column, row, "end", ha="center", va="center", fontsize=8, color="white")
+    if grid.layers == 1:
+        _draw_moves(axes, q_value, value, grid)
+    return figure
+
+
+def cell_values(q_value: np.ndarray, grid: Grid) -> np.ndarray:
+    """max_a Q(s, a) by cell [rows, columns]; nan for walls, ends and cells of which nothing is known."""
+    value = q_value.max(1)
+    if grid.layers > 1:
+        unseen = (q_value == np.median(q_value)).all(1)  # most states of such a world are never visited
+        value = np.where(unseen, -np.inf, value)
+    cells = value.reshape(*grid.shape, grid.layers).max(2)
+    return np.where(grid.blocked | grid.ends | ~np.isfinite(cells), np.nan, cells)
+
+
+def _draw_moves(axes: Any, q_value: np.ndarray, value: np.ndarray, grid: Grid) -> None:
+    """An arrow for each of the best actions of a cell, and its value below."""
+    low, high = (np.nanmin(value), np.nanmax(value)) if np.isfinite(value).any() else (0.0, 1.0)
+    slack = EQUAL * max(abs(low), abs(high), 1e-300)
+    for row, column in np.argwhere(np.isfinite(value)):
+        color = "white" if value[row, column] > (low + high) / 2 and high > low else "#222222"
+        if value.size <= MOST_NUMBERS:
+            text = f"{value[row, column]:.3g}"
+            axes.text(column, row + 0.4, text, ha="center", va="bottom", fontsize=6.5, color=color)
+        q = q_value[row * grid.shape[1] + column]
+        for action in np.flatnonzero(q >= q.max() - slack) if grid.moves else ():
+            down, right = grid.moves[int(action)]
+            length = 0.27 / max(1.0, np.hypot(down, right))
+            axes.annotate(
+                "",
+                xy=(column + length * right, row - 0.08 + length * down),
+                xytext=(column, row - 0.08),
+                arrowprops={"arrowstyle": "-|>", "color": color, "linewidth": 1.1, "shrinkA": 0, "shrinkB": 0},
+            )

@@ -1,0 +1,64 @@
+import itertools
+
+import numpy as np
+import pytest
+import torch
+from test_n_step import cut, stream
+
+from algos.base import DataSpec
+from algos.common.errors import UserError
+from framework.build import check_learns
+from framework.data_server import DataServer
+from framework.schema import GeneralConfig
+
+
+def episodes_of(whole):
+    """Numbers of the steps of every finished episode of a stream, in the order in which they end."""
+    end, found = whole.terminated | whole.truncated, []
+    for env in range(end.shape[1]):
+        begin = 0
+        for stop in np.flatnonzero(end[:, env]) + 1:
+            found.append(whole.action[begin:stop, env].tolist())
+            begin = stop
+    return found
+
+
+@pytest.mark.parametrize("pieces", [[30], [1] * 30, [7, 3, 20]])
+def test_every_finished_episode_comes_once_and_whole(pieces):
+    server, found, start = DataServer(DataSpec("episode", batch_size=2), 0), [], 0
+    streams = [stream(np.random.default_rng(worker), 30, 2, worker) for worker in range(2)]
+    for number, piece in enumerate(pieces):
+        for whole in streams:
+            server.put(cut(whole, start, start + piece))
+        start += piece
+        while server.updates_due():
+            batch = server.sample()
+            borders = [*torch.nonzero(batch.reset).ravel().tolist(), len(batch.action)]
+            assert len(borders) == 3 and batch.obs[:, 0].tolist() == batch.action.tolist()
+            ends = batch.terminated | batch.truncated
+            assert torch.nonzero(ends).ravel().tolist() == [border - 1 for border in borders[1:]]
+            found += [batch.action[i:j].tolist() for i, j in itertools.pairwise(borders)]
+        if number == 1:
+            state, server = server.state_dict(), DataServer(DataSpec("episode", batch_size=2), 0)
+            server.load_state_dict(state)
+    wanted = [episode for whole in streams for episode in episodes_of(whole)]
+    left = len(server.buffer.episodes)
+    assert left < 2 and len(found) + left == len(wanted)
+    assert all(episode in wanted for episode in found) and len({tuple(episode) for episode in found}) == len(found)
+
+
+def test_the_half_episode_of_a_replaced_worker_is_dropped():
+    server = DataServer(DataSpec("episode", batch_size=1), 0)
+    whole = stream(np.random.default_rng(3), 40, 1)
+    begin = int(np.flatnonzero((whole.terminated | whole.truncated)[:, 0])[0]) + 1
+    server.put(cut(whole, begin, begin + 1))
+    before = len(server.buffer.episodes)
+    server.put(whole)
+    numbers = [number for episode in server.buffer.episodes[before:] for number in episode["action"].tolist()]
+    assert numbers == [number for episode in episodes_of(whole) for number in episode]
+
+
+def test_async_is_refused():
+    general = GeneralConfig(mp_backend="ray", sync="async", algo_name="REINFORCE")
+    with pytest.raises(UserError, match="sync=async does not go with REINFORCE"):
+        check_learns(DataSpec("episode", batch_size=1), general)
