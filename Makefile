@@ -6,7 +6,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check install --quiet
 
-.PHONY: help train setup setup-dev test test-slow
+.PHONY: help train setup setup-dev test test-slow tables
 .DEFAULT_GOAL := help
 
 help: ## show this list
@@ -36,6 +36,9 @@ test: setup-dev ## lint, types and the test suite
 
 test-slow: setup-dev ## the tests that learn for many minutes
 	$(BIN)/python -m pytest -m slow
+
+tables: setup ## write README's table of presets anew, from the presets and docs/results.md
+	$(BIN)/python -m framework.preset_tables
 
 $(BIN)/python:
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 10))' \

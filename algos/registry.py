@@ -12,9 +12,42 @@ from algos.common.errors import UserError, did_you_mean
 ALGORITHMS = {  # name -> (the algorithm, its settings), each "package.module:Class"
     "DQN": ("algos.value.dqn:DQN", "algos.value.config:DQNConfig"),
     "DoubleDQN": ("algos.value.double_dqn:DoubleDQN", "algos.value.config:DQNConfig"),
+    "DuelingDQN": ("algos.value.dqn:DQN", "algos.value.config:DQNConfig"),  # what differs is in config/algo_cfg/
+    "NoisyDQN": ("algos.value.dqn:DQN", "algos.value.config:DQNConfig"),
+    "PER_DQN": ("algos.value.dqn:DQN", "algos.value.config:DQNConfig"),
+    "NStepDQN": ("algos.value.dqn:DQN", "algos.value.config:DQNConfig"),
+    "C51": ("algos.value.c51:C51", "algos.value.config:C51Config"),
+    "QRDQN": ("algos.value.qrdqn:QRDQN", "algos.value.config:QRDQNConfig"),
+    "RainbowDQN": ("algos.value.rainbow:RainbowDQN", "algos.value.config:RainbowConfig"),
+    "SoftQ": ("algos.value.soft_q:SoftQ", "algos.value.config:SoftQConfig"),
+    "DRQN": ("algos.value.drqn:DRQN", "algos.value.config:DRQNConfig"),
+    "PQN": ("algos.value.pqn:PQN", "algos.value.config:PQNConfig"),
     "PPO": ("algos.policy_gradient.ppo:PPO", "algos.policy_gradient.config:PPOConfig"),
+    "PPO_KL": ("algos.policy_gradient.ppo:PPO", "algos.policy_gradient.config:PPOConfig"),
+    "A2C": ("algos.policy_gradient.a2c:A2C", "algos.policy_gradient.config:A2CConfig"),
+    "A3C": ("algos.policy_gradient.a3c:A3C", "algos.policy_gradient.config:A2CConfig"),
+    "REINFORCE": ("algos.policy_gradient.reinforce:REINFORCE", "algos.policy_gradient.config:REINFORCEConfig"),
+    "DDPG": ("algos.actor_critic.ddpg:DDPG", "algos.actor_critic.config:DDPGConfig"),
+    "TD3": ("algos.actor_critic.td3:TD3", "algos.actor_critic.config:TD3Config"),
+    "SAC": ("algos.actor_critic.sac:SAC", "algos.actor_critic.config:SACConfig"),
+    "SAC_D": ("algos.actor_critic.sac_d:SACDiscrete", "algos.actor_critic.config:SACDiscreteConfig"),
+    "TQC": ("algos.actor_critic.tqc:TQC", "algos.actor_critic.config:TQCConfig"),
+    "QLearning": ("algos.tabular.q_learning:QLearning", "algos.tabular.config:QLearningConfig"),
+    "Sarsa": ("algos.tabular.sarsa:Sarsa", "algos.tabular.config:QLearningConfig"),
+    "ExpectedSarsa": ("algos.tabular.sarsa:ExpectedSarsa", "algos.tabular.config:QLearningConfig"),
+    "MonteCarlo": ("algos.tabular.monte_carlo:MonteCarlo", "algos.tabular.config:MonteCarloConfig"),
+    "DynaQ": ("algos.tabular.dyna_q:DynaQ", "algos.tabular.config:DynaQConfig"),
+    "ValueIteration": ("algos.tabular.planning:ValueIteration", "algos.tabular.config:ValueIterationConfig"),
+    "PolicyIteration": ("algos.tabular.planning:PolicyIteration", "algos.tabular.config:PolicyIterationConfig"),
 }
-ALIASES = {"DQN_new": "DQN", "DDQN": "DoubleDQN", "DoubleDQN_new": "DoubleDQN", "PPO_new": "PPO"}
+ALIASES = {
+    "DQN_new": "DQN",
+    "DDQN": "DoubleDQN",
+    "DoubleDQN_new": "DoubleDQN",
+    "CategoricalDQN": "C51",
+    "Rainbow": "RainbowDQN",
+    "PPO_new": "PPO",
+}
 
 
 def canonical_name(name: str) -> str:

@@ -40,14 +40,12 @@ def grid_of(env: gym.Env) -> Grid | None:
     cells = shape[0] * shape[1]
     blocked = ends = np.zeros(shape, dtype=bool)
     moves: dict[int, tuple[float, float]] = dict(getattr(base, "grid_moves", {}))
-    table = getattr(base, "P", None)
-    if isinstance(table, dict) and len(table) == n_states == cells:
+    if hasattr(base, "text_map"):  # a world of our own: walls and ends are written in its map
+        signs = np.array([list(line) for line in base.text_map()])
+        blocked, ends = signs == "#", np.isin(signs, ["G", "H"])
+    elif isinstance(table := getattr(base, "P", None), dict) and len(table) == n_states == cells:
         blocked, ends = _marks(base, table, shape)
         moves = moves or _moves(table, shape)
-    lines: list[str] = getattr(base, "text_map", list)()
-    if lines:  # a map of our own: walls and ends are written in it
-        signs = np.array([list(line) for line in lines])
-        blocked, ends = signs == "#", np.isin(signs, ["G", "H"])
     return Grid(shape, n_states // cells, moves, blocked, ends)
 
 

@@ -11,6 +11,8 @@ from gymnasium.envs.registration import EnvSpec, load_env_creator, parse_env_id,
 from gymnasium.error import DependencyNotInstalled
 from gymnasium.vector import AutoresetMode, SyncVectorEnv, VectorEnv
 
+import envs.goals
+import envs.gridworlds  # noqa: F401  # both register joyride/*
 from algos.common.errors import UserError
 from envs.config import EnvConfig
 from envs.native import AsyncVector, SyncVector, make_native

@@ -51,6 +51,48 @@ class MaskVelocity(gym.ObservationWrapper):
         return observation[self._keep]
 
 
+class ActionMask(gym.Wrapper):
+    """Moves info["action_mask"] into the observation, where a policy that can mask finds it.
+
+    The observation becomes a Dict {"observation", "action_mask"}; one that is a Dict gets the key added. The mask is 1
+    where an action is allowed: [n] for Discrete actions, [sum nvec] for MultiDiscrete, in one array or one for each
+    choice. Raises UserError for other actions, and for an environment that gives no such mask.
+    """
+
+    def __init__(self, env: gym.Env) -> None:
+        super().__init__(env)
+        actions, observed = env.action_space, env.observation_space
+        if not isinstance(actions, spaces.Discrete | spaces.MultiDiscrete):
+            raise UserError(f"ActionMask needs Discrete or MultiDiscrete actions, not {type(actions).__name__}")
+        self._size = int(actions.n if isinstance(actions, spaces.Discrete) else actions.nvec.sum())
+        self._is_dict = isinstance(observed, spaces.Dict)
+        parts = observed.spaces if isinstance(observed, spaces.Dict) else {"observation": observed}
+        self.observation_space = spaces.Dict({**parts, "action_mask": spaces.MultiBinary(self._size)})
+
+    def reset(self, *, seed: int | None = None, options: dict[str, Any] | None = None) -> tuple[Any, dict[str, Any]]:
+        """The first observation, with its mask."""
+        obs, info = self.env.reset(seed=seed, options=options)
+        return self._with_mask(obs, info, False), info
+
+    def step(self, action: Any) -> tuple[Any, Any, bool, bool, dict[str, Any]]:
+        """One step; where an episode has ended and no mask is given, all is allowed."""
+        obs, reward, terminated, truncated, info = self.env.step(action)
+        return self._with_mask(obs, info, terminated), reward, terminated, truncated, info
+
+    def _with_mask(self, obs: Any, info: Mapping[str, Any], terminated: bool) -> dict[str, Any]:
+        if "action_mask" not in info and not terminated:
+            raise UserError(f"ActionMask: {self.env.unwrapped} gives no info['action_mask']")
+        given = info.get("action_mask", np.ones(self._size))
+        mask = np.concatenate([np.ravel(part) for part in given]) if isinstance(given, tuple | list) else given
+        mask = np.array(mask, np.int8)
+        if mask.shape != (self._size,):
+            raise UserError(f"ActionMask: info['action_mask'] has shape {mask.shape}, it must be ({self._size},)")
+        return {**(obs if self._is_dict else {"observation": obs}), "action_mask": mask}
+
+
+_OWN = {kind.__name__: kind for kind in (MaskVelocity, ActionMask)}
+
+
 def wrap(env: gym.Env, item: str | Mapping[str, Any], key: str) -> gym.Env:
     """Apply one entry of `env_cfg.wrappers`; `key` is its place in the config, for messages.
 
@@ -78,15 +120,13 @@ def wrap(env: gym.Env, item: str | Mapping[str, Any], key: str) -> gym.Env:
 
 def find_wrapper(name: str, key: str) -> Any:
     """A wrapper's class: of `gymnasium.wrappers` or this module by its name, any other by its path."""
-    if name == MaskVelocity.__name__:
-        return MaskVelocity
+    if name in _OWN:
+        return _OWN[name]
     if "." in name or ":" in name:
         return import_object(name, key)
     known = [entry for entry in gym.wrappers.__all__ if entry != "vector"]
     if name not in known:
-        raise UserError(
-            f"{key}: no wrapper {name!r} in gymnasium.wrappers; {did_you_mean(name, [*known, 'MaskVelocity'])}"
-        )
+        raise UserError(f"{key}: no wrapper {name!r} in gymnasium.wrappers; {did_you_mean(name, [*known, *_OWN])}")
     return getattr(gym.wrappers, name)
 
 

@@ -26,12 +26,11 @@ from framework.build import (
     build_algorithm,
     build_evaluator,
     build_policy,
+    build_server,
     build_worker,
     resolve_device,
-    total_steps,
 )
 from framework.config import Config
-from framework.data_server import DataServer
 from framework.evaluator import Evaluation
 from framework.learner import Learner
 from framework.worker import WorkerStats
@@ -108,11 +107,9 @@ class WorkerActor(Part):
 class ServerActor(Part):
     """The data server on its own."""
 
-    def __init__(self, plan: Plan, spec: Any, seed: int, together: int):
-        """`together`: workers whose rollouts an on-policy algorithm learns as one."""
+    def __init__(self, plan: Plan, spec: Any, together: int):
         super().__init__(plan, 1)
-        total = total_steps(plan.cfg.general_cfg, plan.env_step)
-        self.server = DataServer(spec, seed, together, plan.env_step, total)
+        self.server = build_server(plan.cfg, lambda: Environments(plan.cfg), spec, together, plan.env_step)
 
     def put(self, *rollouts: Rollout) -> int:
         """Store rollouts; returns the updates that this makes due."""

@@ -40,6 +40,8 @@ def stack(rows: list[Tree]) -> Tree:
     first = rows[0]
     if isinstance(first, dict):
         return {key: stack([row[key] for row in rows]) for key in first}
+    if isinstance(first, tuple):
+        return tuple(stack(list(parts)) for parts in zip(*rows, strict=True))
     return first[None] if len(rows) == 1 else np.stack(rows)
 
 

@@ -4,6 +4,7 @@ import copy
 import os
 import sys
 import tempfile
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
@@ -17,7 +18,9 @@ from algos.registry import get_algorithm
 from envs.make import as_vector_env, make_env, make_vector_env, spaces_of
 from envs.model import model_of
 from framework.config import Config
+from framework.data_server import DataServer
 from framework.evaluator import Evaluator
+from framework.hindsight import GoalReward
 from framework.schema import GeneralConfig
 from framework.seeds import stream
 from framework.video import GifRecorder
@@ -208,6 +211,16 @@ def build_algorithm(cfg: Config, envs: Environments, device: str, env_step: int 
         **known,
     )
     return algorithm
+
+
+def build_server(
+    cfg: Config, envs: Callable[[], Environments], spec: DataSpec, together: int, env_step: int
+) -> DataServer:
+    """The data server; `together`: workers whose rollouts an on-policy algorithm learns as one."""
+    general = cfg.general_cfg
+    goal_reward = GoalReward(envs().single(first=False)) if spec.buffer_type == "HER" else None
+    seed, total = stream(general.seed, "server"), total_steps(general, env_step)
+    return DataServer(spec, seed, together, env_step, total, goal_reward)
 
 
 @dataclass(frozen=True)

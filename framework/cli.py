@@ -17,12 +17,14 @@ from framework.completion import complete
 from framework.hydra_session import CONFIG_NAME, USER_MISTAKES, explain, hydra_session
 from framework.prepare import Job, prepare, to_config
 from framework.sweep import run_sweep
+from framework.verify import asks_to_verify, run_verify
 from framework.words import quoted
 from framework.yaml_file import YamlFile
 
 
 def main(argv: Sequence[str]) -> int:
-    """Do what the arguments ask for; the exit code: 0, 2 for a mistake of the user's, 130 or 143 when interrupted.
+    """Do what the arguments ask for; the exit code: 0, 1 where a job of several failed or a preset does not hold,
+    2 for a mistake of the user's, 130 or 143 when interrupted.
 
     Any other exception is a programming error and passes through.
     """
@@ -109,6 +111,8 @@ def _dispatch(hydra: Hydra, args: argparse.Namespace, parser: argparse.ArgumentP
     file = YamlFile(args.yaml[0]) if args.yaml else None
     if args.multirun:
         return run_sweep(hydra, args.overrides, file)
+    if not (args.cfg or args.info) and asks_to_verify(hydra, args.overrides, file):
+        return run_verify(hydra, args.overrides, file)
     job = prepare(hydra, args.overrides, file)
     if args.cfg or args.info:
         return _show(hydra, args, job)

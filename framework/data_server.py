@@ -5,10 +5,12 @@ from typing import Any
 import numpy as np
 
 from algos.base import Batch, DataSpec
+from algos.common.errors import UserError
 from algos.common.schedule import Schedule
 from framework.batch import Rollout
 from framework.buffers import ReplayBuffer, RolloutBuffer
 from framework.episodes import EpisodeBuffer
+from framework.hindsight import GoalReward, HindsightBuffer
 from framework.n_step import NStep
 from framework.prioritized import PrioritizedReplayBuffer
 from framework.sequences import SequenceBuffer
@@ -20,13 +22,19 @@ class DataServer:
     """Takes rollouts, gives batches, and counts environment steps and the updates owed for them."""
 
     def __init__(
-        self, spec: DataSpec, seed: int, n_workers: int = 1, env_steps: int = 0, total_steps: int | None = None
+        self,
+        spec: DataSpec,
+        seed: int,
+        n_workers: int = 1,
+        env_steps: int = 0,
+        total_steps: int | None = None,
+        goal_reward: GoalReward | None = None,
     ):
-        """`env_steps` is where a loaded model left off, `total_steps` where schedules end."""
+        """`env_steps` is where a loaded model left off, `total_steps` where schedules end; HER needs `goal_reward`."""
         self.spec = spec
         self.env_steps = env_steps
         self.owed = 0
-        self.buffer = make_buffer(spec, seed, n_workers, total_steps)
+        self.buffer = make_buffer(spec, seed, n_workers, total_steps, goal_reward)
         self.n_step = NStep(spec.n_step, spec.gamma) if spec.n_step > 1 else None
 
     def put(self, rollout: Rollout) -> None:
@@ -80,7 +88,13 @@ class DataServer:
             self.n_step.load_state_dict(state["n_step"])
 
 
-def make_buffer(spec: DataSpec, seed: int, n_workers: int = 1, total_steps: int | None = None) -> Buffer | None:
+def make_buffer(
+    spec: DataSpec,
+    seed: int,
+    n_workers: int = 1,
+    total_steps: int | None = None,
+    goal_reward: GoalReward | None = None,
+) -> Buffer | None:
     """The buffer that an algorithm asks for; None where nothing is learned."""
     if spec.kind == "none":
         return None
@@ -90,6 +104,11 @@ def make_buffer(spec: DataSpec, seed: int, n_workers: int = 1, total_steps: int 
         return EpisodeBuffer()
     if spec.kind == "sequence":
         return SequenceBuffer(max(1, spec.capacity // spec.n_steps), seed, spec.n_steps)
+    if spec.buffer_type == "HER":
+        if spec.n_step > 1:
+            raise UserError(f"algo_cfg.buffer_type=HER stores single steps; algo_cfg.n_step={spec.n_step} must be 1")
+        assert goal_reward is not None
+        return HindsightBuffer(spec.capacity, seed, goal_reward)
     extras = ("discount",) if spec.n_step > 1 else ()
     if spec.prioritized:
         beta = Schedule(spec.priority_beta, total_steps, "algo_cfg.priority_beta")

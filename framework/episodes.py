@@ -17,7 +17,7 @@ class EpisodeBuffer:
     """Joins what rollouts cut: holds each environment's episode until it has ended."""
 
     def __init__(self) -> None:
-        self.begun: dict[str, Columns] = {}  # by "worker.env": the episode so far, [T, ...]
+        self.begun: dict[str, list[Columns]] = {}  # by "worker.env": the pieces of the episode so far, [T, ...] each
         self.episodes: list[Columns] = []
 
     def add(self, rollout: Rollout) -> None:
@@ -31,31 +31,34 @@ class EpisodeBuffer:
             for stop in (*(np.flatnonzero(end[:, env]) + 1), len(end)):
                 if start == stop:
                     break
-                self._extend(key, self._cut(rollout, start, stop, env))
+                self.begun.setdefault(key, []).append(self._cut(rollout, start, stop, env))
                 if end[stop - 1, env]:
-                    self.episodes.append(self.begun.pop(key))
+                    self.episodes.append(_joined(self.begun.pop(key)))
                 start = stop
 
     def _cut(self, rollout: Rollout, start: int, stop: int, env: int) -> Columns:
         return {name: tree_map(lambda column: column[start:stop, env], getattr(rollout, name)) for name in COLUMNS}
 
-    def _extend(self, key: str, piece: Columns) -> None:
-        whole = self.begun.get(key)
-        self.begun[key] = piece if whole is None else tree_map(lambda *parts: np.concatenate(parts), whole, piece)
-
     def sample(self, n: int, step: int) -> Batch:
         """The first `n` episodes, one after the other: [B, ...]."""
         episodes = self.episodes[:n]
         del self.episodes[:n]
-        joined = tree_map(lambda *parts: to_tensor(np.concatenate(parts)), *episodes)
+        joined = tree_map(to_tensor, _joined(episodes))
         reset = np.zeros(len(joined["reward"]), dtype=bool)
         reset[np.cumsum([0, *(len(episode["reward"]) for episode in episodes[:-1])])] = True
         return Batch(**joined, reset=to_tensor(reset), step=step)
 
     def state_dict(self) -> dict[str, Any]:
         """Episodes that have begun, and those that wait."""
-        return {"begun": self.begun, "episodes": self.episodes}
+        return {"begun": {key: _joined(pieces) for key, pieces in self.begun.items()}, "episodes": self.episodes}
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
         """Take over what `state_dict` gave."""
-        self.begun, self.episodes = dict(state["begun"]), list(state["episodes"])
+        self.begun = {key: [columns] for key, columns in state["begun"].items()}
+        self.episodes = list(state["episodes"])
+
+
+def _joined(pieces: list[Columns]) -> Columns:
+    """Columns [T, ...], one after the other."""
+    whole: Columns = tree_map(lambda *parts: np.concatenate(parts), *pieces)
+    return whole

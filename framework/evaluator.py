@@ -118,4 +118,6 @@ def _batch(obs: list[Tree]) -> Tree:
     """Observations of single environments -> [N, ...]."""
     if isinstance(obs[0], dict):
         return {key: _batch([row[key] for row in obs]) for key in obs[0]}
+    if isinstance(obs[0], tuple):
+        return tuple(_batch(list(parts)) for parts in zip(*obs, strict=True))
     return np.stack(obs)

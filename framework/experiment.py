@@ -21,17 +21,16 @@ from framework.build import (
     build_algorithm,
     build_evaluator,
     build_policy,
+    build_server,
     build_workers,
     check_learns,
     id_of,
     ray_backend,
     resolve_device,
-    total_steps,
 )
 from framework.callbacks import Callback, Callbacks, make_callbacks
 from framework.checkpoint import save_model
 from framework.config import Config, compose, save_config, to_override
-from framework.data_server import DataServer
 from framework.driver import Driver, Parts
 from framework.evaluator import Evaluation
 from framework.grid_plot import plot_policy
@@ -43,7 +42,7 @@ from framework.recorder import Recorder
 from framework.resources import check_buffer, free_memory
 from framework.resume import open_folder, restorable, run_to_resume, start_file
 from framework.run_folder import RunFolder
-from framework.seeds import draw_seed, stream
+from framework.seeds import draw_seed
 from framework.signals import stopped_by_signals
 from framework.trainer import Collector, Trainer
 from framework.trajectories import TrajectoryWriter
@@ -62,12 +61,13 @@ class Experiment:
 
     def __init__(
         self,
-        algo: str = "DQN",
-        env: "str | gym.Env[Any, Any] | VectorEnv[Any, Any, Any]" = "CartPole-v1",
+        algo: str | None = None,
+        env: "str | gym.Env[Any, Any] | VectorEnv[Any, Any, Any] | None" = None,
         **settings: Any,
     ):
-        given = None if isinstance(env, str) else env
-        overrides = [to_override("algo_name", algo), to_override("env_cfg.id", id_of(env))]
+        given = None if env is None or isinstance(env, str) else env
+        overrides = [] if algo is None else [to_override("algo_name", algo)]
+        overrides += [] if env is None else [to_override("env_cfg.id", id_of(env))]
         overrides += [to_override(key.replace("__", "."), value) for key, value in settings.items()]
         self._set_up(compose(overrides), given)
 
@@ -236,10 +236,9 @@ class Experiment:
         """What any driver drives; the workers are still to come."""
         general, training = self.general, mode == "train"
         self.acting, first = self._acting(training), self._first_env_step(training)
-        total = total_steps(general, first)
         return Parts(
             workers=[],
-            server=DataServer(spec, stream(general.seed, "server"), general.n_workers, first, total),
+            server=build_server(self.cfg, lambda: self.envs, spec, general.n_workers, first),
             spec=spec,
             policy=build_policy(self.algorithm, self.acting),
             recorder=Recorder(

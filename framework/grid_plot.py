@@ -43,7 +43,8 @@ def draw_policy(q_value: np.ndarray, grid: Grid, title: str = "") -> Any:
 
     rows, columns = grid.shape
     value = cell_values(q_value, grid)
-    figure = Figure(figsize=(min(14.0, 2.2 + 0.75 * columns), min(14.0, 1.4 + 0.75 * rows)), layout="constrained")
+    cell = min(0.75, 10 / max(rows, columns))  # inches
+    figure = Figure(figsize=(2.2 + cell * columns, 0.8 + cell * rows), layout="constrained")
     FigureCanvasAgg(figure)
     axes = figure.add_subplot()
     axes.set_facecolor("#6a6a6a")  # cells without a value: walls, and what was never seen

@@ -117,12 +117,16 @@ def parse_overrides(hydra: Hydra, texts: Sequence[str]) -> list[Override]:
 
 def options(hydra: Hydra, group: str, overrides: Sequence[str] = ()) -> list[str]:
     """The options of a group, with those of its sub-groups as "sub/option"; `overrides` may widen the search path."""
+    loader: Any = hydra.config_loader
+    # What get_group_options makes for each folder, made once: there are many folders of presets.
+    _, repository = loader._parse_overrides_and_create_caching_repo(CONFIG_NAME, list(overrides))
 
-    def inside(kind: ObjectType) -> list[str]:
-        return hydra.config_loader.get_group_options(group, kind, CONFIG_NAME, list(overrides))
+    def below(group: str) -> list[str]:
+        subs = [(sub, below(f"{group}/{sub}")) for sub in repository.get_group_options(group, ObjectType.GROUP)]
+        nested = [f"{sub}/{option}" for sub, found in subs for option in found]
+        return [*repository.get_group_options(group, ObjectType.CONFIG), *nested]
 
-    nested = [(sub, options(hydra, f"{group}/{sub}", overrides)) for sub in inside(ObjectType.GROUP)]
-    return sorted([*inside(ObjectType.CONFIG), *(f"{sub}/{option}" for sub, found in nested for option in found)])
+    return sorted(below(group))
 
 
 def no_such_option(group: str, option: str, known: list[str]) -> str:

@@ -1,6 +1,8 @@
 """The modes of the command line: what `python main.py` does once the config is composed."""
 
 import csv
+import dataclasses
+import json
 import logging
 from pathlib import Path
 from typing import Any
@@ -10,7 +12,9 @@ from framework import logs
 from framework.config import Config
 from framework.evaluator import Evaluation
 from framework.experiment import Experiment
-from framework.run_folder import RunFolder
+from framework.judge import TEST_EPISODES
+from framework.run_folder import RunFolder, atomic_write
+from framework.verify import SCORE
 
 log = logging.getLogger("joyride")
 
@@ -18,6 +22,8 @@ log = logging.getLogger("joyride")
 def run(cfg: Config, *, hydra_cfg: Any = None, run_dir: Path | None = None) -> int:
     """Run one experiment; returns the exit code: 0, or 128 + the signal that interrupted it."""
     logs.to_terminal()
+    if cfg.general_cfg.mode == "verify":
+        raise UserError("general_cfg.mode=verify is for the command line: python main.py mode=verify preset=<preset>")
     experiment = Experiment.from_config(cfg, run_dir=run_dir, hydra_cfg=hydra_cfg)
     if cfg.general_cfg.mode == "test":
         return test(experiment)
@@ -63,6 +69,43 @@ def test(experiment: Experiment) -> int:
         log.info("everything is in %s", folder.path)
     folder.release_lock()
     return 0
+
+
+def train_and_test(cfg: Config, *, hydra_cfg: Any = None, run_dir: Path | None = None) -> int:
+    """One seed of mode=verify: train, then test the best model; results/score.json says how, and that it is done."""
+    logs.to_terminal()
+    experiment = Experiment.from_config(cfg, run_dir=run_dir, hydra_cfg=hydra_cfg)
+    experiment.train()
+    driver, folder = experiment.driver, experiment.folder
+    assert driver is not None and folder is not None
+    if driver.signal:
+        return 128 + driver.signal
+    general = dataclasses.replace(
+        cfg.general_cfg, mode="test", resume=None, load_path=str(folder.path), load_model_step="best",
+        load_checkpoint=True, mp_backend="single",
+    )  # fmt: skip
+    tested = Experiment.from_config(dataclasses.replace(cfg, general_cfg=general))
+    result = tested.evaluate(TEST_EPISODES)
+    write_test(result, folder)
+    assert tested.model_path is not None
+    score = {
+        "model": tested.model_path.name,
+        "rewards": result.rewards,
+        "env_step": driver.env_step,
+        "wall_time": _training_time(folder),
+    }
+    atomic_write(folder.path / SCORE, json.dumps(score).encode())
+    log.info("%s of %s: mean reward %.2f over %d episodes", score["model"], folder.path, result.mean, TEST_EPISODES)
+    return 0
+
+
+def _training_time(folder: RunFolder) -> float:
+    """Seconds of training, as the last row of the run's tables says."""
+    seconds = 0.0
+    for name in ("updates.csv", "eval.csv", "episodes.csv"):
+        with (folder.results / name).open(newline="") as file:
+            seconds = max([seconds, *(float(row["wall_time"]) for row in csv.DictReader(file))])
+    return seconds
 
 
 def write_test(result: Evaluation, folder: RunFolder) -> None:

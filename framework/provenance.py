@@ -73,6 +73,12 @@ def code_version(folder: Path) -> dict[str, Any]:
     }
 
 
+def is_changed(folder: Path, *places: str) -> bool | None:
+    """Whether files in these places of `folder`, untracked ones too, differ from its commit; None without git."""
+    status = _git(folder, "status", "--porcelain", "--", *places)
+    return None if status is None else bool(status)
+
+
 def _git(folder: Path, *arguments: str) -> bytes | None:
     """Output of a git command in `folder`; None where git is absent, fails or hangs."""
     # A hook's GIT_DIR names the repository that the hook runs for, which need not be that of `folder`.

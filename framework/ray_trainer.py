@@ -44,7 +44,6 @@ from framework.learner import Learner
 from framework.recorder import Recorder
 from framework.remote_driver import RayCollector, RayDriver
 from framework.schema import GeneralConfig
-from framework.seeds import stream
 from framework.trainer import Trainer
 
 log = logging.getLogger("joyride")
@@ -273,8 +272,8 @@ class RayTrainer(RayDriver, Trainer):
         self._hire_server()
 
     def _hire_server(self) -> None:
-        seed, together = stream(self.cfg.seed, "server"), self.cfg.n_workers if self.exact else self.pacing.size
-        self.server = self.cluster.spawn(ServerActor, self.plan, self.spec, seed, together)
+        together = self.cfg.n_workers if self.exact else self.pacing.size
+        self.server = self.cluster.spawn(ServerActor, self.plan, self.spec, together)
 
     def _hire_learners(self) -> None:
         n, state = self.cfg.n_learners, self.cluster.put(tree_map(on_cpu, self.learner.state_dict()))

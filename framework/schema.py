@@ -15,8 +15,9 @@ class GeneralConfig:
     algo_name: str = "DQN"  # an algorithm of algos/registry.py, or "package.module:Class"
     env_name: str = "gym"  # group of config/env_cfg/; the environment itself is env_cfg.id
     device: str = "cpu"  # cpu, cuda, cuda:<n>, or auto (cuda where there is one)
-    mode: str = setting("train", choices=("train", "test", "collect"))
+    mode: str = setting("train", choices=("train", "test", "collect", "verify"))
     seed: int = setting(1, ge=0)  # 0 draws one and records it
+    seeds: int | None = setting(None, ge=1)  # mode=verify: the preset is trained with seeds 1 to this; null: 5
     n_workers: int = setting(1, ge=1)  # workers; a single process steps them in turn
     n_envs: int = setting(1, ge=1)  # environments in each worker's vector env
     torch_threads: int = setting(1, ge=1)  # threads of torch's operators; small networks are fastest with 1
@@ -84,6 +85,14 @@ class GeneralConfig:
         require(
             not (self.resume and (self.load_path or self.mode == "test")),
             f"{section}.resume goes on with a run's own state; it does not go with load_path or mode=test",
+        )
+        require(
+            self.seeds is None or self.mode == "verify",
+            f"{section}.seeds needs {section}.mode=verify; several seeds are trained with -m seed=1,2,3",
+        )
+        require(
+            not (self.mode == "verify" and self.load_path),
+            f"{section}.mode=verify trains a preset from nothing; it does not go with {section}.load_path",
         )
         for logger in self.loggers:
             require(

@@ -49,6 +49,8 @@ class Sweep:
     names: list[str]  # of the jobs' folders
     labels: list[str]  # the swept overrides of each job
     overrides: list[list[str]]  # all overrides of each job, as the user wrote them
+    work: str = "run"  # the function of framework.modes that does a job
+    alike: bool = False  # the jobs differ by their seed alone: what the user got wrong in one is wrong in all
 
     @property
     def status(self) -> StatusFiles:
@@ -65,7 +67,16 @@ def run_sweep(hydra: Hydra, texts: Sequence[str], yaml_file: YamlFile | None) ->
     jobs = [_prepare(hydra, job, yaml_file, n, labels[n]) for n, job in enumerate(overrides)]
     tasks = Path(jobs[0].config.general_cfg.tasks_dir)
     is_new = not tasks.exists()
-    sweep = Sweep(_make_folder(tasks, jobs), folder_names(labels), labels, overrides)
+    sweep = Sweep(make_folder(tasks, jobs, "Sweep"), folder_names(labels), labels, overrides)
+    code = _finish(sweep, *run_jobs(hydra, sweep, jobs))
+    if is_new and code == 2:
+        with suppress(OSError):
+            tasks.rmdir()
+    return code
+
+
+def run_jobs(hydra: Hydra, sweep: Sweep, jobs: Sequence[Job]) -> tuple[list[Status], int]:
+    """Run the jobs: how each of them ended, and the exit code if they were stopped before all had run, else 0."""
     try:
         launch(hydra, sweep, jobs)
     except KeyboardInterrupt:  # between two jobs
@@ -73,11 +84,13 @@ def run_sweep(hydra: Hydra, texts: Sequence[str], yaml_file: YamlFile | None) ->
     except Exception as error:  # a job's process died, say: which one is told below
         print(f"the sweep stopped: {type(error).__name__}: {first_line(error)}", file=sys.stderr)
         atomic_write(sweep.folder / "error.txt", traceback.format_exc().encode())
-    code = _finish(sweep)
-    if is_new and code == 2:
-        with suppress(OSError):
-            tasks.rmdir()
-    return code
+    statuses, stop_code = sweep.status.read(len(sweep.names)), sweep.status.stop_code()
+    for number, status in enumerate(statuses):
+        if status.state == RUNNING:
+            print(f"job {number} ({sweep.labels[number]}) failed: its process died", file=sys.stderr)
+            status.state, status.exit_code = FAILED, 1
+    shutil.rmtree(sweep.status.folder, ignore_errors=True)
+    return statuses, stop_code
 
 
 def expand(hydra: Hydra, texts: Sequence[str]) -> tuple[list[list[str]], list[str]]:
@@ -132,10 +145,13 @@ def run_job(sweep: Sweep, composed: DictConfig) -> None:
         from framework import modes  # torch is imported here, not before
 
         config = to_config(composed, sweep.overrides[number])
-        code = modes.run(config, hydra_cfg=HydraConfig.get(), run_dir=sweep.folder / sweep.names[number]) or 0
+        work = getattr(modes, sweep.work)
+        code = work(config, hydra_cfg=HydraConfig.get(), run_dir=sweep.folder / sweep.names[number]) or 0
     except UserError as error:
         print(f"{name} failed: {error}", file=sys.stderr, flush=True)
         sweep.status.end(number, status, FAILED, 2, users_mistake=True)
+        if sweep.alike:
+            sweep.status.stop(2)
     except KeyboardInterrupt:
         sweep.status.end(number, status, INTERRUPTED, 130)
         sweep.status.stop(130)
@@ -155,6 +171,8 @@ def _prepare(hydra: Hydra, texts: list[str], yaml_file: YamlFile | None, number:
         job = prepare(hydra, texts, yaml_file, tag=str(number))
         if job.config.general_cfg.resume:
             raise UserError("resume goes on in the run's own folder, it cannot be swept; leave out -m")
+        if job.config.general_cfg.mode == "verify":
+            raise UserError("mode=verify runs its seeds by itself, of one preset at a time; leave out -m")
         return job
     except UserError as error:
         raise UserError(f"{error} (job {number}: {label})" if label else str(error)) from error
@@ -174,11 +192,11 @@ def _values(override: Override) -> list[str]:
     return [f"{override.get_key_element()}={value}" for value in override.sweep_string_iterator()]
 
 
-def _make_folder(tasks: Path, jobs: Sequence[Job]) -> Path:
-    """Make `Sweep_<env>_<ALGO>_<time>[-n]/`, a new one; UserError where it cannot be made."""
+def make_folder(tasks: Path, jobs: Sequence[Job], word: str) -> Path:
+    """Make `<word>_<env>_<ALGO>_<time>[-n]/`, a new one; UserError where it cannot be made."""
     envs = dict.fromkeys(job.config.env_cfg.id for job in jobs)
     algos = dict.fromkeys(job.config.general_cfg.algo_name.rpartition(":")[2] for job in jobs)
-    stem = f"Sweep_{safe_name('+'.join(envs))}_{safe_name('+'.join(algos))}_{time.strftime('%Y%m%d-%H%M%S')}"
+    stem = f"{word}_{safe_name('+'.join(envs))}_{safe_name('+'.join(algos))}_{time.strftime('%Y%m%d-%H%M%S')}"
     with writing(tasks, "; choose another folder with general_cfg.tasks_dir=<folder>"):
         tasks.mkdir(parents=True, exist_ok=True)
         for n in itertools.count():
@@ -196,15 +214,8 @@ def _write_traceback(sweep: Sweep, number: int) -> Path:
     return place
 
 
-def _finish(sweep: Sweep) -> int:
+def _finish(sweep: Sweep, statuses: Sequence[Status], stop_code: int) -> int:
     """Write the table and the figure, say where they are; the exit code of the sweep."""
-    statuses = sweep.status.read(len(sweep.names))
-    stop_code = sweep.status.stop_code()
-    for number, status in enumerate(statuses):
-        if status.state == RUNNING:
-            print(f"job {number} ({sweep.labels[number]}) failed: its process died", file=sys.stderr)
-            status.state, status.exit_code = FAILED, 1
-    shutil.rmtree(sweep.status.folder, ignore_errors=True)
     if all(status.users_mistake for status in statuses) and not any(sweep.folder.iterdir()):
         sweep.folder.rmdir()  # not one could start: nothing is left behind
         return 2

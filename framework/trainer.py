@@ -37,10 +37,8 @@ class Trainer(Driver):
         """One round of the data path: workers fill the server, the learner learns what is due."""
         self.call("pre_iteration")
         self.collect()
-        for _ in range(self.server.updates_due()):
+        while self.server.updates_due() and not self.stop_reason:
             self.update()
-            if self.stop_reason:
-                break
         self.call("post_iteration")
 
     def update(self) -> None:

@@ -226,6 +226,8 @@ def _array(value: Any) -> Any:
 def _map(function: Callable[..., Any], tree: Any, *others: Any) -> Any:
     if isinstance(tree, dict):
         return {key: _map(function, tree[key], *(other[key] for other in others)) for key in tree}
+    if isinstance(tree, tuple):
+        return tuple(_map(function, *leaves) for leaves in zip(tree, *others, strict=True))
     return function(tree, *others)
 
 

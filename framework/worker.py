@@ -149,13 +149,16 @@ class Worker:
 def with_final_obs(next_obs: Tree, final_obs: Tree, done: np.ndarray) -> Tree:
     """Next observations [N, ...] with the rows that autoreset replaced put back to what the episode ended with.
 
-    Vector environments give the final observations of a Dict space by row, or as a dict of columns.
+    Vector environments give the final observations of a Dict space by row, or as a dict of columns; of a Tuple by row.
     """
     if isinstance(next_obs, dict):
         columns = final_obs
         if not isinstance(final_obs, dict):
             columns = {key: [None if row is None else row[key] for row in final_obs] for key in next_obs}
         return {key: with_final_obs(next_obs[key], columns[key], done) for key in next_obs}
+    if isinstance(next_obs, tuple):
+        parts = [[None if row is None else row[i] for row in final_obs] for i in range(len(next_obs))]
+        return tuple(with_final_obs(part, final, done) for part, final in zip(next_obs, parts, strict=True))
     true_next = next_obs.copy()
     for i in np.flatnonzero(done):
         true_next[i] = final_obs[i]

@@ -69,7 +69,7 @@ BAD = [  # arguments, and what the error must say
     (["--yaml", "env.yaml"], ["env_cfg=gim", "did you mean 'gym'?"]),
     (["--yaml", "tag.yaml"], ["tag.yaml:1", "not valid YAML"]),
     (["--yaml", "documents.yaml"], ["documents.yaml:2", "not valid YAML"]),
-    (["--yaml", "of_ppo.yaml"], ["of_ppo.yaml:2", "is a setting of PPO, not of DQN"]),
+    (["--yaml", "of_ppo.yaml"], ["of_ppo.yaml:2", "is a setting of ", "PPO", ", not of DQN"]),
     (["--yaml", "a.yaml", "--yaml", "b.yaml"], ["more than once"]),
     (["-m", "--yaml", "nothing.yaml", "seed=1,2"], ["nothing.yaml", "no such file"]),
     (["--yml", "f.yaml"], ["unknown flag --yml", "did you mean '--yaml'?"]),
@@ -92,7 +92,7 @@ BAD = [  # arguments, and what the error must say
     (["general_cgf.seed=1"], ["did you mean 'general_cfg.seed'?"]),
     (["general_cfg.lr=1"], ["did you mean 'algo_cfg.lr'?"]),
     (["qwertyuiop=1"], ["unknown key 'qwertyuiop'", "--cfg job"]),
-    (["n_steps=5"], ["'algo_cfg.n_steps' is a setting of PPO, not of DQN"]),
+    (["gae_lambda=0.5"], ["'algo_cfg.gae_lambda' is a setting of ", "PPO", ", not of DQN"]),
     (["seed.x=1"], ["general_cfg.seed is an integer"]),
     (["gamma=high"], ["algo_cfg.gamma=high", "expected a number"]),
     (["seed="], ["general_cfg.seed=", "expected an integer"]),
@@ -231,7 +231,8 @@ def test_help_tells_groups_modes_and_examples(place: Path) -> None:
     done = run_main("--help", cwd=place)
     assert done.returncode == 0 and done.stderr == ""
     for part in (
-        "algo_cfg: DQN, DoubleDQN, PPO",
+        "algo_cfg: A2C, ",
+        "DQN, ",
         "preset/CartPole-v1: ",
         "mode=collect",
         "python main.py -m seed=1,2,3",

@@ -13,7 +13,7 @@ from framework.hydra_session import hydra_session
 from framework.sweep import expand
 
 ROOT = Path(__file__).resolve().parent.parent
-NAMES = ("README.md", "CONTRIBUTING.md", "docs/guide.md", "docs/cluster.md")
+NAMES = ("README.md", "CONTRIBUTING.md", "docs/guide.md", "docs/cluster.md", "docs/algorithms.md")
 PAGES = {name: (ROOT / name).read_text(encoding="utf-8") for name in NAMES}
 COMMANDS = sorted(
     {

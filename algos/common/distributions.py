@@ -7,14 +7,16 @@ from typing import Any
 import torch
 from gymnasium import spaces
 from torch import Tensor
+from torch.nn.functional import pad, softplus
 
 from algos.common.errors import UserError
 
 _HALF_LOG_2PI = 0.5 * math.log(2 * math.pi)
+FORBIDDEN = -1e9  # logit of an action that must not be taken: its probability is exactly 0
 
 
 class Categorical:
-    """One of K actions; logits [..., K], actions int64 [...] counted from 0. Forbid an action with a logit of -1e9."""
+    """One of K actions; logits [..., K], actions int64 [...] from 0 on; the logit FORBIDDEN rules an action out."""
 
     def __init__(self, logits: Tensor):
         self.logits = logits
@@ -50,9 +52,9 @@ class MultiCategorical(Categorical):
         if all(n == widest for n in nvec):
             super().__init__(logits.unflatten(-1, (len(nvec), widest)))
             return
-        # pads of probability 0; finite, so that p log p is 0 and not NaN
+        # pads of probability 0: finite, so that p log p is 0 and not NaN, and below what a mask forbids
         parts = logits.split(list(nvec), dim=-1)
-        padded = [torch.nn.functional.pad(part, (0, widest - part.shape[-1]), value=-1e9) for part in parts]
+        padded = [pad(part, (0, widest - part.shape[-1]), value=2 * FORBIDDEN) for part in parts]
         super().__init__(torch.stack(padded, dim=-2))
 
     def log_prob(self, action: Tensor) -> Tensor:
@@ -87,31 +89,53 @@ class DiagGaussian:
         return (self.log_std + (0.5 + _HALF_LOG_2PI)).expand_as(self.mean).sum(-1)
 
 
-Distribution = Categorical | DiagGaussian
+class Bernoulli:
+    """K independent yes or no; logits [..., K], actions int8 [..., K]."""
+
+    def __init__(self, logits: Tensor):
+        self.logits = logits
+
+    def sample(self, generator: torch.Generator) -> Tensor:
+        dice = torch.empty_like(self.logits).uniform_(generator=generator)
+        return (dice < self.logits.sigmoid()).to(torch.int8)
+
+    def mode(self) -> Tensor:
+        return (self.logits > 0).to(torch.int8)
+
+    def log_prob(self, action: Tensor) -> Tensor:
+        # log p(a) = a l - log(1 + e^l), summed over K
+        return (action * self.logits - softplus(self.logits)).sum(-1)
+
+    def entropy(self) -> Tensor:
+        # log(1 + e^l) - l p, summed over K
+        return (softplus(self.logits) - self.logits * self.logits.sigmoid()).sum(-1)
+
+
+Distribution = Categorical | DiagGaussian | Bernoulli
 
 
 def head_size(action_space: spaces.Space[Any]) -> int:
     """Network outputs that `make_distribution` takes for a space.
 
-    Raises UserError for spaces other than Discrete, Box and one-dimensional MultiDiscrete.
+    Raises UserError for spaces other than Discrete, Box, MultiBinary and one-dimensional MultiDiscrete.
     """
     if isinstance(action_space, spaces.Discrete):
         return int(action_space.n)
-    if isinstance(action_space, spaces.Box):
+    if isinstance(action_space, spaces.Box | spaces.MultiBinary):
         return math.prod(action_space.shape)
     if isinstance(action_space, spaces.MultiDiscrete) and len(action_space.shape) == 1:
         return int(action_space.nvec.sum())
     raise UserError(
         f"no distribution over {type(action_space).__name__} actions of shape {action_space.shape}: "
-        "supported are Discrete, Box and one-dimensional MultiDiscrete"
+        "supported are Discrete, Box, MultiBinary and one-dimensional MultiDiscrete"
     )
 
 
 def make_distribution(action_space: spaces.Space[Any], params: Tensor, log_std: Tensor | None = None) -> Distribution:
     """The distribution over a space's actions from network outputs [..., head_size].
 
-    Actions are flat and count from 0: a Box's shape and a Discrete's `start` are the caller's. `log_std` is for Box
-    only, and needed there (ValueError). Raises UserError for other spaces.
+    Actions are flat and count from 0: the shape of a Box or MultiBinary and a Discrete's `start` are the caller's.
+    `log_std` is for Box only, and needed there (ValueError). Raises UserError for other spaces.
     """
     if isinstance(action_space, spaces.Discrete):
         return Categorical(params)
@@ -119,6 +143,8 @@ def make_distribution(action_space: spaces.Space[Any], params: Tensor, log_std: 
         if log_std is None:
             raise ValueError("a Box action needs log_std")
         return DiagGaussian(params, log_std)
+    if isinstance(action_space, spaces.MultiBinary):
+        return Bernoulli(params)
     return MultiCategorical(params, _nvec(action_space))
 
 

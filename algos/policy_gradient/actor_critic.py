@@ -8,47 +8,73 @@ from gymnasium import spaces
 from torch import Tensor, nn
 
 from algos.base import Policy, obs_to_tensors
-from algos.common.distributions import Distribution, head_size, make_distribution
+from algos.common.distributions import FORBIDDEN, Distribution, head_size, make_distribution
+from algos.common.errors import UserError
+from algos.common.normalize import ObsNorm
 from algos.networks.builder import build_encoder, build_head_stack, orthogonal_
 from algos.networks.state import Tree, tree_leaves, tree_map
-from algos.policy_gradient.config import PPOConfig
+from algos.policy_gradient.config import OnPolicyConfig
+
+MASK = "action_mask"  # key of a Dict observation: 1 where an action is allowed; Discrete [n], MultiDiscrete [sum nvec]
 
 
 class ActorCritic(nn.Module):
     """A distribution of actions and a value for each observation; what is shared lies in the encoder.
 
     Without branch_layers and merge_layers the encoder only prepares the observation: actor and critic are apart.
+    Without a critic (`critic` false) all values are 0. A Dict observation's "action_mask" is no input: it rules out
+    actions, when acting and learning alike.
     """
 
-    def __init__(self, cfg: PPOConfig, obs_space: Any, action_space: Any):
+    def __init__(self, cfg: OnPolicyConfig, obs_space: Any, action_space: Any, critic: bool = True):
         super().__init__()
         self.action_space = action_space
+        obs_space, self.masked = split_mask(obs_space, action_space)
+        self.norm = ObsNorm(obs_space) if cfg.normalize_obs else None
         self.encoder = build_encoder(obs_space, cfg.branch_layers, cfg.merge_layers, "algo_cfg.merge_layers")
         width = self.encoder.out_features
         self.actor = build_head_stack(width, cfg.actor_layers, head_size(action_space), "algo_cfg.actor_layers")
-        self.critic = build_head_stack(width, cfg.critic_layers, 1, "algo_cfg.critic_layers")
+        self.critic = build_head_stack(width, cfg.critic_layers, 1, "algo_cfg.critic_layers") if critic else None
         if cfg.ortho_init:
             orthogonal_(self.encoder, gain=2**0.5, head_gain=2**0.5)
             orthogonal_(self.actor, gain=2**0.5, head_gain=0.01)
-            orthogonal_(self.critic, gain=2**0.5, head_gain=1.0)
+            if self.critic is not None:
+                orthogonal_(self.critic, gain=2**0.5, head_gain=1.0)
         self.log_std = None
         if isinstance(action_space, spaces.Box):
             self.log_std = nn.Parameter(torch.full((head_size(action_space),), float(cfg.log_std_init)))
-        self.parts = (self.encoder, self.actor, self.critic)
+        self.parts = tuple(part for part in (self.encoder, self.actor, self.critic) if part is not None)
         self.recurrent = any(part.recurrent for part in self.parts)
 
     def forward(self, obs: Tree) -> tuple[Tensor, Tensor]:
         """Observations [B, ...] -> parameters of the distribution [B, P] and values [B]; without memory."""
-        features = self.encoder(obs)
-        return self.actor(features), self.critic(features).squeeze(-1)
+        features = self.encoder(self.normalized(obs))
+        params = self.allowed(self.actor(features), obs)
+        if self.critic is None:
+            return params, params.new_zeros(len(params))
+        return params, self.critic(features).squeeze(-1)
 
     def unroll(self, obs: Tree, state: Tree, reset: Tensor) -> tuple[Tensor, Tensor, Tree]:
         """Sequences [B, T, ...] -> parameters [B, T, P] and values [B, T], and the state after them."""
+        assert self.critic is not None
         encoder_state, actor_state, critic_state = state
-        features, encoder_state = self.encoder.unroll(obs, encoder_state, reset)
+        features, encoder_state = self.encoder.unroll(self.normalized(obs), encoder_state, reset)
         params, actor_state = self.actor.unroll(features, actor_state, reset)
         value, critic_state = self.critic.unroll(features, critic_state, reset)
-        return params, value.squeeze(-1), (encoder_state, actor_state, critic_state)
+        return self.allowed(params, obs), value.squeeze(-1), (encoder_state, actor_state, critic_state)
+
+    def normalized(self, obs: Tree) -> Tree:
+        """Observations as the encoder takes them."""
+        return obs if self.norm is None else self.norm(obs)
+
+    def update_norm(self, obs: Tree) -> None:
+        """Let the statistics of observations take in a batch."""
+        if self.norm is not None:
+            self.norm.update(obs)
+
+    def allowed(self, params: Tensor, obs: Tree) -> Tensor:
+        """Logits with those of forbidden actions set to FORBIDDEN."""
+        return params.masked_fill(obs[MASK] == 0, FORBIDDEN) if self.masked else params
 
     def distribution(self, params: Tensor) -> Distribution:
         """The actions' distribution from the actor's output."""
@@ -105,9 +131,30 @@ class ActorCriticPolicy(Policy):
         return params.squeeze(1), value.squeeze(1), state
 
     def env_action(self, action: np.ndarray) -> np.ndarray:
-        """Box: clipped to the bounds, in the space's shape; otherwise counted from the space's start."""
+        """Box: clipped to the bounds; Box, MultiBinary: in the space's shape; else counted from the space's start."""
         space = self.action_space
         if isinstance(space, spaces.Box):
             return np.clip(action.reshape(-1, *space.shape), space.low, space.high).astype(space.dtype)
+        if isinstance(space, spaces.MultiBinary):
+            return action.reshape(-1, *space.shape)
         start = space.start  # type: ignore[attr-defined]  # Discrete and MultiDiscrete have it
         return action + start if np.any(start) else action
+
+
+def split_mask(obs_space: spaces.Space[Any], action_space: spaces.Space[Any]) -> tuple[spaces.Space[Any], bool]:
+    """The observation space without its "action_mask", and whether it had one.
+
+    Raises UserError for a mask that does not fit the actions.
+    """
+    if not isinstance(obs_space, spaces.Dict) or MASK not in obs_space.spaces:
+        return obs_space, False
+    if not isinstance(action_space, spaces.Discrete | spaces.MultiDiscrete):
+        kind = type(action_space).__name__
+        raise UserError(f"an observation {MASK!r} masks Discrete or MultiDiscrete actions, the environment has {kind}")
+    size, shape = head_size(action_space), obs_space[MASK].shape
+    if shape != (size,):
+        raise UserError(f"observation {MASK!r} has shape {shape}: for these actions it must be ({size},)")
+    rest = {key: space for key, space in obs_space.spaces.items() if key != MASK}
+    if not rest:
+        raise UserError(f"the observation has nothing but {MASK!r}")
+    return spaces.Dict(rest), True

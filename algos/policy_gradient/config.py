@@ -11,25 +11,58 @@ def _two_layers() -> list[Any]:
 
 
 @dataclass
-class PPOConfig:
+class OnPolicyConfig:
+    """What all of them have.
+
+    A schedule is "lin_3e-4" (to 0 at max_env_step) or {kind: linear | cosine | exp, start, end, steps or fraction}.
+    """
+
     actor_layers: list[Any] = setting(factory=_two_layers)  # see docs/networks.md
     critic_layers: list[Any] = setting(factory=_two_layers)
     branch_layers: dict[str, Any] = setting(factory=dict)  # Dict observations: layers by observation key
     merge_layers: list[Any] = setting(factory=list)  # layers over the joined branches, shared by actor and critic
+    gamma: float = setting(0.99, ge=0, le=1)  # discount a step
+    lr: Any = setting(3e-4, schedule=True)  # learning rate: a number or a schedule
+    entropy_coef: Any = setting(0.0, schedule=True)  # weight of the entropy bonus: a number or a schedule
+    value_coef: float = setting(0.5, ge=0)  # weight of the value loss
+    max_grad_norm: float = setting(0.5, gt=0)  # gradients are clipped to this norm
+    optimizer: str = setting("adam", choices=("adam", "rmsprop"))
+    normalize_advantage: bool = True  # in each minibatch
+    normalize_obs: bool = False  # observations by running mean and deviation, which are saved with the model
+    normalize_reward: bool = False  # learn from rewards divided by the running deviation of the discounted return
+    ortho_init: bool = True  # orthogonal weights: gain sqrt(2), 0.01 for the policy's head, 1 for the value's
+    log_std_init: float = 0.0  # Box actions: log of the standard deviation at the start
+    compile: bool = False  # one compiled graph for the whole update: 7-10 s at the first call, then faster
+
+
+@dataclass
+class REINFORCEConfig(OnPolicyConfig):
+    batch_size: int = setting(8, ge=1)  # episodes an update
+    n_steps: int = setting(1, ge=1)  # env steps of each environment between two looks for whole episodes
+    baseline: bool = True  # subtract a learned value from the return; without it a truncated episode counts as ended
+    lr: Any = setting(3e-3, schedule=True)  # learning rate: a number or a schedule
+
+
+@dataclass
+class A2CConfig(OnPolicyConfig):
+    buffer_type: str = setting("ONPOLICY_QUE", choices=("ONPOLICY_QUE",))  # each rollout is learned once
+    n_steps: int = setting(5, ge=1)  # env steps of each environment in a rollout, which is one update
+    gae_lambda: float = setting(1.0, ge=0, le=1)  # 1: the return of the rollout's remaining steps
+    lr: Any = setting(7e-4, schedule=True)  # learning rate: a number or a schedule
+    optimizer: str = setting("rmsprop", choices=("adam", "rmsprop"))  # the paper's
+    normalize_advantage: bool = False  # in each rollout
+
+
+@dataclass
+class PPOConfig(OnPolicyConfig):
     buffer_type: str = setting("ONPOLICY_QUE", choices=("ONPOLICY_QUE",))  # each rollout is learned once
     n_steps: int = setting(2048, ge=1)  # env steps of each environment in a rollout
     n_epochs: int = setting(10, ge=1)  # passes over a rollout
     batch_size: int = setting(64, ge=1)  # transitions a minibatch
-    gamma: float = setting(0.99, ge=0, le=1)  # discount a step
     gae_lambda: float = setting(0.95, ge=0, le=1)
-    lr: Any = setting(3e-4, schedule=True)  # learning rate: a number, or "lin_3e-4", which falls to 0 at max_env_step
-    clip: Any = setting(0.2, schedule=True)  # range of the probability ratio: a number or "lin_0.2"
+    objective: str = setting("clip", choices=("clip", "kl"))  # a clipped ratio, or a penalty on the KL divergence
+    clip: Any = setting(0.2, schedule=True)  # objective=clip: range of the ratio, a number or a schedule
+    kl_target: float = setting(0.01, gt=0)  # objective=kl: the KL of a rollout's update that the penalty aims at
+    kl_beta: float = setting(1.0, gt=0)  # objective=kl: the penalty's weight at the start
     clip_value: float | None = setting(None, gt=0)  # range of the value's change; null: not clipped
-    entropy_coef: float = setting(0.0, ge=0)  # weight of the entropy bonus
-    value_coef: float = setting(0.5, ge=0)  # weight of the value loss
-    max_grad_norm: float = setting(0.5, gt=0)
     target_kl: float | None = setting(None, gt=0)  # stop after an epoch whose last minibatch has a KL > 1.5 times this
-    normalize_advantage: bool = True  # in each minibatch
-    ortho_init: bool = True  # orthogonal weights: gain sqrt(2), 0.01 for the policy's head, 1 for the value's
-    log_std_init: float = 0.0  # Box actions: log of the standard deviation at the start
-    compile: bool = False  # one compiled graph for the whole update: 7-10 s at the first call, then faster

@@ -6,26 +6,29 @@ from typing import Any
 from algos.common.settings import require, setting
 
 
-def _two_layers() -> list[Any]:
-    return [{"layer_type": "linear", "layer_size": [256], "activation": "relu"} for _ in range(2)]
+def _layers(*layers: dict[str, Any]) -> Any:
+    """A fresh list of these layers for each config."""
+    return lambda: [dict(layer) for layer in layers]
+
+
+_WIDE = {"layer_type": "linear", "layer_size": [256], "activation": "relu"}
+_PLAIN = {"layer_type": "linear", "layer_size": [128], "activation": "none"}
+_NORM = {"layer_type": "norm", "norm_type": "layer", "activation": "relu"}
 
 
 @dataclass
-class DQNConfig:
-    value_layers: list[Any] = setting(factory=_two_layers)  # the Q network's layers, see docs/networks.md
+class ValueConfig:
+    """What all of them have."""
+
+    value_layers: list[Any] = setting(factory=_layers(_WIDE, _WIDE))  # the Q network's layers, see docs/networks.md
     branch_layers: dict[str, Any] = setting(factory=dict)  # Dict observations: layers by observation key
     merge_layers: list[Any] = setting(factory=list)  # layers over the joined branches, before value_layers
+    dueling: bool = False  # after value_layers a stream for V and one for A: Q = V + A - mean A
+    dueling_layers: list[Any] = setting(factory=list)  # dueling: hidden layers of each stream
+    noisy: bool = False  # linear layers (value_layers, dueling_layers, the last) with learned noise, and epsilon = 0
+    noisy_sigma: float = setting(0.5, ge=0)  # noisy: the noise at the start, times 1 / sqrt(inputs of the layer)
     gamma: float = setting(0.99, ge=0, le=1)  # discount a step
     lr: Any = setting(1e-3, schedule=True)  # learning rate: a number, or "lin_1e-3", which falls to 0 at max_env_step
-    loss: str = setting("mse", choices=("mse", "huber"))  # of the TD error
-    batch_size: int = setting(64, ge=1)  # transitions an update
-    buffer_type: str = setting("REPLAY_QUE", choices=("REPLAY_QUE", "REPLAY"))  # both: uniform, oldest overwritten
-    buffer_size: int = setting(100_000, ge=1)  # transitions kept
-    learning_starts: int = setting(0, ge=0)  # env steps before the first update (at least one batch is awaited)
-    train_freq: int = setting(1, ge=1)  # env steps between two rounds of updates
-    gradient_steps: int = setting(1, ge=1, also=(-1,))  # updates a round; -1: one for each env step
-    target_update: int = setting(4, ge=1)  # updates between two updates of the target network
-    tau: float = setting(1.0, gt=0, le=1)  # share of the online network in a target update; 1 copies it
     epsilon_start: float = setting(0.95, ge=0, le=1)  # share of random actions at the first step
     epsilon_end: float = setting(0.01, ge=0, le=1)  # and in the end
     epsilon_decay: int = setting(500, ge=1)  # env steps: time constant (exp) or length (linear) of the decay
@@ -36,6 +39,30 @@ class DQNConfig:
     def check(self, section: str) -> None:
         """Refuse values that contradict each other."""
         require(
+            self.epsilon_end <= self.epsilon_start,
+            f"{section}.epsilon_end={self.epsilon_end} is above {section}.epsilon_start={self.epsilon_start}",
+        )
+        require(
+            self.dueling or not self.dueling_layers,
+            f"{section}.dueling_layers are layers of the two streams of {section}.dueling=true",
+        )
+
+
+@dataclass
+class ReplayConfig(ValueConfig):
+    """Those that learn from replay with a target network."""
+
+    batch_size: int = setting(64, ge=1)  # transitions an update
+    buffer_size: int = setting(100_000, ge=1)  # transitions kept
+    learning_starts: int = setting(0, ge=0)  # env steps before the first update (at least one batch is awaited)
+    train_freq: int = setting(1, ge=1)  # env steps between two rounds of updates
+    gradient_steps: int = setting(1, ge=1, also=(-1,))  # updates a round; -1: one for each env step
+    target_update: int = setting(4, ge=1)  # updates between two updates of the target network
+    tau: float = setting(1.0, gt=0, le=1)  # share of the online network in a target update; 1 copies it
+
+    def check(self, section: str) -> None:
+        super().check(section)
+        require(
             self.batch_size <= self.buffer_size,
             f"{section}.batch_size={self.batch_size} is more than {section}.buffer_size={self.buffer_size} can hold",
         )
@@ -43,7 +70,102 @@ class DQNConfig:
             self.learning_starts <= self.buffer_size,
             f"{section}.learning_starts={self.learning_starts} is more than buffer_size={self.buffer_size} can hold",
         )
+
+
+@dataclass
+class TransitionConfig(ReplayConfig):
+    """Those whose replay is of transitions."""
+
+    buffer_type: str = setting("REPLAY_QUE", choices=("REPLAY_QUE", "REPLAY", "PER_QUE", "HER"))  # docs/algorithms.md
+    priority_alpha: float = setting(0.6, ge=0, le=1)  # PER_QUE: power of the priorities; 0 is uniform
+    priority_beta: Any = setting(0.4, schedule=True)  # PER_QUE: power of the importance weights
+    n_step: int = setting(1, ge=1)  # steps whose rewards are summed before the next observation's value
+
+
+@dataclass
+class DQNConfig(TransitionConfig):
+    loss: str = setting("mse", choices=("mse", "huber"))  # of the TD error
+
+
+@dataclass
+class SoftQConfig(DQNConfig):
+    temperature: float = setting(0.1, gt=0)  # weight of the entropy; towards 0 it is DQN
+    epsilon_start: float = setting(0.0, ge=0, le=1)  # the Boltzmann policy explores by itself
+    epsilon_end: float = setting(0.0, ge=0, le=1)
+
+    def check(self, section: str) -> None:
+        super().check(section)
         require(
-            self.epsilon_end <= self.epsilon_start,
-            f"{section}.epsilon_end={self.epsilon_end} is above {section}.epsilon_start={self.epsilon_start}",
+            self.n_step == 1,
+            f"{section}.n_step={self.n_step}: SoftQ takes 1, for it has no entropy of the steps in between",
         )
+
+
+@dataclass
+class C51Config(TransitionConfig):
+    n_atoms: int = setting(51, ge=2)  # returns that a distribution puts its mass on
+    v_min: float = -100.0  # the least of them: no return should be below
+    v_max: float = 100.0  # the largest: no return should be above
+
+    def check(self, section: str) -> None:
+        super().check(section)
+        require(self.v_min < self.v_max, f"{section}.v_min={self.v_min} must be below {section}.v_max={self.v_max}")
+
+
+@dataclass
+class RainbowConfig(C51Config):
+    dueling: bool = True  # after value_layers a stream for V and one for A: Q = V + A - mean A
+    noisy: bool = True  # linear layers (value_layers, dueling_layers, the last) with learned noise, and epsilon = 0
+    buffer_type: str = setting("PER_QUE", choices=("REPLAY_QUE", "REPLAY", "PER_QUE"))  # uniform (both) or by error
+    priority_alpha: float = setting(0.5, ge=0, le=1)  # PER_QUE: power of the priorities; 0 is uniform
+    n_step: int = setting(3, ge=1)  # steps whose rewards are summed before the next observation's value
+
+
+@dataclass
+class QRDQNConfig(TransitionConfig):
+    n_quantiles: int = setting(50, ge=1)  # of the return, for each action
+    kappa: float = setting(1.0, ge=0)  # error up to which the quantile loss is quadratic
+
+
+@dataclass
+class DRQNConfig(ReplayConfig):
+    value_layers: list[Any] = setting(
+        factory=_layers({**_WIDE, "layer_size": [64]}, {"layer_type": "gru", "layer_size": 64})
+    )  # the Q network's layers, one of them with memory
+    loss: str = setting("mse", choices=("mse", "huber"))  # of the TD error
+    buffer_type: str = setting("REPLAY_QUE", choices=("REPLAY_QUE",))  # uniform over sequences
+    n_steps: int = setting(20, ge=1)  # steps in a sequence
+    burn_in: int = setting(0, ge=0)  # the first of them, which only bring the memory up to date
+    batch_size: int = setting(32, ge=1)  # sequences an update
+    train_freq: int = setting(20, ge=1)  # env steps between two rounds of updates, a multiple of n_steps
+    gradient_steps: int = setting(5, ge=1, also=(-1,))  # updates a round; -1: one for each env step
+
+    def check(self, section: str) -> None:
+        super().check(section)
+        require(
+            self.burn_in < self.n_steps,
+            f"{section}.burn_in={self.burn_in} leaves nothing to learn of sequences of n_steps={self.n_steps}",
+        )
+        require(
+            self.train_freq % self.n_steps == 0,
+            f"{section}.train_freq={self.train_freq} must be a multiple of {section}.n_steps={self.n_steps}",
+        )
+        require(
+            self.batch_size * self.n_steps <= self.buffer_size,
+            f"{section}.batch_size={self.batch_size} sequences of n_steps={self.n_steps} are more than"
+            f" {section}.buffer_size={self.buffer_size} steps",
+        )
+        require(not self.compile, f"{section}.compile=true does not go with layers that carry state (gru)")
+
+
+@dataclass
+class PQNConfig(ValueConfig):
+    value_layers: list[Any] = setting(factory=_layers(_PLAIN, _NORM, _PLAIN, _NORM))  # normalised: no target network
+    buffer_type: str = setting("ONPOLICY_QUE", choices=("ONPOLICY_QUE",))  # each rollout is learned once
+    n_steps: int = setting(32, ge=1)  # env steps of each environment in a rollout
+    n_epochs: int = setting(4, ge=1)  # passes over a rollout
+    batch_size: int = setting(64, ge=1)  # transitions a minibatch
+    q_lambda: float = setting(0.65, ge=0, le=1)  # 0: one-step targets; 1: the rollout's whole return
+    epsilon_decay: int = setting(10_000, ge=1)  # env steps: time constant (exp) or length (linear) of the decay
+    epsilon_schedule: str = setting("linear", choices=("exp", "linear"))
+    max_grad_norm: float | None = setting(10.0, gt=0)  # gradients are clipped to this norm; null: not clipped

@@ -1,94 +1,51 @@
-"""Deep Q-learning (Mnih et al., "Human-level control through deep reinforcement learning", Nature, 2015)."""
+"""Deep Q-learning (Mnih et al., "Human-level control through deep reinforcement learning", Nature, 2015).
 
-from typing import Any
+A dueling head (Wang et al., 2016), noisy layers (Fortunato et al., 2018), prioritised replay (Schaul et al., 2016) and
+targets of several steps are settings of it.
+"""
 
-import numpy as np
+from typing import Any, ClassVar
+
 import torch
 from gymnasium import spaces
 from torch import Tensor
 from torch.nn import functional as F
 
-from algos.base import Algorithm, Batch, DataSpec, LearnOutput, Policy, obs_to_tensors
-from algos.common.errors import UserError
-from algos.common.optim import Optimizer
-from algos.common.schedule import Schedule, epsilon_at
+from algos.base import Algorithm, Batch, DataSpec, LearnOutput
+from algos.common.optim import Metrics, Optimizer
+from algos.common.schedule import Schedule
 from algos.common.targets import make_target, update_target
-from algos.networks.builder import Network, build_network
-from algos.networks.state import Tree, tree_leaves
+from algos.networks.builder import Network
+from algos.networks.state import Tree
 from algos.value.config import DQNConfig
-
-
-class EpsilonGreedy(Policy):
-    """The action of the highest value, or a random one with a probability that decays with the global step."""
-
-    net: Network
-
-    def __init__(self, net: Network, action_space: spaces.Discrete, cfg: DQNConfig, device: str):
-        super().__init__(net, device)
-        self.n_actions, self.first = int(action_space.n), int(action_space.start)
-        self.cfg = cfg
-
-    def act(
-        self, obs: Tree, state: Tree, *, explore: bool, step: int
-    ) -> tuple[np.ndarray, dict[str, np.ndarray], Tree]:
-        if not explore:
-            return self.greedy(obs, explore), {}, state
-        rows = len(tree_leaves(obs)[0])
-        dice = torch.rand(rows, generator=self.generator, device=self.device).cpu().numpy()
-        by_chance = dice < self.epsilon(step)
-        if not by_chance.any():
-            return self.greedy(obs, explore), {}, state
-        action = torch.randint(self.n_actions, (rows,), generator=self.generator, device=self.device).cpu().numpy()
-        if not by_chance.all():  # otherwise no row asks the network
-            action = np.where(by_chance, action, self.greedy(obs, explore))
-        return action, {}, state
-
-    @torch.inference_mode()
-    def greedy(self, obs: Tree, explore: bool) -> np.ndarray:
-        """The actions of the highest value [N]; exploring, noisy layers have fresh noise."""
-        with self.noise_and_dropout(explore):
-            return self.net(obs_to_tensors(obs, self.device)).argmax(1).cpu().numpy()
-
-    def epsilon(self, step: int) -> float:
-        """Share of random actions after `step` environment steps."""
-        cfg = self.cfg
-        return epsilon_at(step, cfg.epsilon_start, cfg.epsilon_end, cfg.epsilon_decay, cfg.epsilon_schedule)
-
-    def progress(self, step: int) -> dict[str, float]:
-        return {"eps": self.epsilon(step)}
-
-    def env_action(self, action: np.ndarray) -> np.ndarray:
-        return action + self.first if self.first else action
+from algos.value.networks import build_q_network
+from algos.value.policies import EpsilonGreedy
 
 
 class DQN(Algorithm):
     """Q-learning from replay, with a target network that is updated every `target_update` updates."""
 
-    Config = DQNConfig
+    Config: ClassVar[type] = DQNConfig
     action_spaces = (spaces.Discrete,)
-    cfg: DQNConfig
+    acting: ClassVar[type[EpsilonGreedy]] = EpsilonGreedy
+    cfg: Any  # DQNConfig, or what a subclass has instead
     policy: EpsilonGreedy
 
-    def __init__(self, cfg: DQNConfig, obs_space: Any, action_space: Any, **kwargs: Any):
+    def __init__(self, cfg: Any, obs_space: Any, action_space: Any, **kwargs: Any):
         super().__init__(cfg, obs_space, action_space, **kwargs)
-        self.q_net = build_network(
-            obs_space,
-            cfg.value_layers,
-            branches=cfg.branch_layers,
-            merge=cfg.merge_layers,
-            out_features=int(action_space.n),
-            path="algo_cfg.value_layers",
-        ).to(self.device)
-        if self.q_net.recurrent:
-            raise UserError("algo_cfg.value_layers: DQN learns from single steps, so no layer may carry state (gru)")
+        self.q_net = self.make_net(int(action_space.n)).to(self.device)
         self.target_net = make_target(self.q_net)
         self.lr = Schedule(cfg.lr, self.total_steps, "algo_cfg.lr")
         self.optimizer = Optimizer(self.q_net, max_grad_norm=cfg.max_grad_norm, compile=cfg.compile)
-        self.policy = EpsilonGreedy(self.q_net, action_space, cfg, self.device)
+        self.policy = self.acting(self.q_net, action_space, cfg, self.device)
         self.updates = 0
 
+    def make_net(self, n_actions: int) -> Network:
+        """Observations -> Q values of all actions."""
+        return build_q_network(self.cfg, self.obs_space, n_actions)
+
     @classmethod
-    def data(cls, cfg: DQNConfig) -> DataSpec:
+    def data(cls, cfg: Any) -> DataSpec:
         return DataSpec(
             "replay",
             buffer_type=cfg.buffer_type,
@@ -97,39 +54,69 @@ class DQN(Algorithm):
             learning_starts=cfg.learning_starts,
             train_freq=cfg.train_freq,
             gradient_steps=cfg.gradient_steps,
+            n_step=cfg.n_step,
+            gamma=cfg.gamma,
+            priority_alpha=cfg.priority_alpha,
+            priority_beta=cfg.priority_beta,
         )
 
     def learn(self, batch: Batch) -> LearnOutput:
         lr = self.lr(batch.step)
         self.optimizer.set_lr(lr)
-        self.resample_noise()
-        metrics = self.optimizer.minimize(
-            self.loss, batch.obs, batch.action, batch.reward, batch.next_obs, batch.terminated
-        )
+        self.q_net.reset_noise(self.generator)
+        self.target_net.reset_noise(self.generator)
+        metrics = self.minimize(batch)
+        td_error = metrics.pop("td_error", None)
         self.updates += 1
         if self.updates % self.cfg.target_update == 0:
             update_target(self.target_net, self.q_net, self.cfg.tau)
-        return LearnOutput({**metrics, "train/learning_rate": lr})
+        return LearnOutput({**metrics, "train/learning_rate": lr}, priorities=td_error)
+
+    def minimize(self, batch: Batch) -> Metrics:
+        """One step down the gradient of the loss."""
+        extras = batch.extras
+        rows = (batch.obs, batch.action, batch.reward, batch.next_obs, batch.terminated)
+        return self.optimizer.minimize(self.loss, *rows, extras.get("discount"), extras.get("weight"))
 
     def loss(
-        self, obs: Tree, action: Tensor, reward: Tensor, next_obs: Tree, terminated: Tensor
-    ) -> tuple[Tensor, dict[str, Tensor]]:
-        """Mean squared (or Huber) TD error: (r + gamma V(s') - Q(s, a))^2, with V(s') = 0 after termination."""
-        q_value = self.q_net(obs).gather(1, action.unsqueeze(1)).squeeze(1)
+        self,
+        obs: Tree,
+        action: Tensor,
+        reward: Tensor,
+        next_obs: Tree,
+        terminated: Tensor,
+        discount: Tensor | None = None,
+        weight: Tensor | None = None,
+    ) -> tuple[Tensor, Metrics]:
+        """Mean of the rows' losses, by their importance weights under prioritised replay.
+
+        Over several steps, reward is their discounted sum and `discount` what is left for the value after them.
+        """
         with torch.no_grad():
-            target = reward + self.cfg.gamma * self.next_value(next_obs) * ~terminated
-        loss = F.mse_loss(q_value, target) if self.cfg.loss == "mse" else F.smooth_l1_loss(q_value, target)
-        return loss, {"train/value_loss": loss, "train/mean_q": q_value.mean()}
+            discount = (self.cfg.gamma if discount is None else discount) * ~terminated
+            target = self.target(reward, discount, next_obs)
+        row_loss, td_error, q_value = self.row_loss(obs, action, target)
+        loss = (row_loss if weight is None else weight * row_loss).mean()
+        metrics = {"train/value_loss": loss, "train/mean_q": q_value.mean()}
+        return loss, metrics if weight is None else {**metrics, "td_error": td_error}
+
+    def target(self, reward: Tensor, discount: Tensor, next_obs: Tree) -> Tensor:
+        """r + gamma V(s') [B], with a discount of 0 after termination."""
+        return reward + discount * self.next_value(next_obs)
 
     def next_value(self, next_obs: Tree) -> Tensor:
         """max_a' Q_target(s', a') [B]."""
         return self.target_net(next_obs).amax(1)
 
-    def resample_noise(self) -> None:
-        """Fresh noise for each update where the network has noisy layers (Fortunato et al., 2018)."""
-        if self.q_net.has_noise:
-            self.q_net.reset_noise(self.generator)
-            self.target_net.reset_noise(self.generator)
+    def row_loss(self, obs: Tree, action: Tensor, target: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        """Squared (or Huber) loss, absolute TD error and Q(s, a), each [B]."""
+        q_value = self.q_net(obs).gather(1, action.unsqueeze(1)).squeeze(1)
+        return self.td_loss(q_value, target), (target - q_value).abs(), q_value
+
+    def td_loss(self, q_value: Tensor, target: Tensor) -> Tensor:
+        """(target - Q)^2, or the Huber loss of the difference, element by element."""
+        loss_fn = F.mse_loss if self.cfg.loss == "mse" else F.smooth_l1_loss
+        return loss_fn(q_value, target, reduction="none")
 
     def state_dict(self) -> dict[str, Any]:
         return {

@@ -15,9 +15,16 @@ from algos.base import Batch
 from algos.common.errors import UserError
 from benchmarks.kill_resume import equal
 from framework.actors import EvaluatorActor, LearnerActor, Plan, ServerActor, WorkerActor, floats, to_arrays, to_batch
-from framework.build import Acting, Environments, build_algorithm, build_evaluator, build_policy, build_worker
+from framework.build import (
+    Acting,
+    Environments,
+    build_algorithm,
+    build_evaluator,
+    build_policy,
+    build_server,
+    build_worker,
+)
 from framework.config import compose, to_override
-from framework.data_server import DataServer
 from framework.learner import Learner
 
 GRU = {"merge_layers": [{"layer_type": "gru", "layer_size": 8}]}
@@ -155,7 +162,7 @@ def test_threads_of_a_plan():
     try:
         WorkerActor(plan_of(**settings | {"sync": "exact"}), 0)
         assert torch.get_num_threads() == 2
-        ServerActor(plan_of(**settings), learner_of(plan_of(**settings)).algorithm.data(config(**DQN).algo_cfg), 0, 1)
+        ServerActor(plan_of(**settings), learner_of(plan_of(**settings)).algorithm.data(config(**DQN).algo_cfg), 1)
         assert torch.get_num_threads() == 1
     finally:
         torch.set_num_threads(before)
@@ -212,7 +219,8 @@ def test_what_is_registered_there_is_left_alone():
 def test_a_server_serves_as_one_of_a_single_process(case):
     plan = plan_of(**CASES[case], env_step=7)
     general, spec = plan.cfg.general_cfg, learner_of(plan).algorithm.data(plan.cfg.algo_cfg)
-    actor, server = ServerActor(plan, spec, 3, general.n_workers), DataServer(spec, 3, general.n_workers, 7)
+    actor = ServerActor(plan, spec, general.n_workers)
+    server = build_server(plan.cfg, lambda: Environments(plan.cfg), spec, general.n_workers, 7)
     workers = [worker_of(plan, index) for index in range(general.n_workers)]
     drawn = 0
     for step in range(3):
@@ -236,7 +244,7 @@ def test_a_server_serves_as_one_of_a_single_process(case):
 def test_each_rollout_makes_its_own_updates_due():
     plan = plan_of(**DQN | {"train_freq": 10, "gradient_steps": 3, "n_workers": 2})
     spec = learner_of(plan).algorithm.data(plan.cfg.algo_cfg)
-    server, worker = ServerActor(plan, spec, 0, 2), WorkerActor(plan, 0)
+    server, worker = ServerActor(plan, spec, 2), WorkerActor(plan, 0)
     rollouts = [worker.collect(n, 0, weights_of(learner_of(plan)), None)[0] for n in (8, 4, 7)]
     assert [server.put(rollout) for rollout in rollouts] == [0, 3, 0]  # 8, 12, 19 steps
     assert server.put(rollouts[0], rollouts[1]) == 6  # 31
@@ -246,7 +254,7 @@ def test_each_rollout_makes_its_own_updates_due():
 def test_a_server_goes_on_from_a_state_that_was_sent():
     plan = plan_of(**DQN | {"buffer_size": 40})
     spec = learner_of(plan).algorithm.data(plan.cfg.algo_cfg)
-    one, other = (ServerActor(plan, spec, seed, 1) for seed in (3, 4))
+    one, other = (ServerActor(plan_of(**DQN | {"buffer_size": 40, "seed": seed}), spec, 1) for seed in (3, 4))
     worker = WorkerActor(plan, 0)
     weights = weights_of(learner_of(plan))
 
@@ -268,7 +276,7 @@ def test_a_server_goes_on_from_a_state_that_was_sent():
 def batches_of(plan, n):
     """Batches as a server gives them."""
     general, spec = plan.cfg.general_cfg, learner_of(plan).algorithm.data(plan.cfg.algo_cfg)
-    server = ServerActor(plan, spec, 3, general.n_workers)
+    server = ServerActor(plan, spec, general.n_workers)
     workers = [worker_of(plan, index) for index in range(general.n_workers)]
     made = []
     while len(made) < n:

@@ -104,7 +104,11 @@ def test_begun_alone_gone_on_under_ray_and_ended_alone(monkeypatch):
 @pytest.mark.parametrize("backends", [("single", "ray", "ray"), ("ray", "single", "ray"), ("ray", "ray", "single")])
 @pytest.mark.parametrize(
     "settings",
-    [DQN | {"train_freq": 3, "collect_traj": True}, PPO | {"n_envs": 3}, COLLECT | {"max_env_step": 30_000}],
+    [
+        DQN | {"train_freq": 3, "collect_traj": True},
+        PPO | {"n_envs": 3, "max_env_step": 2000},
+        COLLECT | {"max_env_step": 30_000},
+    ],
     ids=["DQN", "PPO", "collect"],
 )
 def test_crashes_under_each_backend(monkeypatch, settings, backends):

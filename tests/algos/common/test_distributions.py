@@ -8,6 +8,8 @@ import torch
 from gymnasium import spaces
 
 from algos.common.distributions import (
+    FORBIDDEN,
+    Bernoulli,
     Categorical,
     DiagGaussian,
     MultiCategorical,
@@ -68,6 +70,42 @@ def test_multi_categorical_equals_torch(lead, nvec):
     torch.testing.assert_close(grad, expected)
 
 
+@pytest.mark.parametrize("lead", LEADS)
+def test_bernoulli_equals_torch(lead):
+    logits = torch.randn(*lead, 3) * 3
+    ours = Bernoulli(logits)
+    theirs = torch.distributions.Independent(torch.distributions.Bernoulli(logits=logits), 1)
+    action = ours.sample(stream())
+    assert action.shape == logits.shape and action.dtype == torch.int8
+    torch.testing.assert_close(ours.log_prob(action), theirs.log_prob(action.float()))
+    torch.testing.assert_close(ours.entropy(), theirs.entropy())
+    assert torch.equal(ours.mode(), (logits > 0).to(torch.int8))
+
+
+def test_bernoulli_frequencies():
+    probs = torch.tensor([0.1, 0.5, 0.9])
+    found = Bernoulli(probs.logit().expand(50_000, 3)).sample(stream(4)).float()
+    assert (found.mean(0) - probs).abs().max() < 0.01
+    assert found.T.corrcoef().fill_diagonal_(0).abs().max() < 0.02  # independent
+
+
+@pytest.mark.parametrize("nvec", [None, [2, 3], [3, 2]])
+def test_forbidden_choices_count_for_nothing(nvec):
+    # p = 1/2, 1/2 of what is left: as if there were no third action
+    logits = torch.tensor([[0.0, 0.0, FORBIDDEN, 1.0, 1.0]]).requires_grad_()
+    dist = Categorical(logits[:, :3]) if nvec is None else MultiCategorical(logits, nvec)
+    if nvec == [2, 3]:  # the first two, and of the other three the last two
+        assert dist.entropy().item() == pytest.approx(2 * math.log(2))
+        assert dist.log_prob(torch.tensor([[0, 0]])).item() < -1e8
+    elif nvec == [3, 2]:
+        assert dist.entropy().item() == pytest.approx(2 * math.log(2))
+    else:
+        assert dist.entropy().item() == pytest.approx(math.log(2))
+        assert dist.log_prob(torch.tensor([1])).item() == pytest.approx(-math.log(2))
+    (grad,) = torch.autograd.grad(dist.entropy().sum(), logits)
+    assert torch.isfinite(grad).all() and grad[0, 2] == 0
+
+
 def test_by_hand():
     even = Categorical(torch.tensor([[math.log(3.0), 0.0]]))  # p = 3/4, 1/4
     assert even.log_prob(torch.tensor([1])).item() == pytest.approx(math.log(0.25))
@@ -104,7 +142,8 @@ def test_gaussian_moments():
 
 
 @pytest.mark.parametrize(
-    "space", [spaces.Discrete(5), spaces.MultiDiscrete([2, 3]), spaces.Box(-1, 1, (5,), np.float32)]
+    "space",
+    [spaces.Discrete(5), spaces.MultiDiscrete([2, 3]), spaces.Box(-1, 1, (5,), np.float32), spaces.MultiBinary(5)],
 )
 def test_only_the_generator_is_drawn_from(space):
     dist = make_distribution(space, torch.randn(64, 5), torch.zeros(5))
@@ -120,7 +159,8 @@ def test_no_gradient_through_a_sample():
 
 
 @pytest.mark.parametrize(
-    "space", [spaces.Discrete(5), spaces.MultiDiscrete([2, 3]), spaces.Box(-1, 1, (5,), np.float32)]
+    "space",
+    [spaces.Discrete(5), spaces.MultiDiscrete([2, 3]), spaces.Box(-1, 1, (5,), np.float32), spaces.MultiBinary(5)],
 )
 def test_compiles_whole(space):
     def loss(params, log_std, action):
@@ -139,7 +179,8 @@ def test_spaces():
     assert head_size(spaces.MultiDiscrete([2, 5])) == 7
     with pytest.raises(ValueError, match="log_std"):
         make_distribution(spaces.Box(-1, 1, (2,)), torch.zeros(1, 2))
-    for space in (spaces.MultiBinary(3), spaces.MultiDiscrete([[2, 2]])):
+    assert head_size(spaces.MultiBinary([2, 3])) == 6
+    for space in (spaces.Text(3), spaces.MultiDiscrete([[2, 2]])):
         with pytest.raises(UserError, match="no distribution over"):
             head_size(space)
         with pytest.raises(UserError, match="no distribution over"):

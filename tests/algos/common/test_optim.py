@@ -90,6 +90,37 @@ def test_equal_to_torch_over_many_steps(make):
         torch.testing.assert_close(metrics["loss"], value.detach(), rtol=0, atol=1e-5)
 
 
+def test_rmsprop_by_hand(make):
+    # gradients 3, then -1; squares 0.09, then 0.0891 + 0.01 = 0.0991: steps 3 / 0.3 = 10, then -1 / 0.314802 = -3.1766
+    net = Point()
+    optimizer = make(net, rule="rmsprop")
+    optimizer.set_lr(0.01)
+    optimizer.minimize(net.slope, *tensors(3.0, 0.0))
+    assert net.x.item() == pytest.approx(-0.1)
+    optimizer.minimize(net.slope, *tensors(-1.0, 0.0))
+    assert net.x.item() == pytest.approx(-0.1 + 0.031766, abs=1e-6)
+    assert (net.y.item(), net.unused.item(), net.frozen.item()) == (0.0, 5.0, 7.0)
+
+
+def test_rmsprop_equals_torch_and_goes_on_from_its_state(make):
+    torch.manual_seed(0)
+    net, peer = nn.Linear(3, 1), nn.Linear(3, 1)
+    peer.load_state_dict(net.state_dict())
+    theirs = torch.optim.RMSprop(peer.parameters(), lr=1e-2, alpha=0.99, eps=1e-5)
+    optimizer = make(net, eps=1e-5, rule="rmsprop")
+    for step in range(40):
+        if step == 20:
+            state, optimizer = optimizer.state_dict(), make(net, eps=1e-5, rule="rmsprop")
+            optimizer.load_state_dict(state)
+        optimizer.set_lr(1e-2)
+        x = torch.randn(8, 3)
+        optimizer.minimize(lambda x: (net(x).square().mean(), {}), x)
+        theirs.zero_grad()
+        peer(x).square().mean().backward()
+        theirs.step()
+        torch.testing.assert_close(net.weight, peer.weight, rtol=0, atol=1e-5)
+
+
 def test_metrics_hold_no_graph_and_parameters_no_gradient(make):
     net = Point()
     metrics = make(net).minimize(net.slope, *tensors(1.0, 2.0))

@@ -7,7 +7,7 @@ import pytest
 
 from algos.common.errors import UserError
 from algos.common.settings import check_settings, require, setting
-from algos.policy_gradient.config import PPOConfig
+from algos.policy_gradient.config import A2CConfig, PPOConfig, REINFORCEConfig
 from algos.value.config import DQNConfig
 
 
@@ -42,7 +42,12 @@ def test_each_instance_has_its_own_default_list():
         ({"kind": "hubber"}, "algo_cfg.kind=hubber is not allowed; choose from mse, huber (did you mean 'huber'?)"),
         ({"kind": "xyz"}, "algo_cfg.kind=xyz is not allowed; choose from mse, huber"),
         ({"norm": 0.0}, "algo_cfg.norm=0.0 is out of range: it must be > 0"),
-        ({"rate": "quick"}, 'algo_cfg.rate=quick is not a number nor a linear schedule such as "lin_1e-3"'),
+        (
+            {"rate": "quick"},
+            'algo_cfg.rate=quick is not a number nor a linear schedule such as "lin_1e-3" '
+            "nor a mapping such as {kind: linear, start: 1e-3, end: 1e-4}",
+        ),
+        ({"rate": {"start": -1}}, "algo_cfg.rate.start=-1 is out of range: it must be >= 0"),
     ],
 )
 def test_another_value_is_named_with_what_is_allowed(change, text):
@@ -50,7 +55,7 @@ def test_another_value_is_named_with_what_is_allowed(change, text):
         check_settings(Example(**change), "algo_cfg")
 
 
-@pytest.mark.parametrize("config", [DQNConfig, PPOConfig])
+@pytest.mark.parametrize("config", [DQNConfig, PPOConfig, A2CConfig, REINFORCEConfig])
 def test_the_defaults_are_allowed(config):
     check_settings(config(), "algo_cfg")
 

@@ -38,6 +38,14 @@ def test_multi_discrete_actions():
     assert policy_of(spaces.MultiDiscrete([2, 4])).env_action(action) is action
 
 
+def test_multi_binary_actions_have_the_space_s_shape():
+    space = spaces.MultiBinary([2, 2])
+    policy = policy_of(space)
+    action, extras, _ = act(policy)
+    assert action.shape == (4, 4) and extras["log_prob"].shape == (4,)
+    assert all(space.contains(row) for row in policy.env_action(action))
+
+
 def test_box_actions_are_clipped_for_the_env_while_the_drawn_one_is_kept():
     space = spaces.Box(np.array([[-0.1, -1.0]], np.float32), np.array([[0.1, 2.0]], np.float32))
     policy = policy_of(space, log_std_init=2.0)  # a deviation of e^2 leaves these bounds almost always
@@ -54,7 +62,7 @@ def test_box_actions_are_clipped_for_the_env_while_the_drawn_one_is_kept():
 
 
 def test_without_exploring_the_most_likely_action_is_taken_and_nothing_is_drawn():
-    for space in (spaces.Discrete(4), spaces.MultiDiscrete([3, 2]), spaces.Box(-1, 1, (2,))):
+    for space in (spaces.Discrete(4), spaces.MultiDiscrete([3, 2]), spaces.Box(-1, 1, (2,)), spaces.MultiBinary(3)):
         policy = policy_of(space)
         before = policy.generator.get_state()
         action, extras, _ = act(policy, explore=False)
@@ -110,7 +118,77 @@ def test_dict_observations_are_shared_by_actor_and_critic():
     assert action.shape == extras["value"].shape == (4,)
 
 
-@pytest.mark.parametrize("space", [spaces.MultiBinary(3), spaces.MultiDiscrete(np.array([[2, 2], [2, 2]]))])
+@pytest.mark.parametrize("space", [spaces.Text(3), spaces.MultiDiscrete(np.array([[2, 2], [2, 2]]))])
 def test_an_action_space_without_a_distribution_is_refused(space):
     with pytest.raises(UserError, match=f"no distribution over {type(space).__name__} actions"):
         policy_of(space)
+
+
+MASKED = spaces.Dict({"action_mask": spaces.MultiBinary(3), "observation": BOX})
+MASK = np.array([[1, 0, 0], [0, 1, 1], [1, 1, 1], [0, 0, 1]], np.int8)
+
+
+@pytest.mark.parametrize("memory", [False, True])
+def test_forbidden_actions_are_never_taken_and_have_no_part_in_entropy(memory):
+    policy = policy_of(spaces.Discrete(3), MASKED, **({"merge_layers": GRU} if memory else {}))
+    obs, state = {"action_mask": MASK, "observation": OBS}, policy.init_state(4)
+    drawn = np.stack([policy.act(obs, state, explore=True, step=0)[0] for _ in range(60)])
+    seen = np.stack([(drawn == action).any(0) for action in range(3)], axis=1)
+    assert np.array_equal(seen, MASK == 1)  # all that is allowed, nothing else
+    assert (policy.act(obs, state, explore=False, step=0)[0] == drawn).any(0).all()
+    action, extras, _ = policy.act(obs, state, explore=True, step=0)
+    tensors = {key: torch.from_numpy(value) for key, value in obs.items()}
+    if memory:  # learning sees the same probabilities
+        sequences = {key: value.unsqueeze(1) for key, value in tensors.items()}
+        params = policy.net.unroll(sequences, state, torch.zeros(4, 1, dtype=torch.bool))[0].squeeze(1)
+    else:
+        params = policy.net(tensors)[0]
+    dist = policy.net.distribution(params)
+    np.testing.assert_allclose(dist.log_prob(torch.from_numpy(action)).detach().numpy(), extras["log_prob"], atol=1e-6)
+    assert extras["log_prob"][0] == 0 and extras["log_prob"][3] == 0  # the only choice
+    entropy = dist.entropy()
+    assert entropy[0] == 0 and entropy[1] <= np.log(2) + 1e-6
+    (grad,) = torch.autograd.grad(entropy.sum(), policy.net.actor.body[-1].bias)
+    assert torch.isfinite(grad).all()
+
+
+def test_masks_of_several_choices_and_one_that_forbids_all():
+    space = spaces.MultiDiscrete([2, 3])
+    obs_space = spaces.Dict({"action_mask": spaces.Box(0, 1, (5,), np.int8), "observation": BOX})
+    policy = policy_of(space, obs_space)
+    mask = np.array([[1, 0, 0, 1, 1], [0, 1, 1, 0, 0], [0, 0, 1, 0, 1], [0, 0, 0, 0, 0]], np.int8)
+    obs = {"action_mask": mask, "observation": OBS}
+    drawn = np.stack([policy.act(obs, (), explore=True, step=0)[0] for _ in range(60)])
+    assert set(drawn[:, 0, 0]) == {0} and set(drawn[:, 0, 1]) == {1, 2}
+    assert set(drawn[:, 1, 0]) == {1} and set(drawn[:, 1, 1]) == {0}
+    assert set(drawn[:, 2, 1]) == {0, 2}
+    assert all(space.contains(row) for row in drawn.reshape(-1, 2))
+
+
+def test_a_mask_is_no_input_of_the_network():
+    net = policy_of(spaces.Discrete(3), MASKED, merge_layers=[{"layer_type": "linear", "layer_size": 8}]).net
+    assert net.encoder.body[0].in_features == 3
+    allowed = torch.ones(4, 3)
+    one, other = (net({"action_mask": mask, "observation": torch.from_numpy(OBS)}) for mask in (allowed, allowed * 2))
+    assert torch.equal(one[0], other[0]) and torch.equal(one[1], other[1])
+
+
+@pytest.mark.parametrize(
+    ("action_space", "parts", "text"),
+    [
+        (spaces.Discrete(4), {"observation": BOX}, r"'action_mask' has shape \(3,\): .* must be \(4,\)"),
+        (spaces.Box(-1, 1, (3,)), {"observation": BOX}, "masks Discrete or MultiDiscrete actions, .* has Box"),
+        (spaces.Discrete(3), {}, "nothing but 'action_mask'"),
+    ],
+)
+def test_a_mask_that_does_not_fit_is_refused(action_space, parts, text):
+    with pytest.raises(UserError, match=text):
+        policy_of(action_space, spaces.Dict({"action_mask": spaces.MultiBinary(3), **parts}))
+
+
+def test_without_a_critic_all_values_are_zero():
+    torch.manual_seed(0)
+    space = spaces.Discrete(2)
+    policy = ActorCriticPolicy(ActorCritic(PPOConfig(), BOX, space, critic=False), space, "cpu").fork(1)
+    assert act(policy)[1]["value"].tolist() == [0] * 4 == policy.bootstrap(OBS, ()).tolist()
+    assert not [name for name, _ in policy.net.named_parameters() if "critic" in name]

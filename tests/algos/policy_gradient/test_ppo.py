@@ -25,7 +25,7 @@ BOX = spaces.Box(-1, 1, (4,), np.float32)
 TWO = spaces.Discrete(2)
 GRU = [{"layer_type": "gru", "layer_size": 8}]
 KINDS = {"memoryless": {}, "gru": {"merge_layers": GRU}}
-ACTIONS = [TWO, spaces.MultiDiscrete([3, 2]), spaces.Box(-1, 1, (2, 1))]
+ACTIONS = [TWO, spaces.MultiDiscrete([3, 2]), spaces.Box(-1, 1, (2, 1)), spaces.MultiBinary(2)]
 
 
 def make(action_space=TWO, obs_space=BOX, total_steps=None, seed=1, **settings):
@@ -48,11 +48,12 @@ class Fixed(nn.Module):
         return Categorical(params)
 
 
-def loss_of(algorithm, action, old_probability, advantage, value_target=None, old_value=None, clip=0.2):
+def loss_of(algorithm, action, old_probability, advantage, value_target=None, old_value=None, **coefs):
     zeros = [0.0] * len(action)
-    rest = (torch.tensor(column or zeros) for column in (old_value, advantage, value_target))
+    advantage, value_target, old_value = (torch.tensor(x or zeros) for x in (advantage, value_target, old_value))
+    coefs = {name: torch.tensor(value) for name, value in {"clip": 0.2, "entropy_coef": 0.0, **coefs}.items()}
     old_log_prob = torch.tensor(old_probability).log()
-    return algorithm.loss(torch.tensor(clip), None, torch.tensor(action), old_log_prob, *rest)
+    return algorithm.loss(coefs, None, torch.tensor(action), advantage, value_target, old_log_prob, old_value)
 
 
 def test_clipped_objective_kl_and_clipfrac_by_hand():
@@ -73,6 +74,45 @@ def test_clipped_objective_kl_and_clipfrac_by_hand():
     assert wider["train/clipfrac"].item() == 0.5
 
 
+def test_penalised_objective_by_hand():
+    # ratios 1.5 and 0.5 as above, A = 1 and -1: -(1.5 - 0.5) / 2 = -0.5; KL (-log 1.5 - log 0.5) / 2, times beta 3
+    algorithm = make(objective="kl", value_coef=0.0)
+    algorithm.net = Fixed([[0.6, 0.4]] * 2, [0.0] * 2)
+    loss, metrics = loss_of(algorithm, [0, 1], [0.4, 0.8], [1.0, -1.0], beta=3.0)
+    expected = -0.5 + 3 * (-math.log(1.5) - math.log(0.5)) / 2
+    assert loss.item() == pytest.approx(expected) and metrics["train/policy_loss"].item() == pytest.approx(expected)
+    assert metrics["train/kl_beta"] == 3 and "train/clipfrac" not in metrics
+
+
+@pytest.mark.parametrize(
+    ("kl", "beta"),
+    # target 0.02: from 0.03 on it doubles, below 0.02 / 1.5 = 0.0133 it halves
+    [(0.031, 2.0), (0.029, 1.0), (0.0134, 1.0), (0.0133, 0.5)],
+)
+def test_the_penalty_adapts(kl, beta):
+    algorithm = make(objective="kl", kl_target=0.02)
+    algorithm.adapt_penalty(torch.tensor(kl))
+    assert algorithm.beta.item() == beta
+
+
+def test_a_penalty_that_steps_never_call_for_is_found_again():
+    algorithm = make(objective="kl")
+    for _ in range(300):
+        algorithm.adapt_penalty(torch.tensor(0.0))
+    for _ in range(20):
+        algorithm.adapt_penalty(torch.tensor(1.0))
+    assert algorithm.beta.item() == pytest.approx(1e-6 * 2**20, rel=1e-5)
+
+
+def test_the_penalty_keeps_updates_near_its_target():
+    # ten epochs at a rate that leads far off: the penalty grows until the KL is of the target's size
+    algorithm = make(objective="kl", kl_target=0.01, lr=3e-3, batch_size=64, normalize_advantage=True)
+    generator = torch.Generator().manual_seed(0)
+    found = [algorithm.learn(fresh_batch(algorithm, generator)).metrics for _ in range(12)]
+    assert found[0]["train/kl_beta"] == 1 and found[1]["train/kl_beta"] in (0.5, 1, 2)
+    assert 0.001 < float(found[-1]["train/approx_kl"]) < 0.02
+
+
 def test_value_loss_with_and_without_clipping():
     # V = 2, old 1, target 3: near = 1 + 0.5 = 1.5; max(1, 2.25) = 2.25
     # V = 0, old 1, target 1: near = 1 - 0.5 = 0.5; max(1, 0.25) = 1
@@ -82,9 +122,9 @@ def test_value_loss_with_and_without_clipping():
 
 
 def test_the_loss_is_the_weighted_sum_of_its_parts():
-    algorithm = make(normalize_advantage=False, value_coef=0.25, entropy_coef=0.1)
+    algorithm = make(normalize_advantage=False, value_coef=0.25)
     algorithm.net = Fixed([[0.5, 0.5]] * 2, [1.0, 1.0])
-    loss, _ = loss_of(algorithm, [0, 1], [0.5, 0.5], [2.0, 4.0], value_target=[3.0, 3.0])
+    loss, _ = loss_of(algorithm, [0, 1], [0.5, 0.5], [2.0, 4.0], value_target=[3.0, 3.0], entropy_coef=0.1)
     # ratio 1: policy -3; value (1 - 3)^2 = 4; entropy log 2
     assert loss.item() == pytest.approx(-3 + 0.25 * 4 - 0.1 * math.log(2))
 
@@ -94,6 +134,18 @@ def test_normalised_advantages_by_hand():
     assert make().normalized(torch.tensor([1.0, 2.0, 3.0])).tolist() == pytest.approx([-1, 0, 1])
     assert make().normalized(torch.tensor([5.0])).tolist() == [5.0]
     assert make(normalize_advantage=False).normalized(torch.tensor([1.0, 2.0])).tolist() == [1.0, 2.0]
+
+
+def fresh_batch(algorithm, generator):
+    """Random columns again, but with actions, log-probabilities and values that are the policy's own."""
+    batch = random_batch(algorithm, generator)
+    with torch.no_grad():
+        params, value = algorithm.net(batch.obs.flatten(0, 1))
+        dist = algorithm.net.distribution(params)
+        action = dist.sample(generator)
+        batch.action, batch.extras["log_prob"] = action.view(16, 8), dist.log_prob(action).view(16, 8)
+        batch.extras["value"] = value.view(16, 8)
+    return batch
 
 
 def random_batch(algorithm, generator, n_steps=16, n_envs=8, step=0):
@@ -108,7 +160,7 @@ def random_batch(algorithm, generator, n_steps=16, n_envs=8, step=0):
     elif isinstance(space, spaces.Discrete):
         action = (normal() > 0).long()
     else:
-        action = (normal(2) > 0).long()
+        action = (normal(2) > 0).to(torch.int8 if isinstance(space, spaces.MultiBinary) else torch.int64)
     flags = [torch.rand(n_steps, n_envs, generator=generator) < 0.1 for _ in range(3)]
     extras = {"log_prob": -0.7 + 0.05 * normal(), "value": normal(), "next_value": normal()}
     columns = normal(4), action, normal(), normal(4), flags[0], flags[1]
@@ -120,7 +172,7 @@ def test_the_loss_is_given_advantages_that_are_normalised_in_the_minibatch(kind,
     # the loss itself may see some of the rows only (several learners), of another mean and deviation
     algorithm = make(n_steps=16, batch_size=50, n_epochs=1, **KINDS[kind])
     seen, minimize = [], algorithm.optimizer.minimize
-    monkeypatch.setattr(algorithm.optimizer, "minimize", lambda *args: seen.append(args[6]) or minimize(*args))
+    monkeypatch.setattr(algorithm.optimizer, "minimize", lambda *args: seen.append(args[4]) or minimize(*args))
     algorithm.learn(random_batch(algorithm, torch.Generator().manual_seed(0)))
     assert [advantage.numel() for advantage in seen] == ([50, 50, 28] if kind == "memoryless" else [48, 48, 32])
     for advantage in seen:
@@ -158,12 +210,15 @@ def collect(algorithm, env_id="CartPole-v1", n_envs=4, rollouts=1, **env):
 
 
 @pytest.mark.parametrize("env_id", ["CartPole-v1", "Pendulum-v1"])
-@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("kind", [*KINDS, "scaled"])
 def test_the_ratio_is_one_in_the_first_minibatch_of_fresh_data(kind, env_id, monkeypatch):
     venv = make_vector_env(EnvConfig(id=env_id), 1)
     spaces_ = venv.single_action_space, venv.single_observation_space
     venv.close()
-    algorithm = make(*spaces_, n_steps=40, batch_size=80, n_epochs=2, lr=1e-2, **KINDS[kind])
+    algorithm = make(*spaces_, n_steps=40, batch_size=80, n_epochs=2, lr=1e-2, **STATEFUL[kind])
+    if kind == "scaled":  # statistics that the first rollout leaves
+        algorithm.learn(collect(algorithm, env_id)[0])
+        assert algorithm.net.norm.norms[0].count == 160
     batch, rollout = collect(algorithm, env_id, rollouts=2)  # the second begins in the middle of episodes
     assert rollout.reset[1:].any() and not rollout.reset[0].all()
     seen = []
@@ -171,7 +226,7 @@ def test_the_ratio_is_one_in_the_first_minibatch_of_fresh_data(kind, env_id, mon
 
     def spy(loss_fn, *inputs):
         with torch.no_grad():
-            _clip, obs, action, old, *_ = inputs
+            _coefs, obs, action, _advantage, _target, old, *_ = inputs
             if algorithm.net.recurrent:
                 params = algorithm.net.unroll(obs, inputs[-1], inputs[-2])[0]
             else:
@@ -223,17 +278,20 @@ def test_target_kl_ends_the_epochs():
 
 
 def test_schedules_of_rate_and_clip_follow_the_step(monkeypatch):
-    algorithm = make(lr="lin_1e-3", clip="lin_0.2", total_steps=1000, n_epochs=1)
-    clips = []
+    bonus = {"kind": "linear", "start": 0.1, "end": 0.05, "fraction": 0.5}
+    algorithm = make(lr="lin_1e-3", clip="lin_0.2", entropy_coef=bonus, total_steps=1000, n_epochs=1)
+    seen = []
     monkeypatch.setattr(
-        algorithm.optimizer, "minimize", lambda loss_fn, clip, *rest: clips.append(clip) or {"x": torch.tensor(0.0)}
+        algorithm.optimizer, "minimize", lambda loss_fn, coefs, *rest: seen.append(coefs) or {"x": torch.tensor(0.0)}
     )
     rates = [
         algorithm.learn(random_batch(algorithm, torch.Generator(), n_steps=8, step=step)).metrics["train/learning_rate"]
         for step in (0, 250, 1000)
     ]
     assert rates == pytest.approx([1e-3, 7.5e-4, 0])
-    assert [clip.item() for clip in clips] == pytest.approx([0.2, 0.15, 0])
+    steps = seen[:: len(seen) // 3]
+    assert [coefs["clip"].item() for coefs in steps] == pytest.approx([0.2, 0.15, 0])
+    assert [coefs["entropy_coef"].item() for coefs in steps] == pytest.approx([0.1, 0.075, 0.05])
 
 
 @pytest.mark.parametrize("kind", KINDS)
@@ -257,13 +315,17 @@ def test_the_drawn_action_is_stored_and_the_clipped_one_goes_to_the_env():
 
 
 def test_other_action_spaces_are_refused():
-    with pytest.raises(UserError, match=r"PPO needs Discrete or Box or MultiDiscrete actions, .* has MultiBinary"):
-        make(spaces.MultiBinary(3))
+    text = r"PPO needs Discrete or Box or MultiDiscrete or MultiBinary actions, .* has Text"
+    with pytest.raises(UserError, match=text):
+        make(spaces.Text(3))
 
 
-@pytest.mark.parametrize("kind", KINDS)
+STATEFUL = {**KINDS, "kl": {"objective": "kl"}, "scaled": {"normalize_obs": True, "normalize_reward": True}}
+
+
+@pytest.mark.parametrize("kind", STATEFUL)
 def test_state_round_trip_continues_identically(kind):
-    first, second = (make(lr=1e-2, n_epochs=1, batch_size=64, seed=seed, **KINDS[kind]) for seed in (1, 9))
+    first, second = (make(lr=1e-2, n_epochs=1, batch_size=64, seed=seed, **STATEFUL[kind]) for seed in (1, 9))
     generator = torch.Generator().manual_seed(0)
     first.learn(random_batch(first, generator))
     second.load_state_dict(first.state_dict())
@@ -318,6 +380,17 @@ needs_compiler = pytest.mark.skipif(shutil.which("g++") is None, reason="no C++ 
 @needs_compiler
 def test_the_compiled_update_equals_the_eager_one():
     check_compiled(TWO)
+
+
+def test_what_is_new_in_the_update_can_be_one_graph(monkeypatch):
+    # without machine code, which takes its time: schedules, the penalty, statistics and masks break no graph
+    whole = torch.compile
+    monkeypatch.setattr(torch, "compile", lambda function, **options: whole(function, backend="aot_eager", **options))
+    monkeypatch.setattr(shutil, "which", lambda name: name)
+    check_compiled(
+        TWO, objective="kl", normalize_obs=True, normalize_reward=True, optimizer="rmsprop",
+        entropy_coef={"kind": "cosine", "start": 0.01},
+    )  # fmt: skip
 
 
 @needs_compiler

@@ -179,7 +179,7 @@ def test_evaluation_is_greedy_and_draws_nothing():
 
 def test_a_random_step_does_not_ask_the_network(monkeypatch):
     algorithm = make(epsilon_start=1.0, epsilon_end=1.0)
-    monkeypatch.setattr(algorithm.policy, "greedy", lambda *_: pytest.fail("the network was asked"))
+    monkeypatch.setattr(algorithm.policy, "choose", lambda *_: pytest.fail("the network was asked"))
     assert act(algorithm.policy, 4, 0).shape == (4,)
 
 
@@ -283,3 +283,45 @@ def test_the_compiled_update_equals_the_eager_one():
 )
 def test_other_compiled_updates_equal_the_eager_ones(kind, settings):
     check_compiled(kind, **settings)
+
+
+def test_rows_of_several_steps_bring_their_own_discount():
+    # Q_target = 6 at most: 1 + 0.25 * 6 = 2.5 after two steps of gamma 0.5, 1 + 0.5 * 6 = 4 after one; Q = 1 and 2
+    algorithm = with_tables(make(gamma=0.5, n_step=2), ONLINE, TARGET)
+    batch = transitions(action=[0, 1], reward=[1.0, 1.0], terminated=[False] * 2, truncated=[False, True])
+    rows = (batch.obs, batch.action, batch.reward, batch.next_obs, batch.terminated)
+    loss, _ = algorithm.loss(*rows, torch.tensor([0.25, 0.5]))
+    assert loss.item() == pytest.approx((1.5**2 + 2**2) / 2)
+    spec = DQN.data(algorithm.cfg)
+    assert (spec.n_step, spec.gamma) == (2, 0.5)
+
+
+def test_prioritised_rows_are_weighted_and_give_their_errors():
+    # errors 0 and -2, as in the first test here; weights 1 and 0.25
+    algorithm = with_tables(make(gamma=0.5, buffer_type="PER_QUE"), ONLINE, TARGET)
+    batch = transitions(action=[0, 1], reward=[1.0, 1.0], terminated=[True, False], truncated=[False, True])
+    rows = (batch.obs, batch.action, batch.reward, batch.next_obs, batch.terminated)
+    loss, metrics = algorithm.loss(*rows, None, torch.tensor([1.0, 0.25]))
+    assert loss.item() == pytest.approx((0 + 0.25 * 4) / 2)
+    assert metrics["td_error"].tolist() == [0, 2]
+
+    algorithm = make(buffer_type="PER_QUE", priority_alpha=0.7, priority_beta=0.5)
+    spec = DQN.data(algorithm.cfg)
+    assert (spec.prioritized, spec.priority_alpha, spec.priority_beta) == (True, 0.7, 0.5)
+    batch = random_batch(torch.Generator().manual_seed(0))
+    batch.extras["weight"] = torch.rand(32)
+    output = algorithm.learn(batch)
+    assert output.priorities.shape == (32,) and not output.priorities.requires_grad
+    assert "td_error" not in output.metrics
+
+
+@needs_compiler
+@pytest.mark.slow
+def test_a_compiled_update_gives_priorities_too():
+    eager, compiled = (make(buffer_type="PER_QUE", n_step=3, compile=flag) for flag in (False, True))
+    generator = torch.Generator().manual_seed(0)
+    for _ in range(5):
+        batch = random_batch(generator)
+        batch.extras = {"weight": torch.rand(32, generator=generator), "discount": torch.full((32,), 0.9)}
+        one, other = eager.learn(batch), compiled.learn(batch)
+        torch.testing.assert_close(one.priorities, other.priorities, rtol=0, atol=1e-5)

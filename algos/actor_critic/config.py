@@ -1,0 +1,100 @@
+"""Settings of the actor-critics that learn from replay (torch-free)."""
+
+from dataclasses import dataclass
+from typing import Any
+
+from algos.common.settings import require, setting
+
+
+def _two_layers() -> list[Any]:
+    return [{"layer_type": "linear", "layer_size": [256], "activation": "relu"} for _ in range(2)]
+
+
+@dataclass
+class ReplayActorCriticConfig:
+    actor_layers: list[Any] = setting(factory=_two_layers)  # see docs/networks.md
+    critic_layers: list[Any] = setting(factory=_two_layers)  # of each critic, over features and action
+    branch_layers: dict[str, Any] = setting(factory=dict)  # Dict observations: layers by observation key
+    merge_layers: list[Any] = setting(factory=list)  # over the joined branches; actor and critics have their own
+    n_critics: int = setting(2, ge=1)  # critics, each with a target; the least of their values counts
+    gamma: float = setting(0.99, ge=0, le=1)  # discount a step
+    tau: float = setting(0.005, gt=0, le=1)  # share of the online networks in each update of the targets
+    actor_lr: Any = setting(3e-4, schedule=True)  # learning rate: a number, or "lin_3e-4", 0 at max_env_step
+    critic_lr: Any = setting(3e-4, schedule=True)  # of all critics
+    batch_size: int = setting(256, ge=1)  # transitions an update
+    buffer_type: str = setting("REPLAY_QUE", choices=("REPLAY_QUE", "REPLAY", "PER_QUE", "HER"))  # docs/algorithms.md
+    buffer_size: int = setting(1_000_000, ge=1)  # transitions kept
+    priority_alpha: float = setting(0.6, ge=0, le=1)  # PER_QUE: power of the priorities; 0 is uniform
+    priority_beta: Any = setting(0.4, schedule=True)  # PER_QUE: power of the importance weights
+    n_step: int = setting(1, ge=1)  # steps whose rewards (not entropies) are summed before the next value
+    learning_starts: int = setting(100, ge=0)  # env steps before the first update (at least one batch is awaited)
+    random_steps: int | None = setting(None, ge=0)  # env steps with uniform random actions; null: learning_starts
+    train_freq: int = setting(1, ge=1)  # env steps between two rounds of updates
+    gradient_steps: int = setting(1, ge=1, also=(-1,))  # updates a round; -1: one for each env step
+    max_grad_norm: float | None = setting(None, gt=0)  # gradients are clipped to this norm; null: not clipped
+    compile: bool = False  # one compiled graph for each loss's update: 10-20 s at the first call, then faster
+
+    def check(self, section: str) -> None:
+        """Refuse values that contradict each other."""
+        for key in ("batch_size", "learning_starts"):
+            require(
+                getattr(self, key) <= self.buffer_size,
+                f"{section}.{key}={getattr(self, key)} is more than {section}.buffer_size={self.buffer_size} can hold",
+            )
+
+    @property
+    def first_policy_step(self) -> int:
+        """Env steps before the policy acts for the first time."""
+        return self.learning_starts if self.random_steps is None else self.random_steps
+
+
+@dataclass
+class BoxActionConfig:
+    noise_correlation: float = setting(0.0, ge=0, lt=1)  # of exploration's noise from step to step; 0: none
+
+
+@dataclass
+class DDPGConfig(BoxActionConfig, ReplayActorCriticConfig):
+    n_critics: int = setting(1, ge=1)  # with several, the least of their targets' values counts
+    actor_lr: Any = setting(1e-3, schedule=True)  # learning rate: a number, or "lin_1e-3", 0 at max_env_step
+    critic_lr: Any = setting(1e-3, schedule=True)  # of all critics
+    exploration_noise: Any = setting(0.1, schedule=True)  # standard deviation, of actions in [-1, 1]
+
+
+@dataclass
+class TD3Config(DDPGConfig):
+    n_critics: int = setting(2, ge=1)  # the least of their targets' values counts
+    policy_delay: int = setting(2, ge=1)  # updates of the critics for each of the actor and the targets
+    target_noise: float = setting(0.2, ge=0)  # standard deviation of the noise on the target's actions
+    target_noise_clip: float = setting(0.5, gt=0)  # and its largest size
+
+
+@dataclass
+class TemperatureConfig:
+    alpha: float = setting(1.0, gt=0)  # temperature: weight of the entropy; with auto_alpha at the start
+    auto_alpha: bool = True  # adapt it so that the entropy stays near its target
+    alpha_lr: Any = setting(3e-4, schedule=True)  # of log alpha
+
+
+@dataclass
+class SACConfig(TemperatureConfig, BoxActionConfig, ReplayActorCriticConfig):
+    target_entropy: float | None = None  # null: minus the number of action dimensions
+
+
+@dataclass
+class SACDiscreteConfig(TemperatureConfig, ReplayActorCriticConfig):
+    entropy_share: float = setting(0.98, gt=0, lt=1)  # target entropy, as a share of the uniform policy's log K
+
+
+@dataclass
+class TQCConfig(SACConfig):
+    n_quantiles: int = setting(25, ge=1)  # of each critic's return distribution
+    dropped_quantiles: int = setting(2, ge=0)  # highest ones left out of the target, for each critic
+
+    def check(self, section: str) -> None:
+        """Some quantiles must be left."""
+        super().check(section)
+        require(
+            self.dropped_quantiles < self.n_quantiles,
+            f"{section}.dropped_quantiles={self.dropped_quantiles} must be below n_quantiles={self.n_quantiles}",
+        )

@@ -1,0 +1,182 @@
+"""What the actor-critics over replay share: the order of their updates, the TD error, targets and saved state."""
+
+from abc import abstractmethod
+from typing import Any
+
+import torch
+from gymnasium import spaces
+from torch import Tensor
+
+from algos.actor_critic.config import ReplayActorCriticConfig
+from algos.actor_critic.networks import Actor, Critics
+from algos.actor_critic.policies import ReplayPolicy, check_bounds
+from algos.base import Algorithm, Batch, DataSpec, LearnOutput
+from algos.common.optim import Metrics, Optimizer
+from algos.common.schedule import Schedule
+from algos.common.targets import make_target, update_target
+from algos.networks.state import Tree
+
+
+class ReplayActorCritic(Algorithm):
+    """The critics learn from each batch, then the actor learns from the critics, then the targets follow.
+
+    A subclass makes the networks and gives `next_value` and `actor_loss`. Losses draw nothing: the noise that one
+    needs is made by `next_noise` or `action_noise` and handed to it.
+    """
+
+    action_spaces = (spaces.Box,)
+    cfg: Any
+    action_space: Any
+    policy: ReplayPolicy
+
+    def __init__(self, cfg: ReplayActorCriticConfig, obs_space: Any, action_space: Any, **kwargs: Any):
+        super().__init__(cfg, obs_space, action_space, **kwargs)
+        if isinstance(action_space, spaces.Box):
+            check_bounds(action_space, type(self).__name__)
+        self.actor, self.critic = self.make_actor().to(self.device), self.make_critic().to(self.device)
+        self.target_critic = make_target(self.critic)
+        settings: dict[str, Any] = {"max_grad_norm": cfg.max_grad_norm, "compile": cfg.compile}
+        self.actor_optimizer = Optimizer(self.actor, **settings)
+        self.critic_optimizer = Optimizer(self.critic, **settings)
+        self.actor_lr = Schedule(cfg.actor_lr, self.total_steps, "algo_cfg.actor_lr")
+        self.critic_lr = Schedule(cfg.critic_lr, self.total_steps, "algo_cfg.critic_lr")
+        self.policy = self.make_policy()
+        self.discount = torch.tensor(cfg.gamma, device=self.device)  # where the batch brings none of its own
+        self.weight = torch.tensor(1.0, device=self.device)
+        self.prioritized = self.data(cfg).prioritized
+        self.updates = 0
+
+    @abstractmethod
+    def make_actor(self) -> Actor:
+        """The network that acts."""
+
+    @abstractmethod
+    def make_critic(self) -> Critics:
+        """The networks that value."""
+
+    @abstractmethod
+    def make_policy(self) -> ReplayPolicy:
+        """The policy over the actor."""
+
+    @classmethod
+    def data(cls, cfg: ReplayActorCriticConfig) -> DataSpec:
+        return DataSpec(
+            "replay",
+            buffer_type=cfg.buffer_type,
+            batch_size=cfg.batch_size,
+            capacity=cfg.buffer_size,
+            learning_starts=cfg.learning_starts,
+            train_freq=cfg.train_freq,
+            gradient_steps=cfg.gradient_steps,
+            n_step=cfg.n_step,
+            gamma=cfg.gamma,
+            priority_alpha=cfg.priority_alpha,
+            priority_beta=cfg.priority_beta,
+        )
+
+    def learn(self, batch: Batch) -> LearnOutput:
+        critic_lr = self.critic_lr(batch.step)
+        self.critic_optimizer.set_lr(critic_lr)
+        self.actor_optimizer.set_lr(self.actor_lr(batch.step))
+        for network in (self.actor, self.critic, self.target_critic):
+            network.reset_noise(self.generator)
+        metrics = self.update_critic(batch)
+        priorities = metrics.pop("td_error", None)
+        if self.actor_is_due():
+            metrics.update(self.update_actor(batch))
+            self.update_targets()
+        self.updates += 1
+        return LearnOutput({**metrics, "train/learning_rate": critic_lr}, priorities)
+
+    def update_critic(self, batch: Batch) -> Metrics:
+        """One step of the critics."""
+        discount, weight = batch.extras.get("discount", self.discount), batch.extras.get("weight", self.weight)
+        return self.critic_optimizer.minimize(
+            self.critic_loss, batch.obs, batch.action, batch.reward, batch.next_obs, batch.terminated, discount,
+            weight, self.next_noise(len(batch.reward)),
+        )  # fmt: skip
+
+    def update_actor(self, batch: Batch) -> Metrics:
+        """One step of the actor."""
+        return self.actor_optimizer.minimize(self.actor_loss, batch.obs, self.action_noise(len(batch.reward)))
+
+    def update_targets(self) -> None:
+        """The targets follow their networks slowly."""
+        update_target(self.target_critic, self.critic, self.cfg.tau)
+
+    def actor_is_due(self) -> bool:
+        """Whether this update is one of the actor and the targets, too."""
+        return True
+
+    def next_noise(self, rows: int) -> Tree:
+        """Noise for `next_value`."""
+        return ()
+
+    def action_noise(self, rows: int) -> Tree:
+        """Noise for `actor_loss`."""
+        return ()
+
+    def normal(self, rows: int) -> Tensor:
+        """Standard normal noise for actions [B, A]."""
+        return torch.randn(rows, self.n_actions, generator=self.generator, device=self.device)
+
+    @property
+    def n_actions(self) -> int:
+        """Numbers in an action of a Box."""
+        return int(torch.Size(self.action_space.shape or ()).numel())
+
+    def critic_loss(
+        self,
+        obs: Tree,
+        action: Tensor,
+        reward: Tensor,
+        next_obs: Tree,
+        terminated: Tensor,
+        discount: Tensor,
+        weight: Tensor,
+        noise: Tree,
+    ) -> tuple[Tensor, Metrics]:
+        """w sum_i (Q_i(s, a) - y)^2 with y = r + gamma V(s'), where V(s') = 0 after termination."""
+        with torch.no_grad():
+            target = reward + discount * self.next_value(next_obs, noise) * ~terminated
+        q_values = self.q_values(obs, action)
+        td_error = q_values - target.unsqueeze(1)
+        loss = (weight * td_error.square().sum(1)).mean()
+        return loss, self.critic_metrics(loss, q_values, td_error)
+
+    def critic_metrics(self, loss: Tensor, q_values: Tensor, td_error: Tensor) -> Metrics:
+        """What is told of an update of the critics; priorities are their mean absolute TD errors [B]."""
+        metrics = {"train/critic_loss": loss, "train/mean_q": q_values.mean()}
+        if self.prioritized:
+            metrics["td_error"] = td_error.abs().mean(1)
+        return metrics
+
+    def q_values(self, obs: Tree, action: Tensor) -> Tensor:
+        """Q_i(s, a) [B, n_critics]."""
+        return self.critic(obs, action).squeeze(2)
+
+    @abstractmethod
+    def next_value(self, next_obs: Tree, noise: Tree) -> Tensor:
+        """V(s') by the targets [B]."""
+
+    @abstractmethod
+    def actor_loss(self, obs: Tree, noise: Tree) -> tuple[Tensor, Metrics]:
+        """What the actor minimises."""
+
+    def saved(self) -> dict[str, Any]:
+        """Networks and optimisers by their names in a saved model."""
+        return {
+            "actor": self.actor,
+            "critic": self.critic,
+            "target_critic": self.target_critic,
+            "actor_optimizer": self.actor_optimizer,
+            "critic_optimizer": self.critic_optimizer,
+        }
+
+    def state_dict(self) -> dict[str, Any]:
+        return {**{name: part.state_dict() for name, part in self.saved().items()}, "updates": self.updates}
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        for name, part in self.saved().items():
+            part.load_state_dict(state[name])
+        self.updates = state["updates"]

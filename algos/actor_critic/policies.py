@@ -1,0 +1,138 @@
+"""How the actor-critics act: at first at random, then by the actor, with noise of their own stream when exploring."""
+
+from abc import abstractmethod
+from typing import Any, cast
+
+import numpy as np
+import torch
+from gymnasium import spaces
+from torch import Tensor, nn
+
+from algos.actor_critic.config import BoxActionConfig, ReplayActorCriticConfig
+from algos.actor_critic.networks import squashed_gaussian
+from algos.base import Policy, obs_to_tensors
+from algos.common.distributions import Categorical
+from algos.common.errors import UserError
+from algos.common.schedule import Schedule
+from algos.networks.state import Tree, tree_leaves
+
+
+class ReplayPolicy(Policy):
+    """Uniform random actions before `random_steps` env steps, then those of the network."""
+
+    def __init__(self, net: nn.Module, cfg: ReplayActorCriticConfig, device: str):
+        super().__init__(net, device)
+        self.random_steps = cfg.first_policy_step
+
+    @torch.inference_mode()
+    def act(
+        self, obs: Tree, state: Tree, *, explore: bool, step: int
+    ) -> tuple[np.ndarray, dict[str, np.ndarray], Tree]:
+        if explore and step < self.random_steps:
+            return self.random(len(tree_leaves(obs)[0])).cpu().numpy(), {}, state
+        with self.noise_and_dropout(explore):
+            params = self.net(obs_to_tensors(obs, self.device))
+        if not explore:
+            return self.greedy(params).cpu().numpy(), {}, state
+        action, state = self.explore(params, state, step)
+        return action.cpu().numpy(), {}, state
+
+    @abstractmethod
+    def random(self, rows: int) -> Tensor:
+        """Uniform random actions [N, ...]."""
+
+    @abstractmethod
+    def greedy(self, params: Any) -> Tensor:
+        """The best actions [N, ...] by the network's output."""
+
+    @abstractmethod
+    def explore(self, params: Any, state: Tree, step: int) -> tuple[Tensor, Tree]:
+        """Actions to learn from [N, ...], and the state of the noise."""
+
+
+class BoxPolicy(ReplayPolicy):
+    """Acts in [-1, 1]^A; the environment gets the actions scaled to the Box's bounds.
+
+    With `noise_correlation` c the noise is e_t = c e_{t-1} + sqrt(1 - c^2) N(0, 1), from 0 at an episode's start: a
+    discrete Ornstein-Uhlenbeck process of variance 1, for environments in which single random steps lead nowhere.
+    """
+
+    def __init__(self, net: nn.Module, action_space: spaces.Box, cfg: Any, device: str):
+        super().__init__(net, cfg, device)
+        self.low, self.high, self.shape = action_space.low, action_space.high, action_space.shape
+        self.size = int(np.prod(action_space.shape))
+        self.correlation = cast(BoxActionConfig, cfg).noise_correlation
+
+    def init_state(self, n: int) -> Tree:
+        return (torch.zeros(n, self.size, device=self.device),) if self.correlation else ()
+
+    def random(self, rows: int) -> Tensor:
+        return 2 * torch.rand(rows, self.size, generator=self.generator, device=self.device) - 1
+
+    def noise(self, rows: int, state: Tree) -> tuple[Tensor, Tree]:
+        """Normal noise [N, A], correlated with the last step's if that is asked for."""
+        noise = torch.randn(rows, self.size, generator=self.generator, device=self.device)
+        if not self.correlation:
+            return noise, state
+        noise = self.correlation * state[0] + (1 - self.correlation**2) ** 0.5 * noise
+        return noise, (noise,)
+
+    def env_action(self, action: np.ndarray) -> np.ndarray:
+        share = 0.5 * (action.reshape(-1, *self.shape) + 1)
+        scaled = self.low + share * (self.high - self.low)
+        return np.clip(scaled, self.low, self.high).astype(self.low.dtype)  # clipped: rounding may go past a bound
+
+
+class NoisyPolicy(BoxPolicy):
+    """A deterministic actor with Gaussian noise."""
+
+    def __init__(self, net: nn.Module, action_space: spaces.Box, cfg: Any, device: str, total_steps: int | None):
+        super().__init__(net, action_space, cfg, device)
+        self.scale = Schedule(cfg.exploration_noise, total_steps, "algo_cfg.exploration_noise")
+
+    def greedy(self, params: Any) -> Tensor:
+        return cast(Tensor, params)
+
+    def explore(self, params: Any, state: Tree, step: int) -> tuple[Tensor, Tree]:
+        noise, state = self.noise(len(params), state)
+        return (params + self.scale(step) * noise).clamp(-1, 1), state
+
+
+class SquashedGaussianPolicy(BoxPolicy):
+    """Samples from a squashed Gaussian; its mean, squashed, is the greedy action."""
+
+    def greedy(self, params: Any) -> Tensor:
+        return cast(Tensor, params[0].tanh())
+
+    def explore(self, params: Any, state: Tree, step: int) -> tuple[Tensor, Tree]:
+        noise, state = self.noise(len(params[0]), state)
+        return squashed_gaussian(params, noise)[0], state
+
+
+class CategoricalPolicy(ReplayPolicy):
+    """Samples one of K actions by its logits, counted from 0; the environment's count from the space's start."""
+
+    def __init__(self, net: nn.Module, action_space: spaces.Discrete, cfg: Any, device: str):
+        super().__init__(net, cfg, device)
+        self.n_actions, self.first = int(action_space.n), int(action_space.start)
+
+    def random(self, rows: int) -> Tensor:
+        return torch.randint(self.n_actions, (rows,), generator=self.generator, device=self.device)
+
+    def greedy(self, params: Any) -> Tensor:
+        return cast(Tensor, params.argmax(1))
+
+    def explore(self, params: Any, state: Tree, step: int) -> tuple[Tensor, Tree]:
+        return Categorical(params).sample(self.generator), state
+
+    def env_action(self, action: np.ndarray) -> np.ndarray:
+        return action + self.first if self.first else action
+
+
+def check_bounds(action_space: spaces.Box, name: str) -> None:
+    """Refuse a Box of integers or without finite bounds: the policy's [-1, 1] could not be scaled to it."""
+    if not (action_space.dtype.kind == "f" and action_space.is_bounded()):
+        raise UserError(
+            f"{name} needs actions of floats with finite bounds, but the environment has {action_space}; "
+            "wrap it, in env_cfg.wrappers"
+        )

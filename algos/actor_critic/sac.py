@@ -1,0 +1,81 @@
+"""Soft actor-critic (Haarnoja et al., "Soft actor-critic algorithms and applications", 2018)."""
+
+from typing import Any, ClassVar
+
+from torch import Tensor
+
+from algos.actor_critic.config import SACConfig
+from algos.actor_critic.networks import Actor, Critics, GaussianActor, Temperature, squashed_gaussian
+from algos.actor_critic.off_policy import ReplayActorCritic
+from algos.actor_critic.policies import ReplayPolicy, SquashedGaussianPolicy
+from algos.base import Batch
+from algos.common.optim import Metrics, Optimizer
+from algos.common.schedule import Schedule
+from algos.networks.state import Tree
+
+
+class SAC(ReplayActorCritic):
+    """Maximises return plus alpha times entropy; alpha is adapted until the entropy is near its target."""
+
+    Config: ClassVar[type] = SACConfig
+    cfg: Any
+
+    def __init__(self, cfg: Any, obs_space: Any, action_space: Any, **kwargs: Any):
+        super().__init__(cfg, obs_space, action_space, **kwargs)
+        self.temperature = Temperature(cfg.alpha).to(self.device)
+        self.alpha_optimizer = Optimizer(self.temperature, max_grad_norm=None)
+        self.alpha_lr = Schedule(cfg.alpha_lr, self.total_steps, "algo_cfg.alpha_lr")
+        self.target_entropy = self.entropy_target()
+
+    def make_actor(self) -> Actor:
+        return GaussianActor(self.cfg, self.obs_space, self.n_actions)
+
+    def make_critic(self) -> Critics:
+        return Critics(self.cfg, self.obs_space, self.n_actions)
+
+    def make_policy(self) -> ReplayPolicy:
+        return SquashedGaussianPolicy(self.actor, self.action_space, self.cfg, self.device)
+
+    def entropy_target(self) -> float:
+        """-A, the paper's choice, unless it is set."""
+        target: float | None = self.cfg.target_entropy
+        return -float(self.n_actions) if target is None else target
+
+    def next_noise(self, rows: int) -> Tree:
+        return self.normal(rows)
+
+    def action_noise(self, rows: int) -> Tree:
+        return self.normal(rows)
+
+    def next_value(self, next_obs: Tree, noise: Tree) -> Tensor:
+        """min_i Q'_i(s', a') - alpha log pi(a'|s') [B], with a' of the current policy."""
+        next_action, log_prob = squashed_gaussian(self.actor(next_obs), noise)
+        return self.value(self.target_critic, next_obs, next_action) - self.temperature() * log_prob
+
+    def value(self, critic: Critics, obs: Tree, action: Tensor) -> Tensor:
+        """min_i Q_i(s, a) [B]."""
+        return critic(obs, action).squeeze(2).amin(1)
+
+    def actor_loss(self, obs: Tree, noise: Tree) -> tuple[Tensor, Metrics]:
+        """alpha log pi(a|s) - min_i Q_i(s, a), with a = tanh(mean + std noise) of the current policy."""
+        action, log_prob = squashed_gaussian(self.actor(obs), noise)
+        loss = (self.temperature() * log_prob - self.value(self.critic, obs, action)).mean()
+        return loss, {"train/actor_loss": loss, "entropy": -log_prob}
+
+    def update_actor(self, batch: Batch) -> Metrics:
+        """One step of the actor, and one of alpha with the entropies [B] that it met."""
+        metrics = super().update_actor(batch)
+        entropy = metrics.pop("entropy")
+        metrics.update({"train/alpha": self.temperature(), "train/entropy": entropy.mean()})
+        if self.cfg.auto_alpha:
+            self.alpha_optimizer.set_lr(self.alpha_lr(batch.step))
+            metrics.update(self.alpha_optimizer.minimize(self.alpha_loss, entropy))
+        return metrics
+
+    def alpha_loss(self, entropy: Tensor) -> tuple[Tensor, Metrics]:
+        """log alpha (H - H_target): by log alpha, as the authors' code has it, so that a small alpha can still grow."""
+        loss = (self.temperature.log_alpha * (entropy - self.target_entropy)).mean()
+        return loss, {"train/alpha_loss": loss}
+
+    def saved(self) -> dict[str, Any]:
+        return {**super().saved(), "temperature": self.temperature, "alpha_optimizer": self.alpha_optimizer}

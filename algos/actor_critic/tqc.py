@@ -1,0 +1,65 @@
+"""Truncated quantile critics (Kuznetsov et al., "Controlling overestimation bias with truncated mixture of continuous
+distributional quantile critics", 2020)."""
+
+from typing import Any
+
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+
+from algos.actor_critic.config import TQCConfig
+from algos.actor_critic.networks import Critics, squashed_gaussian
+from algos.actor_critic.sac import SAC
+from algos.common.optim import Metrics
+from algos.networks.state import Tree
+
+
+class TQC(SAC):
+    """SAC whose critics give M quantiles of the return; the highest of the targets' joined ones are left out."""
+
+    Config = TQCConfig
+    cfg: TQCConfig
+
+    def __init__(self, cfg: TQCConfig, obs_space: Any, action_space: Any, **kwargs: Any):
+        super().__init__(cfg, obs_space, action_space, **kwargs)
+        m = cfg.n_quantiles
+        self.quantile = ((torch.arange(m, device=self.device) + 0.5) / m).unsqueeze(1)  # [M, 1]: 1/2M, 3/2M, ...
+
+    def make_critic(self) -> Critics:
+        return Critics(self.cfg, self.obs_space, self.n_actions, self.cfg.n_quantiles)
+
+    def value(self, critic: Critics, obs: Tree, action: Tensor) -> Tensor:
+        """The mean of all quantiles [B]."""
+        return critic(obs, action).mean((1, 2))
+
+    def next_value(self, next_obs: Tree, noise: Tree) -> Tensor:
+        """The kept quantiles of the joined target critics, less alpha log pi(a'|s') [B, K]."""
+        next_action, log_prob = squashed_gaussian(self.actor(next_obs), noise)
+        atoms = self.target_critic(next_obs, next_action).flatten(1)
+        kept = atoms.shape[1] - self.cfg.n_critics * self.cfg.dropped_quantiles
+        return atoms.sort(1).values[:, :kept] - (self.temperature() * log_prob).unsqueeze(1)
+
+    def critic_loss(
+        self,
+        obs: Tree,
+        action: Tensor,
+        reward: Tensor,
+        next_obs: Tree,
+        terminated: Tensor,
+        discount: Tensor,
+        weight: Tensor,
+        noise: Tree,
+    ) -> tuple[Tensor, Metrics]:
+        """w rho_q(y_k - theta_m), averaged over critics, quantiles m and target atoms k.
+
+        rho_q(e) = |q - 1(e < 0)| huber(e).
+        """
+        with torch.no_grad():
+            next_value = self.next_value(next_obs, noise) * ~terminated.unsqueeze(1)
+            target = reward.unsqueeze(1) + discount.view(-1, 1) * next_value  # [B, K]
+        quantiles = self.critic(obs, action)  # [B, n_critics, M]
+        error = target[:, None, None, :] - quantiles.unsqueeze(3)  # [B, n_critics, M, K]
+        huber = F.smooth_l1_loss(error, torch.zeros_like(error), reduction="none")
+        loss = (weight * ((self.quantile - (error < 0).float()).abs() * huber).mean((1, 2, 3))).mean()
+        q_values = quantiles.mean(2)
+        return loss, self.critic_metrics(loss, q_values, q_values - target.mean(1, keepdim=True))

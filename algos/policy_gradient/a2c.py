@@ -1,0 +1,23 @@
+"""Advantage actor-critic (Mnih et al., "Asynchronous methods for deep reinforcement learning", 2016), synchronous."""
+
+from algos.base import Batch, DataSpec, LearnOutput
+from algos.policy_gradient.config import A2CConfig
+from algos.policy_gradient.on_policy import OnPolicy
+
+
+class A2C(OnPolicy):
+    """One update for each short rollout: -A log pi(a|s) + c_v (V - R)^2 - c_e H, with A the n-step return less V."""
+
+    Config = A2CConfig
+    cfg: A2CConfig
+
+    @classmethod
+    def data(cls, cfg: A2CConfig) -> DataSpec:
+        return DataSpec("rollout", buffer_type=cfg.buffer_type, n_steps=cfg.n_steps)
+
+    def learn(self, batch: Batch) -> LearnOutput:
+        advantage, value_target = self.advantages(batch)
+        columns = (batch.obs, batch.action, self.normalized(advantage), value_target)
+        self.net.reset_noise(self.generator)
+        metrics = self.optimizer.minimize(self.loss, self.scheduled(batch.step), *self.rows(columns, batch))
+        return self.finish(batch, [metrics])

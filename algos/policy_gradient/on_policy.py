@@ -1,0 +1,133 @@
+"""What REINFORCE, A2C and PPO share: actor and critic, scaled inputs, the policy-gradient loss, one report a batch."""
+
+from typing import Any
+
+import torch
+from gymnasium import spaces
+from torch import Tensor
+from torch.nn import functional as F
+
+from algos.base import Algorithm, Batch, LearnOutput
+from algos.common.distributions import Distribution
+from algos.common.errors import UserError
+from algos.common.normalize import RewardScale
+from algos.common.optim import Metrics, Optimizer
+from algos.common.returns import gae
+from algos.common.schedule import Schedule
+from algos.networks.state import Tree, tree_map
+from algos.policy_gradient.actor_critic import ActorCritic, ActorCriticPolicy
+from algos.policy_gradient.config import OnPolicyConfig
+
+
+class OnPolicy(Algorithm):
+    """Learns once from what the present policy has done. Subclasses give `Config`, `data` and `learn`."""
+
+    action_spaces = (spaces.Discrete, spaces.Box, spaces.MultiDiscrete, spaces.MultiBinary)
+    cfg: Any
+    policy: ActorCriticPolicy
+
+    def __init__(self, cfg: OnPolicyConfig, obs_space: Any, action_space: Any, *, critic: bool = True, **kwargs: Any):
+        super().__init__(cfg, obs_space, action_space, **kwargs)
+        self.net = ActorCritic(cfg, obs_space, action_space, critic).to(self.device)
+        if cfg.compile and self.net.recurrent:
+            raise UserError("algo_cfg.compile=true does not go with layers that carry state (gru)")
+        self.lr = self.schedule("lr")
+        self.coefs = {"entropy_coef": self.schedule("entropy_coef")}  # what the loss reads of the global step
+        self.optimizer = Optimizer(
+            self.net, eps=1e-5, max_grad_norm=cfg.max_grad_norm, compile=cfg.compile, rule=cfg.optimizer
+        )
+        self.reward_scale = RewardScale(cfg.gamma, self.device) if cfg.normalize_reward else None
+        self.policy = ActorCriticPolicy(self.net, action_space, self.device)
+
+    def schedule(self, name: str) -> Schedule:
+        """The setting of that name as a function of the global step."""
+        return Schedule(getattr(self.cfg, name), self.total_steps, f"algo_cfg.{name}")
+
+    def scheduled(self, step: int) -> dict[str, Tensor]:
+        """Coefficients of the loss at a step, 0-d; sets the learning rate too."""
+        self.optimizer.set_lr(self.lr(step))
+        return {name: torch.tensor(value(step), device=self.device) for name, value in self.coefs.items()}
+
+    def scaled(self, reward: Tensor, done: Tensor) -> Tensor:
+        """Rewards [T, N] to learn from, in the units of the values; done [T, N] where an episode ends."""
+        return reward if self.reward_scale is None else self.reward_scale(reward, done)
+
+    def advantages(self, batch: Batch) -> tuple[Tensor, Tensor]:
+        """Advantages and value targets of a rollout, [T, N]."""
+        extras, cfg = batch.extras, self.cfg
+        reward = self.scaled(batch.reward, batch.terminated | batch.truncated)
+        return gae(
+            reward, extras["value"], extras["next_value"], batch.terminated, batch.truncated, cfg.gamma, cfg.gae_lambda
+        )
+
+    def rows(self, columns: tuple[Tree, ...], batch: Batch) -> tuple[Tree, ...]:
+        """A rollout's columns [T, N, ...] as rows [T * N, ...]; with memory [N, T, ...], then reset and first state."""
+        if not self.net.recurrent:
+            return tree_map(lambda column: column.flatten(0, 1), columns)
+        by_env = tree_map(lambda column: column.transpose(0, 1), (*columns, batch.reset))
+        return (*by_env, batch.state)
+
+    def normalized(self, advantage: Tensor) -> Tensor:
+        """Advantages with mean 0 and deviation 1; outside the loss, which may see a share of the rows."""
+        if not self.cfg.normalize_advantage or advantage.numel() == 1:
+            return advantage
+        return (advantage - advantage.mean()) / (advantage.std() + 1e-8)
+
+    def predict(self, obs: Tree, reset: Tensor | None, state: Tree) -> tuple[Distribution, Tensor]:
+        """Distribution of actions and value of each row."""
+        if reset is None:
+            params, value = self.net(obs)
+        else:
+            params, value, _ = self.net.unroll(obs, state, reset)
+        return self.net.distribution(params), value
+
+    def loss(
+        self,
+        coefs: dict[str, Tensor],
+        obs: Tree,
+        action: Tensor,
+        advantage: Tensor,
+        value_target: Tensor,
+        reset: Tensor | None = None,
+        state: Tree = (),
+    ) -> tuple[Tensor, Metrics]:
+        """-A log pi(a|s) + c_v (V - R)^2 - c_e H."""
+        dist, value = self.predict(obs, reset, state)
+        policy_loss = -(advantage * dist.log_prob(action)).mean()
+        return self.weighted(coefs, policy_loss, F.mse_loss(value, value_target), dist)
+
+    def weighted(
+        self, coefs: dict[str, Tensor], policy_loss: Tensor, value_loss: Tensor, dist: Distribution
+    ) -> tuple[Tensor, Metrics]:
+        """Policy loss + c_v value loss - c_e entropy, and each of them."""
+        entropy_loss = -dist.entropy().mean()
+        loss = policy_loss + self.cfg.value_coef * value_loss + coefs["entropy_coef"] * entropy_loss
+        return loss, {
+            "train/policy_loss": policy_loss,
+            "train/value_loss": value_loss,
+            "train/entropy_loss": entropy_loss,
+        }
+
+    def finish(self, batch: Batch, updates: list[Metrics]) -> LearnOutput:
+        """Means over a batch's updates. Only now do the statistics of observations take it in.
+
+        So acting and all updates of one batch see the same normalised observations.
+        """
+        self.net.update_norm(batch.obs)
+        means = {name: torch.stack([metrics[name] for metrics in updates]).mean() for name in updates[0]}
+        rollout = {"rollout/mean_reward": batch.reward.mean()}
+        if "value" in batch.extras:
+            rollout["rollout/mean_value"] = batch.extras["value"].mean()
+        return LearnOutput({**means, **rollout, "train/learning_rate": self.lr(batch.step)}, updates=len(updates))
+
+    def state_dict(self) -> dict[str, Any]:
+        state = {"net": self.net.state_dict(), "optimizer": self.optimizer.state_dict()}
+        if self.reward_scale is not None:
+            state["reward_scale"] = self.reward_scale.state_dict()
+        return state
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        self.net.load_state_dict(state["net"])
+        self.optimizer.load_state_dict(state["optimizer"])
+        if self.reward_scale is not None:
+            self.reward_scale.load_state_dict(state["reward_scale"])

@@ -1,0 +1,56 @@
+"""REINFORCE (Williams, "Simple statistical gradient-following algorithms for connectionist reinforcement learning").
+
+Machine Learning 8, 1992; the baseline is a learned value.
+"""
+
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from algos.base import Batch, DataSpec, LearnOutput
+from algos.common.errors import UserError
+from algos.common.returns import gae
+from algos.policy_gradient.config import REINFORCEConfig
+from algos.policy_gradient.on_policy import OnPolicy
+
+
+class REINFORCE(OnPolicy):
+    """One update for `batch_size` whole episodes: -(G - b) log pi(a|s), with G the discounted return from that step.
+
+    With a baseline, an episode that was truncated goes on in G with the value of its last observation. Without one
+    there is no value to go on with: a truncated episode counts as ended, so in tasks with a time limit use a baseline.
+    """
+
+    Config = REINFORCEConfig
+    cfg: REINFORCEConfig
+
+    def __init__(self, cfg: REINFORCEConfig, obs_space: Any, action_space: Any, **kwargs: Any):
+        super().__init__(cfg, obs_space, action_space, critic=cfg.baseline, **kwargs)
+        if self.net.recurrent:
+            raise UserError("algo_cfg: REINFORCE learns from single steps, so no layer may carry state (gru)")
+
+    @classmethod
+    def data(cls, cfg: REINFORCEConfig) -> DataSpec:
+        return DataSpec("episode", n_steps=cfg.n_steps, batch_size=cfg.batch_size)
+
+    def learn(self, batch: Batch) -> LearnOutput:
+        value, returns = self.returns(batch)
+        self.net.reset_noise(self.generator)
+        metrics = self.optimizer.minimize(
+            self.loss, self.scheduled(batch.step), batch.obs, batch.action, self.normalized(returns - value), returns
+        )
+        if not self.cfg.baseline:
+            del metrics["train/value_loss"]
+        return self.finish(batch, [metrics])
+
+    @torch.no_grad()
+    def returns(self, batch: Batch) -> tuple[Tensor, Tensor]:
+        """Baseline and discounted return of each row [B]; without a baseline values are 0."""
+        value, beyond = self.net(batch.obs)[1], self.net(batch.next_obs)[1]
+        # with lambda = 1 and all values 0 but those after a truncation, the advantage is the return
+        columns = (batch.reward, torch.zeros_like(value), beyond * batch.truncated, batch.terminated, batch.truncated)
+        reward, zero, cut, terminated, truncated = (column.unsqueeze(1) for column in columns)
+        reward = self.scaled(reward, terminated | truncated)
+        returns, _ = gae(reward, zero, cut, terminated, truncated, self.cfg.gamma, gae_lambda=1.0)
+        return value, returns.squeeze(1)

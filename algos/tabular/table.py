@@ -1,0 +1,159 @@
+"""What all tabular algorithms share: the index of an observation, the table, the policy that reads it."""
+
+import math
+from collections.abc import Iterator
+from itertools import cycle
+from typing import Any, ClassVar
+
+import numpy as np
+import torch
+from gymnasium import spaces
+from torch import Tensor, nn
+
+from algos.base import Algorithm, Batch, DataSpec, Policy
+from algos.common.errors import UserError
+from algos.networks.state import Tree, tree_leaves, tree_map
+
+MOST_ENTRIES = 100_000_000  # of a table: 800 MB
+Transition = tuple[int, int, int, float, int, bool, bool]  # env, s, a, r, s', terminated, truncated
+
+
+class StateIndex:
+    """Numbers the members of a finite space from 0 to n - 1: the last part of an observation counts fastest.
+
+    Raises UserError, naming the algorithm `name`, for a space with parts that cannot be counted.
+    """
+
+    def __init__(self, space: spaces.Space[Any], name: str):
+        self.space, self.name = space, name
+        self.shift, self.strides, self.n = self._layout(space, 1)
+
+    def __call__(self, obs: Tree) -> np.ndarray:
+        """Observations [..., *shape of the space] -> their numbers [...]."""
+        if isinstance(self.space, spaces.Discrete):
+            return obs - self.shift if self.shift else obs
+        parts = tree_map(lambda leaf, stride: leaf @ stride if np.ndim(stride) else leaf * stride, obs, self.strides)
+        number: np.ndarray = sum(tree_leaves(parts)) - self.shift
+        return number
+
+    def _layout(self, space: spaces.Space[Any], inner: int) -> tuple[int, Tree, int]:
+        """(shift, stride of each part, inner x number of members); `inner` is the stride of the last part.
+
+        number = sum of part x stride - shift
+        """
+        if isinstance(space, spaces.Discrete):
+            return int(space.start) * inner, inner, int(space.n) * inner
+        if isinstance(space, spaces.MultiDiscrete) and len(space.shape) == 1:
+            strides = inner * np.cumprod([1, *space.nvec[:0:-1]], dtype=np.int64)[::-1]
+            return int(space.start @ strides), strides, inner * math.prod(space.nvec.tolist())
+        if isinstance(space, spaces.Dict):
+            parts = list(space.spaces.items())
+        elif isinstance(space, spaces.Tuple):
+            parts = list(enumerate(space.spaces))  # type: ignore[arg-type]
+        else:
+            raise UserError(
+                f"{self.name} keeps a table of states and needs Discrete or MultiDiscrete observations (or a Dict or"
+                f" Tuple of them), but the environment has {type(space).__name__}"
+            )
+        shift, found = 0, {}
+        for key, part in reversed(parts):
+            part_shift, found[key], inner = self._layout(part, inner)
+            shift += part_shift
+        return shift, found if isinstance(space, spaces.Dict) else tuple(found[key] for key, _ in parts), inner
+
+
+class Table(nn.Module):
+    """Action values Q [S, A], double precision: no gradient ever reaches them."""
+
+    q: Tensor
+
+    def __init__(self, n_states: int, n_actions: int, initial_value: float):
+        super().__init__()
+        self.register_buffer("q", torch.full((n_states, n_actions), initial_value, dtype=torch.float64))
+
+    @property
+    def array(self) -> np.ndarray:
+        """The same memory as a NumPy array: reading and writing one entry costs a tenth of a tensor's."""
+        return self.q.numpy()
+
+
+class TablePolicy(Policy):
+    """The action of the highest value; exploring, a random one with a probability that follows the global step.
+
+    Of equal values the first action is taken, so that evaluation repeats itself; exploring, any of them, since a new
+    table would otherwise send the agent the same way for ever.
+    """
+
+    net: Table
+
+    def __init__(self, net: Table, index: StateIndex, action_space: spaces.Discrete, cfg: Any):
+        super().__init__(net)
+        self.index, self.cfg, self.first = index, cfg, int(action_space.start)
+
+    def act(
+        self, obs: Tree, state: Tree, *, explore: bool, step: int
+    ) -> tuple[np.ndarray, dict[str, np.ndarray], Tree]:
+        values = self.net.array[self.index(obs)]
+        if not explore:
+            return values.argmax(1), {}, state
+        rows, n_actions = values.shape
+        dice = torch.rand((rows, 1 + n_actions), generator=self.generator).numpy()
+        allowed = (values == values.max(1, keepdims=True)) | (dice[:, :1] < self.cfg.epsilon(step))
+        return np.where(allowed, dice[:, 1:], -1.0).argmax(1), {}, state
+
+    def env_action(self, action: np.ndarray) -> np.ndarray:
+        return action + self.first if self.first else action
+
+    def progress(self, step: int) -> dict[str, float]:
+        return {"eps": self.cfg.epsilon(step)}
+
+    def tables(self) -> dict[str, np.ndarray]:
+        """What was learned, to be drawn: `q_value` [S, A]."""
+        return {"q_value": self.net.array}
+
+
+class Tabular(Algorithm):
+    """An algorithm that keeps a table, which lies on the CPU whatever the device: it is read entry by entry."""
+
+    action_spaces: ClassVar[tuple[type, ...]] = (spaces.Discrete,)
+    policy: TablePolicy
+
+    def __init__(self, cfg: Any, obs_space: Any, action_space: Any, **kwargs: Any):
+        super().__init__(cfg, obs_space, action_space, **{**kwargs, "device": "cpu"})
+        self.index = StateIndex(obs_space, type(self).__name__)
+        entries = self.index.n * int(action_space.n)
+        if entries > MOST_ENTRIES:
+            raise UserError(
+                f"{type(self).__name__} would keep a table of {entries:.2g} entries (states x actions), and at most"
+                f" {MOST_ENTRIES:.0e} are allowed: this environment is for an algorithm with a network"
+            )
+        self.table = Table(self.index.n, int(action_space.n), cfg.initial_value)
+        self.policy = TablePolicy(self.table, self.index, action_space, cfg)
+
+    @classmethod
+    def data(cls, cfg: Any) -> DataSpec:
+        """Every transition once, in order, at once."""
+        return DataSpec("rollout", n_steps=1)
+
+    def expected_value(self, values: np.ndarray, epsilon: float) -> np.ndarray:
+        """sum_a pi(a|s) Q(s, a) = (1 - epsilon) max_a Q(s, a) + epsilon mean_a Q(s, a), of Q(s, .) [..., A]."""
+        mean: np.ndarray = (1 - epsilon) * values.max(-1) + epsilon * values.mean(-1)
+        return mean
+
+    def states(self, obs: Tree) -> np.ndarray:
+        """Numbers of a batch's observations."""
+        return self.index(tree_map(lambda leaf: leaf.numpy(), obs))
+
+    def transitions(self, batch: Batch) -> Iterator[Transition]:
+        """The transitions of a rollout [T, N] in the order of time."""
+        states, next_states = self.states(batch.obs), self.states(batch.next_obs)
+        given = (batch.action, batch.reward, batch.terminated, batch.truncated)
+        action, reward, terminated, truncated = (column.numpy() for column in given)
+        columns = (states, action, reward, next_states, terminated, truncated)
+        return zip(cycle(range(states.shape[1])), *(column.ravel().tolist() for column in columns), strict=False)
+
+    def state_dict(self) -> dict[str, Any]:
+        return {"table": self.table.state_dict()}
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        self.table.load_state_dict(state["table"])

@@ -1,0 +1,99 @@
+"""Q networks: the layers of a config under a plain, dueling or noisy head."""
+
+from collections.abc import Callable, Mapping
+from typing import Any, TypeVar
+
+from torch import Tensor, nn
+
+from algos.common.errors import UserError
+from algos.networks.builder import Network, Stack, build_head_stack, build_network
+from algos.networks.layers import NoisyLinear
+from algos.value.config import ValueConfig
+
+Net = TypeVar("Net", bound=Network)
+
+
+class Dueling(nn.Module):
+    """Q = V + A - mean_a A (Wang et al., 2016): features [N, D] -> [N, A * K], K numbers for each action."""
+
+    def __init__(self, value: nn.Module, advantage: nn.Module, n_actions: int):
+        super().__init__()
+        self.value, self.advantage, self.n_actions = value, advantage, n_actions
+
+    def forward(self, x: Tensor) -> Tensor:
+        advantage = self.advantage(x).unflatten(1, (self.n_actions, -1))
+        value = self.value(x).unsqueeze(1)
+        return (value + advantage - advantage.mean(1, keepdim=True)).flatten(1)
+
+
+class AtomNetwork(Network):
+    """K numbers for each action, such as quantiles of its return; called, it gives Q values, their means."""
+
+    def __init__(self, *args: Any, n_atoms: int, **kwargs: Any):
+        super().__init__(*args, **kwargs)
+        self.n_atoms = n_atoms
+
+    def atoms(self, obs: Any) -> Tensor:
+        """Observations [N, ...] -> [N, A, K]."""
+        return super().forward(obs).unflatten(1, (-1, self.n_atoms))
+
+    def forward(self, obs: Any) -> Tensor:
+        return self.mean(self.atoms(obs))
+
+    def mean(self, atoms: Tensor) -> Tensor:
+        """Expected return of a distribution [..., K] -> [...]."""
+        return atoms.mean(-1)
+
+
+def build_q_network(
+    cfg: ValueConfig,
+    obs_space: Any,
+    n_actions: int,
+    *,
+    memory: bool = False,
+    n_atoms: int = 1,
+    make: Callable[..., Net] = Network,  # type: ignore[assignment]
+) -> Net:
+    """Observations -> `n_atoms` numbers for each action, [N, n_actions * n_atoms], as a network that `make` makes.
+
+    Raises UserError where layers carry state although the algorithm has no `memory`, or the other way round.
+    """
+    where = "algo_cfg.value_layers"
+    layers = _with_noise(cfg.value_layers, cfg)
+    trunk = build_network(obs_space, layers, branches=cfg.branch_layers, merge=cfg.merge_layers, path=where)
+    if trunk.recurrent and not memory:
+        raise UserError(f"{where}: no layer may carry state (gru) where single steps are learned; take algo_name=DRQN")
+    if memory and not trunk.recurrent:
+        raise UserError(f"{where}: DRQN needs a layer that carries state (gru); without one, take algo_name=DQN")
+    width, head = trunk.out_features, _linear(trunk.out_features, n_actions * n_atoms, cfg)
+    if cfg.dueling:
+        head = Dueling(_stream(width, n_atoms, cfg), _stream(width, n_actions * n_atoms, cfg), n_actions)
+    return make(trunk.prepare, Stack([*trunk.body, head]), n_actions * n_atoms, has_head=True)
+
+
+def _stream(in_features: int, out_features: int, cfg: ValueConfig) -> nn.Module:
+    """One stream of a dueling head: its hidden layers, and a last one."""
+    where = "algo_cfg.dueling_layers"
+    hidden = build_head_stack(in_features, _with_noise(cfg.dueling_layers, cfg), None, where)
+    if hidden.recurrent:
+        raise UserError(f"{where}: no layer may carry state (gru) in a stream; put it into algo_cfg.value_layers")
+    return nn.Sequential(*hidden.body, _linear(hidden.out_features, out_features, cfg))
+
+
+def _linear(in_features: int, out_features: int, cfg: ValueConfig) -> nn.Module:
+    if cfg.noisy:
+        return NoisyLinear(in_features, out_features, cfg.noisy_sigma)
+    return nn.Linear(in_features, out_features)
+
+
+def _with_noise(layers: Any, cfg: ValueConfig) -> Any:
+    """A list of layers with its linear ones made noisy, if the config says so."""
+    if not cfg.noisy or not isinstance(layers, list):
+        return layers  # what is no list is told by whoever builds it
+
+    def noisy(layer: Any) -> Any:
+        if isinstance(layer, Mapping) and str(layer.get("layer_type")).lower() == "linear":
+            return {**layer, "layer_type": "noisy_linear", "sigma_init": cfg.noisy_sigma}
+        return layer
+
+    return [noisy(layer) for layer in layers]

@@ -1,0 +1,96 @@
+"""How a Q network acts: the best action, or one by chance."""
+
+import numpy as np
+import torch
+from gymnasium import spaces
+from torch import Tensor
+
+from algos.base import Policy, obs_to_tensors
+from algos.common.distributions import Categorical
+from algos.common.schedule import epsilon_at
+from algos.networks.builder import Network
+from algos.networks.state import Tree, tree_leaves, tree_map
+from algos.value.config import SoftQConfig, ValueConfig
+
+
+class EpsilonGreedy(Policy):
+    """The action of the highest value, or a random one with a probability that decays with the global step."""
+
+    net: Network
+
+    def __init__(self, net: Network, action_space: spaces.Discrete, cfg: ValueConfig, device: str):
+        super().__init__(net, device)
+        self.n_actions, self.first = int(action_space.n), int(action_space.start)
+        self.cfg = cfg
+
+    def init_state(self, n: int) -> Tree:
+        return tree_map(lambda leaf: leaf.to(self.device), self.net.init_state(n))
+
+    def act(
+        self, obs: Tree, state: Tree, *, explore: bool, step: int
+    ) -> tuple[np.ndarray, dict[str, np.ndarray], Tree]:
+        by_chance = self.by_chance(len(tree_leaves(obs)[0]), step) if explore else None
+        if by_chance is None or not by_chance.any():
+            action, state = self.choose(obs, state, explore)
+            return action, {}, state
+        chance = self.random(len(by_chance))
+        if by_chance.all() and not self.net.recurrent:
+            return chance, {}, state  # no row asks the network, and it has no memory to keep up to date
+        chosen, state = self.choose(obs, state, explore)
+        return np.where(by_chance, chance, chosen), {}, state
+
+    def random(self, rows: int) -> np.ndarray:
+        """Actions [N] that are all equally likely."""
+        action = torch.randint(self.n_actions, (rows,), generator=self.generator, device=self.device)
+        return action.cpu().numpy()
+
+    def by_chance(self, rows: int, step: int) -> np.ndarray | None:
+        """Rows [N] whose action is random; None where none ever is."""
+        epsilon = self.epsilon(step)
+        if epsilon == 0.0:
+            return None
+        dice: np.ndarray = torch.rand(rows, generator=self.generator, device=self.device).cpu().numpy()
+        return dice < epsilon
+
+    @torch.inference_mode()
+    def choose(self, obs: Tree, state: Tree, explore: bool) -> tuple[np.ndarray, Tree]:
+        """The network's actions [N] and its next state; exploring, noisy layers have fresh noise."""
+        tensors = obs_to_tensors(obs, self.device)
+        with self.noise_and_dropout(explore):
+            if self.net.recurrent:  # a sequence of one step; the worker has reset the state itself
+                rows = len(tree_leaves(tensors)[0])
+                reset = torch.zeros(rows, 1, dtype=torch.bool, device=self.device)
+                tensors = tree_map(lambda leaf: leaf.unsqueeze(1), tensors)
+                q_value, state = self.net.unroll(tensors, state, reset)
+                q_value = q_value.squeeze(1)
+            else:
+                q_value = self.net(tensors)
+        return self.pick(q_value, explore).cpu().numpy(), state
+
+    def pick(self, q_value: Tensor, explore: bool) -> Tensor:
+        """Actions [N] for values [N, A]."""
+        return q_value.argmax(1)
+
+    def epsilon(self, step: int) -> float:
+        """Share of random actions after `step` environment steps; noisy layers explore by themselves."""
+        cfg = self.cfg
+        if cfg.noisy:
+            return 0.0
+        return epsilon_at(step, cfg.epsilon_start, cfg.epsilon_end, cfg.epsilon_decay, cfg.epsilon_schedule)
+
+    def progress(self, step: int) -> dict[str, float]:
+        return {"eps": self.epsilon(step)}
+
+    def env_action(self, action: np.ndarray) -> np.ndarray:
+        return action + self.first if self.first else action
+
+
+class Boltzmann(EpsilonGreedy):
+    """Explores with actions of probability softmax(Q / temperature)."""
+
+    cfg: SoftQConfig
+
+    def pick(self, q_value: Tensor, explore: bool) -> Tensor:
+        if not explore:
+            return super().pick(q_value, explore)
+        return Categorical(q_value / self.cfg.temperature).sample(self.generator)

@@ -1,0 +1,24 @@
+"""Every preset file composes, and states what its result is to be compared with."""
+
+import pytest
+
+from framework.hydra_session import CONFIG_DIR, hydra_session
+from framework.prepare import prepare
+
+FOLDER = CONFIG_DIR / "preset"
+NAMES = sorted(str(path.relative_to(FOLDER).with_suffix("")) for path in FOLDER.rglob("*.yaml"))
+
+
+@pytest.fixture(scope="module")
+def hydra():
+    with hydra_session() as session:
+        yield session
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_preset_composes_and_states_its_score(hydra, name):
+    config = prepare(hydra, [f"preset={name}"]).config
+    expected = config.expected
+    assert expected.mean_reward is not None and expected.std is not None and expected.std >= 0
+    assert expected.source and expected.max_env_step
+    assert config.general_cfg.env_step_limit > 0 or config.general_cfg.max_episode > 0
