@@ -135,6 +135,10 @@ class Cluster:
         if warning:
             log.warning("%s", warning)
 
+    def crowded(self) -> None:
+        """From now on processes take any place: a machine may be lost, and Ray would wait for ever for a free one."""
+        self.share = 0.0
+
     def spawn(self, kind: type, *args: Any, gpus: int = 0) -> Handle:
         """An actor; its process may not be up yet. Workers are spread over the nodes, the evaluator stays here."""
         place: Any = "SPREAD" if kind is WorkerActor else "DEFAULT"

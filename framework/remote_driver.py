@@ -57,6 +57,7 @@ class RayDriver(Driver):
 
     def fault(self, part: str, cause: str, action: str) -> None:
         """Write down a failure; ends the run where there were too many."""
+        self.cluster.crowded()
         self.faults.add(part, cause, action, self.recorder.wall_time(), self.env_step, self.update_step)
 
     # exact: the rounds of the single process, its workers side by side

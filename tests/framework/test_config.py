@@ -120,16 +120,12 @@ def test_every_option_under_config_composes() -> None:
     choices = [
         f"{group.name}={path.relative_to(group).with_suffix('')}"
         for group in CONFIG_DIR.iterdir()
-        if group.is_dir() and group.name != "hydra"
+        if group.is_dir() and group.name not in ("hydra", "preset")  # presets: test_presets.py
         for path in group.rglob("*.yaml")
     ]
     assert len(choices) >= 7
     for choice in choices:
-        config = compose([choice])
-        if choice.startswith("preset="):
-            env = config.env_cfg.id if config.general_cfg.env_name == "gym" else config.general_cfg.env_name
-            assert choice == f"preset={env}/{config.general_cfg.algo_name}"
-            assert config.expected.mean_reward is not None and config.expected.source
+        compose([choice])
 
 
 @pytest.mark.parametrize("name", ALGORITHMS)

@@ -18,7 +18,9 @@ def hydra():
 @pytest.mark.parametrize("name", NAMES)
 def test_preset_composes_and_states_its_score(hydra, name):
     config = prepare(hydra, [f"preset={name}"]).config
-    expected = config.expected
+    expected, general = config.expected, config.general_cfg
+    env = config.env_cfg.id.rpartition("/")[2] if general.env_name == "gym" else general.env_name
+    assert name == f"{env}/{general.algo_name}"
     assert expected.mean_reward is not None and expected.std is not None and expected.std >= 0
     assert expected.source and expected.max_env_step
-    assert config.general_cfg.env_step_limit > 0 or config.general_cfg.max_episode > 0
+    assert general.env_step_limit > 0 or general.max_episode > 0
