@@ -108,6 +108,9 @@ class Experiment:
             check_buffer(spec, self.envs.obs_space, self.envs.action_space, free_memory())
             if self.resumed is None:
                 check_learns(spec, self.general)
+            if spec.by_worker and self.general.sync != "async":
+                name = self.general.algo_name
+                log.info("%s: here the workers go in step (A2C); asynchronous with mp_backend=ray sync=async", name)
         self.counters = dict.fromkeys(COUNTERS, 0)
         self.model_path = self._model_to_load()
         self.model_name: str | None = None  # what the loaded or trained weights are, in words

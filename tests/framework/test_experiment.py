@@ -175,3 +175,12 @@ def test_dict_observations(algo, tmp_path, monkeypatch):
     experiment = Experiment(**settings, collect_traj=True)
     experiment.train()
     assert len(experiment.evaluate(3).rewards) == 3 and experiment.driver.update_step > 10
+
+
+def test_what_learns_from_each_worker_says_where_it_does_not(caplog, tmp_path):
+    caplog.set_level("INFO", "joyride")
+    Experiment(algo="A3C", tasks_dir=str(tmp_path))
+    assert "A3C: here the workers go in step (A2C)" in caplog.text
+    caplog.clear()
+    Experiment(algo="A2C", tasks_dir=str(tmp_path))
+    assert "in step" not in caplog.text
