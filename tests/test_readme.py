@@ -5,8 +5,10 @@ import shlex
 from pathlib import Path
 
 import pytest
+from omegaconf import OmegaConf
 
 from algos.common.errors import UserError
+from framework import preset_tables
 from framework.cli import main
 from framework.config import compose
 from framework.hydra_session import hydra_session
@@ -118,9 +120,10 @@ def test_table_of_presets_is_that_of_the_files() -> None:
     rows = re.findall(r"^\| `(\w\S*/\w+)`.*\| (\S+) (?:\+- (\S+) )?.*\| ([\d,]+) \|$", PAGES["README.md"], re.MULTILINE)
     assert {row[0] for row in rows} == files
     for preset, mean, std, steps in rows:
-        expected = compose([f"preset={preset}"]).expected
+        expected = OmegaConf.load(folder / f"{preset}.yaml").expected
         assert (expected.mean_reward, expected.max_env_step) == (float(mean), int(steps.replace(",", "")))
         assert expected.std == float(std or 0)
+    assert preset_tables.main(["--check"]) == 0
 
 
 def test_columns_of_the_guide_are_those_written() -> None:
