@@ -4,7 +4,7 @@ import copy
 from abc import ABC, abstractmethod
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
 from typing import Any, ClassVar
 
 import numpy as np
@@ -88,6 +88,12 @@ class DataSpec:
     by_worker: bool = False
     priority_alpha: float = 0.6
     priority_beta: Any = 0.4  # a number or a schedule of the global step
+
+    @classmethod
+    def of_replay(cls, kind: str, cfg: Any) -> "DataSpec":
+        """The settings that bear these fields' names, and `buffer_size` as capacity."""
+        given = {one.name: getattr(cfg, one.name) for one in fields(cls) if hasattr(cfg, one.name)}
+        return cls(kind, capacity=cfg.buffer_size, **given)
 
     @property
     def replayed(self) -> bool:

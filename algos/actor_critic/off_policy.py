@@ -60,19 +60,7 @@ class ReplayActorCritic(Algorithm):
 
     @classmethod
     def data(cls, cfg: ReplayActorCriticConfig) -> DataSpec:
-        return DataSpec(
-            "replay",
-            buffer_type=cfg.buffer_type,
-            batch_size=cfg.batch_size,
-            capacity=cfg.buffer_size,
-            learning_starts=cfg.learning_starts,
-            train_freq=cfg.train_freq,
-            gradient_steps=cfg.gradient_steps,
-            n_step=cfg.n_step,
-            gamma=cfg.gamma,
-            priority_alpha=cfg.priority_alpha,
-            priority_beta=cfg.priority_beta,
-        )
+        return DataSpec.of_replay("replay", cfg)
 
     def learn(self, batch: Batch) -> LearnOutput:
         critic_lr = self.critic_lr(batch.step)

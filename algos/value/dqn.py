@@ -46,19 +46,7 @@ class DQN(Algorithm):
 
     @classmethod
     def data(cls, cfg: Any) -> DataSpec:
-        return DataSpec(
-            "replay",
-            buffer_type=cfg.buffer_type,
-            batch_size=cfg.batch_size,
-            capacity=cfg.buffer_size,
-            learning_starts=cfg.learning_starts,
-            train_freq=cfg.train_freq,
-            gradient_steps=cfg.gradient_steps,
-            n_step=cfg.n_step,
-            gamma=cfg.gamma,
-            priority_alpha=cfg.priority_alpha,
-            priority_beta=cfg.priority_beta,
-        )
+        return DataSpec.of_replay("replay", cfg)
 
     def learn(self, batch: Batch) -> LearnOutput:
         lr = self.lr(batch.step)

@@ -28,16 +28,7 @@ class DRQN(DQN):
 
     @classmethod
     def data(cls, cfg: Any) -> DataSpec:
-        return DataSpec(
-            "sequence",
-            buffer_type=cfg.buffer_type,
-            n_steps=cfg.n_steps,
-            batch_size=cfg.batch_size,
-            capacity=cfg.buffer_size,
-            learning_starts=cfg.learning_starts,
-            train_freq=cfg.train_freq,
-            gradient_steps=cfg.gradient_steps,
-        )
+        return DataSpec.of_replay("sequence", cfg)
 
     def minimize(self, batch: Batch) -> Metrics:
         rows = (batch.obs, batch.action, batch.reward, batch.next_obs, batch.terminated)
