@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 import torch
 from gymnasium import spaces
+from worlds import HOT, Chain
 
 from algos.networks.state import tree_leaves
 from algos.registry import get_algorithm, get_config_class
@@ -22,7 +23,6 @@ from framework.worker import Worker
 
 torch.set_num_threads(1)  # small networks
 LAYERS = [{"layer_type": "linear", "layer_size": 32, "activation": "relu"}]
-HOT = np.eye(3, dtype=np.float32)
 
 
 class Hill(gym.Env):
@@ -69,25 +69,6 @@ class Identity(gym.Env):
         reward = float(action == self.goal) if match else 1 - float(np.abs(action - self.goal).mean())
         self.steps += 1
         return self._draw(), reward, False, self.steps == 10, {}
-
-
-class Chain(gym.Env):
-    """States 0, 1, 2, one-hot. Action 0 leaves at once with 0.3; action 1 goes on, and leaves state 2 with 1."""
-
-    observation_space = spaces.Box(0, 1, (3,), np.float32)
-    action_space = spaces.Discrete(2)
-
-    def reset(self, *, seed=None, options=None):
-        super().reset(seed=seed)
-        self.place = 0
-        return HOT[0], {}
-
-    def step(self, action):
-        if action == 0:
-            return HOT[self.place], 0.3, True, False, {}
-        self.place += 1
-        done = self.place == 3
-        return HOT[min(self.place, 2)], float(done), done, False, {}
 
 
 class Run:

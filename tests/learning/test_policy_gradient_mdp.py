@@ -5,6 +5,7 @@ import numpy as np
 import pytest
 import torch
 from gymnasium import spaces
+from worlds import HOT, Chain, Endless
 
 from algos.policy_gradient.a2c import A2C
 from algos.policy_gradient.config import A2CConfig, PPOConfig, REINFORCEConfig
@@ -19,46 +20,7 @@ from framework.worker import Worker
 torch.set_num_threads(1)  # small networks
 GAMMA = 0.9
 LAYERS = [{"layer_type": "linear", "layer_size": 32, "activation": "tanh"}]
-HOT = np.eye(3, dtype=np.float32)
 NETWORK = {"actor_layers": LAYERS, "critic_layers": LAYERS, "gamma": GAMMA}
-
-
-class Chain(gym.Env):
-    """States 0, 1, 2, one-hot. Action 0 leaves at once with 0.3; action 1 goes on, and leaves state 2 with 1.
-
-    Always going on is best; its values are 0.81, 0.9 and 1.
-    """
-
-    observation_space = spaces.Box(0, 1, (3,), np.float32)
-    action_space = spaces.Discrete(2)
-
-    def reset(self, *, seed=None, options=None):
-        super().reset(seed=seed)
-        self.place = 0
-        return HOT[0], {}
-
-    def step(self, action):
-        if action == 0:
-            return HOT[self.place], 0.3, True, False, {}
-        self.place += 1
-        done = self.place == 3
-        return HOT[min(self.place, 2)], float(done), done, False, {}
-
-
-class Endless(gym.Env):
-    """One state; action 1 pays 1; cut after 5 steps. With gamma 0.5 the best value is 2; an end would leave less."""
-
-    observation_space = spaces.Box(0, 1, (1,), np.float32)
-    action_space = spaces.Discrete(2)
-
-    def reset(self, *, seed=None, options=None):
-        super().reset(seed=seed)
-        self.steps = 0
-        return np.ones(1, np.float32), {}
-
-    def step(self, action):
-        self.steps += 1
-        return np.ones(1, np.float32), float(action), False, self.steps == 5, {}
 
 
 class Bits(gym.Env):

@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 import torch
 from gymnasium import spaces
+from worlds import HOT, Chain
 
 from algos.registry import get_algorithm, get_config_class
 from envs.native import SyncVector
@@ -22,26 +23,6 @@ NORMED = [
     {"layer_type": "linear", "layer_size": 32},
     {"layer_type": "norm", "norm_type": "layer", "activation": "tanh"},
 ]
-HOT = np.eye(3, dtype=np.float32)
-
-
-class Chain(gym.Env):
-    """States 0, 1, 2, one-hot. Action 0 leaves at once with 0.3; action 1 goes on, and leaves state 2 with 1."""
-
-    observation_space = spaces.Box(0, 1, (3,), np.float32)
-    action_space = spaces.Discrete(2)
-
-    def reset(self, *, seed=None, options=None):
-        super().reset(seed=seed)
-        self.place = 0
-        return HOT[0], {}
-
-    def step(self, action):
-        if action == 0:
-            return HOT[self.place], 0.3, True, False, {}
-        self.place += 1
-        done = self.place == 3
-        return HOT[min(self.place, 2)], float(done), done, False, {}
 
 
 Q_STAR = torch.tensor([[0.3, 0.81], [0.3, 0.9], [0.3, 1.0]])
