@@ -124,20 +124,25 @@ class ReplayActorCritic(Algorithm):
         weight: Tensor,
         noise: Tree,
     ) -> tuple[Tensor, Metrics]:
-        """w sum_i (Q_i(s, a) - y)^2 with y = r + gamma V(s'), where V(s') = 0 after termination."""
+        """w sum_i (Q_i(s, a) - y)^2 with y = r + gamma V(s')."""
         with torch.no_grad():
-            target = reward + discount * self.next_value(next_obs, noise) * ~terminated
-        q_values = self.q_values(obs, action)
-        td_error = q_values - target.unsqueeze(1)
-        loss = (weight * td_error.square().sum(1)).mean()
-        return loss, self.critic_metrics(loss, q_values, td_error)
-
-    def critic_metrics(self, loss: Tensor, q_values: Tensor, td_error: Tensor) -> Metrics:
-        """What is told of an update of the critics; priorities are their mean absolute TD errors [B]."""
+            target = self.target(reward, discount * ~terminated, self.next_value(next_obs, noise))
+        row_loss, q_values, td_error = self.row_loss(obs, action, target)
+        loss = (weight * row_loss).mean()
         metrics = {"train/critic_loss": loss, "train/mean_q": q_values.mean()}
         if self.prioritized:
             metrics["td_error"] = td_error.abs().mean(1)
-        return metrics
+        return loss, metrics
+
+    def target(self, reward: Tensor, discount: Tensor, next_value: Tensor) -> Tensor:
+        """r + gamma V(s') [B], with a discount of 0 after termination."""
+        return reward + discount * next_value
+
+    def row_loss(self, obs: Tree, action: Tensor, target: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        """Loss [B], Q_i(s, a) and their TD errors [B, n_critics], whose mean sizes are the priorities."""
+        q_values = self.q_values(obs, action)
+        td_error = q_values - target.unsqueeze(1)
+        return td_error.square().sum(1), q_values, td_error
 
     def q_values(self, obs: Tree, action: Tensor) -> Tensor:
         """Q_i(s, a) [B, n_critics]."""

@@ -10,7 +10,6 @@ from torch.nn import functional as F
 from algos.actor_critic.config import TQCConfig
 from algos.actor_critic.networks import Critics, squashed_gaussian
 from algos.actor_critic.sac import SAC
-from algos.common.optim import Metrics
 from algos.networks.state import Tree
 
 
@@ -39,27 +38,15 @@ class TQC(SAC):
         kept = atoms.shape[1] - self.cfg.n_critics * self.cfg.dropped_quantiles
         return atoms.sort(1).values[:, :kept] - (self.temperature() * log_prob).unsqueeze(1)
 
-    def critic_loss(
-        self,
-        obs: Tree,
-        action: Tensor,
-        reward: Tensor,
-        next_obs: Tree,
-        terminated: Tensor,
-        discount: Tensor,
-        weight: Tensor,
-        noise: Tree,
-    ) -> tuple[Tensor, Metrics]:
-        """w rho_q(y_k - theta_m), averaged over critics, quantiles m and target atoms k.
+    def target(self, reward: Tensor, discount: Tensor, next_value: Tensor) -> Tensor:
+        """r + gamma V_k(s') [B, K]."""
+        return reward.unsqueeze(1) + discount.unsqueeze(1) * next_value
 
-        rho_q(e) = |q - 1(e < 0)| huber(e).
-        """
-        with torch.no_grad():
-            next_value = self.next_value(next_obs, noise) * ~terminated.unsqueeze(1)
-            target = reward.unsqueeze(1) + discount.view(-1, 1) * next_value  # [B, K]
+    def row_loss(self, obs: Tree, action: Tensor, target: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        """rho_q(y_k - theta_m), averaged over critics, quantiles m and target atoms k: |q - 1(e < 0)| huber(e)."""
         quantiles = self.critic(obs, action)  # [B, n_critics, M]
         error = target[:, None, None, :] - quantiles.unsqueeze(3)  # [B, n_critics, M, K]
         huber = F.smooth_l1_loss(error, torch.zeros_like(error), reduction="none")
-        loss = (weight * ((self.quantile - (error < 0).float()).abs() * huber).mean((1, 2, 3))).mean()
+        loss = ((self.quantile - (error < 0).float()).abs() * huber).mean((1, 2, 3))
         q_values = quantiles.mean(2)
-        return loss, self.critic_metrics(loss, q_values, q_values - target.mean(1, keepdim=True))
+        return loss, q_values, q_values - target.mean(1, keepdim=True)

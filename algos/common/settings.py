@@ -68,3 +68,11 @@ def _check_field(field: "dataclasses.Field[Any]", value: Any, key: str) -> None:
         allowed = " and ".join(f"{sign} {bound:g}" for sign, bound, _ in bounds)
         extra = "".join(f", or {special:g}" for special in limits["also"])
         raise UserError(f"{key}={value} is out of range: it must be {allowed}{extra}")
+
+
+def check_epsilon(cfg: Any, section: str) -> None:
+    """Refuse an epsilon that would rise."""
+    require(
+        cfg.epsilon_end <= cfg.epsilon_start,
+        f"{section}.epsilon_end={cfg.epsilon_end} is above {section}.epsilon_start={cfg.epsilon_start}",
+    )

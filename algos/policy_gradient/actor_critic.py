@@ -12,7 +12,7 @@ from algos.common.distributions import FORBIDDEN, Distribution, head_size, make_
 from algos.common.errors import UserError
 from algos.common.normalize import ObsNorm
 from algos.networks.builder import build_encoder, build_head_stack, orthogonal_
-from algos.networks.state import Tree, tree_leaves, tree_map
+from algos.networks.state import Tree, one_step, tree_map
 from algos.policy_gradient.config import OnPolicyConfig
 
 MASK = "action_mask"  # key of a Dict observation: 1 where an action is allowed; Discrete [n], MultiDiscrete [sum nvec]
@@ -121,14 +121,9 @@ class ActorCriticPolicy(Policy):
             return self._forward(obs, state)[1].cpu().numpy()
 
     def _forward(self, obs: Tree, state: Tree) -> tuple[Tensor, Tensor, Tree]:
-        """One step of each environment; a network with memory sees a sequence of length 1."""
-        tensors = obs_to_tensors(obs, self.device)
-        if not self.net.recurrent:
-            return *self.net(tensors), state
-        n = len(tree_leaves(tensors)[0])
-        reset = torch.zeros(n, 1, dtype=torch.bool, device=self.device)  # the worker has reset the state itself
-        params, value, state = self.net.unroll(tree_map(lambda leaf: leaf.unsqueeze(1), tensors), state, reset)
-        return params.squeeze(1), value.squeeze(1), state
+        """The actor's output and the value for one step of each environment, and the next state."""
+        (params, value), state = one_step(self.net, obs_to_tensors(obs, self.device), state)
+        return params, value, state
 
     def env_action(self, action: np.ndarray) -> np.ndarray:
         """Box: clipped to the bounds; Box, MultiBinary: in the space's shape; else counted from the space's start."""

@@ -9,7 +9,7 @@ from torch.nn import functional as F
 
 from algos.base import Batch, DataSpec, LearnOutput
 from algos.common.optim import Metrics
-from algos.networks.state import Tree, tree_leaves, tree_map
+from algos.networks.state import Tree, minibatches
 from algos.policy_gradient.config import PPOConfig
 from algos.policy_gradient.on_policy import OnPolicy
 
@@ -55,9 +55,7 @@ class PPO(OnPolicy):
         rows, size = self.rows(columns, batch), self.cfg.batch_size
         if self.net.recurrent:
             size = max(1, size // len(batch.reward))
-        n = len(tree_leaves(rows)[0])
-        for index in torch.randperm(n, generator=self.generator, device=self.device).split(size):
-            yield tree_map(lambda column, index=index: column[index], rows)
+        return minibatches(rows, size, self.generator)
 
     def loss(  # type: ignore[override]  # two more columns
         self,

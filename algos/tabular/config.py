@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from algos.common.schedule import epsilon_at
-from algos.common.settings import require, setting
+from algos.common.settings import check_epsilon, setting
 
 
 @dataclass
@@ -23,10 +23,7 @@ class QLearningConfig:
 
     def check(self, section: str) -> None:
         """Refuse values that contradict each other."""
-        require(
-            self.epsilon_end <= self.epsilon_start,
-            f"{section}.epsilon_end={self.epsilon_end} is above {section}.epsilon_start={self.epsilon_start}",
-        )
+        check_epsilon(self, section)
 
 
 @dataclass

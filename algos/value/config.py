@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from typing import Any
 
-from algos.common.settings import require, setting
+from algos.common.settings import check_epsilon, require, setting
 
 
 def _layers(*layers: dict[str, Any]) -> Any:
@@ -38,10 +38,7 @@ class ValueConfig:
 
     def check(self, section: str) -> None:
         """Refuse values that contradict each other."""
-        require(
-            self.epsilon_end <= self.epsilon_start,
-            f"{section}.epsilon_end={self.epsilon_end} is above {section}.epsilon_start={self.epsilon_start}",
-        )
+        check_epsilon(self, section)
         require(
             self.dueling or not self.dueling_layers,
             f"{section}.dueling_layers are layers of the two streams of {section}.dueling=true",

@@ -9,7 +9,7 @@ from algos.base import Policy, obs_to_tensors
 from algos.common.distributions import Categorical
 from algos.common.schedule import epsilon_at
 from algos.networks.builder import Network
-from algos.networks.state import Tree, tree_leaves, tree_map
+from algos.networks.state import Tree, one_step, tree_leaves, tree_map
 from algos.value.config import SoftQConfig, ValueConfig
 
 
@@ -57,14 +57,7 @@ class EpsilonGreedy(Policy):
         """The network's actions [N] and its next state; exploring, noisy layers have fresh noise."""
         tensors = obs_to_tensors(obs, self.device)
         with self.noise_and_dropout(explore):
-            if self.net.recurrent:  # a sequence of one step; the worker has reset the state itself
-                rows = len(tree_leaves(tensors)[0])
-                reset = torch.zeros(rows, 1, dtype=torch.bool, device=self.device)
-                tensors = tree_map(lambda leaf: leaf.unsqueeze(1), tensors)
-                q_value, state = self.net.unroll(tensors, state, reset)
-                q_value = q_value.squeeze(1)
-            else:
-                q_value = self.net(tensors)
+            q_value, state = one_step(self.net, tensors, state)
         return self.pick(q_value, explore).cpu().numpy(), state
 
     def pick(self, q_value: Tensor, explore: bool) -> Tensor:

@@ -12,7 +12,7 @@ from algos.common.optim import Metrics, Optimizer
 from algos.common.returns import gae
 from algos.common.schedule import Schedule
 from algos.networks.builder import Network
-from algos.networks.state import Tree, tree_map
+from algos.networks.state import Tree, minibatches, tree_map
 from algos.value.config import PQNConfig
 from algos.value.networks import build_q_network
 from algos.value.policies import EpsilonGreedy
@@ -44,11 +44,9 @@ class PQN(Algorithm):
         flat = tree_map(lambda column: column.flatten(0, 1), (batch.obs, batch.action, self.targets(batch)))
         updates: list[Metrics] = []
         for _ in range(self.cfg.n_epochs):
-            order = torch.randperm(batch.reward.numel(), generator=self.generator, device=self.device)
-            for rows in order.split(self.cfg.batch_size):
+            for rows in minibatches(flat, self.cfg.batch_size, self.generator):
                 self.q_net.reset_noise(self.generator)
-                minibatch = tree_map(lambda column, rows=rows: column[rows], flat)
-                updates.append(self.optimizer.minimize(self.loss, *minibatch))
+                updates.append(self.optimizer.minimize(self.loss, *rows))
         means = {name: torch.stack([metrics[name] for metrics in updates]).mean() for name in updates[0]}
         rollout = {"rollout/mean_reward": batch.reward.mean()}
         return LearnOutput({**means, **rollout, "train/learning_rate": lr}, updates=len(updates))
