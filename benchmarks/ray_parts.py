@@ -64,19 +64,28 @@ class WaitingConfig(DQNConfig):
 
 
 class WaitingLearner(DQN):
-    """DQN with a tiny network, whose update takes a given time: one sleep, for what is left of it after the loss."""
+    """DQN with a tiny network, whose gradients take a given time: one sleep, for what is left after the backward pass.
+
+    What the optimiser, other learners and the way of batches and weights cost comes on top.
+    """
 
     Config = WaitingConfig
+
+    def __init__(self, *args, **kwargs):
+        super().__init__(*args, **kwargs)
+        first_weight = next(self.q_net.parameters())  # of all gradients its is computed last
+        first_weight.register_hook(self.wait)
 
     def learn(self, batch):
         self.begun = time.perf_counter()
         return super().learn(batch)
 
-    def loss(self, obs, action, reward, next_obs, terminated):
-        loss = super().loss(obs, action, reward, next_obs, terminated)
-        share = len(action) / self.cfg.batch_size
-        time.sleep(max(0.0, self.begun + self.cfg.update_seconds * share - time.perf_counter()))
-        return loss
+    def loss(self, obs, action, *others):
+        self.share = len(action) / self.cfg.batch_size
+        return super().loss(obs, action, *others)
+
+    def wait(self, gradient):
+        time.sleep(max(0.0, self.begun + self.cfg.update_seconds * self.share - time.perf_counter()))
 
 
 class BusySteps(gym.Wrapper):

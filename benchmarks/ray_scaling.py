@@ -1,10 +1,10 @@
 """How Ray's parts overlap: JoyRL's three tables of 100 episodes, with the trainer as it is.
 
-    python benchmarks/ray_scaling.py [--tables 1,2,3] [--workers 1,2,4,16] [--one-process]
+    python benchmarks/ray_scaling.py [--tables 1,2,3] [--workers 1,2,4,16] [--rounds 3] [--one-process]
 
 1. An episode takes 0.1 s of waiting and an update nothing: W workers need 10 / W s (16 of them 7 rounds of 0.1 s).
-2. An episode takes nothing and an update 0.1 s of waiting, one for each episode: 10 s, whatever W.
-3. Two learners have half of each update's rows, and so half of its waiting, each: 5 s.
+2. An episode takes nothing and the gradients of an update 0.1 s, most of it waiting, one update for each episode: 10 s.
+3. Two learners have half of each update's rows, and so half of that time, each: 5 s.
 
 Each cell is a run of main.py with sync=async; `--one-process` runs tables 1 and 2 without Ray instead, with one
 worker. An episode is 10 steps, and 10 steps ask for one update, of a batch of 10 rows (`WaitingLearner`). Seconds run
@@ -13,16 +13,17 @@ writes when it is over does not count.
 
 Relied on: wall_time is 0 when the first step begins; a rollout is one episode where episodes are slow (train_freq
 steps, more only if steps are fast); the run ends with episode 100 and all updates that its episodes ask for (a cell
-with fewer than 100 fails); several learners split the rows that `loss` gets. A cell fails if it is more than 5% above
-the ideal (16 workers: 10%); the exit code is 1 if any does.
+with fewer than 100 fails); several learners split the rows that `loss` gets. A cell fails if the median of its rounds
+is more than 5% above the ideal (16 workers: 10%), or any round goes wrong; the exit code is 1 if any cell fails.
 """
 
 import argparse
 import sys
 import tempfile
 from dataclasses import dataclass
-from math import ceil, nan
+from math import ceil
 from pathlib import Path
+from statistics import median
 from typing import Any
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
@@ -46,10 +47,10 @@ TITLES = {
 
 @dataclass
 class Cell:
-    """A run's seconds, its start-up, the updates it made, and what is wrong with it, if anything."""
+    """Seconds and start-up of each round's run, the updates that the last one made, and what is wrong, if anything."""
 
-    seconds: float
-    start_up: float
+    seconds: list[float]
+    start_up: list[float]
     updates: int
     problem: str
 
@@ -82,38 +83,42 @@ def settings_of(table: int, workers: int, one_process: bool) -> dict[str, Any]:
     return {**settings, "mp_backend": "ray", "sync": "async", "n_workers": workers, "n_learners": learners}
 
 
-def measure(table: int, workers: int, one_process: bool) -> Cell:
-    """Run a cell."""
-    with tempfile.TemporaryDirectory() as scratch:
-        run = train(settings_of(table, workers, one_process), Path(scratch), limit=120.0)
-        episodes, updates = rows(run, "episodes"), rows(run, "updates")
-        begun = start_up(run)
-    seconds = max(float(last["wall_time"]) for last in (episodes[-1], updates[-1]))
-    made = int(updates[-1]["update_step"])
+def measure(table: int, workers: int, rounds: int, one_process: bool) -> Cell:
+    """Run a cell, as often as there are rounds."""
+    cell = Cell([], [], 0, "")
+    for _ in range(rounds):
+        with tempfile.TemporaryDirectory() as scratch:
+            run = train(settings_of(table, workers, one_process), Path(scratch), limit=120.0)
+            episodes, updates = rows(run, "episodes"), rows(run, "updates")
+            cell.start_up.append(start_up(run))
+        cell.seconds.append(max(float(last["wall_time"]) for last in (episodes[-1], updates[-1])))
+        cell.updates = int(updates[-1]["update_step"])
+        if len(episodes) != EPISODES or cell.updates < EPISODES:
+            cell.problem = f"{len(episodes)} episodes and {cell.updates} updates instead of {EPISODES}"
     limit = ideal(table, workers) * TOLERANCE.get(workers, USUAL_TOLERANCE)
-    problem = ""
-    if len(episodes) != EPISODES or made < EPISODES:
-        problem = f"{len(episodes)} episodes and {made} updates instead of {EPISODES}"
-    elif seconds > limit:
-        problem = f"more than {limit:.2f} s"
-    return Cell(seconds, begun, made, problem)
+    if median(cell.seconds) > limit:
+        cell.problem = cell.problem or f"more than {limit:.2f} s"
+    return cell
 
 
-def run_table(table: int, workers: list[int], one_process: bool) -> int:
+def run_table(table: int, workers: list[int], rounds: int, one_process: bool) -> int:
     """Run and print a table; the number of cells that fail."""
-    print(f"{TITLES[table]}\nworkers  JoyRL  ideal    ours  ours/ideal  updates  start-up", flush=True)
+    print(f"{TITLES[table]}\nworkers  JoyRL  ideal    ours  ours/ideal  updates  start-up  rounds", flush=True)
     bad = 0
     for count in workers:
-        best = ideal(table, count)
+        best, theirs = ideal(table, count), JOYRL[table].get(count)
+        label = f"{count:7} {f'{theirs:6.2f}' if theirs else '     -'} {best:6.2f}"
         try:
-            cell = measure(table, count, one_process)
+            cell = measure(table, count, rounds, one_process)
         except RuntimeError as error:
-            cell = Cell(nan, nan, 0, str(error))
+            print(f"{label}  {error}", flush=True)
+            bad += 1
+            continue
         bad += bool(cell.problem)
-        theirs = JOYRL[table].get(count)
+        ours, each = median(cell.seconds), " ".join(f"{seconds:.3f}" for seconds in cell.seconds)
         print(
-            f"{count:7} {f'{theirs:6.2f}' if theirs else '     -'} {best:6.2f} {cell.seconds:7.3f}"
-            f" {cell.seconds / best:11.3f} {cell.updates:8} {cell.start_up:7.1f} s  {cell.problem}".rstrip(),
+            f"{label} {ours:7.3f} {ours / best:11.3f} {cell.updates:8} {median(cell.start_up):7.1f} s  {each}"
+            f"  {cell.problem}".rstrip(),
             flush=True,
         )
     return bad
@@ -124,12 +129,13 @@ def main() -> int:
     parser = argparse.ArgumentParser(description="100 episodes with Ray against the ideal of its parts' waiting")
     parser.add_argument("--tables", default="1,2,3", help="which of them")
     parser.add_argument("--workers", default="1,2,4,16", help="numbers of workers")
+    parser.add_argument("--rounds", type=int, default=3, help="runs of each cell, of which the median counts")
     parser.add_argument("--one-process", action="store_true", help="tables 1 and 2 without Ray, one worker")
     options = parser.parse_args()
     tables, workers = ([int(number) for number in text.split(",")] for text in (options.tables, options.workers))
     if options.one_process:
         tables, workers = [table for table in tables if table < 3], [1]
-    bad = sum(run_table(table, workers, options.one_process) for table in tables)
+    bad = sum(run_table(table, workers, options.rounds, options.one_process) for table in tables)
     print(f"{bad} of {len(tables) * len(workers)} cells fail" if bad else "every cell is near its ideal")
     return int(bad > 0)
 

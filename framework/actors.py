@@ -8,15 +8,14 @@ import os
 import socket
 import time
 from dataclasses import dataclass, field, replace
-from datetime import timedelta
 from typing import Any
 
 import gymnasium as gym
 import numpy as np
 import torch
-from torch import distributed
 
 from algos.base import Batch, LearnOutput, Policy
+from algos.common import peers
 from algos.networks.state import tree_map
 from framework.batch import Rollout
 from framework.buffers import batch_map
@@ -36,6 +35,7 @@ from framework.learner import Learner
 from framework.worker import WorkerStats
 
 Weights = dict[str, np.ndarray]
+COLLECTING = 5  # niceness of who collects and stores: learners, which others wait for, go first where cores are few
 
 
 @dataclass
@@ -74,6 +74,7 @@ class WorkerActor(Part):
 
     def __init__(self, plan: Plan, index: int, restart: int = 0):
         super().__init__(plan, plan.threads)
+        os.nice(COLLECTING)
         envs = Environments(plan.cfg)
         algorithm = build_algorithm(without_compiler(plan.cfg), envs, "cpu", plan.env_step)
         policy = build_policy(algorithm, plan.acting)
@@ -109,6 +110,7 @@ class ServerActor(Part):
 
     def __init__(self, plan: Plan, spec: Any, together: int):
         super().__init__(plan, 1)
+        os.nice(COLLECTING)
         self.server = build_server(plan.cfg, lambda: Environments(plan.cfg), spec, together, plan.env_step)
 
     def put(self, *rollouts: Rollout) -> int:
@@ -156,14 +158,7 @@ class LearnerActor(Part):
     def build(self, state: dict[str, Any], address: str, rank: int, n_learners: int) -> None:
         """Join the other learners, then build the algorithm with its state."""
         if n_learners > 1:
-            distributed.init_process_group(
-                "nccl" if self.device.startswith("cuda") else "gloo",
-                init_method=f"tcp://{address}",
-                rank=rank,
-                world_size=n_learners,
-                timeout=timedelta(seconds=self.plan.cfg.general_cfg.worker_timeout),
-            )
-            distributed.barrier()  # connections are made at first use
+            peers.join(address, rank, n_learners, self.device, self.plan.cfg.general_cfg.worker_timeout)
         envs = Environments(self.plan.cfg)
         self.learner = Learner(build_algorithm(self.plan.cfg, envs, self.device, self.plan.env_step))
         self.learner.load_state_dict(state)

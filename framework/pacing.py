@@ -7,7 +7,8 @@ from typing import Any
 from algos.base import DataSpec
 
 CALLS = 10  # a rollout should take as long as this many remote calls
-LESSON_CALLS = 100  # and a lesson as this many: the learner is often what all others wait for
+LESSON_CALLS = 500  # and a lesson as this many: the learner is often what all others wait for
+BATCHES = 32  # that one call to the learner may carry at most
 
 
 @dataclass
@@ -27,7 +28,8 @@ class Pacing:
     Rollouts for an on-policy algorithm come in groups of `n_workers`, collected with one version of weights, while the
     group before is learned: no group begins before all but the last one are learned. Where it learns from each worker
     by itself (A3C), groups are of one, and one more than there are workers may be under way or unlearned. Replay's
-    rollouts are groups of one; they are held back while more updates are owed than a rollout of every worker makes due.
+    rollouts are groups of one; they are held back while more updates are owed than a rollout of every worker makes due,
+    and more than a lesson takes.
     """
 
     def __init__(self, spec: DataSpec, n_workers: int, n_envs: int, call_seconds: float):
@@ -71,13 +73,14 @@ class Pacing:
     def _held_back(self) -> bool:
         if self.on_policy:
             return self.group + 1 - self.learned > (1 if self.in_groups else self.n_workers)
-        return self.owed > self.updates_per_step * self.chunk * self.n_envs * self.n_workers
+        by_a_round = self.updates_per_step * self.chunk * self.n_envs * self.n_workers
+        return self.owed > max(by_a_round, self.batches())
 
     def batches(self) -> int:
         """Batches that one call to the learner should carry: as many as make the call worth its cost."""
         if not self.update_seconds:
             return 1
-        return max(1, math.ceil(LESSON_CALLS * self.call_seconds / self.update_seconds))
+        return min(BATCHES, max(1, math.ceil(LESSON_CALLS * self.call_seconds / self.update_seconds)))
 
     def saw_rollout(self, seconds: float, n_steps: int) -> None:
         """Take note of how long a rollout took, and set the length of the next ones (where it is free)."""
@@ -85,7 +88,7 @@ class Pacing:
         if self.fixed or (self.updates_per_step and not self.update_seconds):
             return
         collecting = self.step_seconds / self.n_workers
-        learning = self.updates_per_step * self.n_envs * self.update_seconds if self.owed else 0.0
+        learning = self.updates_per_step * self.n_envs * self.update_seconds
         wanted = CALLS * self.call_seconds / max(collecting, learning, 1e-9)
         self.chunk = max(1, round(min(wanted, 10_000) / self.base)) * self.base
 

@@ -41,6 +41,7 @@ from framework.driver import Parts
 from framework.evaluator import Evaluation
 from framework.faults import CallFailed, PartLost, cause_in
 from framework.learner import Learner
+from framework.pacing import BATCHES
 from framework.recorder import Recorder
 from framework.remote_driver import RayCollector, RayDriver
 from framework.schema import GeneralConfig
@@ -53,7 +54,6 @@ NOT_SHIPPED = ["tasks", ".git", ".venv", "tests", "docs", "**/__pycache__", ".my
 FOLDER = "joyride-ray-"  # Ray's files of a run, in the folder for temporary files; then the process id
 __all__ = ["Cluster", "RayCollector", "RayTrainer", "evaluate"]
 LOOK = 0.5  # seconds between two looks at signals and deadlines while nothing arrives
-BATCHES = 32  # minibatches that one call to the learner may carry
 START_SECONDS = 120  # that a process has for its start beside worker_timeout
 PINGS = 20  # calls whose median is the cost of a call
 
@@ -271,7 +271,7 @@ class RayTrainer(RayDriver, Trainer):
         self.arrived: list[Ref] = []  # rollouts of a round or group that are yet to be stored
         self.pulled_at = -1  # update step of the driver's copy of the learner
         self.last_acted = 0.0  # version of the weights behind what was learned last
-        self.updates_a_batch = 0  # the most that any made; not known before the first
+        self.updates_a_batch = 0 if self.pacing.on_policy else 1  # the most that any made; 0: not known
         self.told = False
         self._hire_server()
 
@@ -354,9 +354,9 @@ class RayTrainer(RayDriver, Trainer):
 
     def step(self, begin: bool = True) -> None:
         """async: keep workers and learners busy, and take in what arrives next."""
-        self.send(begin)
         while self._more_to_learn() and (begin or self.pacing.on_policy):
             self._send_batches()
+        self.send(begin)
         for ref in self.arrivals([*self.crew.flights, *self.stores, *(lesson.answers[0] for lesson in self.lessons)]):
             if ref in self.crew.flights:
                 self.land(ref)
@@ -412,7 +412,7 @@ class RayTrainer(RayDriver, Trainer):
         if self.pacing.on_policy or self.callbacks.callbacks or (self.exact and self.spec.prioritized):
             return 1
         to_save = self._updates_to_save() - sum(lesson.updates for lesson in self.lessons)
-        return min(self.pacing.owed, self.pacing.batches(), BATCHES, to_save)
+        return min(self.pacing.owed, self.pacing.batches(), to_save)
 
     def _receive_updates(self) -> None:
         lesson = self.lessons[0]
@@ -556,7 +556,7 @@ def call_failed(error: RayError) -> CallFailed:
     text = str(error)
     if "input arguments for this task could not be computed" in text:
         return CallFailed("what it was to take in was lost with another process", lost_input=True)
-    if "torch/distributed" in text or "in _sum_over_learners" in text:  # a learner whose peer is gone
+    if "torch/distributed" in text or "common/peers.py" in text:  # a learner whose peer is gone
         return CallFailed(f"the learners lost each other: {cause_in(text).partition(' This is typically')[0]}")
     if isinstance(error, RayTaskError) or "creation task" in text:
         return CallFailed(cause_in(text), text)

@@ -4,16 +4,16 @@ import functools
 import math
 import os
 import shutil
-from datetime import timedelta
 
 import numpy as np
 import pytest
 import torch
-import torch.distributed as dist
+from addresses import free_address
 from gymnasium import spaces
 from torch import nn
 
 from algos.base import Batch
+from algos.common import peers
 from algos.common.optim import Optimizer
 from algos.policy_gradient.config import PPOConfig
 from algos.policy_gradient.ppo import PPO
@@ -123,24 +123,23 @@ STEPS = ("uneven", "two rows", "one row")
 COURSES = ("dqn", "discrete", "continuous", "gru")
 
 
-def learner(rank, folder, plan):
+def learner(rank, folder, plan, addresses):
     """A process that does the jobs of a plan {number of learners: jobs}, as one of so many; the results in a file."""
     os.environ["GLOO_SOCKET_IFNAME"] = "lo"
     torch.set_num_threads(1)
     made = {}
     for size, names in plan.items():
         if rank < size:
-            store = dist.FileStore(f"{folder}/store{size}", size)
-            wait = timedelta(minutes=2)
-            dist.init_process_group("gloo", timeout=wait, store=store, rank=rank, world_size=size)
+            peers.join(addresses[size], rank, size, "cpu", 120)
             made[size] = {name: JOBS[name]() for name in names}
-            dist.destroy_process_group()
+            peers.leave()
     torch.save(made, f"{folder}/{rank}.pt")
 
 
 def together(folder, plan):
     """{number of learners: [the results of each of them]}."""
-    torch.multiprocessing.spawn(learner, (str(folder), plan), nprocs=max(plan))
+    addresses = {size: free_address() for size in plan}
+    torch.multiprocessing.spawn(learner, (str(folder), plan, addresses), nprocs=max(plan))
     made = [torch.load(folder / f"{rank}.pt") for rank in range(max(plan))]
     return {size: [results[size] for results in made[:size]] for size in plan}
 

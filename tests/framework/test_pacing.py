@@ -146,34 +146,31 @@ def test_the_shortest_rollout(spec, n_envs, base, per_step):
 
 
 @pytest.mark.parametrize(
-    ("spec", "n_workers", "n_envs", "step_ms", "update_ms", "owed", "steps"),
+    ("spec", "n_workers", "n_envs", "step_ms", "update_ms", "steps"),
     [
         # ten calls of 1 ms are worth 10 ms of work; two workers make a vector step every step_ms / 2
-        (DQN, 2, 1, 2.0, 0.1, 0, 10),
-        (DQN, 1, 1, 2.0, 0.1, 0, 5),
-        (DQN, 2, 1, 2.0, 5.0, 0, 10),  # learning is slow, but nothing is owed
-        (DQN, 2, 1, 2.0, 5.0, 9, 2),  # each step makes 5 ms of learning due
-        (DQN, 2, 4, 2.0, 0.75, 9, 3),  # 3 ms: 3.3 steps
-        (DQN, 2, 1, 2.0, 0.5, 9, 10),  # learning is faster than collecting
-        (DQN, 2, 1, 1000.0, 1.0, 0, 1),  # one at least
-        (DQN, 2, 1, 1e-6, 0.1, 0, 10_000),  # ten thousand at most
-        (DQN, 2, 1, 0.1, 0.0, 0, 1),  # no more before it is known how long learning takes
-        (BY_FOUR, 2, 1, 1.6, 0.1, 0, 12),  # 12.5: the nearest multiple of 4
-        (BY_FOUR, 1, 1, 0.9, 0.1, 0, 12),  # 11.1
-        (BY_FOUR, 1, 1, 10.0, 0.1, 0, 4),  # 1
-        (BY_FOUR, 1, 1, 0.5, 2.4, 9, 8),  # half an update a step, 1.2 ms: 8.3
-        (COLLECTED, 2, 4, 0.2, 0.0, 0, 128),  # 100: the nearest multiple of 64
-        (COLLECTED, 2, 4, 2.0, 0.0, 0, 64),
+        (DQN, 2, 1, 2.0, 0.1, 10),
+        (DQN, 1, 1, 2.0, 0.1, 5),
+        (DQN, 2, 1, 2.0, 5.0, 2),  # each step makes 5 ms of learning due
+        (DQN, 2, 4, 2.0, 0.75, 3),  # 3 ms: 3.3 steps
+        (DQN, 2, 1, 2.0, 0.5, 10),  # learning is faster than collecting
+        (DQN, 2, 1, 1000.0, 1.0, 1),  # one at least
+        (DQN, 2, 1, 1e-6, 1e-6, 10_000),  # ten thousand at most
+        (DQN, 2, 1, 0.1, 0.0, 1),  # no more before it is known how long learning takes
+        (BY_FOUR, 2, 1, 1.6, 0.1, 12),  # 12.5: the nearest multiple of 4
+        (BY_FOUR, 1, 1, 0.9, 0.1, 12),  # 11.1
+        (BY_FOUR, 1, 1, 10.0, 0.1, 4),  # 1
+        (BY_FOUR, 1, 1, 0.5, 2.4, 8),  # half an update a step, 1.2 ms: 8.3
+        (COLLECTED, 2, 4, 0.2, 0.0, 128),  # 100: the nearest multiple of 64
+        (COLLECTED, 2, 4, 2.0, 0.0, 64),
     ],
 )
-def test_length_of_rollouts(spec, n_workers, n_envs, step_ms, update_ms, owed, steps):
+def test_length_of_rollouts(spec, n_workers, n_envs, step_ms, update_ms, steps):
     pacing = pacing_of(spec, n_workers, n_envs)
     if update_ms:
         pacing.saw_updates(6 * update_ms / 1000, 6)
-    pacing.owed = owed
     pacing.saw_rollout(20 * step_ms / 1000, 20)
     assert pacing.chunk == steps
-    pacing.owed = 0
     assert pacing.order(0, "", None).n_steps == steps
 
 
@@ -202,6 +199,8 @@ def test_batches_of_a_call():
     assert pacing.batches() == 3
     pacing.saw_updates(100.0, 10)
     assert pacing.batches() == 1
+    pacing.update_seconds = 0.0001
+    assert pacing.batches() == module.BATCHES  # rather than 200
 
 
 # Limits

@@ -1,12 +1,13 @@
 """Two learners in processes of their own learn what one learns."""
 
 import os
-from datetime import timedelta
 
 import pytest
 import torch
-import torch.distributed as dist
+from addresses import free_address
 from replay_parts import ALL, make, random_batch, weights
+
+from algos.common import peers
 
 
 def course(name):
@@ -21,18 +22,17 @@ def course(name):
     return {"weights": torch.cat([weights(part) for part in parts]), "metrics": metrics, "priorities": priorities}
 
 
-def learner(rank, folder):
+def learner(rank, folder, address):
     os.environ["GLOO_SOCKET_IFNAME"] = "lo"
     torch.set_num_threads(1)
-    store = dist.FileStore(f"{folder}/store", 2)
-    dist.init_process_group("gloo", timeout=timedelta(minutes=2), store=store, rank=rank, world_size=2)
+    peers.join(address, rank, 2, "cpu", 120)
     torch.save({name: course(name) for name in ALL}, f"{folder}/{rank}.pt")
-    dist.destroy_process_group()
+    peers.leave()
 
 
 @pytest.mark.slow
 def test_two_learners_are_as_one(tmp_path):
-    torch.multiprocessing.spawn(learner, (str(tmp_path),), nprocs=2)
+    torch.multiprocessing.spawn(learner, (str(tmp_path), free_address()), nprocs=2)
     made = [torch.load(tmp_path / f"{rank}.pt") for rank in range(2)]
     for name in ALL:
         alone, first, second = course(name), *(results[name] for results in made)
