@@ -25,7 +25,7 @@ class ValueConfig:
     merge_layers: list[Any] = setting(factory=list)  # layers over the joined branches, before value_layers
     dueling: bool = False  # after value_layers a stream for V and one for A: Q = V + A - mean A
     dueling_layers: list[Any] = setting(factory=list)  # dueling: hidden layers of each stream
-    noisy: bool = False  # linear layers (value_layers, dueling_layers, the last) with learned noise, and epsilon = 0
+    noisy: bool = False  # learned noise in all linear layers but the first of value_layers, and epsilon = 0
     noisy_sigma: float = setting(0.5, ge=0)  # noisy: the noise at the start, times 1 / sqrt(inputs of the layer)
     gamma: float = setting(0.99, ge=0, le=1)  # discount a step
     lr: Any = setting(1e-3, schedule=True)  # learning rate: a number, or "lin_1e-3", which falls to 0 at max_env_step
@@ -112,7 +112,7 @@ class C51Config(TransitionConfig):
 @dataclass
 class RainbowConfig(C51Config):
     dueling: bool = True  # after value_layers a stream for V and one for A: Q = V + A - mean A
-    noisy: bool = True  # linear layers (value_layers, dueling_layers, the last) with learned noise, and epsilon = 0
+    noisy: bool = True  # learned noise in all linear layers but the first of value_layers, and epsilon = 0
     buffer_type: str = setting("PER_QUE", choices=("REPLAY_QUE", "REPLAY", "PER_QUE"))  # uniform (both) or by error
     priority_alpha: float = setting(0.5, ge=0, le=1)  # PER_QUE: power of the priorities; 0 is uniform
     n_step: int = setting(3, ge=1)  # steps whose rewards are summed before the next observation's value

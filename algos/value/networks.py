@@ -59,7 +59,7 @@ def build_q_network(
     Raises UserError where layers carry state although the algorithm has no `memory`, or the other way round.
     """
     where = "algo_cfg.value_layers"
-    layers = _with_noise(cfg.value_layers, cfg)
+    layers = _with_noise(cfg.value_layers, cfg, first=1)
     trunk = build_network(obs_space, layers, branches=cfg.branch_layers, merge=cfg.merge_layers, path=where)
     if trunk.recurrent and not memory:
         raise UserError(f"{where}: no layer may carry state (gru) where single steps are learned; take algo_name=DRQN")
@@ -86,8 +86,8 @@ def _linear(in_features: int, out_features: int, cfg: ValueConfig) -> nn.Module:
     return nn.Linear(in_features, out_features)
 
 
-def _with_noise(layers: Any, cfg: ValueConfig) -> Any:
-    """A list of layers with its linear ones made noisy, if the config says so."""
+def _with_noise(layers: Any, cfg: ValueConfig, first: int = 0) -> Any:
+    """A list of layers with its linear ones from the `first` on made noisy, if the config says so."""
     if not cfg.noisy or not isinstance(layers, list):
         return layers  # what is no list is told by whoever builds it
 
@@ -96,4 +96,4 @@ def _with_noise(layers: Any, cfg: ValueConfig) -> Any:
             return {**layer, "layer_type": "noisy_linear", "sigma_init": cfg.noisy_sigma}
         return layer
 
-    return [noisy(layer) for layer in layers]
+    return [*layers[:first], *(noisy(layer) for layer in layers[first:])]

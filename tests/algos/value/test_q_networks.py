@@ -8,7 +8,6 @@ from torch import nn
 
 from algos.common.errors import UserError
 from algos.common.settings import check_settings
-from algos.networks.layers import NoisyLinear
 from algos.value.config import DQNConfig, DRQNConfig, PQNConfig, SoftQConfig
 from algos.value.dqn import DQN
 from algos.value.networks import Dueling, build_q_network
@@ -57,16 +56,16 @@ def test_dueling_streams_do_not_share_their_layers():
 
 
 @pytest.mark.parametrize("dueling", [False, True])
-def test_noisy_makes_every_linear_layer_noisy(dueling):
+def test_noisy_makes_every_linear_layer_but_the_first_noisy(dueling):
     layers = [*LINEAR, {"layer_type": "norm", "norm_type": "layer"}, {"layer_type": "Linear", "layer_size": [4, 4]}]
     more = {"dueling": True, "dueling_layers": LINEAR} if dueling else {}
     made = net(value_layers=layers, noisy=True, noisy_sigma=0.2, **more)
-    assert not [module for module in made.modules() if type(module) is nn.Linear]
-    assert len(made.noisy) == (7 if dueling else 4)
+    plain = [module for module in made.modules() if type(module) is nn.Linear]
+    assert len(plain) == 1 and plain[0] is made.body[0]
+    assert len(made.noisy) == (6 if dueling else 3)
     assert made.has_noise
-    first = made.body[0]
-    assert isinstance(first, NoisyLinear)
-    torch.testing.assert_close(first.weight_sigma, torch.full((8, 3), 0.2 / 3**0.5))
+    first = made.noisy[0]
+    torch.testing.assert_close(first.weight_sigma, torch.full((4, 8), 0.2 / 8**0.5))
 
 
 def test_the_config_s_own_layers_stay_as_they_are():
