@@ -11,14 +11,16 @@ class EnvConfig:
     id: str = "CartPole-v1"  # id of a registered Gymnasium environment; "module:Name-v0" imports the module first
     kwargs: dict[str, Any] = setting(factory=dict)  # keyword arguments of the environment
     render_mode: str | None = setting(None, choices=("human", "rgb_array"))  # a window, or videos/video.gif
-    wrappers: list[Any] = setting(factory=list)  # {type: gymnasium wrapper's name or "package.module:Class", ...kwargs}
+    wrappers: list[Any] = setting(factory=list)  # {type: a name in gymnasium.wrappers or "module:Class", ...kwargs}
     vectorization: str = setting("sync", choices=("sync", "async", "native"))  # how several envs are stepped
     entry_point: str | None = None  # "package.module:Class": build the environment from this instead of the registry
 
     def check(self, section: str) -> None:
-        """Each wrapper is a name, or a mapping with `type` and keyword arguments."""
+        """Each wrapper is a name, or a mapping with `type`, keyword arguments and perhaps `train_only`."""
         for index, wrapper in enumerate(self.wrappers):
             require(
                 isinstance(wrapper, str) or (isinstance(wrapper, dict) and isinstance(wrapper.get("type"), str)),
                 f"{section}.wrappers[{index}] must be a name or a mapping with a 'type', got {wrapper!r}",
             )
+            only = wrapper.get("train_only", False) if isinstance(wrapper, dict) else False
+            require(isinstance(only, bool), f"{section}.wrappers[{index}].train_only={only} must be true or false")

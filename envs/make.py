@@ -25,8 +25,10 @@ _silenced: list[str] = []  # those of them that this module has set
 _RESERVED = ("id", "render_mode", "disable_env_checker")  # what `env_cfg.kwargs` must leave to this module
 
 
-def make_env(cfg: EnvConfig, *, max_step: int = -1, render_mode: str | None = None) -> gym.Env:
-    """One environment with its wrappers, outermost `Resumable`.
+def make_env(
+    cfg: EnvConfig, *, max_step: int = -1, render_mode: str | None = None, evaluation: bool = False
+) -> gym.Env:
+    """One environment with its wrappers, outermost `Resumable`; for `evaluation` without those of `train_only`.
 
     An episode is truncated after `max_step` steps of the outermost environment, or at the environment's own limit if
     that comes first; -1 leaves the own limit alone. Raises UserError for whatever `env_cfg` has wrong.
@@ -40,7 +42,8 @@ def make_env(cfg: EnvConfig, *, max_step: int = -1, render_mode: str | None = No
     if shorter and env.spec is not None:
         env.spec.max_episode_steps = max_step  # wrappers that show the time read the limit here
     for index, item in enumerate(cfg.wrappers):
-        env = wrap(env, item, f"env_cfg.wrappers[{index}]")
+        if not (evaluation and _train_only(item)):
+            env = wrap(env, item, f"env_cfg.wrappers[{index}]")
     # A wrapper may repeat actions or end episodes its own way, so the agent's steps are counted outside of them all.
     return Resumable(gym.wrappers.TimeLimit(env, max_step) if max_step > 0 else env)
 
@@ -93,7 +96,17 @@ def spaces_of(cfg: EnvConfig, max_step: int = -1, render_mode: str | None = None
         return venv.single_observation_space, venv.single_action_space
     env = make_env(cfg, max_step=max_step, render_mode=render_mode)
     env.close()
+    if any(_train_only(item) for item in cfg.wrappers):
+        other = make_env(cfg, max_step=max_step, evaluation=True)
+        other.close()
+        if (other.observation_space, other.action_space) != (env.observation_space, env.action_space):
+            raise UserError("env_cfg.wrappers: one of train_only=true must not change the environment's spaces")
     return env.observation_space, env.action_space
+
+
+def _train_only(item: Any) -> bool:
+    """Whether an entry of `env_cfg.wrappers` is left out in evaluation."""
+    return isinstance(item, dict) and item.get("train_only", False)
 
 
 def spec_of(cfg: EnvConfig) -> EnvSpec:

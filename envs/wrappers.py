@@ -99,7 +99,9 @@ def wrap(env: gym.Env, item: str | Mapping[str, Any], key: str) -> gym.Env:
     Raises UserError for an unknown name, and for keyword arguments that do not fit.
     """
     name, kwargs = (
-        (item, {}) if isinstance(item, str) else (item["type"], {k: v for k, v in item.items() if k != "type"})
+        (item, {})
+        if isinstance(item, str)
+        else (item["type"], {key: value for key, value in item.items() if key not in ("type", "train_only")})
     )
     kind = find_wrapper(name, key)
     check_kwargs(kind, kwargs, f"{key} ({name})", given=1)

@@ -159,7 +159,7 @@ class Environments:
         """An environment for evaluation; the first of them shows itself, or can be recorded."""
         render_mode = self.cfg.render_mode if first else None
         if self.given is None:
-            env = make_env(self.cfg, max_step=self.general.max_step, render_mode=render_mode)
+            env = make_env(self.cfg, max_step=self.general.max_step, render_mode=render_mode, evaluation=True)
         else:
             env = self._another(render_mode)
         return GifRecorder(env) if render_mode == "rgb_array" else env

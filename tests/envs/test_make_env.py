@@ -65,6 +65,25 @@ def test_module_prefix_and_kwargs():
     assert env.unwrapped.g == 3.0
 
 
+CLIPPED = {"type": "ClipReward", "min_reward": -0.1, "max_reward": 0.1, "train_only": True}
+
+
+@pytest.mark.parametrize(("evaluation", "reward"), [(False, -0.1), (True, -1.0)])
+def test_wrappers_of_training_are_left_out_in_evaluation(evaluation, reward):
+    env = make_env(EnvConfig(id="MountainCar-v0", wrappers=[CLIPPED]), evaluation=evaluation)
+    env.reset(seed=0)
+    assert env.step(0)[1] == reward
+
+
+def test_wrappers_of_training_must_leave_the_spaces_alone():
+    assert spaces_of(EnvConfig(wrappers=[CLIPPED])) == spaces_of(EnvConfig())
+    stacked = {"type": "FrameStackObservation", "stack_size": 2, "train_only": True}
+    with pytest.raises(UserError, match="one of train_only=true must not change the environment's spaces"):
+        spaces_of(EnvConfig(wrappers=[stacked]))
+    with pytest.raises(UserError, match=r"env_cfg.wrappers\[0\].train_only=1 must be true or false"):
+        EnvConfig(wrappers=[CLIPPED | {"train_only": 1}]).check("env_cfg")
+
+
 @pytest.mark.parametrize("path", ["home_made:Counter", "home_made.Counter"])
 def test_entry_point(home, path):
     env = make_env(EnvConfig(entry_point=path, kwargs={"start": 5}))
