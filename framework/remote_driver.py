@@ -43,17 +43,26 @@ class RayDriver(Driver):
         machines = len(self.crew.hosts())
         self.pacing.call_seconds = call = self.cluster.call_seconds(self.crew.handles[0])
         self.pacing.restart(self.env_step)
-        if first and self.exact and self.spec.kind == "replay" and self.chunk == 1:
-            log.info(
-                "exact: the workers are asked after every step, as train_freq=%d wants it; a larger train_freq with as"
-                " much larger gradient_steps takes fewer calls, and so does sync=async", self.spec.train_freq,
-            )  # fmt: skip
+        if first and self.exact and self.chunk == 1:
+            self._tell_of_calls()
         if first:
             log.info(
                 "started Ray %s: %d workers on %d machine%s, %s, in %.1f s; a call takes %.2f ms",
                 self.cluster.version, self.cfg.n_workers, machines, "s" * (machines > 1), self.cfg.sync,
                 time.monotonic() - self.cluster.begun, 1000 * call,
             )  # fmt: skip
+
+    def _tell_of_calls(self) -> None:
+        """Say what makes the calls of exact mode fewer where there is one for every step."""
+        if self.spec.kind == "replay":
+            log.info(
+                "exact: the workers are asked after every step, as train_freq=%d wants it; a larger train_freq with as"
+                " much larger gradient_steps takes fewer calls, and so does sync=async", self.spec.train_freq,
+            )  # fmt: skip
+        else:
+            log.info(
+                "exact: the workers are asked after every step, as n_steps=1 wants it; a larger one takes fewer calls"
+            )
 
     def fault(self, part: str, cause: str, action: str) -> None:
         """Write down a failure; ends the run where there were too many."""

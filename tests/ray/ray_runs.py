@@ -7,7 +7,13 @@ import sys
 import time
 from pathlib import Path
 
-from framework import Experiment
+import pytest
+import torch
+from crash import Crash
+
+from algos.networks.state import tree_leaves
+from benchmarks.kill_resume import differences, the_run
+from framework import Experiment, driver
 from framework.config import compose, to_override
 from framework.trajectories import load_trajectories
 
@@ -48,6 +54,41 @@ def go(experiment, *callbacks):
         experiment.add_callback(callback)
     experiment.reason = experiment.collect() if experiment.general.mode == "collect" else experiment.train()
     return experiment
+
+
+def check_pair(settings):
+    """The same run in one process and under Ray; the latter."""
+    alone, together = (run(settings | own) for own in ({}, RAY))
+    assert together.reason == alone.reason
+    assert differences(together.folder.path, alone.folder.path) == []
+    assert not (together.folder.results / "faults.csv").exists()
+    return together
+
+
+def crash_and_go_on(monkeypatch, settings, first, second, third):
+    """A run that crashes twice and is resumed each time, by each of these backends, equals an uninterrupted one."""
+    monkeypatch.setattr(driver, "CHECKPOINT_SHARE", 1e9)  # every checkpoint that falls due is written
+    whole = run(settings | {"tasks_dir": "whole"})
+    with pytest.raises(KeyboardInterrupt):
+        run(settings | {"tasks_dir": "cut", "mp_backend": first}, Crash("pre_rollout", 8))
+    cut = the_run(Path("cut"))
+    middle = "post_rollout" if settings.get("mode") == "collect" else "post_update"
+    with pytest.raises(KeyboardInterrupt):
+        resume(cut, Crash(middle, 5), mp_backend=second)
+    assert resume(cut, mp_backend=third).reason == whole.reason
+    assert differences(cut, whole.folder.path) == []
+
+
+def check_same_weights(alone, together, atol=1e-6):
+    """The last models of two runs are equal to `atol`, all their tensors."""
+    last, same = (
+        max(made.folder.models.glob("[0-9]*.pt"), key=lambda path: int(path.stem)) for made in (alone, together)
+    )
+    assert last.name == same.name
+    one, two = (torch.load(path, weights_only=True)["algorithm"] for path in (last, same))
+    leaves, others = ([leaf for leaf in tree_leaves(tree) if isinstance(leaf, torch.Tensor)] for tree in (one, two))
+    for value, other in zip(leaves, others, strict=True):
+        torch.testing.assert_close(other, value, rtol=0, atol=atol)
 
 
 def table(experiment, name):

@@ -2,27 +2,31 @@
 
 import os
 import signal
-from pathlib import Path
 
 import pytest
-import torch
-from crash import Crash
-from ray_runs import COLLECT, DQN, GRU, PPO, RAY, command, marked, resume, run, start, table, until
+from ray_runs import (
+    COLLECT,
+    DQN,
+    GRU,
+    PPO,
+    RAY,
+    check_pair,
+    check_same_weights,
+    command,
+    crash_and_go_on,
+    marked,
+    resume,
+    run,
+    start,
+    table,
+    until,
+)
 
 from benchmarks.kill_resume import differences, the_run
 from framework import Callback, driver
 
 LIMITS = {"max_env_step": -1, "max_step": 20, "lr": 0.01}
 PENDULUM = {"env": "Pendulum-v1"}
-
-
-def check_pair(settings):
-    """The same run in one process and under Ray; the latter."""
-    alone, together = (run(settings | own) for own in ({}, RAY))
-    assert together.reason == alone.reason
-    assert differences(together.folder.path, alone.folder.path) == []
-    assert not (together.folder.results / "faults.csv").exists()
-    return together
 
 
 def test_dqn_with_trajectories_until_an_episode_of_one_of_two_workers():
@@ -44,14 +48,7 @@ def test_two_learners_are_as_one():
     settings = PPO | {"n_workers": 2, "max_env_step": 480, "seed": 6}
     alone, together = run(settings), run(settings | RAY | {"n_learners": 2})
     assert together.reason == alone.reason
-    (last, same) = (
-        max(run.folder.models.glob("[0-9]*.pt"), key=lambda path: int(path.stem)) for run in (alone, together)
-    )
-    assert last.name == same.name
-    one, two = (torch.load(path, weights_only=True)["algorithm"]["net"] for path in (last, same))
-    assert list(one) == list(two)
-    for name, value in one.items():
-        torch.testing.assert_close(two[name], value, rtol=0, atol=1e-6)
+    check_same_weights(alone, together)
 
 
 # Crashes
@@ -79,20 +76,6 @@ def test_the_loss_of_a_learner_and_of_the_server_changes_nothing(monkeypatch):
     assert [row["part"].startswith(("learner", "the server")) for row in table(struck, "faults")] == [True, True]
     (struck.folder.results / "faults.csv").unlink()
     assert differences(struck.folder.path, whole.folder.path) == []
-
-
-def crash_and_go_on(monkeypatch, settings, first, second, third):
-    """A run that crashes twice and is resumed each time, by each of these backends, equals an uninterrupted one."""
-    monkeypatch.setattr(driver, "CHECKPOINT_SHARE", 1e9)  # every checkpoint that falls due is written
-    whole = run(settings | {"tasks_dir": "whole"})
-    with pytest.raises(KeyboardInterrupt):
-        run(settings | {"tasks_dir": "cut", "mp_backend": first}, Crash("pre_rollout", 8))
-    cut = the_run(Path("cut"))
-    middle = "post_rollout" if settings.get("mode") == "collect" else "post_update"
-    with pytest.raises(KeyboardInterrupt):
-        resume(cut, Crash(middle, 5), mp_backend=second)
-    assert resume(cut, mp_backend=third).reason == whole.reason
-    assert differences(cut, whole.folder.path) == []
 
 
 def test_begun_alone_gone_on_under_ray_and_ended_alone(monkeypatch):
