@@ -100,7 +100,8 @@ def prepare(space: spaces.Space[Any], layers: list[LayerSpec], where: str) -> Pr
         return _prepare_vector(space.shape, layers)
     if isinstance(space, spaces.Box):
         return _prepare_box(space, layers)
-    raise UserError(f"{where} is a {type(space).__name__} space, which no layer takes; supported: {SUPPORTED}")
+    kind = type(space).__name__
+    raise UserError(f"{where} is a {kind} space, which no layer takes; supported: {SUPPORTED}{_way_out(space)}")
 
 
 def default_cnn(shape: Shape, where: str) -> list[LayerSpec]:
@@ -162,4 +163,11 @@ def _prepare_embed(space: spaces.Space[Any], embed: EmbedSpec, layers: list[Laye
 
 def _one_dimensional(space: spaces.MultiDiscrete, where: str) -> None:
     if len(space.shape) != 1:
-        raise UserError(f"{where}: a MultiDiscrete observation must be one-dimensional, not of shape {space.shape}")
+        raise UserError(
+            f"{where}: a MultiDiscrete observation must be one-dimensional, not of shape {space.shape}{_way_out(space)}"
+        )
+
+
+def _way_out(space: spaces.Space[Any]) -> str:
+    """What to do about a space that Gymnasium can make a vector of."""
+    return "; env_cfg.wrappers=[FlattenObservation] makes one vector of it" if space.is_np_flattenable else ""
