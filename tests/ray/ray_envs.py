@@ -38,7 +38,8 @@ class CountingEnv(gym.Env):
 class FragileEnv(CountingEnv):
     """Fails at its step `at`, in the ways that `folder` still has files for: `raise`, `exit` and `hang` in turn.
 
-    Each file is used up by one failure. Without a folder it always raises.
+    Each file is used up by one failure. Without a folder it always raises. One that has raised goes on doing so: a
+    rollout may wait at its worker, which begins it before it is replaced.
     """
 
     def __init__(self, at: int = 1, folder: str | None = None):
@@ -53,6 +54,7 @@ class FragileEnv(CountingEnv):
     def _fail(self):
         way = "raise" if self.folder is None else self._next_way()
         if way == "raise":
+            self.folder = None
             raise ValueError(f"the gripper is stuck at step {self.steps}")
         if way == "exit":
             os._exit(1)
