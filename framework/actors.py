@@ -35,7 +35,7 @@ from framework.learner import Learner
 from framework.worker import WorkerStats
 
 Weights = dict[str, np.ndarray]
-COLLECTING = 5  # niceness of who collects and stores: learners, which others wait for, go first where cores are few
+COLLECTING = 5  # niceness of who collects and stores
 
 
 @dataclass
@@ -68,13 +68,17 @@ class Part:
         """Host and process id."""
         return socket.gethostname(), os.getpid()
 
+    def step_back(self) -> None:
+        """Let learners, which all others wait for, go first where cores are few; without effect on Windows."""
+        if hasattr(os, "setpriority"):
+            os.setpriority(os.PRIO_PROCESS, 0, COLLECTING)
+
 
 class WorkerActor(Part):
     """A worker on its own, on the CPU."""
 
     def __init__(self, plan: Plan, index: int, restart: int = 0):
         super().__init__(plan, plan.threads)
-        os.nice(COLLECTING)
         envs = Environments(plan.cfg)
         algorithm = build_algorithm(without_compiler(plan.cfg), envs, "cpu", plan.env_step)
         policy = build_policy(algorithm, plan.acting)
@@ -110,7 +114,6 @@ class ServerActor(Part):
 
     def __init__(self, plan: Plan, spec: Any, together: int):
         super().__init__(plan, 1)
-        os.nice(COLLECTING)
         self.server = build_server(plan.cfg, lambda: Environments(plan.cfg), spec, together, plan.env_step)
 
     def put(self, *rollouts: Rollout) -> int:

@@ -152,6 +152,8 @@ class Cluster:
         )
         handle = actor.remote(*args)
         self.handles[handle] = handle.where.remote()
+        if kind in (WorkerActor, ServerActor):
+            handle.step_back.remote()
         return handle
 
     def put(self, value: Any) -> Ref:

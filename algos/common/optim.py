@@ -233,7 +233,7 @@ def _average(grads: list[Tensor], metrics: Metrics, share: _Share) -> tuple[list
     means = [*grads, *(value for value in metrics.values() if not value.dim())]
     flat = torch.cat([mean.to(grads[0].dtype).flatten() for mean in means])
     flat.mul_((share.stop - share.start) / share.rows)
-    by_row = {name: _whole(value, share) for name, value in metrics.items() if value.dim()}
+    by_row = {name: _whole(value.to(flat.dtype), share) for name, value in metrics.items() if value.dim()}
     if by_row:
         flat = torch.cat([flat, *(whole.flatten() for whole in by_row.values())])
     peers.add_up(flat)

@@ -67,7 +67,7 @@ def _connect(host: str, rank: int, seconds: float) -> socket.socket:
             link, _ = server.accept()
     else:
         dist.broadcast(port, 0)
-        link = socket.create_connection((host, int(port)))
+        link = socket.create_connection((host, int(port)), timeout=seconds)
     link.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)  # the end of a message is not to wait for more
     link.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 2 * PIECE)
     link.settimeout(seconds)

@@ -4,8 +4,9 @@ import pytest
 from ray_runs import ASYNC, DQN, GRU, LAYER, PPO, QUIET, RAY, check_pair, check_same_weights, crash_and_go_on, run
 
 REPLAY = {key: value for key, value in DQN.items() if key not in ("algo", "value_layers")}
-CONTINUOUS = REPLAY | {"env": "Pendulum-v1", "actor_layers": [LAYER], "critic_layers": [LAYER], "learning_starts": 20}
-ON_POLICY = {key: value for key, value in PPO.items() if key not in ("n_epochs", "batch_size")}
+NETS = {"actor_layers": [LAYER], "critic_layers": [LAYER]}
+CONTINUOUS = REPLAY | {"env": "Pendulum-v1", "learning_starts": 20} | NETS
+NO_NETS = {key: value for key, value in PPO.items() if key not in (*NETS, "n_epochs", "batch_size")}
 TABLE = {"env": "CliffWalking-v1", "max_env_step": 600, "online_eval_episode": 2, "max_step": 30, "seed": 3, **QUIET}
 FAMILIES = {
     "Rainbow": DQN | {"algo": "RainbowDQN", "n_atoms": 11, "v_min": 0, "v_max": 30, "train_freq": 6},
@@ -16,17 +17,13 @@ FAMILIES = {
     "SAC": CONTINUOUS | {"algo": "SAC", "train_freq": 3},
     "TQC": CONTINUOUS | {"algo": "TQC", "buffer_type": "PER_QUE", "train_freq": 5},
     "TD3": CONTINUOUS | {"algo": "TD3", "train_freq": 3, "gradient_steps": 2, "noise_correlation": 0.5},
-    "A2C": ON_POLICY | {"algo": "A2C", "normalize_obs": True, "normalize_reward": True, "n_envs": 2},
-    "REINFORCE": ON_POLICY | {"algo": "REINFORCE", "batch_size": 2, "n_steps": 8, "max_env_step": 600},
-    "PQN": ON_POLICY | {"algo": "PQN", "batch_size": 16, "n_epochs": 2, "n_envs": 2, "lr": 1e-3},
+    "A2C": NO_NETS | NETS | {"algo": "A2C", "normalize_obs": True, "normalize_reward": True, "n_envs": 2},
+    "REINFORCE": NO_NETS | {"algo": "REINFORCE", "actor_layers": [LAYER], "batch_size": 2, "n_steps": 8,
+                            "max_env_step": 600},
+    "PQN": NO_NETS | {"algo": "PQN", "value_layers": [LAYER], "batch_size": 16, "n_epochs": 2, "n_envs": 2, "lr": 1e-3},
     "Q-learning": TABLE | {"algo": "QLearning"},
     "Monte Carlo": TABLE | {"algo": "MonteCarlo", "n_steps": 5},
 }  # fmt: skip
-for settings in (FAMILIES["REINFORCE"], FAMILIES["PQN"]):
-    layers = settings.pop("critic_layers")
-    if settings["algo"] == "PQN":
-        del settings["actor_layers"]
-        settings["value_layers"] = layers
 
 
 @pytest.mark.slow
