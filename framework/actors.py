@@ -165,6 +165,7 @@ class LearnerActor(Part):
         envs = Environments(self.plan.cfg)
         self.learner = Learner(build_algorithm(self.plan.cfg, envs, self.device, self.plan.env_step))
         self.learner.load_state_dict(state)
+        take_a_step(self.device)
 
     def learn(self, batches: list[Batch]) -> tuple[tuple[list[LearnOutput], float], Weights]:
         """Improve on each batch in turn -> (outputs of plain numbers, seconds they took), and the new weights."""
@@ -196,6 +197,13 @@ class EvaluatorActor(Part):
         """Play `episodes` episodes with these weights, see `Evaluator.evaluate`."""
         self.evaluator.policy.net.load_state_dict(to_tensors(weights))
         return self.evaluator.evaluate(episodes, key, gif)
+
+
+def take_a_step(device: str) -> None:
+    """A gradient step for nothing: a process's first one takes many times as long as the next."""
+    weight = torch.zeros(1, device=device, requires_grad=True)
+    weight.sum().backward()
+    torch.optim.Adam([weight]).step()
 
 
 def own_host(head: str) -> str:

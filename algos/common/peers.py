@@ -1,6 +1,8 @@
 """The learners that share each batch: processes of torch.distributed's default group, and sums over all of them."""
 
+import select
 import socket
+import time
 from datetime import timedelta
 
 import torch
@@ -9,6 +11,7 @@ from torch import Tensor
 
 SMALL = 1 << 20  # bytes of a sum that two learners reach sooner by a socket of their own
 PIECE = 1 << 16  # bytes that both may send before either reads
+AWAKE = 0.002  # seconds to stay awake for the other's message
 _link: socket.socket | None = None  # to the other one of two learners on CPUs
 
 
@@ -24,6 +27,7 @@ def join(address: str, rank: int, size: int, device: str, seconds: float) -> Non
     dist.barrier()  # connections are made at first use
     if size == 2 and backend == "gloo":
         _link = _connect(address.rpartition(":")[0], rank, seconds)
+        add_up(torch.zeros(1))
 
 
 def leave() -> None:
@@ -82,8 +86,16 @@ def _swap(link: socket.socket, flat: Tensor) -> Tensor:
         link.sendall(mine[start : start + PIECE])
         missing = theirs[start : start + PIECE]
         while missing:
+            _look_out(link)
             read = link.recv_into(missing)
             if not read:
                 raise ConnectionError("the other learner has ended")
             missing = missing[read:]
     return other
+
+
+def _look_out(link: socket.socket) -> None:
+    """Stay awake for what is to come soon: woken up by the other, one may be put behind it, on the other's core."""
+    end = time.perf_counter() + AWAKE
+    while not select.select([link], [], [], 0)[0] and time.perf_counter() < end:
+        pass
