@@ -6,7 +6,7 @@ from typing import Any
 
 from algos.base import DataSpec
 
-CALLS = 10  # a rollout should take as long as this many remote calls
+CALLS = 10  # a rollout should take as long as this many remote calls; a lesson that takes less is short
 LESSON_CALLS = 500  # and a lesson as this many: the learner is often what all others wait for
 BATCHES = 32  # that one call to the learner may carry at most
 
@@ -81,6 +81,10 @@ class Pacing:
         if not self.update_seconds:
             return 1
         return min(BATCHES, max(1, math.ceil(LESSON_CALLS * self.call_seconds / self.update_seconds)))
+
+    def short(self, updates: int) -> bool:
+        """Whether a lesson of so many updates takes less time than the calls that go with it."""
+        return 0 < self.update_seconds * updates < CALLS * self.call_seconds
 
     def saw_rollout(self, seconds: float, n_steps: int) -> None:
         """Take note of how long a rollout took, and set the length of the next ones (where it is free)."""

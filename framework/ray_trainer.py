@@ -382,10 +382,14 @@ class RayTrainer(RayDriver, Trainer):
         return super().arrivals(refs)
 
     def _more_to_learn(self) -> bool:
-        """Whether the learners can have another lesson; one may wait, unless the model is to be saved before it."""
+        """Whether the learners can have another lesson.
+
+        One may wait, unless the model is to be saved before it, or the one before it is so short that what comes in
+        meanwhile had better go along.
+        """
         if not self.pacing.owed or not self.lessons:
             return self.pacing.owed > 0
-        alone = len(self.lessons) > 1 or bool(self.callbacks.callbacks)
+        alone = len(self.lessons) > 1 or bool(self.callbacks.callbacks) or self.pacing.short(self.lessons[0].updates)
         return not alone and self.lessons[0].updates < self._updates_to_save()
 
     def _updates_to_save(self) -> int:

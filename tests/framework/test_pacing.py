@@ -190,6 +190,13 @@ def test_a_group_has_whole_rollouts_however_long_they_take():
     assert pacing.order(0, "", None).n_steps == 8
 
 
+def test_a_lesson_is_short_below_ten_calls():
+    pacing = pacing_of(DQN)
+    assert not pacing.short(1)  # nothing is known of it
+    pacing.saw_updates(0.004, 2)  # 2 ms an update
+    assert pacing.short(4) and not pacing.short(5)
+
+
 def test_batches_of_a_call():
     pacing = pacing_of(DQN)
     assert pacing.batches() == 1  # not known yet
