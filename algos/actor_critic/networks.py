@@ -10,6 +10,7 @@ from torch.nn import functional as F
 from algos.actor_critic.config import ReplayActorCriticConfig
 from algos.common.errors import UserError
 from algos.networks.builder import build_encoder, build_head_stack
+from algos.networks.spec import CARRY_STATE
 from algos.networks.state import Tree
 
 LOG_STD_MIN, LOG_STD_MAX = -20.0, 2.0  # the bounds of Haarnoja et al.
@@ -30,7 +31,7 @@ class Heads(nn.Module):
         self.heads = nn.ModuleList(heads)
         self.parts = (self.encoder, *heads)
         if any(part.recurrent for part in self.parts):
-            raise UserError(f"{path}: learning is from single steps, so no layer may carry state (gru)")
+            raise UserError(f"{path}: learning is from single steps, so no layer may {CARRY_STATE}")
 
     def reset_noise(self, generator: torch.Generator) -> None:
         """Fresh noise in noisy layers."""

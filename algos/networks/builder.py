@@ -8,6 +8,7 @@ from gymnasium import spaces
 from torch import Tensor, nn
 
 from algos.common.errors import UserError, did_you_mean
+from algos.networks import attention, fsmn  # noqa: F401  # they register their layers
 from algos.networks.encoder import prepare
 from algos.networks.layers import NoisyLinear, Shape, make_layer, to_vector
 from algos.networks.memory import StatefulLayer
@@ -152,7 +153,7 @@ def build_head_stack(in_features: int, layers: Any, out_features: int | None, pa
 
 
 def orthogonal_(network: Network, gain: float, head_gain: float) -> None:
-    """Orthogonal weights of `gain` (a network's output layer: `head_gain`; each gate of a GRU: 1) and zero biases.
+    """Orthogonal weights of `gain` (the output layer: `head_gain`; each gate of a GRU or LSTM: 1) and zero biases.
 
     Only the layer that `out_features` asked for is an output layer. Noisy layers keep their sigmas.
     """
@@ -165,9 +166,9 @@ def orthogonal_(network: Network, gain: float, head_gain: float) -> None:
             nn.init.orthogonal_(module.weight, head_gain if module is head else gain)
             if module.bias is not None:
                 nn.init.zeros_(module.bias)
-        elif isinstance(module, nn.GRU):
+        elif isinstance(module, nn.RNNBase):
             for name, weight in module.named_parameters():
-                for gate in weight.data.chunk(3):
+                for gate in weight.data.split(module.hidden_size):
                     nn.init.orthogonal_(gate) if name.startswith("weight") else nn.init.zeros_(gate)
 
 

@@ -1,13 +1,17 @@
 """Layers that carry state from step to step, all with one contract: `y, state = layer(x, state, reset)`."""
 
 from abc import abstractmethod
+from collections.abc import Callable
+from typing import ClassVar
 
 import torch
 from torch import Tensor, nn
 
 from algos.networks.layers import Built, Shape, make_layer, to_vector
-from algos.networks.spec import GRUSpec
-from algos.networks.state import Tree
+from algos.networks.spec import GRUSpec, LSTMSpec
+from algos.networks.state import Tree, tree_map
+
+HOLD = 1e4  # of which sigmoid is 1 and 0 exactly
 
 
 class StatefulLayer(nn.Module):
@@ -25,47 +29,106 @@ class StatefulLayer(nn.Module):
     def forward(self, x: Tensor, state: Tree, reset: Tensor) -> tuple[Tensor, Tree]: ...
 
 
-class GRU(StatefulLayer):
-    """Gated recurrent unit (Cho et al. 2014), `n_layers` deep; the state is [B, n_layers, hidden size].
+class Recurrent(StatefulLayer):
+    """What GRU and LSTM share: `n_layers` cells of torch, and how episodes pass through them.
 
     All episodes of a batch go through one fused call a layer. Looking for the resets reads `reset`, which waits for
     a GPU and breaks a compiled graph; T = 1 does neither.
     """
 
+    kind: ClassVar[Callable[..., nn.RNNBase]]
+
     def __init__(self, in_features: int, hidden_size: int, n_layers: int = 1):
         super().__init__()
         self.hidden_size = hidden_size
         sizes = [in_features] + [hidden_size] * (n_layers - 1)
-        self.layers = nn.ModuleList(nn.GRU(size, hidden_size, batch_first=True) for size in sizes)
+        self.layers = nn.ModuleList(self.kind(size, hidden_size, batch_first=True) for size in sizes)
 
-    def init_state(self, batch_size: int) -> Tensor:
-        weight = next(self.parameters())
-        return weight.new_zeros(batch_size, len(self.layers), self.hidden_size)
-
-    def forward(self, x: Tensor, state: Tensor, reset: Tensor) -> tuple[Tensor, Tensor]:
-        state = state.masked_fill(reset[:, 0].view(-1, 1, 1), 0.0)
+    def forward(self, x: Tensor, state: Tree, reset: Tensor) -> tuple[Tensor, Tree]:
+        begins = reset[:, 0].view(-1, 1, 1)
+        state = tree_map(lambda leaf: leaf.masked_fill(begins, 0.0), state)
         if x.shape[1] == 1:
             return self._step(x[:, 0], state)
         pieces = Pieces(reset) if reset[:, 1:].any() else None
-        last = []
+        ends = []
         for index, layer in enumerate(self.layers):
-            hidden = state[:, index]
-            if pieces is None:
-                x, _ = layer(x, hidden.unsqueeze(0).contiguous())
-            else:
-                y, _ = layer(pieces.cut(x), pieces.open(hidden).unsqueeze(0))
-                x = pieces.join(y)
-            last.append(x[:, -1])
-        return x, torch.stack(last, dim=1)
+            hidden = tree_map(lambda leaf, index=index: leaf[:, index], state)
+            x, end = self._whole(layer, x, hidden) if pieces is None else self._cut(layer, x, hidden, pieces)
+            ends.append(end)
+        return x, tree_map(lambda *layers: torch.stack(layers, dim=1), *ends)
+
+    def _whole(self, layer: nn.Module, x: Tensor, hidden: Tree) -> tuple[Tensor, Tree]:
+        """One layer over rows that are of one episode each; hidden [B, H]."""
+        y, end = layer(x, tree_map(lambda leaf: leaf.unsqueeze(0).contiguous(), hidden))
+        return y, tree_map(lambda leaf: leaf.squeeze(0), end)
+
+    @abstractmethod
+    def _cut(self, layer: nn.Module, x: Tensor, hidden: Tree, pieces: "Pieces") -> tuple[Tensor, Tree]:
+        """One layer over rows that are cut where episodes start; hidden [B, H]."""
+
+    @abstractmethod
+    def _step(self, x: Tensor, state: Tree) -> tuple[Tensor, Tree]:
+        """One step, x [B, D]: the bare cells, at two thirds of the fused call's time on a CPU."""
+
+
+class GRU(Recurrent):
+    """Gated recurrent unit (Cho et al. 2014), `n_layers` deep; the state is [B, n_layers, H].
+
+    A step costs 3 H (D + H) multiplications a row and layer, however long the episode is.
+    """
+
+    kind = nn.GRU
+
+    def init_state(self, batch_size: int) -> Tensor:
+        return next(self.parameters()).new_zeros(batch_size, len(self.layers), self.hidden_size)
+
+    def _cut(self, layer: nn.Module, x: Tensor, hidden: Tensor, pieces: "Pieces") -> tuple[Tensor, Tensor]:
+        y, _ = layer(pieces.cut(x), pieces.open(hidden).unsqueeze(0))
+        y = pieces.join(y)
+        return y, y[:, -1]
 
     def _step(self, x: Tensor, state: Tensor) -> tuple[Tensor, Tensor]:
-        """One step, x [B, D]: the bare cells, at two thirds of the fused call's time on a CPU."""
         hidden = []
         for index, layer in enumerate(self.layers):
             w_ih, w_hh, b_ih, b_hh = layer.parameters()
             x = torch.gru_cell(x, state[:, index], w_ih, w_hh, b_ih, b_hh)
             hidden.append(x)
         return x.unsqueeze(1), torch.stack(hidden, dim=1)
+
+
+class LSTM(Recurrent):
+    """Long short-term memory (Hochreiter and Schmidhuber 1997), `n_layers` deep; h and c are [B, n_layers, H] each.
+
+    A step costs 4 H (D + H) multiplications a row and layer, however long the episode is.
+    """
+
+    kind = nn.LSTM
+
+    def init_state(self, batch_size: int) -> tuple[Tensor, Tensor]:
+        zeros = next(self.parameters()).new_zeros(batch_size, len(self.layers), self.hidden_size)
+        return zeros, zeros.clone()
+
+    def _cut(
+        self, layer: nn.Module, x: Tensor, hidden: tuple[Tensor, Tensor], pieces: "Pieces"
+    ) -> tuple[Tensor, tuple[Tensor, Tensor]]:
+        """An input of 1 in the padding shuts the gate of what is new and opens that of the cell, which so stays."""
+        w_ih, *others = layer.parameters()
+        hold = w_ih.new_tensor([-HOLD, HOLD, 0.0, 0.0]).repeat_interleave(self.hidden_size)  # gates i, f, g, o
+        weights = [torch.cat([w_ih, hold.unsqueeze(1)], dim=1), *others]
+        padded = torch.cat([pieces.cut(x), (~pieces.real).to(x.dtype).unsqueeze(2)], dim=2)
+        opening = tuple(pieces.open(leaf).unsqueeze(0) for leaf in hidden)
+        y, _, cell = torch.lstm(padded, opening, weights, True, 1, 0.0, False, False, True)
+        y = pieces.join(y)
+        return y, (y[:, -1], cell[0, pieces.closing])
+
+    def _step(self, x: Tensor, state: tuple[Tensor, Tensor]) -> tuple[Tensor, tuple[Tensor, Tensor]]:
+        hidden, cells = [], []
+        for index, layer in enumerate(self.layers):
+            w_ih, w_hh, b_ih, b_hh = layer.parameters()
+            x, cell = torch.lstm_cell(x, (state[0][:, index], state[1][:, index]), w_ih, w_hh, b_ih, b_hh)
+            hidden.append(x)
+            cells.append(cell)
+        return x.unsqueeze(1), (torch.stack(hidden, dim=1), torch.stack(cells, dim=1))
 
 
 class Pieces:
@@ -81,6 +144,7 @@ class Pieces:
         self.real = span < lengths.unsqueeze(1)  # [S, L], False in the padding
         self.place = (starts.unsqueeze(1) + span).clamp(max=reset.numel() - 1)
         self.opening = torch.searchsorted(starts, torch.arange(self.rows, device=reset.device) * self.steps)
+        self.closing = torch.cat([self.opening[1:], self.opening.new_tensor([len(starts)])]) - 1  # rows' last pieces
 
     def cut(self, x: Tensor) -> Tensor:
         """[B, T, D] -> [S, L, D]."""
@@ -98,4 +162,5 @@ class Pieces:
 @make_layer.register
 def _gru(spec: GRUSpec, shape: Shape) -> Built:
     modules, (size,) = to_vector(shape)
-    return [*modules, GRU(size, spec.layer_size, spec.n_layers)], (spec.layer_size,)
+    kind = LSTM if isinstance(spec, LSTMSpec) else GRU
+    return [*modules, kind(size, spec.layer_size, spec.n_layers)], (spec.layer_size,)

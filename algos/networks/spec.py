@@ -173,6 +173,38 @@ class GRUSpec(LayerSpec):
     n_layers: int = _key(_whole(1), 1)
 
 
+@dataclass(frozen=True)
+class LSTMSpec(GRUSpec):
+    pass
+
+
+@dataclass(frozen=True)
+class FSMNSpec(LayerSpec):
+    hidden_dim: int = _key(_whole(1), 128, aliases=("layer_size", "layer_dim"))
+    memory_order: int = _key(_whole(0), 8)  # earlier projections that a block remembers
+    stride: int = _key(_whole(1), 1)  # steps from one of them to the next
+    num_blocks: int = _key(_whole(1), 2, aliases=("n_layers",))
+    activation: str = _key(_activation, "relu")
+
+
+@dataclass(frozen=True)
+class AttentionSpec(LayerSpec):
+    kind: str = _key(_choice(("flash", "linear", "hybrid")), "flash", aliases=("attention_type",))
+    d_model: int = _key(_whole(1), 64, aliases=("layer_size", "layer_dim", "hidden_dim"))
+    n_heads: int = _key(_whole(1), 4)
+    n_layers: int = _key(_whole(1), 1)
+    dropout: float = _key(_number(lambda v: 0 <= v < 1, "of at least 0 and below 1"), 0.0)
+    window: int = _key(_whole(1), 64)  # flash, hybrid: steps that the softmax sees, the present one among them
+    feature_dim: int = _key(_whole(1), 32)  # linear, hybrid: features of a head's queries and keys
+    gate: str = _key(_choice(("none", "gru")), "none")  # what joins a block's input and output: a sum, or a GRU
+
+    def check(self) -> None:
+        if self.d_model % (2 * self.n_heads):
+            raise self.error("d_model", f"is {self.d_model}, but must be a multiple of 2 n_heads = {2 * self.n_heads}")
+        if self.feature_dim % 2:
+            raise self.error("feature_dim", f"is {self.feature_dim}, but must be even: positions rotate pairs")
+
+
 LAYER_TYPES: dict[str, type[LayerSpec]] = {
     "linear": LinearSpec,
     "noisy_linear": NoisyLinearSpec,
@@ -184,7 +216,12 @@ LAYER_TYPES: dict[str, type[LayerSpec]] = {
     "dropout": DropoutSpec,
     "norm": NormSpec,
     "gru": GRUSpec,
+    "lstm": LSTMSpec,
+    "fsmn": FSMNSpec,
+    "attention": AttentionSpec,
 }
+
+CARRY_STATE = "carry state (gru, lstm, fsmn, attention)"  # some of them; for messages
 
 
 def parse_layers(layers: Any, path: str) -> list[LayerSpec]:

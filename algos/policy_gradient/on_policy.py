@@ -14,6 +14,7 @@ from algos.common.normalize import RewardScale
 from algos.common.optim import Metrics, Optimizer
 from algos.common.returns import gae
 from algos.common.schedule import Schedule
+from algos.networks.spec import CARRY_STATE
 from algos.networks.state import Tree, tree_map
 from algos.policy_gradient.actor_critic import ActorCritic, ActorCriticPolicy
 from algos.policy_gradient.config import OnPolicyConfig
@@ -30,7 +31,7 @@ class OnPolicy(Algorithm):
         super().__init__(cfg, obs_space, action_space, **kwargs)
         self.net = ActorCritic(cfg, obs_space, action_space, critic).to(self.device)
         if cfg.compile and self.net.recurrent:
-            raise UserError("algo_cfg.compile=true does not go with layers that carry state (gru)")
+            raise UserError(f"algo_cfg.compile=true does not go with layers that {CARRY_STATE}")
         self.lr = self.schedule("lr")
         self.coefs = {"entropy_coef": self.schedule("entropy_coef")}  # what the loss reads of the global step
         self.optimizer = Optimizer(

@@ -11,6 +11,7 @@ from torch import Tensor
 from algos.base import Batch, DataSpec, LearnOutput
 from algos.common.errors import UserError
 from algos.common.returns import gae
+from algos.networks.spec import CARRY_STATE
 from algos.policy_gradient.config import REINFORCEConfig
 from algos.policy_gradient.on_policy import OnPolicy
 
@@ -28,7 +29,7 @@ class REINFORCE(OnPolicy):
     def __init__(self, cfg: REINFORCEConfig, obs_space: Any, action_space: Any, **kwargs: Any):
         super().__init__(cfg, obs_space, action_space, critic=cfg.baseline, **kwargs)
         if self.net.recurrent:
-            raise UserError("algo_cfg: REINFORCE learns from single steps, so no layer may carry state (gru)")
+            raise UserError(f"algo_cfg: REINFORCE learns from single steps, so no layer may {CARRY_STATE}")
 
     @classmethod
     def data(cls, cfg: REINFORCEConfig) -> DataSpec:

@@ -4,6 +4,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from algos.common.settings import check_epsilon, require, setting
+from algos.networks.spec import CARRY_STATE
 
 
 def _layers(*layers: dict[str, Any]) -> Any:
@@ -152,7 +153,7 @@ class DRQNConfig(ReplayConfig):
             f"{section}.batch_size={self.batch_size} sequences of n_steps={self.n_steps} are more than"
             f" {section}.buffer_size={self.buffer_size} steps",
         )
-        require(not self.compile, f"{section}.compile=true does not go with layers that carry state (gru)")
+        require(not self.compile, f"{section}.compile=true does not go with layers that {CARRY_STATE}")
 
 
 @dataclass

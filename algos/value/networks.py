@@ -8,6 +8,7 @@ from torch import Tensor, nn
 from algos.common.errors import UserError
 from algos.networks.builder import Network, Stack, build_head_stack, build_network
 from algos.networks.layers import NoisyLinear
+from algos.networks.spec import CARRY_STATE
 from algos.value.config import ValueConfig
 
 Net = TypeVar("Net", bound=Network)
@@ -62,9 +63,9 @@ def build_q_network(
     layers = _with_noise(cfg.value_layers, cfg, first=1)
     trunk = build_network(obs_space, layers, branches=cfg.branch_layers, merge=cfg.merge_layers, path=where)
     if trunk.recurrent and not memory:
-        raise UserError(f"{where}: no layer may carry state (gru) where single steps are learned; take algo_name=DRQN")
+        raise UserError(f"{where}: no layer may {CARRY_STATE} where single steps are learned; take algo_name=DRQN")
     if memory and not trunk.recurrent:
-        raise UserError(f"{where}: DRQN needs a layer that carries state (gru); without one, take algo_name=DQN")
+        raise UserError(f"{where}: DRQN needs layers that {CARRY_STATE}; without, take algo_name=DQN")
     width, head = trunk.out_features, _linear(trunk.out_features, n_actions * n_atoms, cfg)
     if cfg.dueling:
         head = Dueling(_stream(width, n_atoms, cfg), _stream(width, n_actions * n_atoms, cfg), n_actions)
@@ -76,7 +77,7 @@ def _stream(in_features: int, out_features: int, cfg: ValueConfig) -> nn.Module:
     where = "algo_cfg.dueling_layers"
     hidden = build_head_stack(in_features, _with_noise(cfg.dueling_layers, cfg), None, where)
     if hidden.recurrent:
-        raise UserError(f"{where}: no layer may carry state (gru) in a stream; put it into algo_cfg.value_layers")
+        raise UserError(f"{where}: no layer may {CARRY_STATE} in a stream; put it into algo_cfg.value_layers")
     return nn.Sequential(*hidden.body, _linear(hidden.out_features, out_features, cfg))
 
 

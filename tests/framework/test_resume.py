@@ -16,7 +16,14 @@ from framework.cli import main
 from framework.config import compose
 
 NOISY = [{"layer_type": "noisy_linear", "layer_size": 8}, {"layer_type": "dropout", "p": 0.3}]
-GRU = {"merge_layers": [{"layer_type": "gru", "layer_size": 8}]}
+MEMORIES = {
+    "merge_layers": [
+        {"layer_type": "fsmn", "hidden_dim": 8, "memory_order": 2},
+        {"layer_type": "attention", "kind": "hybrid", "d_model": 8, "n_heads": 2, "window": 4, "feature_dim": 4},
+        {"layer_type": "gru", "layer_size": 8},
+        {"layer_type": "lstm", "layer_size": 8},
+    ]
+}
 
 
 @pytest.fixture(autouse=True)
@@ -39,7 +46,7 @@ def resumed(run, *overrides):
 @pytest.mark.parametrize("n_workers", [1, 2])
 @pytest.mark.parametrize("n_envs", [1, 4])
 @pytest.mark.parametrize(
-    "settings", [DQN | {"train_freq": 3}, PPO | {"lr": "lin_1e-3"}, PPO | GRU], ids=["DQN", "PPO", "PPO-gru"]
+    "settings", [DQN | {"train_freq": 3}, PPO | {"lr": "lin_1e-3"}, PPO | MEMORIES], ids=["DQN", "PPO", "PPO-memories"]
 )
 def test_equal(settings, n_envs, n_workers, tmp_path):
     settings = settings | {"n_envs": n_envs, "n_workers": n_workers, "max_env_step": 200, "collect_traj": True}

@@ -8,6 +8,7 @@ from ray_runs import (
     COLLECT,
     DQN,
     GRU,
+    MEMORIES,
     PPO,
     RAY,
     check_pair,
@@ -129,11 +130,12 @@ def test_a_signal_in_the_middle(alone, tmp_path, backends, number):
         DQN | {"value_layers": [{"layer_type": "noisy_linear", "layer_size": 8}, {"layer_type": "dropout", "p": 0.3}]},
         PPO | {"target_kl": 0.01},
         PPO | GRU,
+        PPO | MEMORIES,
         PPO | PENDULUM | {"n_envs": 2},
         PPO | PENDULUM | GRU | {"n_envs": 2, "vectorization": "async"},
         COLLECT | {"env": "FrozenLake-v1"},
     ],
-    ids=["DQN", "DoubleDQN", "noisy", "PPO", "PPO-gru", "Pendulum", "Pendulum-gru", "collect"],
+    ids=["DQN", "DoubleDQN", "noisy", "PPO", "PPO-gru", "PPO-memories", "Pendulum", "Pendulum-gru", "collect"],
 )
 def test_every_algorithm(settings, n_workers):
     check_pair(settings | {"n_workers": n_workers, "collect_traj": settings.get("mode") is None})

@@ -5,13 +5,24 @@ import torch
 
 from algos.common.errors import UserError
 from algos.networks.builder import build_head_stack
-from algos.networks.memory import GRU, StatefulLayer
+from algos.networks.memory import GRU, LSTM, StatefulLayer
 from algos.networks.state import tree_leaves, tree_map
 
 ROWS, STEPS, SIZE = 5, 12, 6
+ATTENTION = {"layer_type": "attention", "d_model": 8, "n_heads": 2, "feature_dim": 4}
 LAYERS = [
     {"layer_type": "gru", "layer_size": 7},
     {"layer_type": "gru", "layer_size": 7, "n_layers": 2},
+    {"layer_type": "lstm", "layer_size": 7},
+    {"layer_type": "lstm", "layer_size": 7, "n_layers": 2},
+    {"layer_type": "fsmn", "hidden_dim": 7, "memory_order": 3},
+    {"layer_type": "fsmn", "hidden_dim": 7, "memory_order": 2, "stride": 2, "num_blocks": 1},
+    {"layer_type": "fsmn", "hidden_dim": 7, "memory_order": 20, "num_blocks": 1},
+    *(
+        {**ATTENTION, "kind": kind, "window": window, "n_layers": n_layers, "gate": gate}
+        for kind in ("flash", "linear", "hybrid")
+        for window, n_layers, gate in ((3, 1, "none"), (5, 2, "gru"), (50, 1, "none"))
+    ),
 ]
 
 
@@ -129,8 +140,9 @@ def test_functional_call_with_other_weights(net):
 
 
 @pytest.mark.parametrize("n_layers", [1, 2])
-def test_gru_equals_torch_without_resets(n_layers):
-    layer, reference = GRU(SIZE, 7, n_layers), torch.nn.GRU(SIZE, 7, n_layers, batch_first=True)
+@pytest.mark.parametrize("kind", [GRU, LSTM])
+def test_equals_torch_without_resets(kind, n_layers):
+    layer, reference = kind(SIZE, 7, n_layers), kind.kind(SIZE, 7, n_layers, batch_first=True)
     for index, part in enumerate(layer.layers):
         for name, weight in part.named_parameters():
             getattr(reference, name.replace("l0", f"l{index}")).data.copy_(weight)
@@ -138,7 +150,7 @@ def test_gru_equals_torch_without_resets(n_layers):
     y, state = layer(x, layer.init_state(ROWS), reset)
     expected, hidden = reference(x)
     torch.testing.assert_close(y, expected)
-    torch.testing.assert_close(state, hidden.transpose(0, 1))
+    tree_map(lambda ours, theirs: torch.testing.assert_close(ours, theirs.transpose(0, 1)), state, hidden)
 
 
 def test_gru_takes_one_call_however_many_episodes(monkeypatch):

@@ -25,6 +25,12 @@ BOX = spaces.Box(-1, 1, (4,), np.float32)
 TWO = spaces.Discrete(2)
 GRU = [{"layer_type": "gru", "layer_size": 8}]
 KINDS = {"memoryless": {}, "gru": {"merge_layers": GRU}}
+ATTENTION = {"layer_type": "attention", "d_model": 8, "n_heads": 2, "window": 12, "feature_dim": 4}
+MEMORIES = {
+    "lstm": {"layer_type": "lstm", "layer_size": 8},
+    "fsmn": {"layer_type": "fsmn", "hidden_dim": 8, "memory_order": 3},
+    **{kind: {**ATTENTION, "kind": kind} for kind in ("flash", "linear", "hybrid")},
+}
 ACTIONS = [TWO, spaces.MultiDiscrete([3, 2]), spaces.Box(-1, 1, (2, 1)), spaces.MultiBinary(2)]
 
 
@@ -210,7 +216,7 @@ def collect(algorithm, env_id="CartPole-v1", n_envs=4, rollouts=1, **env):
 
 
 @pytest.mark.parametrize("env_id", ["CartPole-v1", "Pendulum-v1"])
-@pytest.mark.parametrize("kind", [*KINDS, "scaled"])
+@pytest.mark.parametrize("kind", [*KINDS, *MEMORIES, "scaled"])
 def test_the_ratio_is_one_in_the_first_minibatch_of_fresh_data(kind, env_id, monkeypatch):
     venv = make_vector_env(EnvConfig(id=env_id), 1)
     spaces_ = venv.single_action_space, venv.single_observation_space
@@ -320,7 +326,12 @@ def test_other_action_spaces_are_refused():
         make(spaces.Text(3))
 
 
-STATEFUL = {**KINDS, "kl": {"objective": "kl"}, "scaled": {"normalize_obs": True, "normalize_reward": True}}
+STATEFUL = {
+    **KINDS,
+    **{name: {"merge_layers": [layer]} for name, layer in MEMORIES.items()},
+    "kl": {"objective": "kl"},
+    "scaled": {"normalize_obs": True, "normalize_reward": True},
+}
 
 
 @pytest.mark.parametrize("kind", STATEFUL)
@@ -344,7 +355,7 @@ def test_loading_another_network_raises(other):
 
 def test_memory_and_compile_do_not_go_together(monkeypatch):
     monkeypatch.setattr(shutil, "which", lambda name: name)
-    with pytest.raises(UserError, match=r"algo_cfg\.compile=true does not go with layers that carry state \(gru\)"):
+    with pytest.raises(UserError, match=r"algo_cfg\.compile=true does not go with layers that carry state"):
         make(compile=True, **KINDS["gru"])
 
 

@@ -89,7 +89,7 @@ def test_memory_goes_with_drqn_alone():
         net(value_layers=GRU)
     with pytest.raises(UserError, match="no layer may carry state"):
         PQN(PQNConfig(value_layers=GRU), BOX, spaces.Discrete(2))
-    with pytest.raises(UserError, match=r"DRQN needs a layer that carries state \(gru\)"):
+    with pytest.raises(UserError, match=r"DRQN needs layers that carry state"):
         net(memory=True)
     with pytest.raises(UserError, match=r"algo_cfg\.dueling_layers: no layer may carry state"):
         net(dueling=True, dueling_layers=GRU)
