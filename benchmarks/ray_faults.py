@@ -221,7 +221,7 @@ def node_run(name: str, settings: dict[str, Any], tasks: Path, rng: random.Rando
     """Train on two nodes, of which one is killed."""
     from ray.cluster_utils import Cluster
 
-    os.environ.setdefault("RAY_worker_niceness", "0")  # as in a run's own Ray; by default, actors are behind all other work
+    os.environ.setdefault("RAY_worker_niceness", "0")  # as in a run's own Ray; its default is 15
     # Each node has room for all the actors, and they go to whichever has the most left, so that both have some
     sizes = {"num_cpus": 8, "object_store_memory": 300 * 2**20}
     spread = {"_system_config": {"scheduler_spread_threshold": 0.0}}
