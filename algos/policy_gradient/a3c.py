@@ -1,8 +1,10 @@
 """A3C (Mnih et al., "Asynchronous methods for deep reinforcement learning", 2016): no worker waits for another."""
 
 from dataclasses import replace
+from typing import Any
 
 from algos.base import DataSpec
+from algos.common.errors import UserError
 from algos.policy_gradient.a2c import A2C
 from algos.policy_gradient.config import A2CConfig
 
@@ -13,6 +15,14 @@ class A3C(A2C):
     Elsewhere the workers go in step, and it is A2C. The paper's workers compute gradients themselves; here the learner
     does, from weights at most one round newer than those that acted.
     """
+
+    def __init__(self, cfg: A2CConfig, *args: Any, **kwargs: Any):
+        if cfg.normalize_reward:  # the scale follows each environment's return from rollout to rollout
+            raise UserError(
+                "algo_cfg.normalize_reward=true does not go with A3C, whose rollouts are of one worker or another;"
+                " scale rewards in env_cfg.wrappers"
+            )
+        super().__init__(cfg, *args, **kwargs)
 
     @classmethod
     def data(cls, cfg: A2CConfig) -> DataSpec:

@@ -157,3 +157,8 @@ def test_a3c_learns_the_same_from_one_worker_at_a_time():
     assert (spec.kind, spec.n_steps, spec.by_worker) == ("rollout", 7, False)
     assert (alone.kind, alone.n_steps, alone.by_worker) == ("rollout", 7, True)
     assert A3C.learn is A2C.learn and A3C.loss is A2C.loss
+
+
+def test_a3c_has_no_scale_of_rewards():
+    with pytest.raises(UserError, match=r"algo_cfg\.normalize_reward=true does not go with A3C"):
+        A3C(A2CConfig(normalize_reward=True), BOX, TWO)
