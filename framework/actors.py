@@ -7,7 +7,9 @@ without a copy.
 import os
 import socket
 import time
+from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
+from operator import itemgetter
 from typing import Any
 
 import gymnasium as gym
@@ -18,7 +20,7 @@ from algos.base import Batch, LearnOutput, Policy
 from algos.common import peers
 from algos.networks.state import tree_map
 from framework.batch import Rollout
-from framework.buffers import batch_map
+from framework.buffers import COLUMNS, batch_map
 from framework.build import (
     Acting,
     Environments,
@@ -128,8 +130,8 @@ class ServerActor(Part):
         return self.server.updates_due()
 
     def sample(self, n: int) -> list[Batch]:
-        """Batches for `n` calls of `learn`, of NumPy arrays."""
-        return [to_arrays(self.server.sample()) for _ in range(n)]
+        """Batches for `n` calls of `learn`, of NumPy arrays, see `together`."""
+        return together([self.server.sample() for _ in range(n)])
 
     def update_priorities(self, *pairs: tuple[np.ndarray, np.ndarray]) -> None:
         """Rows and their absolute TD errors, one pair for each batch."""
@@ -170,7 +172,7 @@ class LearnerActor(Part):
     def learn(self, batches: list[Batch]) -> tuple[tuple[list[LearnOutput], float], Weights]:
         """Improve on each batch in turn -> (outputs of plain numbers, seconds they took), and the new weights."""
         start = time.perf_counter()
-        outputs = [self.learner.learn(to_batch(batch)) for batch in batches]
+        outputs = [self.learner.learn(batch) for batch in apart(batches)]
         plain = [replace(output, metrics=floats(output.metrics), priorities=numpy_of(output)) for output in outputs]
         return (plain, time.perf_counter() - start), self.weights()
 
@@ -225,14 +227,32 @@ def weights_of(policy: Policy) -> Weights:
     return {name: value.cpu().numpy() for name, value in policy.net.state_dict().items()}
 
 
-def to_arrays(batch: Batch) -> Batch:
-    """A batch whose tensors are NumPy arrays, for the way."""
-    return batch_map(lambda leaf: leaf.numpy(), batch)
+def together(batches: list[Batch]) -> list[Batch]:
+    """Batches as NumPy arrays, for the way; those of one shape as one, [n, B, ...]: each array costs its handling."""
+    alike = len({batch.reward.shape for batch in batches}) == 1
+    return [_stacked(group) for group in ([batches] if alike else [[batch] for batch in batches])]
 
 
-def to_batch(batch: Batch) -> Batch:
-    """A batch of tensors again; copied, since what Ray hands over is shared and must not be written to."""
-    return batch_map(lambda leaf: torch.from_numpy(np.array(leaf)), batch)
+def _stacked(batches: list[Batch]) -> Batch:
+    first = batches[0]
+
+    def join(*leaves: torch.Tensor) -> np.ndarray:
+        joined = leaves[0].unsqueeze(0) if len(leaves) == 1 else torch.stack(leaves)
+        return joined.numpy()
+
+    present = [name for name in COLUMNS if getattr(first, name) is not None]
+    columns = {name: tree_map(join, *(getattr(batch, name) for batch in batches)) for name in present}
+    index = None if first.index is None else np.stack([np.asarray(batch.index) for batch in batches])
+    return replace(first, index=index, **columns)
+
+
+def apart(batches: list[Batch]) -> Iterator[Batch]:
+    """What `together` joined, as tensors again; copied, since what Ray hands over must not be written to."""
+    for batch in batches:
+        copy = batch_map(lambda leaf: torch.from_numpy(np.array(leaf)), batch)
+        for i in range(len(copy.reward)):
+            index = None if batch.index is None else batch.index[i]
+            yield replace(batch_map(itemgetter(i), copy), index=index)
 
 
 def to_tensors(weights: Weights) -> dict[str, torch.Tensor]:

@@ -14,7 +14,7 @@ from framework_fakes import DQN, PPO, CountEnv
 from algos.base import Batch
 from algos.common.errors import UserError
 from benchmarks.kill_resume import equal
-from framework.actors import EvaluatorActor, LearnerActor, Plan, ServerActor, WorkerActor, floats, to_arrays, to_batch
+from framework.actors import EvaluatorActor, LearnerActor, Plan, ServerActor, WorkerActor, apart, floats, together
 from framework.build import (
     Acting,
     Environments,
@@ -239,11 +239,11 @@ def test_a_server_serves_as_one_of_a_single_process(case):
         assert actor.put(*map(sent, rollouts)) == server.updates_due() - before
         assert actor.updates_due() == server.updates_due()
         batches = actor.sample(server.updates_due())
-        drawn += len(batches)
-        for batch in batches:
+        assert all(isinstance(batch.reward, np.ndarray) for batch in batches) and len(batches) <= 1  # as one
+        for batch in apart(sent(batches)):
             expected = server.sample()
-            assert isinstance(batch.reward, np.ndarray) and batch.step == expected.step
-            assert same(to_batch(sent(batch)), expected)
+            assert batch.step == expected.step and same(batch, expected)
+            drawn += 1
         assert actor.updates_due() == server.updates_due() == 0
     assert drawn >= 3
     assert same(actor.state_dict(), server.state_dict())
@@ -256,7 +256,7 @@ def test_each_rollout_makes_its_own_updates_due():
     rollouts = [worker.collect(n, 0, weights_of(learner_of(plan)), None)[0] for n in (8, 4, 7)]
     assert [server.put(rollout) for rollout in rollouts] == [0, 3, 0]  # 8, 12, 19 steps
     assert server.put(rollouts[0], rollouts[1]) == 6  # 31
-    assert len(server.sample(4)) == 4 and server.updates_due() == 5
+    assert len(server.sample(4)[0].reward) == 4 and server.updates_due() == 5
 
 
 def test_a_server_goes_on_from_a_state_that_was_sent():
@@ -289,7 +289,7 @@ def batches_of(plan, n):
     made = []
     while len(made) < n:
         server.put(*[worker.collect(8, 0)[0] for worker in workers])
-        made += server.sample(min(server.updates_due(), n - len(made)))
+        made += [server.sample(1)[0] for _ in range(min(server.updates_due(), n - len(made)))]
     return made
 
 
@@ -310,7 +310,7 @@ def test_a_learner_learns_as_one_of_a_single_process(case):
         (outputs, seconds), weights = actor.learn(some)
         assert len(outputs) == len(some) and seconds > 0
         for output, batch in zip(outputs, some, strict=True):
-            expected = learner.learn(to_batch(batch))
+            expected = learner.learn(*apart([batch]))
             assert output.updates == expected.updates
             assert output.metrics == {name: float(value) for name, value in expected.metrics.items()}
             assert all(type(value) is float for value in output.metrics.values())
@@ -373,12 +373,20 @@ def test_batches_come_back_from_the_way_as_they_were():
         step=12,
     )
     for batch in (whole, dataclasses.replace(whole, reset=None, state=(), extras={})):
-        arrays = sent(to_arrays(batch))
-        assert isinstance(arrays.obs["b"]["c"], np.ndarray)
-        back = to_batch(arrays)
-        assert same(back, batch)
+        other = dataclasses.replace(batch, reward=batch.reward + 1, index=np.arange(3))
+        (arrays,) = sent(together([dataclasses.replace(batch, index=np.arange(3)), other]))
+        assert isinstance(arrays.obs["b"]["c"], np.ndarray) and arrays.reward.shape == (2, 3, 2)
+        back, again = apart([arrays])
+        assert same(dataclasses.replace(back, index=None), batch) and same(again, other)
         back.obs["a"] += 1.0  # its own memory
-        assert arrays.obs["a"][0, 0] == 0
+        assert arrays.obs["a"][0, 0, 0] == 0
+
+
+def test_batches_of_different_sizes_go_one_by_one():
+    columns = [torch.arange(n) for n in (2, 3)]
+    batches = [Batch(column, column, column.float(), column, column > 9, column > 9) for column in columns]
+    assert [batch.reward.shape for batch in together(batches)] == [(1, 2), (1, 3)]
+    assert same(list(apart(together(batches))), batches) and together([]) == []
 
 
 def test_metrics_as_plain_numbers():
