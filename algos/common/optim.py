@@ -39,7 +39,8 @@ class _Loss(nn.Module):
 class Optimizer:
     """Adam (Kingma and Ba, 2015) behind `minimize`, with gradients clipped to `max_grad_norm` (None: not).
 
-    `rule` "rmsprop" is RMSprop (Tieleman and Hinton, 2012) instead.
+    `rule` "rmsprop" is RMSprop (Tieleman and Hinton, 2012) instead. `weight_decay` w adds w p to the clipped gradient
+    of a weight p.
 
     `minimize` takes the loss as a function, so that forward, backward, clipping and step can be compiled as one graph:
     the function takes and returns tensors (or trees of tensors) only, and whatever changes between calls, such as a
@@ -66,6 +67,7 @@ class Optimizer:
         max_grad_norm: float | None,
         compile: bool = False,
         rule: str = "adam",
+        weight_decay: float = 0.0,
     ):
         self.network = network
         self.named = {name: p for name, p in network.named_parameters() if p.requires_grad}
@@ -75,6 +77,7 @@ class Optimizer:
         device = self.params[0].device
         self.steps = [torch.zeros((), device=device) for _ in self.params]  # all equal; torch's kernel wants one each
         self.eps, self.max_grad_norm, self.compile, self.rule = eps, max_grad_norm, compile, rule
+        self.weight_decay = weight_decay
         self._lr = 0.0
         self._lr_tensor = torch.tensor(0.0, device=device)  # a graph would be compiled anew for each float
         self._compiled: dict[LossFn, Callable[..., Any]] = {}
@@ -114,8 +117,8 @@ class Optimizer:
         return list(torch.autograd.grad(loss, self.params, materialize_grads=True)), metrics
 
     def _step(self, grads: list[Tensor]) -> None:
-        self._clip(grads)
         with torch.no_grad():
+            self._regularise(grads)
             if self.rule == "rmsprop":
                 self._rmsprop(grads)
                 return
@@ -150,17 +153,19 @@ class Optimizer:
         @torch.no_grad()
         def update(*inputs):  # type: ignore[no-untyped-def]
             grads, metrics = gradient(*inputs)
-            self._clip(grads)
+            self._regularise(grads)
             (self._rmsprop if self.rule == "rmsprop" else self._adam)(grads)
             return metrics
 
         return update
 
-    def _clip(self, grads: list[Tensor]) -> None:
-        """Scale the gradients, in place, to a joint norm of at most `max_grad_norm`."""
+    def _regularise(self, grads: list[Tensor]) -> None:
+        """Scale the gradients, in place, to a joint norm of at most `max_grad_norm`, then add the weights' decay."""
         if self.max_grad_norm is not None:
             norm = torch.linalg.vector_norm(torch.stack(torch._foreach_norm(grads)))
             torch._foreach_mul_(grads, (self.max_grad_norm / (norm + 1e-6)).clamp(max=1.0))
+        if self.weight_decay:
+            torch._foreach_add_(grads, self.params, alpha=self.weight_decay)
 
     def _adam(self, grads: list[Tensor]) -> None:
         """Adam spelled out, since torch's own breaks the graph.

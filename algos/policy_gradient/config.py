@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from typing import Any
 
-from algos.common.settings import setting
+from algos.common.settings import require, setting
 
 
 def _two_layers() -> list[Any]:
@@ -27,6 +27,7 @@ class OnPolicyConfig:
     value_coef: float = setting(0.5, ge=0)  # weight of the value loss
     max_grad_norm: float = setting(0.5, gt=0)  # gradients are clipped to this norm
     optimizer: str = setting("adam", choices=("adam", "rmsprop"))
+    weight_decay: float = setting(0.0, ge=0)  # this share of each weight is added to its gradient
     normalize_advantage: bool = True  # in each minibatch
     normalize_obs: bool = False  # observations by running mean and deviation, which are saved with the model
     normalize_reward: bool = False  # learn from rewards divided by the running deviation of the discounted return
@@ -59,6 +60,7 @@ class PPOConfig(OnPolicyConfig):
     n_steps: int = setting(2048, ge=1)  # env steps of each environment in a rollout
     n_epochs: int = setting(10, ge=1)  # passes over a rollout
     batch_size: int = setting(64, ge=1)  # transitions a minibatch
+    sequence_length: int | None = setting(None, ge=1)  # with memory: steps of a minibatch's sequences; null: n_steps
     gae_lambda: float = setting(0.95, ge=0, le=1)
     objective: str = setting("clip", choices=("clip", "kl"))  # a clipped ratio, or a penalty on the KL divergence
     clip: Any = setting(0.2, schedule=True)  # objective=clip: range of the ratio, a number or a schedule
@@ -66,3 +68,11 @@ class PPOConfig(OnPolicyConfig):
     kl_beta: float = setting(1.0, gt=0)  # objective=kl: the penalty's weight at the start
     clip_value: float | None = setting(None, gt=0)  # range of the value's change; null: not clipped
     target_kl: float | None = setting(None, gt=0)  # stop after an epoch whose last minibatch has a KL > 1.5 times this
+
+    def check(self, section: str) -> None:
+        """Refuse values that contradict each other."""
+        length = self.sequence_length
+        require(
+            length is None or self.n_steps % length == 0,
+            f"{section}.sequence_length={length} must divide {section}.n_steps={self.n_steps}",
+        )

@@ -35,8 +35,9 @@ class OnPolicy(Algorithm):
         self.lr = self.schedule("lr")
         self.coefs = {"entropy_coef": self.schedule("entropy_coef")}  # what the loss reads of the global step
         self.optimizer = Optimizer(
-            self.net, eps=1e-5, max_grad_norm=cfg.max_grad_norm, compile=cfg.compile, rule=cfg.optimizer
-        )
+            self.net, eps=1e-5, max_grad_norm=cfg.max_grad_norm, compile=cfg.compile, rule=cfg.optimizer,
+            weight_decay=cfg.weight_decay,
+        )  # fmt: skip
         self.reward_scale = RewardScale(cfg.gamma, self.device) if cfg.normalize_reward else None
         self.policy = ActorCriticPolicy(self.net, action_space, self.device)
 

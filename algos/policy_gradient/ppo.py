@@ -9,7 +9,7 @@ from torch.nn import functional as F
 
 from algos.base import Batch, DataSpec, LearnOutput
 from algos.common.optim import Metrics
-from algos.networks.state import Tree, minibatches
+from algos.networks.state import Tree, minibatches, tree_map
 from algos.policy_gradient.config import PPOConfig
 from algos.policy_gradient.on_policy import OnPolicy
 
@@ -35,14 +35,15 @@ class PPO(OnPolicy):
     def learn(self, batch: Batch) -> LearnOutput:
         cfg, extras = self.cfg, batch.extras
         columns = (batch.obs, batch.action, *self.advantages(batch), extras["log_prob"], extras["value"])
+        rows = self.rows(columns, batch)
         coefs = {**self.scheduled(batch.step), "beta": self.beta}
         updates: list[Metrics] = []
         for _ in range(cfg.n_epochs):
             epoch: list[Metrics] = []
-            for obs, action, advantage, *rest in self.minibatches(columns, batch):
+            for obs, action, advantage, *rest in self.minibatches(rows):
                 self.net.reset_noise(self.generator)
-                rows = (obs, action, self.normalized(advantage), *rest)
-                epoch.append(self.optimizer.minimize(self.loss, coefs, *rows))
+                minibatch = (obs, action, self.normalized(advantage), *rest)
+                epoch.append(self.optimizer.minimize(self.loss, coefs, *minibatch))
             updates += epoch
             if cfg.target_kl is not None and epoch[-1]["train/approx_kl"] > 1.5 * cfg.target_kl:
                 break
@@ -50,11 +51,28 @@ class PPO(OnPolicy):
             self.adapt_penalty(torch.stack([metrics["train/approx_kl"] for metrics in epoch]).mean())
         return self.finish(batch, updates)
 
-    def minibatches(self, columns: tuple[Tree, ...], batch: Batch) -> Iterator[tuple[Tree, ...]]:
-        """One epoch's minibatches: shuffled steps [B, ...], or with memory whole sequences [B, T, ...] of some envs."""
-        rows, size = self.rows(columns, batch), self.cfg.batch_size
+    def rows(self, columns: tuple[Tree, ...], batch: Batch) -> tuple[Tree, ...]:
+        """As of every on-policy algorithm; with memory, sequences of `sequence_length` and the states before them."""
+        rows = super().rows(columns, batch)
+        length = self.cfg.sequence_length
+        if not self.net.recurrent or length is None:
+            return rows
+        *by_env, state = rows
+        obs, reset, states = by_env[0], by_env[-1], []
+        with torch.no_grad(), self.policy.noise_and_dropout(False):
+            for t in range(0, reset.shape[1], length):
+                states.append(state)
+                piece = tree_map(lambda column, t=t: column[:, t : t + length], obs)
+                *_, state = self.net.unroll(piece, state, reset[:, t : t + length])
+        cut = tree_map(lambda column: column.unflatten(1, (-1, length)).flatten(0, 1), tuple(by_env))
+        return (*cut, tree_map(lambda *leaves: torch.stack(leaves, dim=1).flatten(0, 1), *states))
+
+    def minibatches(self, rows: tuple[Tree, ...]) -> Iterator[tuple[Tree, ...]]:
+        """One epoch's minibatches: shuffled steps [B, ...], or with memory shuffled sequences [B, T, ...]."""
+        size = self.cfg.batch_size
         if self.net.recurrent:
-            size = max(1, size // len(batch.reward))
+            reset = rows[-2]
+            size = max(1, size // reset.shape[1])
         return minibatches(rows, size, self.generator)
 
     def loss(  # type: ignore[override]  # two more columns

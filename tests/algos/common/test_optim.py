@@ -67,12 +67,13 @@ def test_gradients_are_clipped_to_their_joint_norm(make, limit, scale):
     assert [mean.item() for mean in optimizer.means] == pytest.approx([0.3 * scale, 0.4 * scale, 0.0], rel=1e-5)
 
 
-def test_equal_to_torch_over_many_steps(make):
+@pytest.mark.parametrize("decay", [0.0, 0.1])
+def test_equal_to_torch_over_many_steps(make, decay):
     torch.manual_seed(0)
     net, peer = nn.Linear(3, 1), nn.Linear(3, 1)
     peer.load_state_dict(net.state_dict())
-    theirs = torch.optim.Adam(peer.parameters(), lr=1e-2, eps=1e-5)
-    optimizer = make(net, eps=1e-5, max_grad_norm=0.5)
+    theirs = torch.optim.Adam(peer.parameters(), lr=1e-2, eps=1e-5, weight_decay=decay)
+    optimizer = make(net, eps=1e-5, max_grad_norm=0.5, weight_decay=decay)
     optimizer.set_lr(1e-2)
 
     def loss(x):

@@ -13,6 +13,7 @@ from torch import nn
 from algos.base import Batch
 from algos.common.distributions import Categorical
 from algos.common.errors import UserError
+from algos.networks.state import tree_map
 from algos.policy_gradient.config import PPOConfig
 from algos.policy_gradient.ppo import PPO
 from envs.config import EnvConfig
@@ -252,7 +253,7 @@ def test_minibatches_cover_each_step_once_in_a_new_order():
     algorithm = make(batch_size=10, n_steps=8)
     batch = random_batch(algorithm, torch.Generator(), n_steps=8, n_envs=3)
     number = torch.arange(24).view(8, 3)
-    epochs = [list(algorithm.minibatches((number, {"a": number.float()}), batch)) for _ in range(2)]
+    epochs = [list(algorithm.minibatches(algorithm.rows((number, {"a": number.float()}), batch))) for _ in range(2)]
     for epoch in epochs:
         assert [len(rows) for rows, _ in epoch] == [10, 10, 4]
         assert sorted(torch.cat([rows for rows, _ in epoch]).tolist()) == list(range(24))
@@ -266,13 +267,28 @@ def test_with_memory_minibatches_are_whole_sequences_of_some_envs(batch_size, en
     batch = random_batch(algorithm, torch.Generator(), n_steps=8, n_envs=5)
     number = torch.arange(40).view(8, 5)  # step t of env n is 5 t + n
     batch.state = torch.arange(5)
-    epoch = list(algorithm.minibatches((number,), batch))
+    epoch = list(algorithm.minibatches(algorithm.rows((number,), batch)))
     assert [len(rows) for rows, _, _ in epoch] == envs
     for rows, reset, state in epoch:
         for row, flags, env in zip(rows, reset, state, strict=True):
             assert row.tolist() == [5 * t + int(env) for t in range(8)]
             assert torch.equal(flags, batch.reset[:, env])
     assert sorted(torch.cat([state for _, _, state in epoch]).tolist()) == list(range(5))
+
+
+def test_sequences_of_a_part_of_the_rollout_have_the_states_before_them():
+    settings = {"batch_size": 8, "n_steps": 12, **KINDS["gru"]}
+    whole, parts = make(**settings), make(**settings, sequence_length=4)
+    batch = random_batch(whole, torch.Generator().manual_seed(0), n_steps=12, n_envs=3)
+    batch.state = tree_map(torch.randn_like, batch.state)
+    obs, reset, state = whole.rows((batch.obs,), batch)
+    value = whole.net.unroll(obs, state, reset)[1]
+    epoch = list(parts.minibatches(parts.rows((batch.obs, value.T), batch)))
+    assert [len(rows) for rows, *_ in epoch] == [2, 2, 2, 2, 1]  # 9 sequences of 4 steps, 8 steps a minibatch
+    for obs, expected, reset, state in epoch:
+        torch.testing.assert_close(parts.net.unroll(obs, state, reset)[1], expected)
+    with pytest.raises(UserError, match=r"algo_cfg\.sequence_length=5 must divide algo_cfg\.n_steps=12"):
+        PPOConfig(n_steps=12, sequence_length=5).check("algo_cfg")
 
 
 def test_target_kl_ends_the_epochs():
