@@ -151,6 +151,16 @@ class Crew:
         self.fresh.discard(flight.worker)
         return flight, stats, seconds
 
+    def in_order(self, refs: list[Ref]) -> list[Ref]:
+        """Without rollouts whose worker has an earlier one that is yet to come: answers may overtake each other."""
+        here, waited_for = set(refs), set()
+        for ref, flight in self.flights.items():
+            if ref not in here:
+                waited_for.add(flight.worker)
+            elif flight.worker in waited_for:
+                here.remove(ref)
+        return [ref for ref in refs if ref in here]
+
     def overdue(self) -> list[Ref]:
         """Flights that should have arrived."""
         now = time.monotonic()

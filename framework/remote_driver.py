@@ -124,11 +124,11 @@ class RayDriver(Driver):
             self.crew.launch(index, order, self._episodes_left())
 
     def arrivals(self, refs: list[Ref]) -> list[Ref]:
-        """Those that have arrived, or are overdue; waits a while for the first."""
+        """Those that have arrived, or are overdue, each worker's in their order; waits a while for the first."""
         if refs:
             self.cluster.wait(refs)
             refs = self.cluster.wait(refs, all_of_them=True, seconds=0)
-        return refs + [ref for ref in self.crew.overdue() if ref not in refs]
+        return self.crew.in_order(refs + [ref for ref in self.crew.overdue() if ref not in refs])
 
     def land(self, ref: Ref) -> None:
         """A rollout has arrived: take it in, with its whole group if the algorithm learns on-policy."""
