@@ -130,8 +130,8 @@ class ServerActor(Part):
         return self.server.updates_due()
 
     def sample(self, n: int) -> list[Batch]:
-        """Batches for `n` calls of `learn`, of NumPy arrays, see `together`."""
-        return together([self.server.sample() for _ in range(n)])
+        """Batches for `n` calls of `learn`, of NumPy arrays, see `stacked`."""
+        return stacked([self.server.sample() for _ in range(n)])
 
     def update_priorities(self, *pairs: tuple[np.ndarray, np.ndarray]) -> None:
         """Rows and their absolute TD errors, one pair for each batch."""
@@ -227,13 +227,13 @@ def weights_of(policy: Policy) -> Weights:
     return {name: value.cpu().numpy() for name, value in policy.net.state_dict().items()}
 
 
-def together(batches: list[Batch]) -> list[Batch]:
+def stacked(batches: list[Batch]) -> list[Batch]:
     """Batches as NumPy arrays, for the way; those of one shape as one, [n, B, ...]: each array costs its handling."""
     alike = len({batch.reward.shape for batch in batches}) == 1
-    return [_stacked(group) for group in ([batches] if alike else [[batch] for batch in batches])]
+    return [_stack(group) for group in ([batches] if alike else [[batch] for batch in batches])]
 
 
-def _stacked(batches: list[Batch]) -> Batch:
+def _stack(batches: list[Batch]) -> Batch:
     first = batches[0]
 
     def join(*leaves: torch.Tensor) -> np.ndarray:
@@ -247,7 +247,7 @@ def _stacked(batches: list[Batch]) -> Batch:
 
 
 def apart(batches: list[Batch]) -> Iterator[Batch]:
-    """What `together` joined, as tensors again; copied, since what Ray hands over must not be written to."""
+    """What `stacked` joined, as tensors again; copied, since what Ray hands over must not be written to."""
     for batch in batches:
         copy = batch_map(lambda leaf: torch.from_numpy(np.array(leaf)), batch)
         for i in range(len(copy.reward)):

@@ -83,8 +83,8 @@ class Pacing:
         return min(BATCHES, max(1, math.ceil(LESSON_CALLS * self.call_seconds / self.update_seconds)))
 
     def short(self, updates: int) -> bool:
-        """Whether a lesson of so many updates takes less time than the calls that go with it."""
-        return 0 < self.update_seconds * updates < CALLS * self.call_seconds
+        """Whether a lesson of so many updates takes less time than its calls, and the next could grow meanwhile."""
+        return not self.on_policy and 0 < self.update_seconds * updates < CALLS * self.call_seconds
 
     def saw_rollout(self, seconds: float, n_steps: int) -> None:
         """Take note of how long a rollout took, and set the length of the next ones (where it is free)."""

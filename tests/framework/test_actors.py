@@ -14,7 +14,7 @@ from framework_fakes import DQN, PPO, CountEnv
 from algos.base import Batch
 from algos.common.errors import UserError
 from benchmarks.kill_resume import equal
-from framework.actors import EvaluatorActor, LearnerActor, Plan, ServerActor, WorkerActor, apart, floats, together
+from framework.actors import EvaluatorActor, LearnerActor, Plan, ServerActor, WorkerActor, apart, floats, stacked
 from framework.build import (
     Acting,
     Environments,
@@ -374,7 +374,7 @@ def test_batches_come_back_from_the_way_as_they_were():
     )
     for batch in (whole, dataclasses.replace(whole, reset=None, state=(), extras={})):
         other = dataclasses.replace(batch, reward=batch.reward + 1, index=np.arange(3))
-        (arrays,) = sent(together([dataclasses.replace(batch, index=np.arange(3)), other]))
+        (arrays,) = sent(stacked([dataclasses.replace(batch, index=np.arange(3)), other]))
         assert isinstance(arrays.obs["b"]["c"], np.ndarray) and arrays.reward.shape == (2, 3, 2)
         back, again = apart([arrays])
         assert same(dataclasses.replace(back, index=None), batch) and same(again, other)
@@ -385,8 +385,8 @@ def test_batches_come_back_from_the_way_as_they_were():
 def test_batches_of_different_sizes_go_one_by_one():
     columns = [torch.arange(n) for n in (2, 3)]
     batches = [Batch(column, column, column.float(), column, column > 9, column > 9) for column in columns]
-    assert [batch.reward.shape for batch in together(batches)] == [(1, 2), (1, 3)]
-    assert same(list(apart(together(batches))), batches) and together([]) == []
+    assert [batch.reward.shape for batch in stacked(batches)] == [(1, 2), (1, 3)]
+    assert same(list(apart(stacked(batches))), batches) and stacked([]) == []
 
 
 def test_metrics_as_plain_numbers():

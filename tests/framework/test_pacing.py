@@ -195,6 +195,9 @@ def test_a_lesson_is_short_below_ten_calls():
     assert not pacing.short(1)  # nothing is known of it
     pacing.saw_updates(0.004, 2)  # 2 ms an update
     assert pacing.short(4) and not pacing.short(5)
+    on_policy = pacing_of(PPO)  # one rollout of every worker is a lesson: it does not grow
+    on_policy.saw_updates(0.004, 2)
+    assert not on_policy.short(1)
 
 
 def test_batches_of_a_call():
