@@ -34,7 +34,7 @@ SEEDS = 5  # unless general_cfg.seeds says otherwise
 FILE = "verify.json"  # in the folder of a verification: what is verified
 SCORE = "results/score.json"  # in the folder of a seed that is done
 OWN = ("mode", "seed", "seeds", "resume")  # of general_cfg: each seed's run gets its own
-NEUTRAL = (  # of general_cfg: they do not change what a seed learns
+NEUTRAL = (  # of general_cfg: they do not change what a seed learns, but for rounding
     *OWN, "load_checkpoint", "device", "torch_threads", "checkpoint_keep", "loggers", "log_interval", "progress",
     "save_fig", "show_fig", "tasks_dir",
 )  # fmt: skip
@@ -144,7 +144,7 @@ def _learned(job: Job) -> dict[str, Any]:
         f"{section}.{key}": value
         for section, values in sections.items()
         for key, value in values.items()
-        if not (section == "general_cfg" and key in NEUTRAL) and key != "render_mode"
+        if not (section == "general_cfg" and key in NEUTRAL) and key not in ("render_mode", "compile")
     }
     settings: dict[str, Any] = json.loads(json.dumps(kept, default=str))
     return settings

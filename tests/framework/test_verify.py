@@ -169,7 +169,7 @@ def test_an_interrupt_leaves_what_is_done_and_goes_on(seeds, capsys):
 
 
 def test_settings_that_teach_nothing_else_are_no_other_preset(seeds):
-    assert verify("seeds=1", "progress=off", "loggers=[]", "device=cpu", "tasks_dir=runs") == 0
+    assert verify("seeds=1", "progress=off", "loggers=[]", "device=cpu", "algo_cfg.compile=true", "tasks_dir=runs") == 0
     assert row_of()[-1].endswith("seeds=1`") and list(Path("runs").glob("Verify_*"))
 
 
