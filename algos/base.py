@@ -91,8 +91,10 @@ class DataSpec:
 
     @classmethod
     def of_replay(cls, kind: str, cfg: Any) -> "DataSpec":
-        """The settings that bear these fields' names, and `buffer_size` as capacity."""
+        """The settings that bear these fields' names, `buffer_size` as capacity, `sequence_length` as steps."""
         given = {one.name: getattr(cfg, one.name) for one in fields(cls) if hasattr(cfg, one.name)}
+        if kind == "sequence":
+            given["n_steps"] = cfg.sequence_length
         return cls(kind, capacity=cfg.buffer_size, **given)
 
     @property

@@ -12,7 +12,8 @@ from gymnasium.error import DependencyNotInstalled
 from gymnasium.vector import AutoresetMode, SyncVectorEnv, VectorEnv
 
 import envs.goals
-import envs.gridworlds  # noqa: F401  # both register joyride/*
+import envs.gridworlds
+import envs.memory  # noqa: F401  # all three register joyride/*
 from algos.common.errors import UserError
 from envs.config import EnvConfig
 from envs.native import AsyncVector, SyncVector, make_native

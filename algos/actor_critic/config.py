@@ -3,7 +3,8 @@
 from dataclasses import dataclass
 from typing import Any
 
-from algos.common.settings import require, setting
+from algos.common.settings import check_sequences, require, setting
+from algos.networks.spec import CARRY_STATE, any_carries_state
 
 
 def _two_layers() -> list[Any]:
@@ -16,12 +17,14 @@ class ReplayActorCriticConfig:
     critic_layers: list[Any] = setting(factory=_two_layers)  # of each critic, over features and action
     branch_layers: dict[str, Any] = setting(factory=dict)  # Dict observations: layers by observation key
     merge_layers: list[Any] = setting(factory=list)  # over the joined branches; actor and critics have their own
+    sequence_length: int = setting(20, ge=1)  # with memory: steps of one environment in a replayed sequence
+    burn_in: int = setting(0, ge=0)  # with memory: the first of them, which only bring the memory up to date
     n_critics: int = setting(2, ge=1)  # critics, each with a target; the least of their values counts
     gamma: float = setting(0.99, ge=0, le=1)  # discount a step
     tau: float = setting(0.005, gt=0, le=1)  # share of the online networks in each update of the targets
     actor_lr: Any = setting(3e-4, schedule=True)  # learning rate: a number, or "lin_3e-4", 0 at max_env_step
     critic_lr: Any = setting(3e-4, schedule=True)  # of all critics
-    batch_size: int = setting(256, ge=1)  # transitions an update
+    batch_size: int = setting(256, ge=1)  # transitions an update; with memory sequences
     buffer_type: str = setting("REPLAY_QUE", choices=("REPLAY_QUE", "REPLAY", "PER_QUE", "HER"))  # docs/algorithms.md
     buffer_size: int = setting(1_000_000, ge=1)  # transitions kept
     priority_alpha: float = setting(0.6, ge=0, le=1)  # PER_QUE: power of the priorities; 0 is uniform
@@ -29,7 +32,9 @@ class ReplayActorCriticConfig:
     n_step: int = setting(1, ge=1)  # steps whose rewards (not entropies) are summed before the next value
     learning_starts: int = setting(100, ge=0)  # env steps before the first update (at least one batch is awaited)
     random_steps: int | None = setting(None, ge=0)  # env steps with uniform random actions; null: learning_starts
-    train_freq: int = setting(1, ge=1)  # env steps between two rounds of updates
+    train_freq: int = setting(
+        1, ge=1
+    )  # env steps between two rounds of updates; with memory a multiple of sequence_length
     gradient_steps: int = setting(1, ge=1, also=(-1,))  # updates a round; -1: one for each env step
     max_grad_norm: float | None = setting(None, gt=0)  # gradients are clipped to this norm; null: not clipped
     compile: bool = False  # one compiled graph for each loss's update: 10-20 s at the first call, then faster
@@ -41,6 +46,23 @@ class ReplayActorCriticConfig:
                 getattr(self, key) <= self.buffer_size,
                 f"{section}.{key}={getattr(self, key)} is more than {section}.buffer_size={self.buffer_size} can hold",
             )
+        if not self.recurrent:
+            return
+        check_sequences(self, section)
+        for key, plain in (("compile", False), ("n_step", 1)):
+            require(
+                getattr(self, key) == plain,
+                f"{section}.{key}={str(getattr(self, key)).lower()} does not go with layers that {CARRY_STATE}",
+            )
+        require(
+            self.buffer_type in ("REPLAY_QUE", "REPLAY"),
+            f"{section}.buffer_type={self.buffer_type} does not go with layers that {CARRY_STATE}; take REPLAY_QUE",
+        )
+
+    @property
+    def recurrent(self) -> bool:
+        """Whether the networks have memory, which lies in the encoder alone."""
+        return any_carries_state(self.merge_layers, *self.branch_layers.values())
 
     @property
     def first_policy_step(self) -> int:

@@ -1,6 +1,7 @@
 """Actors and critics over an observation's features, and the squashed Gaussian that SAC and TQC act by."""
 
 import math
+from dataclasses import dataclass, replace
 from typing import Any
 
 import torch
@@ -9,16 +10,28 @@ from torch.nn import functional as F
 
 from algos.actor_critic.config import ReplayActorCriticConfig
 from algos.common.errors import UserError
+from algos.common.sequences import Sequences
 from algos.networks.builder import build_encoder, build_head_stack
 from algos.networks.spec import CARRY_STATE
-from algos.networks.state import Tree
+from algos.networks.state import Tree, one_step
 
 LOG_STD_MIN, LOG_STD_MAX = -20.0, 2.0  # the bounds of Haarnoja et al.
 _HALF_LOG_2PI = 0.5 * math.log(2 * math.pi)
 
 
+@dataclass(frozen=True)
+class History:
+    """Sequences of observations in place of single ones: the rows [B * (T - burn_in), ...] after a burn-in."""
+
+    sequences: Sequences
+    burn_in: int
+
+
 class Heads(nn.Module):
-    """Networks of one kind over a shared encoder, which only prepares the observation if it has no layers."""
+    """Networks of one kind over a shared encoder, which only prepares the observation if it has no layers.
+
+    Memory lies in the encoder. Where a network is called with a `History`, its rows are those of the history's steps.
+    """
 
     def __init__(
         self, cfg: ReplayActorCriticConfig, obs_space: Any, key: str, n_heads: int, out_features: int, n_inputs: int = 0
@@ -30,8 +43,15 @@ class Heads(nn.Module):
         heads = [build_head_stack(width, getattr(cfg, key), out_features, path) for _ in range(n_heads)]
         self.heads = nn.ModuleList(heads)
         self.parts = (self.encoder, *heads)
-        if any(part.recurrent for part in self.parts):
-            raise UserError(f"{path}: learning is from single steps, so no layer may {CARRY_STATE}")
+        self.recurrent = self.encoder.recurrent
+        if any(head.recurrent for head in heads):
+            raise UserError(f"{path}: layers that {CARRY_STATE} belong into algo_cfg.merge_layers")
+
+    def features(self, obs: Tree) -> Tensor:
+        """Observations [N, ...], or a history of N steps, -> [N, D]."""
+        if not isinstance(obs, History):
+            return self.encoder(obs)
+        return obs.sequences.after(self.encoder, obs.burn_in).flatten(0, 1)
 
     def reset_noise(self, generator: torch.Generator) -> None:
         """Fresh noise in noisy layers."""
@@ -45,16 +65,24 @@ class Actor(Heads):
     def __init__(self, cfg: ReplayActorCriticConfig, obs_space: Any, out_features: int):
         super().__init__(cfg, obs_space, "actor_layers", 1, out_features)
 
-    def forward(self, obs: Tree) -> Tensor:
-        params: Tensor = self.heads[0](self.encoder(obs))
-        return params
+    def forward(self, obs: Tree) -> Any:
+        return self.params(self.features(obs))
+
+    def params(self, features: Tensor) -> Any:
+        """Features [B, D] -> what the policy acts by."""
+        return self.heads[0](features)
+
+    def step(self, obs: Tree, state: Tree) -> tuple[Any, Tree]:
+        """What the policy acts by for one observation of each row, and the next state of the memory."""
+        features, state = one_step(self.encoder, obs, state)
+        return self.params(features), state
 
 
 class DeterministicActor(Actor):
     """Observations -> actions in [-1, 1] [B, A]."""
 
-    def forward(self, obs: Tree) -> Tensor:
-        return super().forward(obs).tanh()
+    def params(self, features: Tensor) -> Tensor:
+        return super().params(features).tanh()
 
 
 class GaussianActor(Actor):
@@ -63,27 +91,36 @@ class GaussianActor(Actor):
     def __init__(self, cfg: ReplayActorCriticConfig, obs_space: Any, n_actions: int):
         super().__init__(cfg, obs_space, 2 * n_actions)
 
-    def forward(self, obs: Tree) -> tuple[Tensor, Tensor]:  # type: ignore[override]
-        mean, log_std = super().forward(obs).chunk(2, dim=1)
+    def params(self, features: Tensor) -> tuple[Tensor, Tensor]:
+        mean, log_std = super().params(features).chunk(2, dim=1)
         return mean, log_std.clamp(LOG_STD_MIN, LOG_STD_MAX)
 
 
 class Critics(Heads):
-    """Observations and actions [B, A] -> what `n_critics` critics say of them [B, n_critics, out]."""
+    """Observations and actions [B, A] -> what `n_critics` critics say of them [B, n_critics, out].
+
+    A history's state is the actor's: their own memory starts from nothing, and `burn_in` brings it up to date.
+    """
 
     def __init__(self, cfg: ReplayActorCriticConfig, obs_space: Any, n_actions: int, out_features: int = 1):
         """`n_actions` is 0 where the outputs are for each of the actions."""
         super().__init__(cfg, obs_space, "critic_layers", cfg.n_critics, out_features, n_actions)
 
+    def features(self, obs: Tree) -> Tensor:
+        if isinstance(obs, History):
+            state = self.encoder.init_state(len(obs.sequences.reset))
+            obs = replace(obs, sequences=replace(obs.sequences, state=state))
+        return super().features(obs)
+
     def forward(self, obs: Tree, action: Tensor | None = None) -> Tensor:
-        x = self.encoder(obs)
+        x = self.features(obs)
         if action is not None:
             x = torch.cat([x, action], dim=1)
         return torch.stack([head(x) for head in self.heads], dim=1)
 
     def first(self, obs: Tree, action: Tensor) -> Tensor:
         """Q_1(s, a) [B], without the price of the others."""
-        q_value: Tensor = self.heads[0](torch.cat([self.encoder(obs), action], dim=1))
+        q_value: Tensor = self.heads[0](torch.cat([self.features(obs), action], dim=1))
         return q_value.squeeze(1)
 
 

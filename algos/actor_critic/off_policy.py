@@ -1,6 +1,7 @@
 """What the actor-critics over replay share: the order of their updates, the TD error, targets and saved state."""
 
 from abc import abstractmethod
+from collections.abc import Callable
 from typing import Any
 
 import torch
@@ -8,13 +9,14 @@ from gymnasium import spaces
 from torch import Tensor
 
 from algos.actor_critic.config import ReplayActorCriticConfig
-from algos.actor_critic.networks import Actor, Critics
+from algos.actor_critic.networks import Actor, Critics, History
 from algos.actor_critic.policies import ReplayPolicy, check_bounds
 from algos.base import Algorithm, Batch, DataSpec, LearnOutput
 from algos.common.optim import Metrics, Optimizer
 from algos.common.schedule import Schedule
+from algos.common.sequences import Sequences, learned_weight
 from algos.common.targets import make_target, update_target
-from algos.networks.state import Tree
+from algos.networks.state import Tree, tree_map
 
 
 class ReplayActorCritic(Algorithm):
@@ -60,7 +62,7 @@ class ReplayActorCritic(Algorithm):
 
     @classmethod
     def data(cls, cfg: ReplayActorCriticConfig) -> DataSpec:
-        return DataSpec.of_replay("replay", cfg)
+        return DataSpec.of_replay("sequence" if cfg.recurrent else "replay", cfg)
 
     def learn(self, batch: Batch) -> LearnOutput:
         critic_lr = self.critic_lr(batch.step)
@@ -78,6 +80,13 @@ class ReplayActorCritic(Algorithm):
 
     def update_critic(self, batch: Batch) -> Metrics:
         """One step of the critics."""
+        if self.actor.recurrent:
+            columns = (batch.obs, batch.action, batch.reward, batch.next_obs, batch.terminated)
+            weight = learned_weight(batch.terminated, batch.truncated, self.cfg.burn_in)
+            noise = self.noise_of_sequences(self.next_noise, batch)
+            return self.critic_optimizer.minimize(
+                self.critic_loss_of_sequences, *columns, weight, batch.reset, batch.state[0], noise
+            )
         discount, weight = batch.extras.get("discount", self.discount), batch.extras.get("weight", self.weight)
         return self.critic_optimizer.minimize(
             self.critic_loss, batch.obs, batch.action, batch.reward, batch.next_obs, batch.terminated, discount,
@@ -86,6 +95,11 @@ class ReplayActorCritic(Algorithm):
 
     def update_actor(self, batch: Batch) -> Metrics:
         """One step of the actor."""
+        if self.actor.recurrent:
+            noise = self.noise_of_sequences(self.action_noise, batch)
+            return self.actor_optimizer.minimize(
+                self.actor_loss_of_sequences, batch.obs, batch.reset, batch.state[0], noise
+            )
         return self.actor_optimizer.minimize(self.actor_loss, batch.obs, self.action_noise(len(batch.reward)))
 
     def update_targets(self) -> None:
@@ -155,6 +169,42 @@ class ReplayActorCritic(Algorithm):
     @abstractmethod
     def actor_loss(self, obs: Tree, noise: Tree) -> tuple[Tensor, Metrics]:
         """What the actor minimises."""
+
+    def critic_loss_of_sequences(
+        self,
+        obs: Tree,
+        action: Tensor,
+        reward: Tensor,
+        next_obs: Tree,
+        terminated: Tensor,
+        weight: Tensor,
+        reset: Tensor,
+        state: Tree,
+        noise: Tree,
+    ) -> tuple[Tensor, Metrics]:
+        """`critic_loss` of the steps after the burn-in as rows; columns [B, T, ...], noise [B, T - burn_in, A]."""
+        burn_in, sequences = self.cfg.burn_in, Sequences(obs, reset, state)
+        action, reward, terminated, weight = (
+            column[:, burn_in:].flatten(0, 1) for column in (action, reward, terminated, weight)
+        )
+        now, after = History(sequences, burn_in), History(sequences.extended(next_obs), burn_in + 1)
+        noise = tree_map(lambda leaf: leaf.flatten(0, 1), noise)
+        return self.critic_loss(now, action, reward, after, terminated, self.discount, weight, noise)
+
+    def actor_loss_of_sequences(self, obs: Tree, reset: Tensor, state: Tree, noise: Tree) -> tuple[Tensor, Metrics]:
+        """`actor_loss` of the steps after the burn-in as rows; metrics of rows come back as [B, T - burn_in]."""
+        history = History(Sequences(obs, reset, state), self.cfg.burn_in)
+        loss, metrics = self.actor_loss(history, tree_map(lambda leaf: leaf.flatten(0, 1), noise))
+        by_row = {
+            name: value.unflatten(0, (len(reset), -1)) if value.dim() else value for name, value in metrics.items()
+        }
+        return loss, by_row
+
+    def noise_of_sequences(self, draw: Callable[[int], Tree], batch: Batch) -> Tree:
+        """Noise [B, T - burn_in, ...] for the learned steps of a batch."""
+        rows, steps = batch.reward.shape
+        learned = steps - self.cfg.burn_in
+        return tree_map(lambda leaf: leaf.unflatten(0, (rows, learned)), draw(rows * learned))
 
     def saved(self) -> dict[str, Any]:
         """Networks and optimisers by their names in a saved model."""

@@ -6,36 +6,56 @@ from typing import Any, cast
 import numpy as np
 import torch
 from gymnasium import spaces
-from torch import Tensor, nn
+from torch import Tensor
 
 from algos.actor_critic.config import BoxActionConfig, ReplayActorCriticConfig
-from algos.actor_critic.networks import squashed_gaussian
+from algos.actor_critic.networks import Actor, squashed_gaussian
 from algos.base import Policy, obs_to_tensors
 from algos.common.distributions import Categorical
 from algos.common.errors import UserError
 from algos.common.schedule import Schedule
-from algos.networks.state import Tree, tree_leaves
+from algos.networks.state import Tree, tree_leaves, tree_map
 
 
 class ReplayPolicy(Policy):
-    """Uniform random actions before `random_steps` env steps, then those of the network."""
+    """Uniform random actions before `random_steps` env steps, then those of the network.
 
-    def __init__(self, net: nn.Module, cfg: ReplayActorCriticConfig, device: str):
+    The state is that of the exploration's noise, with memory the pair of the network's and that.
+    """
+
+    net: Actor
+
+    def __init__(self, net: Actor, cfg: ReplayActorCriticConfig, device: str):
         super().__init__(net, device)
         self.random_steps = cfg.first_policy_step
+
+    def init_state(self, n: int) -> Tree:
+        noise = self.init_noise(n)
+        if not self.net.recurrent:
+            return noise
+        return tree_map(lambda leaf: leaf.to(self.device), self.net.encoder.init_state(n)), noise
+
+    def init_noise(self, n: int) -> Tree:
+        """State of the noise at the start of an episode."""
+        return ()
 
     @torch.inference_mode()
     def act(
         self, obs: Tree, state: Tree, *, explore: bool, step: int
     ) -> tuple[np.ndarray, dict[str, np.ndarray], Tree]:
-        if explore and step < self.random_steps:
+        at_random = explore and step < self.random_steps
+        if at_random and not self.net.recurrent:
             return self.random(len(tree_leaves(obs)[0])).cpu().numpy(), {}, state
+        memory, noise = state if self.net.recurrent else ((), state)
         with self.noise_and_dropout(explore):
-            params = self.net(obs_to_tensors(obs, self.device))
-        if not explore:
-            return self.greedy(params).cpu().numpy(), {}, state
-        action, state = self.explore(params, state, step)
-        return action.cpu().numpy(), {}, state
+            params, memory = self.net.step(obs_to_tensors(obs, self.device), memory)
+        if at_random:
+            action = self.random(len(tree_leaves(obs)[0]))
+        elif not explore:
+            action = self.greedy(params)
+        else:
+            action, noise = self.explore(params, noise, step)
+        return action.cpu().numpy(), {}, (memory, noise) if self.net.recurrent else noise
 
     @abstractmethod
     def random(self, rows: int) -> Tensor:
@@ -57,13 +77,13 @@ class BoxPolicy(ReplayPolicy):
     discrete Ornstein-Uhlenbeck process of variance 1, for environments in which single random steps lead nowhere.
     """
 
-    def __init__(self, net: nn.Module, action_space: spaces.Box, cfg: Any, device: str):
+    def __init__(self, net: Actor, action_space: spaces.Box, cfg: Any, device: str):
         super().__init__(net, cfg, device)
         self.low, self.high, self.shape = action_space.low, action_space.high, action_space.shape
         self.size = int(np.prod(action_space.shape))
         self.correlation = cast(BoxActionConfig, cfg).noise_correlation
 
-    def init_state(self, n: int) -> Tree:
+    def init_noise(self, n: int) -> Tree:
         return (torch.zeros(n, self.size, device=self.device),) if self.correlation else ()
 
     def random(self, rows: int) -> Tensor:
@@ -86,7 +106,7 @@ class BoxPolicy(ReplayPolicy):
 class NoisyPolicy(BoxPolicy):
     """A deterministic actor with Gaussian noise."""
 
-    def __init__(self, net: nn.Module, action_space: spaces.Box, cfg: Any, device: str, total_steps: int | None):
+    def __init__(self, net: Actor, action_space: spaces.Box, cfg: Any, device: str, total_steps: int | None):
         super().__init__(net, action_space, cfg, device)
         self.scale = Schedule(cfg.exploration_noise, total_steps, "algo_cfg.exploration_noise")
 
@@ -112,7 +132,7 @@ class SquashedGaussianPolicy(BoxPolicy):
 class CategoricalPolicy(ReplayPolicy):
     """Samples one of K actions by its logits, counted from 0; the environment's count from the space's start."""
 
-    def __init__(self, net: nn.Module, action_space: spaces.Discrete, cfg: Any, device: str):
+    def __init__(self, net: Actor, action_space: spaces.Discrete, cfg: Any, device: str):
         super().__init__(net, cfg, device)
         self.n_actions, self.first = int(action_space.n), int(action_space.start)
 

@@ -46,6 +46,24 @@ def require(condition: bool, message: str) -> None:
         raise UserError(message)
 
 
+def check_sequences(cfg: Any, section: str) -> None:
+    """Refuse settings of replay from sequences that contradict each other."""
+    length, burn_in, batch_size = cfg.sequence_length, cfg.burn_in, cfg.batch_size
+    require(
+        burn_in < length,
+        f"{section}.burn_in={burn_in} leaves nothing to learn of sequences of sequence_length={length}",
+    )
+    require(
+        cfg.train_freq % length == 0,
+        f"{section}.train_freq={cfg.train_freq} must be a multiple of {section}.sequence_length={length}",
+    )
+    require(
+        batch_size * length <= cfg.buffer_size,
+        f"{section}.batch_size={batch_size} sequences of sequence_length={length} are more than"
+        f" {section}.buffer_size={cfg.buffer_size} steps",
+    )
+
+
 def _check_field(field: "dataclasses.Field[Any]", value: Any, key: str) -> None:
     limits = field.metadata
     if limits and limits["schedule"]:

@@ -221,7 +221,14 @@ LAYER_TYPES: dict[str, type[LayerSpec]] = {
     "attention": AttentionSpec,
 }
 
-CARRY_STATE = "carry state (gru, lstm, fsmn, attention)"  # some of them; for messages
+MEMORY = ("gru", "lstm", "fsmn", "attention")  # the layers that carry state
+CARRY_STATE = f"carry state ({', '.join(MEMORY)})"  # some of them; for messages
+
+
+def any_carries_state(*lists: Any) -> bool:
+    """Whether a layer of these lists carries state, as far as they can be read: their mistakes are told elsewhere."""
+    layers = [layer for one in lists if isinstance(one, Sequence) and not isinstance(one, str) for layer in one]
+    return any(isinstance(layer, Mapping) and str(layer.get("layer_type")).lower() in MEMORY for layer in layers)
 
 
 def parse_layers(layers: Any, path: str) -> list[LayerSpec]:

@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from typing import Any
 
-from algos.common.settings import check_epsilon, require, setting
+from algos.common.settings import check_epsilon, check_sequences, require, setting
 from algos.networks.spec import CARRY_STATE
 
 
@@ -132,27 +132,15 @@ class DRQNConfig(ReplayConfig):
     )  # the Q network's layers, one of them with memory
     loss: str = setting("mse", choices=("mse", "huber"))  # of the TD error
     buffer_type: str = setting("REPLAY_QUE", choices=("REPLAY_QUE",))  # uniform over sequences
-    n_steps: int = setting(20, ge=1)  # steps in a sequence
+    sequence_length: int = setting(20, ge=1)  # steps of one environment in a sequence
     burn_in: int = setting(0, ge=0)  # the first of them, which only bring the memory up to date
     batch_size: int = setting(32, ge=1)  # sequences an update
-    train_freq: int = setting(20, ge=1)  # env steps between two rounds of updates, a multiple of n_steps
+    train_freq: int = setting(20, ge=1)  # env steps between two rounds of updates, a multiple of sequence_length
     gradient_steps: int = setting(5, ge=1, also=(-1,))  # updates a round; -1: one for each env step
 
     def check(self, section: str) -> None:
         super().check(section)
-        require(
-            self.burn_in < self.n_steps,
-            f"{section}.burn_in={self.burn_in} leaves nothing to learn of sequences of n_steps={self.n_steps}",
-        )
-        require(
-            self.train_freq % self.n_steps == 0,
-            f"{section}.train_freq={self.train_freq} must be a multiple of {section}.n_steps={self.n_steps}",
-        )
-        require(
-            self.batch_size * self.n_steps <= self.buffer_size,
-            f"{section}.batch_size={self.batch_size} sequences of n_steps={self.n_steps} are more than"
-            f" {section}.buffer_size={self.buffer_size} steps",
-        )
+        check_sequences(self, section)
         require(not self.compile, f"{section}.compile=true does not go with layers that {CARRY_STATE}")
 
 

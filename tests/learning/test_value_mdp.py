@@ -135,7 +135,7 @@ MEMORY = {"value_layers": [{"layer_type": "gru", "layer_size": 16}], "target_upd
 
 @pytest.mark.parametrize(("cut", "burn_in"), [(False, 0), (True, 2)])
 def test_drqn_recalls(cut, burn_in):
-    drqn = {**MEMORY, "n_steps": 8, "train_freq": 8, "burn_in": burn_in, "gradient_steps": 1}
+    drqn = {**MEMORY, "sequence_length": 8, "train_freq": 8, "burn_in": burn_in, "gradient_steps": 1}
     algorithm, venv = train("DRQN", lambda: Recall(cut), n_envs=4, steps=4000, seed=1, **drqn)
     assert mean_reward(algorithm, venv, 90, 1) == pytest.approx(1 / 3)
 

@@ -16,7 +16,7 @@ def act(policy, n, step=10_000, explore=True, state=()):
 @pytest.mark.parametrize("name", CONTINUOUS)
 def test_actions_are_uniform_before_the_policy_takes_over(name, monkeypatch):
     policy = make(name, learning_starts=10).policy
-    monkeypatch.setattr(policy, "net", lambda *_: pytest.fail("the network was asked"))
+    monkeypatch.setattr(policy.net, "step", lambda *_: pytest.fail("the network was asked"))
     action = act(policy, 5000, step=9)[0]
     assert action.shape == (5000, 2) and action.dtype == np.float32
     share = np.histogram(action, 4, (-1, 1))[0] / action.size

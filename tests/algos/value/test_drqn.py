@@ -6,6 +6,7 @@ import torch
 from gymnasium import spaces
 
 from algos.base import Batch
+from algos.common.sequences import learned_weight
 from algos.value.config import DRQNConfig
 from algos.value.drqn import DRQN
 
@@ -16,7 +17,9 @@ ROWS, STEPS, GAMMA = 5, 6, 0.9
 
 
 def make(seed=1, obs_space=BOX, **settings):
-    cfg = DRQNConfig(**{"value_layers": LAYERS, "gamma": GAMMA, "n_steps": STEPS, "train_freq": STEPS, **settings})
+    cfg = DRQNConfig(
+        **{"value_layers": LAYERS, "gamma": GAMMA, "sequence_length": STEPS, "train_freq": STEPS, **settings}
+    )
     return DRQN(cfg, obs_space, spaces.Discrete(2), seed=seed)
 
 
@@ -54,7 +57,7 @@ def single_steps(net, batch, row):
 
 def loss_of(algorithm, batch):
     rows = (batch.obs, batch.action, batch.reward, batch.next_obs, batch.terminated)
-    weight = algorithm.weight(batch.terminated, batch.truncated)
+    weight = learned_weight(batch.terminated, batch.truncated, algorithm.cfg.burn_in)
     return algorithm.sequence_loss(*rows, weight, batch.reset, batch.state)
 
 
@@ -117,7 +120,7 @@ def test_weights_have_mean_one_and_no_unknown_target():
     # of 10 steps after the burn-in one is unknown: (0, 2)
     expected = torch.full((2, STEPS), 10 / 9)
     expected[0, 2] = 0
-    torch.testing.assert_close(algorithm.weight(terminated, truncated)[:, 1:], expected[:, 1:])
+    torch.testing.assert_close(learned_weight(terminated, truncated, algorithm.cfg.burn_in)[:, 1:], expected[:, 1:])
 
 
 def test_dict_observations_with_a_memory_in_a_branch():

@@ -1,0 +1,43 @@
+"""Replayed sequences [B, T]: what a network says after a burn-in, and which steps have a target."""
+
+from dataclasses import dataclass, replace
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from algos.networks.state import Tree, tree_map
+
+
+@dataclass(frozen=True)
+class Sequences:
+    """Observations [B, T, ...], where episodes start, [B, T], and a network's state before them, [B, ...]."""
+
+    obs: Tree
+    reset: Tensor
+    state: Tree
+
+    def extended(self, next_obs: Tree) -> "Sequences":
+        """With the last of the observations [B, T, ...] that follow appended: what comes after each step is in it."""
+        longer = tree_map(lambda now, after: torch.cat([now, after[:, -1:]], 1), self.obs, next_obs)
+        return replace(self, obs=longer, reset=torch.cat([self.reset, torch.zeros_like(self.reset[:, :1])], 1))
+
+    def after(self, net: Any, burn_in: int) -> Tensor:
+        """What `net` gives for the steps after the burn-in, [B, T - burn_in, D]; no gradient flows into that."""
+        obs, reset, state = self.obs, self.reset, self.state
+        if burn_in:
+            with torch.no_grad():
+                state = net.unroll(tree_map(lambda leaf: leaf[:, :burn_in], obs), state, reset[:, :burn_in])[1]
+            obs, reset = tree_map(lambda leaf: leaf[:, burn_in:], obs), reset[:, burn_in:]
+        y: Tensor = net.unroll(obs, state, reset)[0]
+        return y
+
+
+def learned_weight(terminated: Tensor, truncated: Tensor, burn_in: int) -> Tensor:
+    """Weights [B, T] of mean 1 over the steps that are learned: 0 for those whose target is unknown.
+
+    The value after a step is read off at the next one; where an episode was cut, that belongs to another.
+    """
+    known = (terminated | ~truncated).float()
+    known[:, -1] = 1.0  # its next observation is appended to the sequence
+    return known / known[:, burn_in:].mean()
