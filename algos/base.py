@@ -172,6 +172,11 @@ class Policy(ABC):
         """Values [N] of observations at which a row ends without terminating; None if no value is learned."""
         return None
 
+    def remarks(self) -> list[str]:
+        """What a user should know of the network at the start: what its layers have to say, each once."""
+        said = (getattr(module, "remark", "") for module in self.net.modules())
+        return list(dict.fromkeys(text for text in said if text))
+
     def progress(self, step: int) -> dict[str, float]:
         """Numbers worth showing beside the reward, such as epsilon."""
         return {}

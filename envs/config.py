@@ -5,6 +5,8 @@ from typing import Any
 
 from algos.common.settings import require, setting
 
+MEMORY_INPUTS = ("obs", "action", "reward")
+
 
 @dataclass
 class EnvConfig:
@@ -12,11 +14,17 @@ class EnvConfig:
     kwargs: dict[str, Any] = setting(factory=dict)  # keyword arguments of the environment
     render_mode: str | None = setting(None, choices=("human", "rgb_array"))  # a window, or videos/video.gif
     wrappers: list[Any] = setting(factory=list)  # {type: a name in gymnasium.wrappers or "module:Class", ...kwargs}
+    memory_inputs: list[str] = setting(factory=lambda: ["obs"])  # of obs, action, reward: also the last step's, joined
     vectorization: str = setting("sync", choices=("sync", "async", "native"))  # how several envs are stepped
     entry_point: str | None = None  # "package.module:Class": build the environment from this instead of the registry
 
     def check(self, section: str) -> None:
-        """Each wrapper is a name, or a mapping with `type`, keyword arguments and perhaps `train_only`."""
+        """Memory inputs are known, each named once; a wrapper is a name, or a mapping with `type` and its arguments."""
+        inputs = self.memory_inputs
+        require(
+            bool(inputs) and len(set(inputs)) == len(inputs) and set(inputs) <= set(MEMORY_INPUTS),
+            f"{section}.memory_inputs={inputs} must be one or more of {', '.join(MEMORY_INPUTS)}",
+        )
         for index, wrapper in enumerate(self.wrappers):
             require(
                 isinstance(wrapper, str) or (isinstance(wrapper, dict) and isinstance(wrapper.get("type"), str)),

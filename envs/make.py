@@ -16,6 +16,7 @@ import envs.gridworlds
 import envs.memory  # noqa: F401  # all three register joyride/*
 from algos.common.errors import UserError
 from envs.config import EnvConfig
+from envs.memory.inputs import MemoryInputs
 from envs.native import AsyncVector, SyncVector, make_native
 from envs.resumable import Resumable
 from envs.wrappers import check_kwargs, import_module, import_object, wrap
@@ -37,7 +38,7 @@ def make_env(
     spec = spec_of(cfg)
     kwargs, limit = _limits(cfg, spec)
     shorter = max_step > 0 and (limit is None or max_step < limit)
-    if not cfg.wrappers:
+    if not cfg.wrappers and cfg.memory_inputs == ["obs"]:
         return Resumable(_create(spec, kwargs, max_step if shorter else limit, render_mode))
     env = _create(spec, kwargs, limit, render_mode)
     if shorter and env.spec is not None:
@@ -45,6 +46,8 @@ def make_env(
     for index, item in enumerate(cfg.wrappers):
         if not (evaluation and _train_only(item)):
             env = wrap(env, item, f"env_cfg.wrappers[{index}]")
+    if cfg.memory_inputs != ["obs"]:
+        env = MemoryInputs(env, cfg.memory_inputs)
     # A wrapper may repeat actions or end episodes its own way, so the agent's steps are counted outside of them all.
     return Resumable(gym.wrappers.TimeLimit(env, max_step) if max_step > 0 else env)
 
@@ -58,8 +61,9 @@ def make_vector_env(
     """
     if cfg.vectorization == "native":
         spec = spec_of(cfg)
-        if cfg.wrappers:
-            raise UserError("env_cfg.wrappers apply to single environments: they do not go with vectorization=native")
+        for key, given in (("wrappers", cfg.wrappers), ("memory_inputs", cfg.memory_inputs != ["obs"])):
+            if given:
+                raise UserError(f"env_cfg.{key} apply to single environments: not with env_cfg.vectorization=native")
         kwargs, limit = _limits(cfg, spec)
         limit = min((steps for steps in (limit, max_step) if steps is not None and steps > 0), default=None)
         return _guarded(spec, kwargs, render_mode, lambda: make_native(spec, n_envs, limit, kwargs, render_mode))

@@ -4,7 +4,8 @@ from dataclasses import dataclass
 from typing import Any
 
 from algos.common.settings import check_sequences, require, setting
-from algos.networks.spec import CARRY_STATE, any_carries_state
+from algos.networks.config import EncoderConfig
+from algos.networks.spec import CARRY_STATE
 
 
 def _two_layers() -> list[Any]:
@@ -12,11 +13,11 @@ def _two_layers() -> list[Any]:
 
 
 @dataclass
-class ReplayActorCriticConfig:
+class ReplayActorCriticConfig(EncoderConfig):
+    """Actor and critics have an encoder each, in which their memory lies."""
+
     actor_layers: list[Any] = setting(factory=_two_layers)  # see docs/networks.md
     critic_layers: list[Any] = setting(factory=_two_layers)  # of each critic, over features and action
-    branch_layers: dict[str, Any] = setting(factory=dict)  # Dict observations: layers by observation key
-    merge_layers: list[Any] = setting(factory=list)  # over the joined branches; actor and critics have their own
     sequence_length: int = setting(20, ge=1)  # with memory: steps of one environment in a replayed sequence
     burn_in: int = setting(0, ge=0)  # with memory: the first of them, which only bring the memory up to date
     n_critics: int = setting(2, ge=1)  # critics, each with a target; the least of their values counts
@@ -40,7 +41,7 @@ class ReplayActorCriticConfig:
     compile: bool = False  # one compiled graph for each loss's update: 10-20 s at the first call, then faster
 
     def check(self, section: str) -> None:
-        """Refuse values that contradict each other."""
+        super().check(section)
         for key in ("batch_size", "learning_starts"):
             require(
                 getattr(self, key) <= self.buffer_size,
@@ -58,11 +59,6 @@ class ReplayActorCriticConfig:
             self.buffer_type in ("REPLAY_QUE", "REPLAY"),
             f"{section}.buffer_type={self.buffer_type} does not go with layers that {CARRY_STATE}; take REPLAY_QUE",
         )
-
-    @property
-    def recurrent(self) -> bool:
-        """Whether the networks have memory, which lies in the encoder alone."""
-        return any_carries_state(self.merge_layers, *self.branch_layers.values())
 
     @property
     def first_policy_step(self) -> int:

@@ -38,7 +38,7 @@ class Heads(nn.Module):
     ):
         """`key` names the heads' layers in `cfg`; `n_inputs` numbers join the features."""
         super().__init__()
-        self.encoder = build_encoder(obs_space, cfg.branch_layers, cfg.merge_layers, "algo_cfg.merge_layers")
+        self.encoder = build_encoder(obs_space, cfg.branch_layers, cfg.encoder_layers, "algo_cfg.merge_layers")
         width, path = self.encoder.out_features + n_inputs, f"algo_cfg.{key}"
         heads = [build_head_stack(width, getattr(cfg, key), out_features, path) for _ in range(n_heads)]
         self.heads = nn.ModuleList(heads)

@@ -221,6 +221,11 @@ class Attention(StatefulLayer):
         mixers = [make_mixer(spec) for _ in range(spec.n_layers)]
         self.blocks = nn.ModuleList(Block(mixer, spec.d_model, spec.dropout, spec.gate) for mixer in mixers)
         self.norm = nn.LayerNorm(spec.d_model)
+        self.remark = ""
+        if spec.kind == "flash" and spec.window == 1:
+            self.remark = (
+                f"{spec.where}.window=1: attention over one step is a linear map of it; memory takes a longer one"
+            )
 
     def init_state(self, batch_size: int) -> Tree:
         steps = torch.zeros(batch_size, dtype=torch.int64, device=self.embed.weight.device)

@@ -240,10 +240,11 @@ def parse_layers(layers: Any, path: str) -> list[LayerSpec]:
         return []
     if not isinstance(layers, Sequence) or isinstance(layers, str):
         raise UserError(f"{path}={layers!r}: expected a list of layers, each a mapping with a layer_type")
-    return [_parse_layer(layer, f"{path}[{index}]") for index, layer in enumerate(layers)]
+    return [parse_layer(layer, f"{path}[{index}]") for index, layer in enumerate(layers)]
 
 
-def _parse_layer(layer: Any, where: str) -> LayerSpec:
+def parse_layer(layer: Any, where: str) -> LayerSpec:
+    """One layer as YAML gives it -> its spec; UserError naming the place, such as `where`.layer_size."""
     if not isinstance(layer, Mapping):
         raise UserError(f"{where}={layer!r}: expected a mapping such as {{layer_type: linear, layer_size: 64}}")
     if "layer_type" not in layer:

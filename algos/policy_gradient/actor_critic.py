@@ -31,7 +31,7 @@ class ActorCritic(nn.Module):
         self.action_space = action_space
         obs_space, self.masked = split_mask(obs_space, action_space)
         self.norm = ObsNorm(obs_space) if cfg.normalize_obs else None
-        self.encoder = build_encoder(obs_space, cfg.branch_layers, cfg.merge_layers, "algo_cfg.merge_layers")
+        self.encoder = build_encoder(obs_space, cfg.branch_layers, cfg.encoder_layers, "algo_cfg.merge_layers")
         width = self.encoder.out_features
         self.actor = build_head_stack(width, cfg.actor_layers, head_size(action_space), "algo_cfg.actor_layers")
         self.critic = build_head_stack(width, cfg.critic_layers, 1, "algo_cfg.critic_layers") if critic else None

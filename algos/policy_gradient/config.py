@@ -4,6 +4,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from algos.common.settings import require, setting
+from algos.networks.config import EncoderConfig
 
 
 def _two_layers() -> list[Any]:
@@ -11,7 +12,7 @@ def _two_layers() -> list[Any]:
 
 
 @dataclass
-class OnPolicyConfig:
+class OnPolicyConfig(EncoderConfig):
     """What all of them have.
 
     A schedule is "lin_3e-4" (to 0 at max_env_step) or {kind: linear | cosine | exp, start, end, steps or fraction}.
@@ -19,8 +20,6 @@ class OnPolicyConfig:
 
     actor_layers: list[Any] = setting(factory=_two_layers)  # see docs/networks.md
     critic_layers: list[Any] = setting(factory=_two_layers)
-    branch_layers: dict[str, Any] = setting(factory=dict)  # Dict observations: layers by observation key
-    merge_layers: list[Any] = setting(factory=list)  # layers over the joined branches, shared by actor and critic
     gamma: float = setting(0.99, ge=0, le=1)  # discount a step
     lr: Any = setting(3e-4, schedule=True)  # learning rate: a number or a schedule
     entropy_coef: Any = setting(0.0, schedule=True)  # weight of the entropy bonus: a number or a schedule
@@ -70,7 +69,7 @@ class PPOConfig(OnPolicyConfig):
     target_kl: float | None = setting(None, gt=0)  # stop after an epoch whose last minibatch has a KL > 1.5 times this
 
     def check(self, section: str) -> None:
-        """Refuse values that contradict each other."""
+        super().check(section)
         length = self.sequence_length
         require(
             length is None or self.n_steps % length == 0,

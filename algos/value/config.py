@@ -4,6 +4,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from algos.common.settings import check_epsilon, check_sequences, require, setting
+from algos.networks.config import EncoderConfig
 from algos.networks.spec import CARRY_STATE
 
 
@@ -18,12 +19,10 @@ _NORM = {"layer_type": "norm", "norm_type": "layer", "activation": "relu"}
 
 
 @dataclass
-class ValueConfig:
+class ValueConfig(EncoderConfig):
     """What all of them have."""
 
     value_layers: list[Any] = setting(factory=_layers(_WIDE, _WIDE))  # the Q network's layers, see docs/networks.md
-    branch_layers: dict[str, Any] = setting(factory=dict)  # Dict observations: layers by observation key
-    merge_layers: list[Any] = setting(factory=list)  # layers over the joined branches, before value_layers
     dueling: bool = False  # after value_layers a stream for V and one for A: Q = V + A - mean A
     dueling_layers: list[Any] = setting(factory=list)  # dueling: hidden layers of each stream
     noisy: bool = False  # learned noise in all linear layers but the first of value_layers, and epsilon = 0
@@ -38,7 +37,7 @@ class ValueConfig:
     compile: bool = False  # one compiled graph for the whole update: 7-10 s at the first call, then faster
 
     def check(self, section: str) -> None:
-        """Refuse values that contradict each other."""
+        super().check(section)
         check_epsilon(self, section)
         require(
             self.dueling or not self.dueling_layers,

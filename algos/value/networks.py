@@ -61,7 +61,7 @@ def build_q_network(
     """
     where = "algo_cfg.value_layers"
     layers = _with_noise(cfg.value_layers, cfg, first=1)
-    trunk = build_network(obs_space, layers, branches=cfg.branch_layers, merge=cfg.merge_layers, path=where)
+    trunk = build_network(obs_space, layers, branches=cfg.branch_layers, merge=cfg.encoder_layers, path=where)
     if trunk.recurrent and not memory:
         raise UserError(f"{where}: no layer may {CARRY_STATE} where single steps are learned; take algo_name=DRQN")
     if memory and not trunk.recurrent:

@@ -1,0 +1,58 @@
+"""Settings of what every network begins with: branches, their joint layers, perhaps attention (torch-free)."""
+
+from dataclasses import dataclass
+from typing import Any
+
+from algos.common.settings import require, setting
+from algos.networks.spec import any_carries_state, parse_layer
+
+
+@dataclass
+class EncoderConfig:
+    """`use_attention` and what follows it are TinyRL's names for an attention layer behind `merge_layers`."""
+
+    branch_layers: dict[str, Any] = setting(factory=dict)  # Dict observations: layers by observation key
+    merge_layers: list[Any] = setting(factory=list)  # layers over the joined branches, before all others
+    use_attention: bool = False  # an attention layer of the following settings behind merge_layers
+    attention_type: str | None = setting(None, choices=("flash", "linear", "hybrid"))  # null: as the next two say
+    use_flash: bool | None = None  # softmax attention over the last 64 steps; with use_linear too: hybrid
+    use_linear: bool | None = None  # linear attention over the whole episode
+    d_model: int = setting(64, ge=1)  # its width
+    n_heads: int = setting(4, ge=1)
+    n_layers: int = setting(1, ge=1)  # blocks, one behind the other
+    dropout: float = setting(0.0, ge=0, lt=1)
+    feature_dim: int = setting(32, ge=1)  # linear, hybrid: features of a head's queries and keys
+
+    def check(self, section: str) -> None:
+        """Refuse values that contradict each other."""
+        if not self.use_attention:
+            return
+        said = {"use_flash": self.use_flash, "use_linear": self.use_linear}
+        require(
+            any(value is not False for value in said.values()),
+            f"{section}: use_flash=false and use_linear=false leave no attention; take one, or use_attention=false",
+        )
+        for key, value in said.items():
+            named = self.attention_type
+            present = named in ("hybrid", key.removeprefix("use_"))
+            require(
+                named is None or value is None or value == present,
+                f"{section}.{key}={str(value).lower()} contradicts {section}.attention_type={named}",
+            )
+        parse_layer(self.encoder_layers[-1], section)
+
+    @property
+    def encoder_layers(self) -> list[Any]:
+        """`merge_layers`, and the attention layer that is asked for."""
+        if not (self.use_attention and isinstance(self.merge_layers, list)):
+            return self.merge_layers
+        both = bool(self.use_flash) and bool(self.use_linear)
+        alone = "linear" if self.use_linear or self.use_flash is False else "flash"
+        layer = {"layer_type": "attention", "kind": self.attention_type or ("hybrid" if both else alone)}
+        sizes = {key: getattr(self, key) for key in ("d_model", "n_heads", "n_layers", "dropout", "feature_dim")}
+        return [*self.merge_layers, layer | sizes]
+
+    @property
+    def recurrent(self) -> bool:
+        """Whether a layer of the encoder carries state."""
+        return any_carries_state(self.encoder_layers, *self.branch_layers.values())
