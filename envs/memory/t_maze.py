@@ -17,8 +17,9 @@ class TMazeRules(Rules):
 
     The first observation is 1 or 2 (goal up, goal down); all others are 0 in the corridor and 3 at the junction. Going
     up or down there ends the episode, with reward 1 in the right arm. Each step that ends left of where a straight walk
-    would be costs 1 / length; after length + 1 steps the time is out. The best return is 1; without memory it is 0.5,
-    half of the episodes being successes (`info["is_success"]`).
+    would be costs 1 / length. The best return is 1; without memory it is 0.5, half of the episodes being successes
+    (`info["is_success"]`). After 2 length + 1 steps the time is out: with the length + 1 of the paper a single wrong
+    step would keep a beginner from ever seeing the junction.
     """
 
     saved = ("goal", "place", "steps", "arm")
@@ -49,7 +50,7 @@ class TMazeRules(Rules):
         self.steps = self.steps + 1
         behind = ~chosen & (self.place < self.steps)
         reward = right.astype(np.float64) - behind / self.length
-        return reward, chosen, ~chosen & (self.steps > self.length), {"is_success": right}
+        return reward, chosen, ~chosen & (self.steps > 2 * self.length), {"is_success": right}
 
     def frame(self, row: int) -> np.ndarray:
         """The maze, the goal in green while it is shown and at the end, the agent in blue."""

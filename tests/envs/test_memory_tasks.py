@@ -141,8 +141,8 @@ def test_the_sign_is_seen_once_and_decides():
 
 
 def test_a_walk_that_lags_behind_costs_and_runs_out_of_time():
-    seen, rewards, terminated, truncated, _ = walk(TMaze(length=3), [LEFT, UP, RIGHT, RIGHT])
-    assert seen[1:] == [0, 0, 0, 0] and rewards == pytest.approx([-1 / 3] * 4)
+    seen, rewards, terminated, truncated, _ = walk(TMaze(length=3), [LEFT, UP, *[RIGHT] * 5])
+    assert seen[1:] == [0, 0, 0, 0, JUNCTION, JUNCTION, JUNCTION] and rewards == pytest.approx([-1 / 3] * 7)
     assert (terminated, truncated) == (False, True)
 
 
