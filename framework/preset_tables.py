@@ -65,7 +65,7 @@ def readme_table(presets: Path = PRESETS, page: Path = RESULTS) -> list[str]:
     names = sorted(str(path.relative_to(presets).with_suffix("")) for path in presets.rglob("*.yaml"))
     lines = [NEW_README_HEAD, _rule(NEW_README_HEAD)]
     for name in names:
-        data = _preset(presets / f"{name}.yaml")
+        data = _preset(presets, name)
         expected = data.get("expected") or {}
         cells = [f"`{name}`{_needs(data)}", _reached(rows.get(name)), _published(expected), _steps(expected)]
         lines.append(f"| {' | '.join(cells)} |")
@@ -123,12 +123,17 @@ def _result_row(result: Result, expected: ExpectedScore) -> str:
     published = number(expected.mean_reward or 0) + ("" if expected.std is None else f" ± {number(expected.std)}")
     n = len(result.scores)
     cells = (
-        f"`{result.preset}`", f"{result.mean:.1f}", f"{result.low:.1f} to {result.high:.1f}",
-        ", ".join(f"{score:.1f}" for score in result.scores), published, "yes" if result.holds else "**no**",
+        f"`{result.preset}`", _score(result.mean), f"{_score(result.low)} to {_score(result.high)}",
+        ", ".join(map(_score, result.scores)), published, "yes" if result.holds else "**no**",
         f"{result.env_steps:,.0f}", f"{result.seconds:.0f}", result.commit, result.machine, result.date,
         f"`python main.py mode=verify preset={result.preset} seeds={n}`",
     )  # fmt: skip
     return f"| {' | '.join(cell.replace('|', '/') for cell in cells)} |"
+
+
+def _score(value: float) -> str:
+    """A score with the decimals that matter: 498.5, 7.93, 0.741."""
+    return f"{value:.{1 if abs(value) >= 10 else 2 if abs(value) >= 2 else 3}f}"
 
 
 def _reached(row: str | None) -> str:
@@ -153,12 +158,20 @@ def _steps(expected: dict[str, Any]) -> str:
     return "-" if steps is None else f"{steps:,}"
 
 
-def _preset(path: Path) -> dict[str, Any]:
+def _preset(presets: Path, name: str) -> dict[str, Any]:
+    """A preset's own sections over those of the presets that it goes on from."""
+    path = presets / f"{name}.yaml"
     try:
         data = yaml.load(path.read_text(encoding="utf-8"), Loader=get_yaml_loader())
     except yaml.YAMLError as error:
         raise UserError(f"{path}: not valid YAML: {' '.join(str(error).split())}") from None
-    return data if isinstance(data, dict) else {}
+    if not isinstance(data, dict):
+        return {}
+    for parent in data.get("defaults", []):
+        if isinstance(parent, str) and (presets / f"{parent}.yaml").exists():
+            before = _preset(presets, parent)
+            data |= {key: {**(before.get(key) or {}), **(data.get(key) or {})} for key in ("env_cfg", "expected")}
+    return data
 
 
 def _needs(data: dict[str, Any]) -> str:

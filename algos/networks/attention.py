@@ -100,10 +100,12 @@ class WindowAttention(Mixer):
 
 
 class LinearAttention(Mixer):
-    """sum_s phi(q_t) R_{t-s} phi(k_s) v_s / sum_s phi(q_t) phi(k_s) over the episode, phi(x) = elu(x) + 1.
+    """sum_s w phi(q_t) R_{t-s} phi(k_s) v_s / sum_s w phi(q_t) phi(k_s) over the episode, phi(x) = elu(x) + 1.
 
-    R rotates by the distance in steps. T steps cost O(T); acting costs the same at any step: the memory is
-    sum_s R_s phi(k_s) v_s^T [B, heads, features, D] and sum_s phi(k_s) [B, heads, features].
+    R rotates by the distance in steps; w = e^(-r (t-s)) fades with it, at a learned rate r of each head (Sun et al.,
+    "Retentive network", 2023): without it no head can tell the last steps from all others. T steps cost O(T); acting
+    costs the same at any step: the memory is sum_s w R_s phi(k_s) v_s^T [B, heads, features, D] and sum_s w phi(k_s)
+    [B, heads, features].
     """
 
     def __init__(self, d_model: int, n_heads: int, feature_dim: int):
@@ -111,6 +113,8 @@ class LinearAttention(Mixer):
         self.n_heads, self.feature_dim, self.head_size = n_heads, feature_dim, d_model // n_heads
         self.features = nn.Linear(d_model, 2 * n_heads * feature_dim)
         self.value = nn.Linear(d_model, d_model)
+        rates = 0.5 * 1e-3 ** torch.linspace(0, 1, n_heads)  # half-lives of 1.4 to 1400 steps
+        self.log_rate = nn.Parameter(rates.log())
 
     def init_memory(self, batch_size: int) -> tuple[Tensor, Tensor]:
         zeros = self.value.weight.new_zeros(batch_size, self.n_heads, self.feature_dim, self.head_size)
@@ -120,15 +124,17 @@ class LinearAttention(Mixer):
         query, key = (split_heads(F.elu(part) + 1, self.n_heads) for part in self.features(x).chunk(2, dim=2))
         columns = (query, rotated(query, clock.position), key, rotated(key, clock.position))
         value, outs = split_heads(self.value(x), self.n_heads), []
+        rate = self.log_rate.exp().view(1, -1, 1, 1)
         for t in range(0, x.shape[1], CHUNK):
             chunk = [column[:, :, t : t + CHUNK] for column in (*columns, value)]
-            y, memory = self._chunk(memory, clock.position[:, t : t + CHUNK], *chunk)
+            y, memory = self._chunk(memory, rate, clock.position[:, t : t + CHUNK], *chunk)
             outs.append(y)
         return join_heads(outs[0] if len(outs) == 1 else torch.cat(outs, dim=2)), memory
 
     @staticmethod
     def _chunk(
         memory: tuple[Tensor, Tensor],
+        rate: Tensor,
         position: Tensor,
         query: Tensor,
         turned_query: Tensor,
@@ -140,14 +146,15 @@ class LinearAttention(Mixer):
         index = torch.arange(position.shape[1], device=position.device)
         goes_on = (position > index).unsqueeze(1)  # [B, 1, C]: the episode began before the chunk
         age = index.unsqueeze(1) - index
-        visible = ((age >= 0) & (age <= position.unsqueeze(2))).unsqueeze(1)  # [B, 1, C, C]
+        visible = ((age >= 0) & (age <= position.unsqueeze(2))).unsqueeze(1)
+        faded = visible * torch.exp(-rate * age.clamp(min=0))  # [B, heads, C, C]
+        before = goes_on.unsqueeze(3) * torch.exp(-rate * (index + 1).unsqueeze(1))  # [B, heads, C, 1]
         weights, sizes = turned_query @ turned_key.mT, query @ key.mT
-        total = (weights * visible) @ value + (turned_query @ memory[0]) * goes_on.unsqueeze(3)
-        size = (sizes * visible).sum(3) + (query @ memory[1].unsqueeze(3)).squeeze(3) * goes_on
-        last = visible[:, :, -1].unsqueeze(3)  # [B, 1, C, 1]: steps of the episode that goes on after the chunk
-        carried = goes_on[:, :, -1:]
-        values = memory[0] * carried.unsqueeze(3) + (turned_key * last).mT @ value
-        return total / size.unsqueeze(3), (values, memory[1] * carried + (key * last).sum(2))
+        total = (weights * faded) @ value + (turned_query @ memory[0]) * before
+        size = (sizes * faded).sum(3, keepdim=True) + (query @ memory[1].unsqueeze(3)) * before
+        last = faded[:, :, -1].unsqueeze(3)  # [B, heads, C, 1]: steps of the episode that goes on after the chunk
+        values = memory[0] * before[:, :, -1:] + (turned_key * last).mT @ value
+        return total / size, (values, memory[1] * before[:, :, -1] + (key * last).sum(2))
 
 
 class HybridAttention(Mixer):

@@ -287,6 +287,19 @@ def test_rows_are_replaced_and_sorted_and_the_rest_stays(place):
     assert {line.count(" | ") for line in lines[2:]} == {lines[0].count(" | ")} and lines[1].count("|") == 13
 
 
+@pytest.mark.parametrize(
+    ("mean", "cells"),
+    [
+        (-139.26, ["-139.3", "-140.3 to -138.3"]),
+        (7.93, ["7.93", "6.93 to 8.93"]),
+        (0.7412, ["0.741", "-0.259 to 1.741"]),
+    ],
+)
+def test_small_scores_have_more_decimals(place, mean, cells):
+    preset_tables.write_result(result("Taxi-v4/QLearning", mean), ExpectedScore(7.93, 2.6), place / "results.md")
+    assert row_of("Taxi-v4/QLearning")[1:3] == cells
+
+
 PAGE = "# Title\n\n## Presets\n\n| `preset=` | old |\n|---|---|\n| `gone/DQN` | 1 |\n\nAfter | it.\n"
 
 
@@ -296,6 +309,7 @@ def test_readme_is_made_of_presets_and_results(place, capsys, monkeypatch):
         "CartPole-v1/DQN": "expected: {mean_reward: 500, std: 0, max_env_step: 50_000, source: 'Zoo'}",
         "Lander/PPO": "env_cfg: {id: LunarLander-v3}\nexpected: {mean_reward: 242.5, max_env_step: 1_000_000}",
         "Pong/DQN": "env_cfg: {id: PongNoFrameskip-v4}",
+        "Lander/LSTM_PPO": "defaults: [Lander/PPO, override /env_cfg: gym, _self_]\nexpected: {mean_reward: 9}",
         "Own/A2C": "env_cfg: {id: 'mine.corridor:Corridor-v0'}\nexpected: {mean_reward: -1e-3, source: a | b}",
     }.items():
         (presets / name).parent.mkdir(parents=True, exist_ok=True)
@@ -304,6 +318,7 @@ def test_readme_is_made_of_presets_and_results(place, capsys, monkeypatch):
     lines = preset_tables.readme_table(presets, place / "results.md")
     assert lines[2:] == [
         "| `CartPole-v1/DQN` | 499.0 (498.0 to 500.0), 3 seeds, **missed** | 500 +- 0 (Zoo) | 50,000 |",
+        '| `Lander/LSTM_PPO` (needs `pip install -e ".[box2d]"`) | - | 9 | 1,000,000 |',
         '| `Lander/PPO` (needs `pip install -e ".[box2d]"`) | - | 242.5 | 1,000,000 |',
         "| `Own/A2C` | - | -0.001 (a / b) | - |",
         '| `Pong/DQN` (needs `pip install -e ".[atari]"`) | - | - | - |',

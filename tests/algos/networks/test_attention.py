@@ -73,9 +73,10 @@ def test_linear_attention_is_the_sum_written_out(monkeypatch, chunk, reset_share
     clock = Clock.of(*start(reset))
     y, _ = layer(x, layer.init_memory(ROWS), clock)
     query, key = (split_heads(F.elu(part) + 1, HEADS) for part in layer.features(x).chunk(2, dim=2))
-    visible = same_episode(reset).unsqueeze(1)
-    weights = (rotated(query, clock.position) @ rotated(key, clock.position).mT) * visible
-    sizes = ((query @ key.mT) * visible).sum(3, keepdim=True)
+    age = torch.arange(25).unsqueeze(1) - torch.arange(25)
+    faded = same_episode(reset).unsqueeze(1) * torch.exp(-layer.log_rate.exp().view(-1, 1, 1) * age.clamp(min=0))
+    weights = (rotated(query, clock.position) @ rotated(key, clock.position).mT) * faded
+    sizes = ((query @ key.mT) * faded).sum(3, keepdim=True)
     expected = join_heads(weights @ split_heads(layer.value(x), HEADS) / sizes)
     torch.testing.assert_close(y, expected, atol=1e-5, rtol=0)
 
