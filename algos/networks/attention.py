@@ -6,7 +6,7 @@ reinforcement learning" (2020).
 """
 
 from abc import abstractmethod
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import torch
 from torch import Tensor, nn
@@ -18,6 +18,7 @@ from algos.networks.spec import AttentionSpec
 from algos.networks.state import Tree
 
 CHUNK = 64  # steps that linear attention takes at once
+Turn = tuple[Tensor, Tensor]  # cosine and sine of the angles by which pairs of numbers are rotated
 
 
 @dataclass
@@ -26,6 +27,7 @@ class Clock:
 
     position: Tensor  # [B, T] steps of the episode before each one
     fresh: bool  # every row begins with an episode and goes on with it
+    turns: dict[int, Turn] = field(default_factory=dict)  # those already worked out, by the vectors' size
 
     @classmethod
     def of(cls, before: Tensor, reset: Tensor) -> "Clock":
@@ -36,6 +38,13 @@ class Clock:
         start = torch.where(reset, index, -1).cummax(1).values  # of the episode within the row, -1: before it
         position = torch.where(start < 0, before.unsqueeze(1) + index, index - start)
         return cls(position, bool((position == index).all()))
+
+    def turn(self, x: Tensor) -> Tensor:
+        """`rotated` of queries or keys [B, heads, T, D] to where these steps stand; all layers share the angles."""
+        size = x.shape[3]
+        if size not in self.turns:
+            self.turns[size] = turn_of(self.position, size)
+        return rotated(x, self.turns[size])
 
 
 class Mixer(nn.Module):
@@ -69,7 +78,7 @@ class WindowAttention(Mixer):
 
     def forward(self, x: Tensor, memory: tuple[Tensor, Tensor], clock: Clock) -> tuple[Tensor, Tree]:
         query, key, value = (split_heads(part, self.n_heads) for part in self.project(x).chunk(3, dim=2))
-        query, key = rotated(query, clock.position), rotated(key, clock.position)
+        query, key = clock.turn(query), clock.turn(key)
         keys, values = (torch.cat([old, new], dim=2) for old, new in zip(memory, (key, value), strict=True))
         steps, kept = x.shape[1], self.window - 1
         if clock.fresh and steps <= self.window:
@@ -122,7 +131,7 @@ class LinearAttention(Mixer):
 
     def forward(self, x: Tensor, memory: tuple[Tensor, Tensor], clock: Clock) -> tuple[Tensor, Tree]:
         query, key = (split_heads(F.elu(part) + 1, self.n_heads) for part in self.features(x).chunk(2, dim=2))
-        columns = (query, rotated(query, clock.position), key, rotated(key, clock.position))
+        columns = (query, clock.turn(query), key, clock.turn(key))
         value, outs = split_heads(self.value(x), self.n_heads), []
         rate = self.log_rate.exp().view(1, -1, 1, 1)
         for t in range(0, x.shape[1], CHUNK):
@@ -267,13 +276,17 @@ def join_heads(x: Tensor) -> Tensor:
     return x.transpose(1, 2).flatten(2)
 
 
-def rotated(x: Tensor, position: Tensor) -> Tensor:
-    """[B, heads, T, D] with pair i of each vector's numbers turned by position / 10000^(2i / D); position [B, T]."""
-    half = x.shape[3] // 2
-    speed = 10_000 ** (-torch.arange(half, device=x.device) / half)
+def turn_of(position: Tensor, size: int) -> Turn:
+    """Cosine and sine [B, 1, T, size / 2] of position / 10000^(2i / size) for pair i; position [B, T]."""
+    speed = 10_000 ** (-torch.arange(size // 2, device=position.device) / (size // 2))
     angle = (position.unsqueeze(2) * speed).unsqueeze(1)
-    cos, sin = angle.cos(), angle.sin()
-    a, b = x[..., :half], x[..., half:]
+    return angle.cos(), angle.sin()
+
+
+def rotated(x: Tensor, turn: Turn) -> Tensor:
+    """[B, heads, T, D] with each pair of a vector's numbers turned by its angle."""
+    cos, sin = turn
+    a, b = x.chunk(2, dim=3)
     return torch.cat([a * cos - b * sin, a * sin + b * cos], dim=3)
 
 

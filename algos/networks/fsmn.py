@@ -33,7 +33,19 @@ class FSMNBlock(nn.Module):
         """x [B, T, D], memory [B, K s, H], episode [B, K s + T]: which one each projection is of, memory's first."""
         p = self.project(x)
         m, memory = self.remember(p, memory, episode)
-        return self.activation(self.norm(m + x if x.shape == m.shape else m)), memory
+        return self.out(m, x), memory
+
+    def step(self, x: Tensor, memory: Tensor) -> tuple[Tensor, Tensor]:
+        """One step [B, 1, D] of episodes that go on: the same with all taps at once, at a third of the time."""
+        p = self.project(x)
+        past = torch.cat([memory, p], dim=1)
+        m = p + (self.taps.flip(0) * past[:, :: self.stride]).sum(1, keepdim=True)
+        return self.out(m, x), past[:, 1:]
+
+    def out(self, m: Tensor, x: Tensor) -> Tensor:
+        """What the block gives for a memory m and its input x."""
+        y: Tensor = self.activation(self.norm(m + x if x.shape == m.shape else m))
+        return y
 
     def remember(self, p: Tensor, memory: Tensor, episode: Tensor) -> tuple[Tensor, Tensor]:
         """Projections [B, T, H] -> p_t + sum_i a_i * p_{t - s i}, and the memory after them."""
@@ -69,9 +81,14 @@ class FSMN(StatefulLayer):
         return tuple(block.init_memory(batch_size) for block in self.blocks)  # type: ignore[operator]
 
     def forward(self, x: Tensor, state: Tree, reset: Tensor) -> tuple[Tensor, Tree]:
+        after = []
+        if x.shape[1] == 1:
+            for block, memory in zip(self.blocks, state, strict=True):
+                x, memory = block.step(x, memory.masked_fill(reset.unsqueeze(2), 0.0))  # type: ignore[operator]
+                after.append(memory)
+            return x, tuple(after)
         episode = reset.cumsum(1)
         episode = torch.cat([episode.new_zeros(len(x), self.reach), episode], dim=1)
-        after = []
         for block, memory in zip(self.blocks, state, strict=True):
             x, memory = block(x, memory, episode)
             after.append(memory)

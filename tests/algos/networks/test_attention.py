@@ -17,6 +17,7 @@ from algos.networks.attention import (
     join_heads,
     rotated,
     split_heads,
+    turn_of,
 )
 from algos.networks.spec import AttentionSpec, parse_layers
 from algos.networks.state import tree_leaves
@@ -56,7 +57,7 @@ def test_the_window_is_softmax_written_out(window, reset_share):
     clock = Clock.of(*start(reset))
     y, _ = layer(x, layer.init_memory(ROWS), clock)
     query, key, value = (split_heads(part, HEADS) for part in layer.project(x).chunk(3, dim=2))
-    scores = rotated(query, clock.position) @ rotated(key, clock.position).mT / math.sqrt(D / HEADS)
+    scores = clock.turn(query) @ clock.turn(key).mT / math.sqrt(D / HEADS)
     age = torch.arange(25).unsqueeze(1) - torch.arange(25)
     visible = (same_episode(reset) & (age < window)).unsqueeze(1)
     expected = join_heads(scores.masked_fill(~visible, -torch.inf).softmax(3) @ value)
@@ -75,7 +76,7 @@ def test_linear_attention_is_the_sum_written_out(monkeypatch, chunk, reset_share
     query, key = (split_heads(F.elu(part) + 1, HEADS) for part in layer.features(x).chunk(2, dim=2))
     age = torch.arange(25).unsqueeze(1) - torch.arange(25)
     faded = same_episode(reset).unsqueeze(1) * torch.exp(-layer.log_rate.exp().view(-1, 1, 1) * age.clamp(min=0))
-    weights = (rotated(query, clock.position) @ rotated(key, clock.position).mT) * faded
+    weights = (clock.turn(query) @ clock.turn(key).mT) * faded
     sizes = ((query @ key.mT) * faded).sum(3, keepdim=True)
     expected = join_heads(weights @ split_heads(layer.value(x), HEADS) / sizes)
     torch.testing.assert_close(y, expected, atol=1e-5, rtol=0)
@@ -99,7 +100,8 @@ def test_chunks_make_no_difference_over_long_sequences():
 def test_positions_matter_by_their_distance_alone():
     x = torch.randn(2, ROWS, HEADS, 5, D)
     near, far = torch.arange(5).expand(ROWS, 5), 1000 + torch.arange(5).expand(ROWS, 5)
-    products = [rotated(x[0], p) @ rotated(x[1], p).mT for p in (near, far)]
+    turns = [turn_of(position, D) for position in (near, far)]
+    products = [rotated(x[0], turn) @ rotated(x[1], turn).mT for turn in turns]
     torch.testing.assert_close(*products, atol=1e-3, rtol=0)
     assert not torch.allclose(products[0], x[0] @ x[1].mT)
 
