@@ -15,12 +15,12 @@ from framework.prepare import prepare
 from framework.sweep import expand
 
 ROOT = Path(__file__).resolve().parent.parent
-NAMES = ("README.md", "CONTRIBUTING.md", "docs/guide.md", "docs/cluster.md", "docs/algorithms.md")
+NAMES = ("README.md", "CONTRIBUTING.md", "docs/guide.md", "docs/cluster.md", "docs/algorithms.md", "docs/memory.md")
 PAGES = {name: (ROOT / name).read_text(encoding="utf-8") for name in NAMES}
 COMMANDS = sorted(
     {
         line.partition("  #")[0].strip()
-        for name in ("README.md", "docs/guide.md")
+        for name in ("README.md", "docs/guide.md", "docs/memory.md")
         for block in re.findall(r"```sh\n(.*?)```", PAGES[name], re.DOTALL)
         for line in block.splitlines()
         if line.startswith("python main.py")
