@@ -3,7 +3,7 @@
 import dataclasses
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, ClassVar
 
 from algos.common.errors import UserError, did_you_mean
 
@@ -91,6 +91,8 @@ _activation = _choice(ACTIVATIONS, {"identity": "none"})
 class LayerSpec:
     """One entry of a layer list; `where` is its place in the config, such as algo_cfg.value_layers[2]."""
 
+    carries_state: ClassVar[bool] = False  # from step to step of an episode
+
     where: str
 
     def error(self, key: str, text: str) -> UserError:
@@ -169,6 +171,8 @@ class NormSpec(LayerSpec):
 
 @dataclass(frozen=True)
 class GRUSpec(LayerSpec):
+    carries_state: ClassVar[bool] = True
+
     layer_size: int = _key(_whole(1), aliases=("layer_dim", "hidden_dim"))
     n_layers: int = _key(_whole(1), 1)
 
@@ -180,6 +184,8 @@ class LSTMSpec(GRUSpec):
 
 @dataclass(frozen=True)
 class FSMNSpec(LayerSpec):
+    carries_state: ClassVar[bool] = True
+
     hidden_dim: int = _key(_whole(1), 128, aliases=("layer_size", "layer_dim"))
     memory_order: int = _key(_whole(0), 8)  # earlier projections that a block remembers
     stride: int = _key(_whole(1), 1)  # steps from one of them to the next
@@ -189,6 +195,8 @@ class FSMNSpec(LayerSpec):
 
 @dataclass(frozen=True)
 class AttentionSpec(LayerSpec):
+    carries_state: ClassVar[bool] = True
+
     kind: str = _key(_choice(("flash", "linear", "hybrid")), "flash", aliases=("attention_type",))
     d_model: int = _key(_whole(1), 64, aliases=("layer_size", "layer_dim", "hidden_dim"))
     n_heads: int = _key(_whole(1), 4)
@@ -221,14 +229,14 @@ LAYER_TYPES: dict[str, type[LayerSpec]] = {
     "attention": AttentionSpec,
 }
 
-MEMORY = ("gru", "lstm", "fsmn", "attention")  # the layers that carry state
-CARRY_STATE = f"carry state ({', '.join(MEMORY)})"  # some of them; for messages
+CARRY_STATE = f"carry state ({', '.join(name for name, spec in LAYER_TYPES.items() if spec.carries_state)})"
 
 
 def any_carries_state(*lists: Any) -> bool:
     """Whether a layer of these lists carries state, as far as they can be read: their mistakes are told elsewhere."""
     layers = [layer for one in lists if isinstance(one, Sequence) and not isinstance(one, str) for layer in one]
-    return any(isinstance(layer, Mapping) and str(layer.get("layer_type")).lower() in MEMORY for layer in layers)
+    names = [str(layer.get("layer_type")).lower() for layer in layers if isinstance(layer, Mapping)]
+    return any(LAYER_TYPES[name].carries_state for name in names if name in LAYER_TYPES)
 
 
 def parse_layers(layers: Any, path: str) -> list[LayerSpec]:

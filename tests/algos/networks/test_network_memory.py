@@ -6,6 +6,7 @@ import torch
 from algos.common.errors import UserError
 from algos.networks.builder import build_head_stack
 from algos.networks.memory import GRU, LSTM, StatefulLayer
+from algos.networks.spec import LAYER_TYPES, any_carries_state
 from algos.networks.state import tree_leaves, tree_map
 
 ROWS, STEPS, SIZE = 5, 12, 6
@@ -184,3 +185,16 @@ def test_convolution_after_memory_is_refused():
     layers = [LAYERS[0], {"layer_type": "conv2d", "out_channel": 4, "kernel_size": 3}]
     with pytest.raises(UserError, match=r"algo_cfg.layers\[1\]: conv2d takes an image .* gets a vector of 7"):
         build_head_stack(SIZE, layers, None, "algo_cfg.layers")
+
+
+def test_the_specs_say_which_layers_carry_state():
+    """What is read off a config without torch is what the networks are."""
+    known = {name for name, spec in LAYER_TYPES.items() if spec.carries_state}
+    assert known == {"gru", "lstm", "fsmn", "attention"}
+    for name in known:
+        sizes = {"layer_size": 8} if name in ("gru", "lstm") else {}
+        layer = {"layer_type": name, **sizes}
+        assert (
+            any_carries_state([{"layer_type": "linear"}], [layer]) and build_head_stack(4, [layer], None, "x").recurrent
+        )
+    assert not any_carries_state([{"layer_type": "linear"}, 3, {"layer_type": "nothing"}], None, "gru")
