@@ -42,12 +42,17 @@ def judge(scores: Sequence[float], expected: ExpectedScore) -> Verdict:
     return Verdict(mean, mean - half, mean + half, bar, p_value, p_value >= ALPHA)
 
 
+def shown(score: float) -> str:
+    """A score with the decimals that matter: 498.5, 7.93, 0.741."""
+    return f"{score:.{1 if abs(score) >= 10 else 2 if abs(score) >= 2 else 3}f}"
+
+
 def in_words(verdict: Verdict, means: Sequence[float], expected: ExpectedScore) -> str:
     """The verdict over these seeds' means, as a line."""
     chance = "" if verdict.p_value is None else f", p = {verdict.p_value:.3f}"
     below = sum(mean < verdict.bar for mean in means)
     return (
-        f"{'holds' if verdict.holds else 'does not hold'}: {verdict.mean:.1f} (95% interval {verdict.low:.1f} to"
-        f" {verdict.high:.1f}) against {expected.mean_reward:g}, with tolerance {verdict.bar:.1f}{chance};"
+        f"{'holds' if verdict.holds else 'does not hold'}: {shown(verdict.mean)} (95% interval {shown(verdict.low)} to"
+        f" {shown(verdict.high)}) against {expected.mean_reward:g}, with tolerance {shown(verdict.bar)}{chance};"
         f" {below} of {len(means)} seeds are below that"
     )

@@ -13,6 +13,7 @@ import yaml
 from omegaconf._utils import get_yaml_loader
 
 from algos.common.errors import UserError
+from framework.judge import shown
 from framework.run_folder import atomic_write
 from framework.schema import ExpectedScore
 
@@ -123,17 +124,12 @@ def _result_row(result: Result, expected: ExpectedScore) -> str:
     published = number(expected.mean_reward or 0) + ("" if expected.std is None else f" ± {number(expected.std)}")
     n = len(result.scores)
     cells = (
-        f"`{result.preset}`", _score(result.mean), f"{_score(result.low)} to {_score(result.high)}",
-        ", ".join(map(_score, result.scores)), published, "yes" if result.holds else "**no**",
+        f"`{result.preset}`", shown(result.mean), f"{shown(result.low)} to {shown(result.high)}",
+        ", ".join(map(shown, result.scores)), published, "yes" if result.holds else "**no**",
         f"{result.env_steps:,.0f}", f"{result.seconds:.0f}", result.commit, result.machine, result.date,
         f"`python main.py mode=verify preset={result.preset} seeds={n}`",
     )  # fmt: skip
     return f"| {' | '.join(cell.replace('|', '/') for cell in cells)} |"
-
-
-def _score(value: float) -> str:
-    """A score with the decimals that matter: 498.5, 7.93, 0.741."""
-    return f"{value:.{1 if abs(value) >= 10 else 2 if abs(value) >= 2 else 3}f}"
 
 
 def _reached(row: str | None) -> str:

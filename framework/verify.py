@@ -21,7 +21,7 @@ from hydra._internal.hydra import Hydra
 from algos.common.errors import UserError, did_you_mean
 from framework import provenance
 from framework.hydra_session import options, parse_overrides
-from framework.judge import TEST_EPISODES, Verdict, in_words, judge
+from framework.judge import TEST_EPISODES, Verdict, in_words, judge, shown
 from framework.prepare import Job, prepare
 from framework.preset_tables import RESULTS, Result, write_result
 from framework.run_folder import RunFolder, atomic_write
@@ -250,7 +250,7 @@ def _table(preset: str, scores: dict[int, dict[str, Any] | None], statuses: dict
             table.add_row(str(seed), "", "", "", "", "", state)
             continue
         rewards = score["rewards"]
-        numbers = (f"{statistics.fmean(rewards):.1f}", f"{statistics.pstdev(rewards):.1f}", f"{score['env_step']:,}")
+        numbers = (shown(statistics.fmean(rewards)), shown(statistics.pstdev(rewards)), f"{score['env_step']:,}")
         table.add_row(str(seed), *numbers, f"{score['wall_time']:.0f}", score["model"], DONE)
     return table
 
