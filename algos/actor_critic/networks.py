@@ -1,7 +1,7 @@
 """Actors and critics over an observation's features, and the squashed Gaussian that SAC and TQC act by."""
 
 import math
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import Any
 
 import torch
@@ -19,18 +19,10 @@ LOG_STD_MIN, LOG_STD_MAX = -20.0, 2.0  # the bounds of Haarnoja et al.
 _HALF_LOG_2PI = 0.5 * math.log(2 * math.pi)
 
 
-@dataclass(frozen=True)
-class History:
-    """Sequences of observations in place of single ones: the rows [B * (T - burn_in), ...] after a burn-in."""
-
-    sequences: Sequences
-    burn_in: int
-
-
 class Heads(nn.Module):
     """Networks of one kind over a shared encoder, which only prepares the observation if it has no layers.
 
-    Memory lies in the encoder. Where a network is called with a `History`, its rows are those of the history's steps.
+    Memory lies in the encoder. Called with `Sequences`, a network gives a row for each of their learned steps.
     """
 
     def __init__(
@@ -48,10 +40,10 @@ class Heads(nn.Module):
             raise UserError(f"{path}: layers that {CARRY_STATE} belong into algo_cfg.merge_layers")
 
     def features(self, obs: Tree) -> Tensor:
-        """Observations [N, ...], or a history of N steps, -> [N, D]."""
-        if not isinstance(obs, History):
+        """Observations [N, ...], or sequences of N learned steps, -> [N, D]."""
+        if not isinstance(obs, Sequences):
             return self.encoder(obs)
-        return obs.sequences.after(self.encoder, obs.burn_in).flatten(0, 1)
+        return obs.through(self.encoder).flatten(0, 1)
 
     def reset_noise(self, generator: torch.Generator) -> None:
         """Fresh noise in noisy layers."""
@@ -99,7 +91,7 @@ class GaussianActor(Actor):
 class Critics(Heads):
     """Observations and actions [B, A] -> what `n_critics` critics say of them [B, n_critics, out].
 
-    A history's state is the actor's: their own memory starts from nothing, and `burn_in` brings it up to date.
+    The state of sequences is the actor's: their own memory starts from nothing, and the burn-in brings it up to date.
     """
 
     def __init__(self, cfg: ReplayActorCriticConfig, obs_space: Any, n_actions: int, out_features: int = 1):
@@ -107,9 +99,8 @@ class Critics(Heads):
         super().__init__(cfg, obs_space, "critic_layers", cfg.n_critics, out_features, n_actions)
 
     def features(self, obs: Tree) -> Tensor:
-        if isinstance(obs, History):
-            state = self.encoder.init_state(len(obs.sequences.reset))
-            obs = replace(obs, sequences=replace(obs.sequences, state=state))
+        if isinstance(obs, Sequences):
+            obs = replace(obs, state=self.encoder.init_state(len(obs.reset)))
         return super().features(obs)
 
     def forward(self, obs: Tree, action: Tensor | None = None) -> Tensor:

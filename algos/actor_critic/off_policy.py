@@ -9,7 +9,7 @@ from gymnasium import spaces
 from torch import Tensor
 
 from algos.actor_critic.config import ReplayActorCriticConfig
-from algos.actor_critic.networks import Actor, Critics, History
+from algos.actor_critic.networks import Actor, Critics
 from algos.actor_critic.policies import ReplayPolicy, check_bounds
 from algos.base import Algorithm, Batch, DataSpec, LearnOutput
 from algos.common.optim import Metrics, Optimizer
@@ -183,18 +183,18 @@ class ReplayActorCritic(Algorithm):
         noise: Tree,
     ) -> tuple[Tensor, Metrics]:
         """`critic_loss` of the steps after the burn-in as rows; columns [B, T, ...], noise [B, T - burn_in, A]."""
-        burn_in, sequences = self.cfg.burn_in, Sequences(obs, reset, state)
+        burn_in = self.cfg.burn_in
+        now = Sequences(obs, reset, state, burn_in)
         action, reward, terminated, weight = (
             column[:, burn_in:].flatten(0, 1) for column in (action, reward, terminated, weight)
         )
-        now, after = History(sequences, burn_in), History(sequences.extended(next_obs), burn_in + 1)
         noise = tree_map(lambda leaf: leaf.flatten(0, 1), noise)
-        return self.critic_loss(now, action, reward, after, terminated, self.discount, weight, noise)
+        return self.critic_loss(now, action, reward, now.following(next_obs), terminated, self.discount, weight, noise)
 
     def actor_loss_of_sequences(self, obs: Tree, reset: Tensor, state: Tree, noise: Tree) -> tuple[Tensor, Metrics]:
         """`actor_loss` of the steps after the burn-in as rows; metrics of rows come back as [B, T - burn_in]."""
-        history = History(Sequences(obs, reset, state), self.cfg.burn_in)
-        loss, metrics = self.actor_loss(history, tree_map(lambda leaf: leaf.flatten(0, 1), noise))
+        sequences = Sequences(obs, reset, state, self.cfg.burn_in)
+        loss, metrics = self.actor_loss(sequences, tree_map(lambda leaf: leaf.flatten(0, 1), noise))
         by_row = {
             name: value.unflatten(0, (len(reset), -1)) if value.dim() else value for name, value in metrics.items()
         }

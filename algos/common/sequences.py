@@ -1,6 +1,6 @@
 """Replayed sequences [B, T]: what a network says after a burn-in, and which steps have a target."""
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any
 
 import torch
@@ -11,20 +11,25 @@ from algos.networks.state import Tree, tree_map
 
 @dataclass(frozen=True)
 class Sequences:
-    """Observations [B, T, ...], where episodes start, [B, T], and a network's state before them, [B, ...]."""
+    """Observations [B, T, ...], where episodes start, [B, T], and a network's state before them, [B, ...].
+
+    The first `burn_in` steps only bring the memory up to date.
+    """
 
     obs: Tree
     reset: Tensor
     state: Tree
+    burn_in: int
 
-    def extended(self, next_obs: Tree) -> "Sequences":
-        """With the last of the observations [B, T, ...] that follow appended: what comes after each step is in it."""
+    def following(self, next_obs: Tree) -> "Sequences":
+        """The same one step further: what comes after each step that is learned; next_obs [B, T, ...]."""
         longer = tree_map(lambda now, after: torch.cat([now, after[:, -1:]], 1), self.obs, next_obs)
-        return replace(self, obs=longer, reset=torch.cat([self.reset, torch.zeros_like(self.reset[:, :1])], 1))
+        reset = torch.cat([self.reset, torch.zeros_like(self.reset[:, :1])], 1)
+        return Sequences(longer, reset, self.state, self.burn_in + 1)
 
-    def after(self, net: Any, burn_in: int) -> Tensor:
+    def through(self, net: Any) -> Tensor:
         """What `net` gives for the steps after the burn-in, [B, T - burn_in, D]; no gradient flows into that."""
-        obs, reset, state = self.obs, self.reset, self.state
+        obs, reset, state, burn_in = self.obs, self.reset, self.state, self.burn_in
         if burn_in:
             with torch.no_grad():
                 state = net.unroll(tree_map(lambda leaf: leaf[:, :burn_in], obs), state, reset[:, :burn_in])[1]

@@ -48,11 +48,11 @@ class DRQN(DQN):
         state: Tree,
     ) -> tuple[Tensor, Metrics]:
         """Weighted mean of l(r_t + gamma max_a' Q_target(s_t+1, a') - Q(s_t, a_t)) after the burn-in; all [B, T]."""
-        burn_in, sequences = self.cfg.burn_in, Sequences(obs, reset, state)
+        burn_in, sequences = self.cfg.burn_in, Sequences(obs, reset, state, self.cfg.burn_in)
         action, reward, terminated, weight = (column[:, burn_in:] for column in (action, reward, terminated, weight))
         with torch.no_grad():
-            next_q = sequences.extended(next_obs).after(self.target_net, burn_in + 1)  # [B, T, A]
+            next_q = sequences.following(next_obs).through(self.target_net)  # [B, T, A]
             target = reward + self.cfg.gamma * next_q.amax(2) * ~terminated
-        q_value = sequences.after(self.q_net, burn_in).gather(2, action.unsqueeze(2)).squeeze(2)
+        q_value = sequences.through(self.q_net).gather(2, action.unsqueeze(2)).squeeze(2)
         loss = (weight * self.td_loss(q_value, target)).mean()
         return loss, {"train/value_loss": loss, "train/mean_q": q_value.mean()}

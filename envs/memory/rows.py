@@ -1,5 +1,6 @@
 """One set of rules for a single environment and for many rows at once: all in NumPy, with same-step reset."""
 
+from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
 from typing import Any, ClassVar
 
@@ -12,28 +13,28 @@ from gymnasium.vector.utils import batch_space
 from envs.plain import plain, rng_state, set_rng
 
 
-class Rules:
+class Rules(ABC):
     """A task over `n` rows. A subclass sets the spaces and `saved`, and says how rows start and go on."""
 
     observation_space: spaces.Space[Any]
     action_space: spaces.Space[Any]
     saved: ClassVar[tuple[str, ...]]  # the arrays [n, ...] that make up the state
 
+    @abstractmethod
     def start(self, rows: np.ndarray, rng: np.random.Generator) -> None:
         """Begin an episode in the rows of these indices."""
-        raise NotImplementedError
 
+    @abstractmethod
     def observe(self) -> np.ndarray:
         """Observations [n, ...], a new array."""
-        raise NotImplementedError
 
+    @abstractmethod
     def advance(self, action: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray, dict[str, np.ndarray]]:
         """Actions [n] -> reward, terminated and truncated [n], and what is told beside them, by key [n]."""
-        raise NotImplementedError
 
+    @abstractmethod
     def frame(self, row: int) -> np.ndarray:
         """A picture [H, W, 3] of a row."""
-        raise NotImplementedError
 
 
 class RulesEnv(gym.Env[Any, Any]):

@@ -17,27 +17,27 @@ def net():
     return build_network(spaces.Box(-1, 1, (2,), np.float32), [{"layer_type": "gru", "layer_size": 4}])
 
 
-def sequences(net):
+def sequences(net, burn_in=0):
     reset = torch.zeros(ROWS, STEPS, dtype=torch.bool)
     reset[1, 3] = True
-    return Sequences(torch.randn(ROWS, STEPS, 2), reset, net.init_state(ROWS))
+    return Sequences(torch.randn(ROWS, STEPS, 2), reset, net.init_state(ROWS), burn_in)
 
 
 def test_what_follows_the_last_step_is_appended(net):
     given, next_obs = sequences(net), torch.randn(ROWS, STEPS, 2)
-    longer = given.extended(next_obs)
+    longer = given.following(next_obs)
     torch.testing.assert_close(longer.obs, torch.cat([given.obs, next_obs[:, -1:]], 1), rtol=0, atol=0)
     assert torch.equal(longer.reset[:, :STEPS], given.reset) and not longer.reset[:, STEPS].any()
-    parts = Sequences({"a": given.obs}, given.reset, given.state).extended({"a": next_obs})
-    assert torch.equal(parts.obs["a"], longer.obs)
+    parts = Sequences({"a": given.obs}, given.reset, given.state, 2).following({"a": next_obs})
+    assert torch.equal(parts.obs["a"], longer.obs) and (longer.burn_in, parts.burn_in) == (1, 3)
 
 
 @pytest.mark.parametrize("burn_in", [0, 2, STEPS - 1])
 def test_a_burn_in_leaves_the_numbers_and_takes_the_gradient(net, burn_in):
-    given = sequences(net)
+    given = sequences(net, burn_in)
     whole = net.unroll(given.obs, given.state, given.reset)[0]
     given.obs.requires_grad_()
-    y = given.after(net, burn_in)
+    y = given.through(net)
     torch.testing.assert_close(y, whole[:, burn_in:], atol=1e-6, rtol=0)
     (gradient,) = torch.autograd.grad(y.sum(), given.obs)
     assert not gradient[:, :burn_in].any() and gradient[:, burn_in:].any(2).all()
