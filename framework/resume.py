@@ -18,7 +18,7 @@ log = logging.getLogger("joyride")
 
 SECTIONS = ("general_cfg", "algo_cfg", "env_cfg")
 FREE = (  # settings that may change when a run is resumed: they do not change what it has done
-    "resume", "load_checkpoint", "load_path", "load_model_step", "device", "max_episode", "max_env_step",
+    "resume", "load_checkpoint", "load_path", "load_model_step", "device", "compile", "max_episode", "max_env_step",
     "reward_threshold", "checkpoint_keep", "callbacks", "loggers", "progress", "save_fig", "show_fig", "tasks_dir",
     "render_mode", "mp_backend", "sync", "n_learners", "ray_address", "worker_timeout", "max_worker_restarts",
 )  # fmt: skip

@@ -174,7 +174,7 @@ def test_other_settings_are_refused(tmp_path):
         with pytest.raises(UserError, match=r"goes on exactly as it was.*load_path=") as error:
             resumed(run, override)
         assert "\n" not in str(error.value) and len(str(error.value)) < 500
-    resumed(run, "callbacks=[]", "progress=lines", "checkpoint_keep=5", "loggers=[]", "render_mode=rgb_array")
+    resumed(run, "callbacks=[]", "progress=lines", "checkpoint_keep=5", "loggers=[]", "render_mode=rgb_array", "compile=true")
 
 
 def test_in_use(tmp_path):
