@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 import torch
 from framework_fakes import DQN, PPO, CountEnv
+from memories import GRU, MEMORIES
 
 from algos.base import Batch
 from algos.common.errors import UserError
@@ -27,14 +28,6 @@ from framework.build import (
 from framework.config import compose, to_override
 from framework.learner import Learner
 
-GRU = {"merge_layers": [{"layer_type": "gru", "layer_size": 8}]}
-MEMORIES = {
-    "merge_layers": [
-        {"layer_type": "fsmn", "hidden_dim": 8, "memory_order": 2},
-        {"layer_type": "attention", "kind": "hybrid", "d_model": 8, "n_heads": 2, "window": 4, "feature_dim": 4},
-        {"layer_type": "lstm", "layer_size": 8},
-    ]
-}
 NOISY = {"value_layers": [{"layer_type": "noisy_linear", "layer_size": 8}]}
 CASES = {
     "DQN": DQN | {"n_workers": 2, "n_envs": 2},

@@ -7,6 +7,7 @@ import time
 import pytest
 from crash import Crash
 from framework_fakes import DQN, PPO
+from memories import MEMORIES
 
 from algos.common.errors import UserError
 from benchmarks.kill_resume import CASES, command, differences, finish, resume_command, start, the_run
@@ -16,14 +17,6 @@ from framework.cli import main
 from framework.config import compose
 
 NOISY = [{"layer_type": "noisy_linear", "layer_size": 8}, {"layer_type": "dropout", "p": 0.3}]
-MEMORIES = {
-    "merge_layers": [
-        {"layer_type": "fsmn", "hidden_dim": 8, "memory_order": 2},
-        {"layer_type": "attention", "kind": "hybrid", "d_model": 8, "n_heads": 2, "window": 4, "feature_dim": 4},
-        {"layer_type": "gru", "layer_size": 8},
-        {"layer_type": "lstm", "layer_size": 8},
-    ]
-}
 
 
 @pytest.fixture(autouse=True)
@@ -174,7 +167,15 @@ def test_other_settings_are_refused(tmp_path):
         with pytest.raises(UserError, match=r"goes on exactly as it was.*load_path=") as error:
             resumed(run, override)
         assert "\n" not in str(error.value) and len(str(error.value)) < 500
-    resumed(run, "callbacks=[]", "progress=lines", "checkpoint_keep=5", "loggers=[]", "render_mode=rgb_array", "compile=true")
+    resumed(
+        run,
+        "callbacks=[]",
+        "progress=lines",
+        "checkpoint_keep=5",
+        "loggers=[]",
+        "render_mode=rgb_array",
+        "compile=true",
+    )
 
 
 def test_in_use(tmp_path):

@@ -21,14 +21,6 @@ HERE = Path(__file__).resolve().parent
 ROOT = HERE.parents[1]
 MARK = "JOYRIDE_TEST"  # in the environment of all that a test starts
 LAYER = {"layer_type": "linear", "layer_size": 8, "activation": "tanh"}
-MEMORIES = {
-    "merge_layers": [
-        {"layer_type": "fsmn", "hidden_dim": 8, "memory_order": 2},
-        {"layer_type": "attention", "kind": "hybrid", "d_model": 8, "n_heads": 2, "window": 4, "feature_dim": 4},
-        {"layer_type": "lstm", "layer_size": 8},
-    ]
-}
-GRU = {"merge_layers": [{"layer_type": "gru", "layer_size": 8}]}
 QUIET = {"save_fig": False, "progress": "off"}
 DQN = {
     "algo": "DQN", "value_layers": [LAYER], "batch_size": 8, "buffer_size": 150, "model_save_fre": 60,

@@ -4,11 +4,10 @@ import os
 import signal
 
 import pytest
+from memories import GRU, MEMORIES
 from ray_runs import (
     COLLECT,
     DQN,
-    GRU,
-    MEMORIES,
     PPO,
     RAY,
     check_pair,

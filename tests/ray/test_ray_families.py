@@ -1,7 +1,8 @@
 """Every other kind of algorithm under Ray: its data, priorities and states go the same ways as in one process."""
 
 import pytest
-from ray_runs import ASYNC, DQN, GRU, LAYER, PPO, QUIET, RAY, check_pair, check_same_weights, crash_and_go_on, run
+from memories import GRU
+from ray_runs import ASYNC, DQN, LAYER, PPO, QUIET, RAY, check_pair, check_same_weights, crash_and_go_on, run
 
 REPLAY = {key: value for key, value in DQN.items() if key not in ("algo", "value_layers")}
 NETS = {"actor_layers": [LAYER], "critic_layers": [LAYER]}
