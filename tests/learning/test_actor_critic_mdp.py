@@ -11,15 +11,11 @@ import numpy as np
 import pytest
 import torch
 from gymnasium import spaces
+from learning_loop import Run, mean_reward
 from worlds import HOT, Chain
 
 from algos.networks.state import tree_leaves
 from algos.registry import get_algorithm, get_config_class
-from envs.native import SyncVector
-from framework.data_server import DataServer
-from framework.hindsight import GoalReward
-from framework.learner import Learner
-from framework.worker import Worker
 
 torch.set_num_threads(1)  # small networks
 LAYERS = [{"layer_type": "linear", "layer_size": 32, "activation": "relu"}]
@@ -71,56 +67,31 @@ class Identity(gym.Env):
         return self._draw(), reward, False, self.steps == 10, {}
 
 
-class Run:
-    """Worker, data server and learner, and the loop over them."""
-
-    def __init__(self, name, make_env, *, steps, seed=1, n_envs=4, **settings):
-        self.cfg = get_config_class(name)(
-            **{
-                "actor_layers": LAYERS,
-                "critic_layers": LAYERS,
-                "actor_lr": 3e-3,
-                "critic_lr": 5e-3,
-                "batch_size": 32,
-                "buffer_size": 3000,
-                "tau": 0.05,
-                "learning_starts": 200,
-                "train_freq": 4,
-                "gradient_steps": 2,  # an update for every second step
-                **settings,
-            }
-        )
-        self.venv = SyncVector([make_env] * n_envs)
-        spaces_of_env = self.venv.single_observation_space, self.venv.single_action_space
-        self.algorithm = get_algorithm(name)(self.cfg, *spaces_of_env, seed=seed, total_steps=steps)
-        spec = self.algorithm.data(self.cfg)
-        self.worker = Worker(self.venv, self.algorithm.policy, seed=seed + 100, stride=n_envs)
-        goals = GoalReward(make_env()) if spec.buffer_type == "HER" else None
-        self.server = DataServer(spec, seed=seed + 200, total_steps=steps, goal_reward=goals)
-        self.learner = Learner(self.algorithm)
-        self.parts = (self.worker, self.server, self.learner)
-
-    def until(self, steps):
-        while self.server.env_steps < steps:
-            rollout, _ = self.worker.collect(self.server.spec.n_steps, self.server.env_steps)
-            self.server.put(rollout)
-            for _ in range(self.server.updates_due()):
-                output = self.learner.learn(self.server.sample())
-                if output.priorities is not None:
-                    self.server.update_priorities(output.index, output.priorities.numpy())
+def begun(name, make_env, *, steps, seed=1, **settings):
+    """An algorithm, and what it takes to learn, with 4 environments."""
+    cfg = get_config_class(name)(
+        **{
+            "actor_layers": LAYERS,
+            "critic_layers": LAYERS,
+            "actor_lr": 3e-3,
+            "critic_lr": 5e-3,
+            "batch_size": 32,
+            "buffer_size": 3000,
+            "tau": 0.05,
+            "learning_starts": 200,
+            "train_freq": 4,
+            "gradient_steps": 2,  # an update for every second step
+            **settings,
+        }
+    )
+    return Run(get_algorithm(name), cfg, make_env, n_envs=4, steps=steps, seed=seed)
 
 
-def train(name, make_env, *, steps, **settings):
+def learn(name, make_env, *, steps, **settings):
     """The algorithm after `steps` environment steps, and its vector env."""
-    run = Run(name, make_env, steps=steps, **settings)
+    run = begun(name, make_env, steps=steps, **settings)
     run.until(steps)
     return run.algorithm, run.venv
-
-
-def mean_reward(algorithm, venv, steps):
-    """Mean reward a step of the policy without exploration."""
-    worker = Worker(venv, algorithm.policy, seed=7, stride=venv.num_envs, explore=False)
-    return float(worker.collect(steps, 0)[0].reward.mean())
 
 
 CALM = {"SAC": {"alpha": 0.01, "auto_alpha": False}, "TQC": {"alpha": 0.01, "auto_alpha": False}}
@@ -133,7 +104,7 @@ def settings_of(name):
 
 @pytest.mark.parametrize("name", ["DDPG", "TD3", "SAC", "TQC"])
 def test_a_cut_is_not_an_end(name):
-    algorithm, _ = train(name, Hill, steps=1200, gamma=0.5, **settings_of(name))
+    algorithm, _ = learn(name, Hill, steps=1200, gamma=0.5, **settings_of(name))
     policy = algorithm.policy
     action = policy.env_action(policy.act(np.ones((1, 1), np.float32), (), explore=False, step=0)[0])
     assert action.item() == pytest.approx(3, abs=0.25)
@@ -155,8 +126,8 @@ def test_a_cut_is_not_an_end(name):
 def test_the_identity_is_learned(name, extra):
     space = spaces.Box(np.float32([-2, 0]), np.float32([2, 1]))
     settings = {"gamma": 0.0, **settings_of(name), **extra}
-    algorithm, venv = train(name, lambda: Identity(space), steps=900, **settings)
-    assert mean_reward(algorithm, venv, 50) >= 0.85  # chance gives 0.1
+    algorithm, venv = learn(name, lambda: Identity(space), steps=900, **settings)
+    assert mean_reward(algorithm, venv, 50, seed=7) >= 0.85  # chance gives 0.1
 
 
 @pytest.mark.slow
@@ -164,30 +135,30 @@ def test_goals_are_reached_with_hindsight():
     # without it the point meets no goal of note to learn from: chance gives -0.97, the shortest ways some -0.2
     settings = {"buffer_type": "HER", "gamma": 0.95, "buffer_size": 20_000, "batch_size": 64, "learning_starts": 500}
     point = functools.partial(gym.make, "envs.goals:joyride/PointReach-v0")
-    algorithm, venv = train("TD3", point, steps=4000, exploration_noise=0.3, **settings)
-    assert mean_reward(algorithm, venv, 200) > -0.3
+    algorithm, venv = learn("TD3", point, steps=4000, exploration_noise=0.3, **settings)
+    assert mean_reward(algorithm, venv, 200, seed=7) > -0.3
 
 
 def test_discrete_sac_learns_the_identity():
     space = spaces.Discrete(3, start=-1)
-    algorithm, venv = train("SAC_D", lambda: Identity(space), steps=900, gamma=0.0, alpha=0.05, auto_alpha=False)
-    assert mean_reward(algorithm, venv, 50) == 1.0
+    algorithm, venv = learn("SAC_D", lambda: Identity(space), steps=900, gamma=0.0, alpha=0.05, auto_alpha=False)
+    assert mean_reward(algorithm, venv, 50, seed=7) == 1.0
 
 
 @pytest.mark.parametrize(("n_step", "error"), [(1, 0.08), (2, 0.2)])
 def test_discrete_sac_finds_the_chain_s_values(n_step, error):
     # two-step returns hold what the random steps did, and are the lower for it
     settings = {"gamma": 0.9, "alpha": 0.02, "auto_alpha": False, "n_step": n_step, "entropy_share": 0.5}
-    algorithm, venv = train("SAC_D", Chain, steps=1800, learning_starts=800, **settings)
+    algorithm, venv = learn("SAC_D", Chain, steps=1800, learning_starts=800, **settings)
     found = algorithm.critic(torch.from_numpy(HOT)).mean(1).detach()
     q_star = torch.tensor([[0.3, 0.81], [0.3, 0.9], [0.3, 1.0]])
     assert (found - q_star).abs().max() < error
-    assert mean_reward(algorithm, venv, 30) == pytest.approx(1 / 3)
+    assert mean_reward(algorithm, venv, 30, seed=7) == pytest.approx(1 / 3)
 
 
 def test_the_temperature_brings_the_entropy_to_its_target():
     # one state and equal values: alpha alone moves the entropy; -0.5 lies under the uniform policy's log 2
-    algorithm, _ = train("SAC", Hill, steps=1400, gamma=0.5, alpha=0.2, alpha_lr=3e-2, target_entropy=-0.5)
+    algorithm, _ = learn("SAC", Hill, steps=1400, gamma=0.5, alpha=0.2, alpha_lr=3e-2, target_entropy=-0.5)
     noise = torch.randn(4000, 1, generator=torch.Generator().manual_seed(0))
     entropy = algorithm.actor_loss(torch.ones(4000, 1), noise)[1]["entropy"].mean()
     assert entropy.item() == pytest.approx(-0.5, abs=0.3)
@@ -220,13 +191,13 @@ MEMORY = {"merge_layers": [{"layer_type": "gru", "layer_size": 16}], "sequence_l
 @pytest.mark.parametrize(("name", "burn_in"), [("SAC", 0), ("SAC", 2), ("TD3", 1)])
 def test_what_was_seen_is_recalled(name, burn_in):
     settings = {**settings_of(name), **MEMORY, "burn_in": burn_in, "gamma": 0.9}
-    algorithm, venv = train(name, Recall, steps=3000 if name == "TD3" else 2000, **settings)
-    assert mean_reward(algorithm, venv, 90) > 0.8 / 3
+    algorithm, venv = learn(name, Recall, steps=3000 if name == "TD3" else 2000, **settings)
+    assert mean_reward(algorithm, venv, 90, seed=7) > 0.8 / 3
 
 
 def test_without_memory_nothing_is_recalled():
-    algorithm, venv = train("SAC", Recall, steps=1200, **settings_of("SAC"))
-    assert mean_reward(algorithm, venv, 300) < 0.1
+    algorithm, venv = learn("SAC", Recall, steps=1200, **settings_of("SAC"))
+    assert mean_reward(algorithm, venv, 300, seed=7) < 0.1
 
 
 @pytest.mark.parametrize(
@@ -239,7 +210,7 @@ def test_without_memory_nothing_is_recalled():
     ],
 )
 def test_a_run_that_is_taken_up_again_is_the_same_run(name, settings):
-    whole, first, second = (Run(name, Hill, steps=640, seed=seed, **settings) for seed in (1, 1, 5))
+    whole, first, second = (begun(name, Hill, steps=640, seed=seed, **settings) for seed in (1, 1, 5))
     whole.until(640)
     first.until(480)  # an episode ends here: Hill itself cannot be saved
     for part, other in zip(first.parts, second.parts, strict=True):

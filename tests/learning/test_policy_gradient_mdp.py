@@ -5,17 +5,14 @@ import numpy as np
 import pytest
 import torch
 from gymnasium import spaces
+from learning_loop import mean_reward, train
 from worlds import HOT, Chain, Endless
 
 from algos.policy_gradient.a2c import A2C
 from algos.policy_gradient.config import A2CConfig, PPOConfig, REINFORCEConfig
 from algos.policy_gradient.ppo import PPO
 from algos.policy_gradient.reinforce import REINFORCE
-from envs.native import SyncVector
 from envs.wrappers import ActionMask
-from framework.data_server import DataServer
-from framework.learner import Learner
-from framework.worker import Worker
 
 torch.set_num_threads(1)  # small networks
 GAMMA = 0.9
@@ -67,26 +64,6 @@ class Locked(gym.Env):
         self.allowed = sorted(self.np_random.choice(5, 2, replace=False))
         mask = np.isin(np.arange(5), self.allowed)
         return mask.astype(np.float32), {"action_mask": mask}
-
-
-def train(kind, cfg, make_env, *, n_envs, steps, seed):
-    """The algorithm after `steps` environment steps, and the vector env that it learned in."""
-    venv = SyncVector([make_env] * n_envs)
-    algorithm = kind(cfg, venv.single_observation_space, venv.single_action_space, seed=seed, total_steps=steps)
-    spec = kind.data(cfg)
-    worker = Worker(venv, algorithm.policy, seed=seed + 100, stride=n_envs)
-    server, learner = DataServer(spec, seed=seed + 200), Learner(algorithm)
-    while server.env_steps < steps:
-        server.put(worker.collect(spec.n_steps, server.env_steps)[0])
-        for _ in range(server.updates_due()):
-            learner.learn(server.sample())
-    return algorithm, venv
-
-
-def mean_reward(algorithm, venv, steps, seed):
-    """Mean reward a step of the policy without exploration."""
-    worker = Worker(venv, algorithm.policy, seed=seed, stride=venv.num_envs, explore=False)
-    return float(worker.collect(steps, 0)[0].reward.mean())
 
 
 def reinforce(**settings):

@@ -5,6 +5,7 @@ import numpy as np
 import pytest
 import torch
 from gymnasium import spaces
+from learning_loop import train
 
 from algos.tabular.dyna_q import DynaQ
 from algos.tabular.monte_carlo import MonteCarlo
@@ -12,10 +13,6 @@ from algos.tabular.q_learning import QLearning
 from algos.tabular.sarsa import ExpectedSarsa, Sarsa
 from envs.config import EnvConfig
 from envs.make import make_env
-from envs.native import SyncVector
-from framework.data_server import DataServer
-from framework.learner import Learner
-from framework.worker import Worker
 
 torch.set_num_threads(1)
 LEARNERS = [QLearning, ExpectedSarsa, Sarsa, DynaQ, MonteCarlo]
@@ -85,20 +82,9 @@ class Identity(gym.Env):
         return self._draw(), reward, False, self.steps == 10, {}
 
 
-def train(kind, make, *, steps, seed, n_envs=1, **settings):
+def learn(kind, make_env, *, steps, seed, n_envs=1, **settings):
     """The algorithm after `steps` environment steps."""
-    venv = SyncVector([make] * n_envs)
-    cfg = kind.Config(**settings)
-    algorithm = kind(cfg, venv.single_observation_space, venv.single_action_space, seed=seed, total_steps=steps)
-    spec = kind.data(cfg)
-    worker = Worker(venv, algorithm.policy, seed=seed + 100, stride=n_envs)
-    server, learner = DataServer(spec, seed=seed + 200), Learner(algorithm)
-    while server.env_steps < steps:
-        rollout, _ = worker.collect(spec.n_steps, server.env_steps)
-        server.put(rollout)
-        for _ in range(server.updates_due()):
-            learner.learn(server.sample())
-    return algorithm
+    return train(kind, kind.Config(**settings), make_env, n_envs=n_envs, steps=steps, seed=seed)[0]
 
 
 def greedy_return(algorithm, env, episodes=1, limit=200):
@@ -121,7 +107,7 @@ def test_the_chain_s_values_are_found(kind, n_envs):
     settings = {"lr": "lin_0.3", "gamma": 0.9, "epsilon_end": 0.0, "epsilon_schedule": "linear", "epsilon_decay": 2000}
     if kind is MonteCarlo:
         settings["average"] = False  # the mean would count returns of the first, random policy for ever
-    algorithm = train(kind, Chain, steps=3000, seed=1, n_envs=n_envs, **settings)
+    algorithm = learn(kind, Chain, steps=3000, seed=1, n_envs=n_envs, **settings)
     assert np.abs(algorithm.table.array - [[0.3, 0.81], [0.3, 0.9], [0.3, 1.0]]).max() < 1e-2
 
 
@@ -130,14 +116,14 @@ def test_a_cut_is_not_an_end(kind):
     settings = {"lr": 0.1, "gamma": 0.5, "epsilon_end": 0.0, "epsilon_schedule": "linear", "epsilon_decay": 1500}
     if kind is MonteCarlo:
         settings["average"] = False
-    algorithm = train(kind, Endless, steps=3000, seed=1, **settings)
+    algorithm = learn(kind, Endless, steps=3000, seed=1, **settings)
     assert algorithm.table.array[0, 1] == pytest.approx(2, abs=1e-2)
 
 
 @pytest.mark.parametrize("parts", [dict, tuple])
 @pytest.mark.parametrize("kind", LEARNERS)
 def test_the_identity_is_learned_from_an_observation_of_parts(kind, parts):
-    algorithm = train(kind, lambda: Identity(parts), steps=800, seed=2, n_envs=2, gamma=0.0, lr=0.5)
+    algorithm = learn(kind, lambda: Identity(parts), steps=800, seed=2, n_envs=2, gamma=0.0, lr=0.5)
     for noise in (0, 1):
         obs = {"noise": np.full(3, noise), "goal": np.array([-1, 0, 1])}
         obs = obs if parts is dict else tuple(obs.values())
@@ -154,12 +140,12 @@ BOOK = {"gamma": 1.0, "lr": 0.5, "epsilon_start": 0.1, "epsilon_end": 0.1}  # Su
 
 @pytest.mark.parametrize("seed", [1])
 def test_q_learning_walks_along_the_cliff_and_sarsa_keeps_away(seed):
-    assert greedy_return(train(QLearning, cliff, steps=6000, seed=seed, **BOOK), cliff()) == -13
-    safe = train(Sarsa, cliff, steps=10_000, seed=seed, **{**BOOK, "lr": "lin_0.5"})
+    assert greedy_return(learn(QLearning, cliff, steps=6000, seed=seed, **BOOK), cliff()) == -13
+    safe = learn(Sarsa, cliff, steps=10_000, seed=seed, **{**BOOK, "lr": "lin_0.5"})
     assert -17 <= greedy_return(safe, cliff()) <= -15  # -13 runs beside the cliff
 
 
 def test_dyna_q_needs_fewer_steps_than_q_learning():
-    dyna = train(DynaQ, cliff, steps=800, seed=1, planning_steps=20, **{**BOOK, "lr": 1.0})
-    plain = train(QLearning, cliff, steps=800, seed=1, **{**BOOK, "lr": 1.0})
+    dyna = learn(DynaQ, cliff, steps=800, seed=1, planning_steps=20, **{**BOOK, "lr": 1.0})
+    plain = learn(QLearning, cliff, steps=800, seed=1, **{**BOOK, "lr": 1.0})
     assert greedy_return(dyna, cliff()) == -13 > greedy_return(plain, cliff())

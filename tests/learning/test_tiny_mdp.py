@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 import torch
 from gymnasium import spaces
+from learning_loop import mean_reward, train
 from worlds import HOT, Q_STAR, Chain, Endless
 
 from algos.policy_gradient.config import PPOConfig
@@ -15,10 +16,6 @@ from algos.policy_gradient.ppo import PPO
 from algos.value.config import DQNConfig
 from algos.value.double_dqn import DoubleDQN
 from algos.value.dqn import DQN
-from envs.native import SyncVector
-from framework.data_server import DataServer
-from framework.learner import Learner
-from framework.worker import Worker
 
 torch.set_num_threads(1)  # small networks
 GAMMA = 0.9
@@ -55,27 +52,6 @@ class Identity(gym.Env):
             reward = float(np.array_equal(action, self.goal))
         self.steps += 1
         return self._draw(), reward, False, self.steps == 10, {}
-
-
-def train(kind, cfg, make_env, *, n_envs, steps, seed):
-    """The algorithm after `steps` environment steps, and the vector env that it learned in."""
-    venv = SyncVector([make_env] * n_envs)
-    algorithm = kind(cfg, venv.single_observation_space, venv.single_action_space, seed=seed, total_steps=steps)
-    spec = kind.data(cfg)
-    worker = Worker(venv, algorithm.policy, seed=seed + 100, stride=n_envs)
-    server, learner = DataServer(spec, seed=seed + 200), Learner(algorithm)
-    while server.env_steps < steps:
-        rollout, _ = worker.collect(spec.n_steps, server.env_steps)
-        server.put(rollout)
-        for _ in range(server.updates_due()):
-            learner.learn(server.sample())
-    return algorithm, venv
-
-
-def mean_reward(algorithm, venv, steps, seed):
-    """Mean reward a step of the policy without exploration."""
-    worker = Worker(venv, algorithm.policy, seed=seed, stride=venv.num_envs, explore=False)
-    return float(worker.collect(steps, 0)[0].reward.mean())
 
 
 def dqn_config(**settings):

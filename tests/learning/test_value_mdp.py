@@ -8,13 +8,10 @@ import numpy as np
 import pytest
 import torch
 from gymnasium import spaces
+from learning_loop import mean_reward, train
 from worlds import HOT, Chain
 
 from algos.registry import get_algorithm, get_config_class
-from envs.native import SyncVector
-from framework.data_server import DataServer
-from framework.learner import Learner
-from framework.worker import Worker
 
 torch.set_num_threads(1)  # small networks
 GAMMA = 0.9
@@ -52,32 +49,14 @@ class Recall(gym.Env):
         return np.zeros(2, np.float32), reward, over and not self.cut, over and self.cut, {}
 
 
-def train(name, make_env, *, n_envs, steps, seed, **settings):
-    """The algorithm after `steps` environment steps, and the vector env that it learned in."""
-    kind = get_algorithm(name)
+def learn(name, make_env, *, steps, **settings):
+    """The algorithm after `steps` environment steps of 4 environments, and the vector env that it learned in."""
     replay = {"lr": 1e-2, "batch_size": 64, "buffer_size": 2000, "target_update": 10, "train_freq": 4}
     explore = {"epsilon_start": 1.0, "epsilon_end": 0.5, "epsilon_decay": 500}
     cfg = get_config_class(name)(
         **{"value_layers": LAYERS, "gamma": GAMMA, **explore, **({} if name == "PQN" else replay), **settings}
     )
-    venv = SyncVector([make_env] * n_envs)
-    algorithm = kind(cfg, venv.single_observation_space, venv.single_action_space, seed=seed, total_steps=steps)
-    spec = kind.data(cfg)
-    worker = Worker(venv, algorithm.policy, seed=seed + 100, stride=n_envs)
-    server, learner = DataServer(spec, seed=seed + 200), Learner(algorithm)
-    while server.env_steps < steps:
-        server.put(worker.collect(spec.n_steps, server.env_steps)[0])
-        for _ in range(server.updates_due()):
-            output = learner.learn(server.sample())
-            if output.priorities is not None:
-                server.update_priorities(output.index, output.priorities.cpu().numpy())
-    return algorithm, venv
-
-
-def mean_reward(algorithm, venv, steps, seed):
-    """Mean reward a step of the policy without exploration."""
-    worker = Worker(venv, algorithm.policy, seed=seed, stride=venv.num_envs, explore=False)
-    return float(worker.collect(steps, 0)[0].reward.mean())
+    return train(get_algorithm(name), cfg, make_env, n_envs=4, steps=steps, seed=1)
 
 
 CATEGORICAL = {"n_atoms": 21, "v_min": -0.5, "v_max": 1.5, "lr": 2e-2}
@@ -98,7 +77,7 @@ CASES = {
 @pytest.mark.parametrize("case", CASES)
 def test_the_chain_s_values_are_found(case):
     name, settings = CASES[case]
-    algorithm, _ = train(name, Chain, n_envs=4, steps=2400, seed=1, **settings)
+    algorithm, _ = learn(name, Chain, steps=2400, **settings)
     found = algorithm.q_net(torch.from_numpy(HOT)).detach()
     assert (found - Q_STAR).abs().max() < 0.06
 
@@ -106,7 +85,7 @@ def test_the_chain_s_values_are_found(case):
 @pytest.mark.parametrize("name", ["NoisyDQN", "RainbowDQN"])
 def test_noise_finds_the_end_of_the_chain(name):
     settings = {"noisy": True, "n_step": 3, **(CATEGORICAL if name == "RainbowDQN" else {})}
-    algorithm, venv = train(name, Chain, n_envs=4, steps=2400, seed=1, **settings)
+    algorithm, venv = learn(name, Chain, steps=2400, **settings)
     assert mean_reward(algorithm, venv, 30, 1) == pytest.approx(1 / 3)  # 1 at every third step: the optimum
     algorithm.q_net.eval()
     found = algorithm.q_net(torch.from_numpy(HOT)).detach()
@@ -115,7 +94,7 @@ def test_noise_finds_the_end_of_the_chain(name):
 
 def test_several_steps_lead_to_the_best_policy():
     # with random actions half of the time, three-step returns are below Q*, but their order is right
-    algorithm, venv = train("DQN", Chain, n_envs=4, steps=2400, seed=1, n_step=3, epsilon_end=0.2)
+    algorithm, venv = learn("DQN", Chain, steps=2400, n_step=3, epsilon_end=0.2)
     assert mean_reward(algorithm, venv, 30, 1) == pytest.approx(1 / 3)
     assert algorithm.q_net(torch.from_numpy(HOT))[2, 1].item() == pytest.approx(1, abs=0.05)
 
@@ -125,7 +104,7 @@ def test_soft_values_count_the_entropy():
     t, q_value = 0.5, [[0.3, 1.0]]
     for _ in range(2):
         q_value.insert(0, [0.3, GAMMA * t * float(np.logaddexp(*(np.array(q_value[0]) / t)))])
-    algorithm, _ = train("SoftQ", Chain, n_envs=4, steps=2400, seed=1, temperature=t)
+    algorithm, _ = learn("SoftQ", Chain, steps=2400, temperature=t)
     found = algorithm.q_net(torch.from_numpy(HOT)).detach()
     assert (found - torch.tensor(q_value)).abs().max() < 0.06
 
@@ -136,10 +115,10 @@ MEMORY = {"value_layers": [{"layer_type": "gru", "layer_size": 16}], "target_upd
 @pytest.mark.parametrize(("cut", "burn_in"), [(False, 0), (True, 2)])
 def test_drqn_recalls(cut, burn_in):
     drqn = {**MEMORY, "sequence_length": 8, "train_freq": 8, "burn_in": burn_in, "gradient_steps": 1}
-    algorithm, venv = train("DRQN", lambda: Recall(cut), n_envs=4, steps=4000, seed=1, **drqn)
+    algorithm, venv = learn("DRQN", lambda: Recall(cut), steps=4000, **drqn)
     assert mean_reward(algorithm, venv, 90, 1) == pytest.approx(1 / 3)
 
 
 def test_without_memory_it_is_chance():
-    algorithm, venv = train("DQN", Recall, n_envs=4, steps=2000, seed=1)
+    algorithm, venv = learn("DQN", Recall, steps=2000)
     assert mean_reward(algorithm, venv, 300, 1) < 0.22  # 1 / 6 of a step is chance

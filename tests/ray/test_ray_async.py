@@ -108,6 +108,7 @@ def test_on_policy(monkeypatch):
     assert float(rows[-1]["wall_time"]) <= took - start_up + 0.1  # which is told apart
 
 
+@pytest.mark.slow
 def test_a_run_of_one_process_goes_on_under_async():
     settings = PPO | COUNTING | {"n_workers": 2, "max_env_step": 320, "collect_traj": True}
     first = run(settings)

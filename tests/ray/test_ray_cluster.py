@@ -45,7 +45,8 @@ def workers_on(node):
     return found
 
 
-@pytest.mark.parametrize("sync", ["exact", pytest.param("async", marks=pytest.mark.slow)])
+@pytest.mark.slow
+@pytest.mark.parametrize("sync", ["exact", "async"])
 def test_a_run_outlives_a_node_and_leaves_the_cluster_alone(cluster, tmp_path, sync):
     head, other = cluster.head_node, next(iter(cluster.worker_nodes))
     run = start(cluster, tmp_path, f"sync={sync}")
