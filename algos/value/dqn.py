@@ -36,7 +36,7 @@ class DQN(Algorithm):
         self.q_net = self.make_net(int(action_space.n)).to(self.device)
         self.target_net = make_target(self.q_net)
         self.lr = Schedule(cfg.lr, self.total_steps, "algo_cfg.lr")
-        self.optimizer = Optimizer(self.q_net, max_grad_norm=cfg.max_grad_norm, compile=cfg.compile)
+        self.optimizer = Optimizer(self.q_net, eps=cfg.adam_eps, max_grad_norm=cfg.max_grad_norm, compile=cfg.compile)
         self.policy = self.acting(self.q_net, action_space, cfg, self.device)
         self.updates = 0
 

@@ -30,7 +30,7 @@ class PQN(Algorithm):
         super().__init__(cfg, obs_space, action_space, **kwargs)
         self.q_net: Network = build_q_network(cfg, obs_space, int(action_space.n)).to(self.device)
         self.lr = Schedule(cfg.lr, self.total_steps, "algo_cfg.lr")
-        self.optimizer = Optimizer(self.q_net, max_grad_norm=cfg.max_grad_norm, compile=cfg.compile)
+        self.optimizer = Optimizer(self.q_net, eps=cfg.adam_eps, max_grad_norm=cfg.max_grad_norm, compile=cfg.compile)
         self.policy = EpsilonGreedy(self.q_net, action_space, cfg, self.device)
 
     @classmethod

@@ -223,6 +223,18 @@ def test_noise_is_new_in_every_update_and_every_exploring_act_and_absent_in_eval
     assert layers[0].training and algorithm.q_net.training
 
 
+def test_the_first_step_by_hand_with_adam_s_eps():
+    # Adam's first step: m / (1 - beta1) = g and v / (1 - beta2) = g^2, so p -= lr g / (|g| + eps)
+    algorithm = make(lr=1e-2, adam_eps=0.5)
+    batch = random_batch(torch.Generator().manual_seed(0))
+    loss, _ = algorithm.loss(batch.obs, batch.action, batch.reward, batch.next_obs, batch.terminated)
+    params = list(algorithm.q_net.parameters())
+    expected = [p - 1e-2 * g / (g.abs() + 0.5) for p, g in zip(params, torch.autograd.grad(loss, params), strict=True)]
+    algorithm.learn(batch)
+    for p, stepped in zip(params, expected, strict=True):
+        assert torch.allclose(p, stepped, atol=1e-6)
+
+
 def test_state_round_trip_continues_identically():
     first, second = (make(lr=1e-2, loss="huber", max_grad_norm=1.0, seed=seed) for seed in (1, 9))
     generator = torch.Generator().manual_seed(0)
