@@ -1,6 +1,6 @@
 """Kill training at random moments, resume it to the end, and compare all that it left with an uninterrupted run.
 
-    python benchmarks/kill_resume.py [--kills 20] [--seed 0]
+    python benchmarks/kill_resume.py [--kills 20] [--seed 0] [--cases DRQN PPO]
 
 Prints each moment and the verdict; exits with 1 if any run differs. The comparison is also the test suite's.
 """
@@ -34,6 +34,12 @@ DQN = ["algo_name=DQN", "max_env_step=1500", "collect_traj=true", "batch_size=16
 PPO = ["algo_name=PPO", "max_env_step=6000", "collect_traj=true", "n_steps=32", "n_epochs=4", "seed=4",
        "lr=lin_1e-3"]  # fmt: skip
 GRU = ["merge_layers=[{layer_type: gru, layer_size: 8}]"]
+SEQUENCES = ["sequence_length=10", "burn_in=2", "train_freq=10", "batch_size=8", "buffer_size=600", "seed=6"]
+DRQN = ["algo_name=DRQN", "max_env_step=4000", "collect_traj=true", *SEQUENCES,
+        "value_layers=[{layer_type: linear, layer_size: 16}, {layer_type: gru, layer_size: 8}]"]  # fmt: skip
+SAC = ["algo_name=SAC", "env_cfg.id=Pendulum-v1", "max_env_step=3000", *SEQUENCES,
+       "merge_layers=[{layer_type: fsmn, hidden_dim: 8, memory_order: 3}]"]  # fmt: skip
+HYBRID = ["merge_layers=[{layer_type: attention, kind: hybrid, d_model: 8, n_heads: 2, window: 6, feature_dim: 4}]"]
 CASES = {
     "DQN, 1 env": DQN,
     "DQN, 4 envs": [*DQN, "n_envs=4", "max_env_step=3000"],
@@ -41,6 +47,9 @@ CASES = {
     "PPO, 1 env": PPO,
     "PPO, 4 envs": [*PPO, "n_envs=4"],
     "PPO with GRU, 2 x 4 envs": [*PPO, *GRU, "n_envs=4", "n_workers=2"],
+    "PPO with hybrid attention": [*PPO, *HYBRID, "n_envs=4"],
+    "DRQN": DRQN,
+    "SAC with FSMN, 2 envs": [*SAC, "n_envs=2"],
     "collect": ["mode=collect", "max_env_step=30000", "n_envs=4", "seed=5"],
 }
 
@@ -183,12 +192,16 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--kills", type=int, default=20, help="runs, each killed once or twice")
     parser.add_argument("--seed", type=int, default=0, help="of the moments")
+    parser.add_argument("--cases", nargs="+", default=[""], help="only those whose names contain one of these")
     options = parser.parse_args()
+    cases = [case for case in CASES if any(part in case for part in options.cases)]
+    if not cases:
+        parser.error(f"--cases {' '.join(options.cases)}: none of {', '.join(CASES)}")
     rng, bad = random.Random(options.seed), 0
     with tempfile.TemporaryDirectory() as scratch:
         bases: dict[str, tuple[Path, float]] = {}
         for number in range(options.kills):
-            case = list(CASES)[number % len(CASES)]
+            case = cases[number % len(cases)]
             if case not in bases:
                 tasks, begin = Path(scratch, f"base-{len(bases)}"), time.monotonic()
                 finish(start(command(CASES[case], tasks)))
