@@ -21,6 +21,7 @@ ROOT = Path(__file__).resolve().parent.parent
 RESULTS = ROOT / "docs" / "results.md"
 README = ROOT / "README.md"
 PRESETS = ROOT / "config" / "preset"
+FROM_ROOT = "/preset/"  # how a preset names the one that it goes on from
 BEGIN, END = "<!-- verified presets: begin, written by mode=verify -->", "<!-- verified presets: end -->"
 RESULTS_HEAD = (
     "| preset | score | 95% interval | by seed | published | holds | env steps | seconds a seed | commit | machine |"
@@ -163,9 +164,9 @@ def _preset(presets: Path, name: str) -> dict[str, Any]:
         raise UserError(f"{path}: not valid YAML: {' '.join(str(error).split())}") from None
     if not isinstance(data, dict):
         return {}
-    for parent in data.get("defaults", []):
-        if isinstance(parent, str) and (presets / f"{parent}.yaml").exists():
-            before = _preset(presets, parent)
+    for entry in data.get("defaults", []):
+        if isinstance(entry, str) and entry.startswith(FROM_ROOT):
+            before = _preset(presets, entry.removeprefix(FROM_ROOT))
             data |= {key: {**(before.get(key) or {}), **(data.get(key) or {})} for key in ("env_cfg", "expected")}
     return data
 

@@ -5,7 +5,7 @@ import shlex
 from pathlib import Path
 
 import pytest
-from omegaconf import OmegaConf
+from omegaconf import DictConfig, OmegaConf
 
 from algos.common.errors import UserError
 from framework import preset_tables
@@ -114,16 +114,23 @@ def test_links_to_headings_lead_somewhere(page: str) -> None:
         assert anchor in headings, f"{page} links to {link}#{anchor}"
 
 
+def preset_file(name: str) -> DictConfig:
+    """A preset's file over those of the presets that it goes on from."""
+    file = OmegaConf.load(ROOT / "config" / "preset" / f"{name}.yaml")
+    assert isinstance(file, DictConfig)
+    for entry in file.defaults:
+        if isinstance(entry, str) and entry.startswith("/preset/"):
+            file = OmegaConf.merge(preset_file(entry.removeprefix("/preset/")), file)
+    return file
+
+
 def test_table_of_presets_is_that_of_the_files() -> None:
     folder = ROOT / "config" / "preset"
     files = {str(path.relative_to(folder).with_suffix("")) for path in folder.glob("*/*.yaml")}
     rows = re.findall(r"^\| `(\w\S*/\w+)`.*\| (\S+) (?:\+- (\S+) )?.*\| ([\d,]+) \|$", PAGES["README.md"], re.MULTILINE)
     assert {row[0] for row in rows} == files
     for preset, mean, std, steps in rows:
-        file = OmegaConf.load(folder / f"{preset}.yaml")
-        for parent in (entry for entry in file.defaults if isinstance(entry, str) and entry != "_self_"):
-            file = OmegaConf.merge(OmegaConf.load(folder / f"{parent}.yaml"), file)
-        expected = file.expected
+        expected = preset_file(preset).expected
         assert (expected.mean_reward, expected.max_env_step) == (float(mean), int(steps.replace(",", "")))
         assert expected.std == float(std or 0)
     assert preset_tables.main(["--check"]) == 0

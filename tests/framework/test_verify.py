@@ -309,7 +309,8 @@ def test_readme_is_made_of_presets_and_results(place, capsys, monkeypatch):
         "CartPole-v1/DQN": "expected: {mean_reward: 500, std: 0, max_env_step: 50_000, source: 'Zoo'}",
         "Lander/PPO": "env_cfg: {id: LunarLander-v3}\nexpected: {mean_reward: 242.5, max_env_step: 1_000_000}",
         "Pong/DQN": "env_cfg: {id: PongNoFrameskip-v4}",
-        "Lander/LSTM_PPO": "defaults: [Lander/PPO, override /env_cfg: gym, _self_]\nexpected: {mean_reward: 9}",
+        "Lander/LSTM_PPO": "defaults: [/preset/Lander/PPO, override /env_cfg: gym, _self_]\nexpected: {mean_reward: 9}",
+        "Lander/LSTM2_PPO": "defaults: [/preset/Lander/LSTM_PPO, _self_]\nexpected: {source: here}",
         "Own/A2C": "env_cfg: {id: 'mine.corridor:Corridor-v0'}\nexpected: {mean_reward: -1e-3, source: a | b}",
     }.items():
         (presets / name).parent.mkdir(parents=True, exist_ok=True)
@@ -318,6 +319,7 @@ def test_readme_is_made_of_presets_and_results(place, capsys, monkeypatch):
     lines = preset_tables.readme_table(presets, place / "results.md")
     assert lines[2:] == [
         "| `CartPole-v1/DQN` | 499.0 (498.0 to 500.0), 3 seeds, **missed** | 500 +- 0 (Zoo) | 50,000 |",
+        '| `Lander/LSTM2_PPO` (needs `pip install -e ".[box2d]"`) | - | 9 (here) | 1,000,000 |',
         '| `Lander/LSTM_PPO` (needs `pip install -e ".[box2d]"`) | - | 9 | 1,000,000 |',
         '| `Lander/PPO` (needs `pip install -e ".[box2d]"`) | - | 242.5 | 1,000,000 |',
         "| `Own/A2C` | - | -0.001 (a / b) | - |",
