@@ -151,4 +151,4 @@ def test_nothing_is_left_of_a_run_that_is_killed(tmp_path, alone):
     process.kill()
     process.communicate()
     assert until(lambda: not any("Actor" in title for title in marked(alone).values()), 30.0), marked(alone)
-    assert until(lambda: not marked(alone), 120.0), marked(alone)  # Ray's agent takes its time to see it
+    assert until(lambda: not marked(alone), 120.0), marked(alone)  # Ray's agents may wait 60 s for its dead head
