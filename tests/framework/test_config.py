@@ -120,12 +120,16 @@ def test_every_option_under_config_composes() -> None:
     choices = [
         f"{group.name}={path.relative_to(group).with_suffix('')}"
         for group in CONFIG_DIR.iterdir()
-        if group.is_dir() and group.name not in ("hydra", "preset")  # presets: test_presets.py
+        if group.is_dir() and group.name not in ("hydra", "algo_cfg", "preset")  # below; test_presets.py
         for path in group.rglob("*.yaml")
     ]
-    assert len(choices) >= 7
+    assert len(choices) >= 4
     for choice in choices:
         compose([choice])
+
+
+def test_no_group_is_without_its_algorithm() -> None:
+    assert {path.stem for path in (CONFIG_DIR / "algo_cfg").glob("*.yaml")} == {*ALGORITHMS}
 
 
 @pytest.mark.parametrize("name", ALGORITHMS)
