@@ -14,7 +14,7 @@ from omegaconf import DictConfig
 
 from algos.common.errors import UserError, did_you_mean
 from framework.completion import complete
-from framework.hydra_session import CONFIG_NAME, USER_MISTAKES, explain, hydra_session
+from framework.hydra_session import CONFIG_NAME, USER_MISTAKES, explain, hydra_session, show_help
 from framework.prepare import Job, prepare, to_config
 from framework.sweep import run_sweep
 from framework.verify import asks_to_verify, run_verify
@@ -98,12 +98,8 @@ def _add_config_dir(args: argparse.Namespace) -> None:
 
 
 def _dispatch(hydra: Hydra, args: argparse.Namespace, parser: argparse.ArgumentParser) -> int:
-    bare = argparse.Namespace(overrides=[], resolve=False)  # help is given whatever else is asked for
-    if args.help:
-        hydra.app_help(CONFIG_NAME, parser, bare)
-        return 0
-    if args.hydra_help:
-        hydra.hydra_help(CONFIG_NAME, parser, bare)
+    if args.help or args.hydra_help:
+        show_help(hydra, parser, of_flags=not args.help)
         return 0
     if args.shell_completion:
         complete(hydra, args.overrides)

@@ -4,6 +4,7 @@ Hydra's ConfigStore is global to the process; this is the only file that writes 
 """
 
 import re
+from argparse import ArgumentParser, Namespace
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field, is_dataclass
@@ -113,6 +114,16 @@ def parse_overrides(hydra: Hydra, texts: Sequence[str]) -> list[Override]:
                 raise UserError(_malformed(text, error)) from error
             parsed += parser.parse_overrides([literal])
     return parsed
+
+
+def show_help(hydra: Hydra, parser: ArgumentParser, of_flags: bool) -> None:
+    """Print the help of the project, or that of Hydra's own flags, whatever else is asked for."""
+    loader: Any = hydra.config_loader
+    repository = loader.repository
+    # Hydra copies it, with all schemas, for each folder of options that it lists: seconds, and nothing here changes it
+    repository.__deepcopy__ = lambda memo: repository
+    show = hydra.hydra_help if of_flags else hydra.app_help
+    show(CONFIG_NAME, parser, Namespace(overrides=[], resolve=False))
 
 
 def options(hydra: Hydra, group: str, overrides: Sequence[str] = ()) -> list[str]:
