@@ -56,11 +56,12 @@ def test_more_learners_than_rows():
 # Environments that fail
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("entry", "error", "function"),
     [
         ("FragileEnv", "ValueError: the gripper is stuck at step 1", "_fail"),
-        pytest.param("UnsureEnv", "AssertionError", "step", marks=pytest.mark.slow),
+        ("UnsureEnv", "AssertionError", "step"),
     ],
 )
 def test_an_exception_at_the_first_rollout_is_a_line_with_its_place(tmp_path, alone, entry, error, function):
