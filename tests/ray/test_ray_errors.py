@@ -56,12 +56,11 @@ def test_more_learners_than_rows():
 # Environments that fail
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize(
     ("entry", "error", "function"),
     [
         ("FragileEnv", "ValueError: the gripper is stuck at step 1", "_fail"),
-        ("UnsureEnv", "AssertionError", "step"),
+        pytest.param("UnsureEnv", "AssertionError", "step", marks=pytest.mark.slow),
     ],
 )
 def test_an_exception_at_the_first_rollout_is_a_line_with_its_place(tmp_path, alone, entry, error, function):

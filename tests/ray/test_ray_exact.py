@@ -39,7 +39,6 @@ def test_ppo_with_memory_and_real_actions_on_three_workers():
     assert together.driver.env_step == 1002 and len(list(together.folder.models.glob("*.pt"))) > 2
 
 
-@pytest.mark.slow
 def test_collecting_at_random():
     together = check_pair(COLLECT | {"n_workers": 2})
     assert together.driver.env_step == 1500 and len(list(together.folder.results.glob("trajs_*.pkl"))) == 1
@@ -69,7 +68,6 @@ class Kill(Callback):
             os.kill(pid, signal.SIGKILL)
 
 
-@pytest.mark.slow
 def test_the_loss_of_a_learner_and_of_the_server_changes_nothing(monkeypatch):
     monkeypatch.setattr(driver, "CHECKPOINT_SHARE", 1e9)  # every checkpoint that falls due is written
     settings = PPO | RAY | {"n_workers": 2, "max_env_step": 480, "n_learners": 2}
