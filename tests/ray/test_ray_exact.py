@@ -112,7 +112,8 @@ def test_a_signal_in_the_middle(alone, tmp_path, backends, number):
     said = "".join(process.communicate())
     assert process.returncode == (-9 if number == signal.SIGKILL else 128 + number) and "Traceback" not in said
     # a killed run's Ray may leave its agents, which wait 60 s for the head that died with them
-    assert until(lambda: not marked(alone), 120.0), marked(alone)
+    seconds = 120.0 if number == signal.SIGKILL else 30.0
+    assert until(lambda: not marked(alone), seconds), marked(alone)
     assert resume(the_run(cut), mp_backend=backends[1]).reason == whole.reason
     assert differences(the_run(cut), whole.folder.path) == []
 
