@@ -155,7 +155,7 @@ def tensorboard_scalars(folder: Path) -> dict[str, list[tuple[int, float]]]:
 
 def final_checkpoint(run: Path) -> dict[str, Any]:
     """The newest checkpoint's parts without times and file sizes."""
-    from framework.checkpoint import load_checkpoint
+    from framework.runs.checkpoint import load_checkpoint
 
     found = load_checkpoint(run / "checkpoints")
     if found is None:

@@ -8,8 +8,8 @@ from omegaconf import OmegaConf
 
 from framework.hydra_session import hydra_session
 from framework.prepare import prepare, to_config
-from framework.run_folder import atomic_write
-from framework.run_search import find_run
+from framework.runs.run_folder import atomic_write
+from framework.runs.run_search import find_run
 from framework.schema import Config
 from framework.words import to_override
 from framework.yaml_file import YamlFile

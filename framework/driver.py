@@ -11,12 +11,12 @@ from algos.base import DataSpec, Policy
 from algos.common.errors import UserError
 from framework.batch import Rollout
 from framework.callbacks import Callbacks
-from framework.checkpoint import save_checkpoint
 from framework.progress import ProgressReport
 from framework.recorder import Recorder
-from framework.run_folder import RunFolder
+from framework.runs.checkpoint import save_checkpoint
+from framework.runs.run_folder import RunFolder
+from framework.runs.trajectories import TrajectoryWriter
 from framework.schema import GeneralConfig
-from framework.trajectories import TrajectoryWriter
 from framework.worker import WorkerStats
 
 log = logging.getLogger("joyride")

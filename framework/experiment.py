@@ -13,7 +13,6 @@ from gymnasium.vector import VectorEnv
 
 from algos.base import DataSpec, Policy
 from algos.registry import get_algorithm
-from framework import logs
 from framework.actors import Plan
 from framework.build import (
     Acting,
@@ -29,23 +28,24 @@ from framework.build import (
     resolve_device,
 )
 from framework.callbacks import Callback, Callbacks, make_callbacks
-from framework.checkpoint import save_model
 from framework.config import Config, compose, save_config, to_override
 from framework.driver import Driver, Parts
 from framework.evaluator import Evaluation
 from framework.grid_plot import plot_policy
 from framework.learner import Learner
 from framework.loggers import check_loggers
-from framework.models import COUNTERS, find_model, load_into, read_model
 from framework.plots import plot_learning_curve
 from framework.recorder import Recorder
 from framework.resources import check_buffer, free_memory
 from framework.resume import open_folder, restorable, run_to_resume, start_file
-from framework.run_folder import RunFolder
+from framework.runs import logs
+from framework.runs.checkpoint import save_model
+from framework.runs.models import COUNTERS, find_model, load_into, read_model
+from framework.runs.run_folder import RunFolder
+from framework.runs.trajectories import TrajectoryWriter
 from framework.seeds import draw_seed
 from framework.signals import stopped_by_signals
 from framework.trainer import Collector, Trainer
-from framework.trajectories import TrajectoryWriter
 
 log = logging.getLogger("joyride")
 COLLECT_STEPS = 64  # vector steps between two looks of the collector at its limits

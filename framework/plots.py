@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from framework.run_folder import RunFolder, atomic_write
+from framework.runs.run_folder import RunFolder, atomic_write
 
 log = logging.getLogger("joyride")
 

@@ -25,7 +25,7 @@ from framework.hydra_session import (
     register_layer,
 )
 from framework.keys import SHORT_SECTIONS, Sections, sections_with
-from framework.run_search import find_run, newest_run
+from framework.runs.run_search import find_run, newest_run
 from framework.schema import Config, GeneralConfig
 from framework.words import GROUP_OF_NAME, Words, quoted, sort_words, write_out
 from framework.yaml_file import YamlFile

@@ -14,7 +14,7 @@ from omegaconf._utils import get_yaml_loader
 
 from algos.common.errors import UserError
 from framework.judge import shown
-from framework.run_folder import atomic_write
+from framework.runs.run_folder import atomic_write
 from framework.schema import ExpectedScore
 
 ROOT = Path(__file__).resolve().parent.parent

@@ -7,7 +7,7 @@ from typing import Any
 
 from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 
-from framework.logs import console
+from framework.runs.logs import console
 
 log = logging.getLogger("joyride")
 BAR_SECONDS = 0.2  # between two refreshes of the bar

@@ -15,7 +15,7 @@ from torch import Tensor
 
 from framework.evaluator import Evaluation
 from framework.loggers import make_logger
-from framework.run_folder import RunFolder
+from framework.runs.run_folder import RunFolder
 from framework.worker import Episode
 
 RECENT = 100  # episodes in the running means

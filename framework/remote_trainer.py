@@ -8,13 +8,13 @@ from typing import TYPE_CHECKING, Any
 
 from algos.networks.state import tree_map
 from framework.actors import LearnerActor, Plan, ServerActor, on_cpu, weights_of, writable
-from framework.checkpoint import load_checkpoint
 from framework.crew import Handle, Judge, Ref
 from framework.driver import Parts
 from framework.faults import PartLost
 from framework.learner import Learner
 from framework.recorder import Recorder
 from framework.remote_driver import RayDriver
+from framework.runs.checkpoint import load_checkpoint
 from framework.schema import GeneralConfig
 from framework.trainer import Trainer
 

@@ -32,7 +32,7 @@ from algos.common.errors import UserError
 from framework.hydra_session import CONFIG_NAME, parse_overrides
 from framework.keys import first_line
 from framework.prepare import Job, prepare, to_config
-from framework.run_folder import atomic_write, safe_name, writing
+from framework.runs.run_folder import atomic_write, safe_name, writing
 from framework.sweep_report import Row, write_curves, write_summary
 from framework.sweep_status import DONE, FAILED, INTERRUPTED, RUNNING, Status, StatusFiles
 from framework.yaml_file import YamlFile

@@ -5,7 +5,7 @@ import io
 from dataclasses import dataclass
 from pathlib import Path
 
-from framework.run_folder import atomic_write
+from framework.runs.run_folder import atomic_write
 
 
 @dataclass

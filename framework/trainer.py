@@ -4,12 +4,12 @@ import logging
 from typing import Any
 
 from algos.base import LearnOutput
-from framework.checkpoint import save_model
 from framework.driver import Driver, Parts, threshold_reason
 from framework.evaluator import Evaluation, Evaluator
 from framework.learner import Learner
-from framework.models import load_into, read_model
-from framework.run_folder import atomic_write
+from framework.runs.checkpoint import save_model
+from framework.runs.models import load_into, read_model
+from framework.runs.run_folder import atomic_write
 from framework.schema import GeneralConfig
 
 log = logging.getLogger("joyride")

@@ -19,12 +19,12 @@ from typing import Any
 from hydra._internal.hydra import Hydra
 
 from algos.common.errors import UserError, did_you_mean
-from framework import provenance
 from framework.hydra_session import options, parse_overrides
 from framework.judge import TEST_EPISODES, Verdict, in_words, judge, shown
 from framework.prepare import Job, prepare
 from framework.preset_tables import RESULTS, Result, write_result
-from framework.run_folder import RunFolder, atomic_write
+from framework.runs import provenance
+from framework.runs.run_folder import RunFolder, atomic_write
 from framework.sweep import Sweep, make_folder, run_jobs
 from framework.sweep_status import DONE, FAILED, Status
 from framework.words import quoted, sort_words

@@ -9,7 +9,7 @@ import imageio.v3 as imageio
 import numpy as np
 
 from algos.common.errors import UserError
-from framework.run_folder import atomic_write
+from framework.runs.run_folder import atomic_write
 
 MAX_SIDE = 400  # pixels; larger frames are scaled down
 MIN_DELAY = 2  # hundredths of a second; players slow shorter delays down to a crawl

@@ -13,7 +13,7 @@ import pytest
 import torch
 
 from algos.common.errors import UserError
-from framework.checkpoint import load_checkpoint, load_model, save_checkpoint, save_model
+from framework.runs.checkpoint import load_checkpoint, load_model, save_checkpoint, save_model
 
 NUMPY_DTYPES = [
     *("bool", "int8", "int16", "int32", "int64", "uint8", "uint16", "uint32", "uint64"),
@@ -169,7 +169,7 @@ def test_the_same_step_is_replaced_with_a_whole_one_at_every_moment(tmp_path, mo
 def test_kill_9_at_any_moment_leaves_a_whole_one(tmp_path):
     code = """
 import sys, pathlib, numpy as np
-from framework.checkpoint import save_checkpoint
+from framework.runs.checkpoint import save_checkpoint
 step = int(sys.argv[2])
 while True:
     step += 1

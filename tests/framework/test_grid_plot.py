@@ -10,7 +10,7 @@ from envs.grid import grid_of
 from envs.make import make_env
 from framework.experiment import Experiment
 from framework.grid_plot import cell_values, draw_policy, plot_policy
-from framework.run_folder import RunFolder
+from framework.runs.run_folder import RunFolder
 
 
 def grid(env_id, **kwargs):

@@ -4,7 +4,7 @@ from framework_fakes import PPO
 
 from algos.common.errors import UserError
 from framework import Experiment
-from framework.models import find_model, load_into, read_model
+from framework.runs.models import find_model, load_into, read_model
 
 
 @pytest.fixture

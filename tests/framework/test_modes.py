@@ -92,7 +92,7 @@ def test_collect(home, capsys):
 
 def test_the_video_is_of_the_best_and_leaves_the_last_loaded(home):
     from framework import Experiment
-    from framework.checkpoint import load_model
+    from framework.runs.checkpoint import load_model
 
     experiment = Experiment(**DQN | {"render_mode": "rgb_array", "loggers": []})
     experiment.train()

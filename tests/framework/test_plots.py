@@ -9,7 +9,7 @@ import pytest
 
 from framework import plots
 from framework.plots import plot_curves, plot_learning_curve, read_csv, running_mean
-from framework.run_folder import RunFolder
+from framework.runs.run_folder import RunFolder
 
 EPISODES = "episode,env_step,update_step,wall_time,reward,length\n"
 EVAL = "update_step,env_step,wall_time,episodes,mean_reward,std_reward,min_reward,max_reward\n"

@@ -5,8 +5,9 @@ import pytest
 from framework_fakes import DQN, PPO
 from rich.console import Console
 
-from framework import Experiment, logs, progress
+from framework import Experiment, progress
 from framework.progress import ProgressReport
+from framework.runs import logs
 
 
 @pytest.fixture

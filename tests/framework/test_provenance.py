@@ -6,7 +6,7 @@ from datetime import datetime
 
 import pytest
 
-from framework import provenance
+from framework.runs import provenance
 
 
 def git(folder, *arguments):

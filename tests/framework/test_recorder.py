@@ -9,7 +9,7 @@ from framework.evaluator import Evaluation
 from framework.loggers import check_loggers
 from framework.plots import read_csv
 from framework.recorder import Recorder, mean_of
-from framework.run_folder import RunFolder
+from framework.runs.run_folder import RunFolder
 from framework.worker import Episode
 
 

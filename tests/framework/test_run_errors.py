@@ -13,8 +13,8 @@ import torch
 from framework_fakes import DQN, PPO
 
 from framework import Experiment
-from framework.checkpoint import load_model, save_model
 from framework.cli import main
+from framework.runs.checkpoint import load_model, save_model
 
 GRU = "[{layer_type: gru, layer_size: 8}]"
 

@@ -11,12 +11,12 @@ from pathlib import Path
 import pytest
 
 from algos.common.errors import UserError
-from framework import run_folder
-from framework.run_folder import RunFolder, atomic_write, safe_name
+from framework.runs import run_folder
+from framework.runs.run_folder import RunFolder, atomic_write, safe_name
 
 HOLD_LOCK = """
 import os, sys, time
-from framework.run_folder import RunFolder
+from framework.runs.run_folder import RunFolder
 folder = RunFolder.open(sys.argv[1])
 folder.acquire_lock()
 if sys.argv[2] == "fork" and os.fork():  # the child says when it lives

@@ -6,7 +6,7 @@ from framework_fakes import DQN, PPO, rows
 
 from framework import Experiment
 from framework.build import build_evaluator
-from framework.checkpoint import load_model
+from framework.runs.checkpoint import load_model
 
 
 @pytest.fixture(autouse=True)

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from algos.common.errors import UserError
-from framework.trajectories import KEYS, TrajectoryWriter, load_trajectories
+from framework.runs.trajectories import KEYS, TrajectoryWriter, load_trajectories
 
 DTYPES = ["bool", "uint8", "int8", "uint16", "int32", "int64", "uint64", "float16", "float32", "float64", "complex64"]
 
@@ -257,7 +257,7 @@ def test_a_full_disk_is_told_and_the_file_stays_whole(tmp_path):
 import resource, signal, sys
 import numpy as np
 from algos.common.errors import UserError
-from framework.trajectories import TrajectoryWriter
+from framework.runs.trajectories import TrajectoryWriter
 signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
 resource.setrlimit(resource.RLIMIT_FSIZE, (100_000, 100_000))
 writer = TrajectoryWriter(sys.argv[1])

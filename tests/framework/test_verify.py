@@ -17,7 +17,7 @@ from framework import preset_tables
 from framework.cli import main
 from framework.config import compose, save_config, to_override
 from framework.judge import judge
-from framework.provenance import is_changed
+from framework.runs.provenance import is_changed
 from framework.schema import ExpectedScore
 
 

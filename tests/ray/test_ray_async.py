@@ -9,8 +9,8 @@ import pytest
 import torch
 from ray_runs import ASYNC, COLLECT, DQN, PPO, RAY, resume, run, table, trajectories
 
-from framework.checkpoint import load_checkpoint
 from framework.ray_trainer import RayTrainer
+from framework.runs.checkpoint import load_checkpoint
 
 COUNTING = {"env": "Counting-v0", "entry_point": "ray_envs:CountingEnv", "max_step": -1}
 NO_EVAL = {"online_eval": False, "loggers": []}

@@ -4,7 +4,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 from algos.common.errors import UserError, did_you_mean
-from framework.run_folder import RunFolder
+from framework.runs.run_folder import RunFolder
 
 
 def find_run(text: str, tasks_dir: Path | str, key: str = "general_cfg.load_path") -> Path:

@@ -17,8 +17,8 @@ from typing import Any, BinaryIO
 import numpy as np
 
 from algos.common.errors import UserError
-from framework.run_folder import writing
-from framework.safe_pickle import Array, load_plain
+from framework.runs.run_folder import writing
+from framework.runs.safe_pickle import Array, load_plain
 
 KEYS = ("obs", "action", "reward", "terminated", "truncated")
 # A pickle is a program: "make a list", then for each episode "build it, append it", then "stop". New episodes go where

@@ -14,13 +14,13 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any
 
-from framework.run_folder import atomic_write
+from framework.runs.run_folder import atomic_write
 
 log = logging.getLogger("joyride")
 
 FILE = "provenance.json"
 PACKAGES = ("torch", "gymnasium", "numpy", "ray", "hydra-core", "omegaconf")
-SOURCE = Path(__file__).resolve().parent.parent
+SOURCE = Path(__file__).resolve().parents[2]
 
 
 def collect() -> dict[str, Any]:
