@@ -19,8 +19,8 @@ from statistics import mean
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 from algos.base import Algorithm, Batch, LearnOutput
-from framework.config import compose
 from framework.experiment import Experiment
+from framework.settings.compose import compose
 
 LIMIT = 0.7
 LAYERS = [{"layer_type": "linear", "layer_size": [256], "activation": "relu"}] * 2

@@ -19,7 +19,7 @@ import numpy as np
 from algos.common.settings import setting
 from algos.value.config import DQNConfig
 from algos.value.dqn import DQN
-from framework.config import to_override
+from framework.settings.compose import to_override
 
 ROOT = Path(__file__).resolve().parent.parent
 QUIET = {"progress": "off", "loggers": [], "save_fig": False}  # what a timed run has no use for

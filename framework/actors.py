@@ -31,9 +31,9 @@ from framework.build import (
     build_worker,
     resolve_device,
 )
-from framework.config import Config
 from framework.evaluator import Evaluation
 from framework.learner import Learner
+from framework.settings.compose import Config
 from framework.worker import WorkerStats
 
 Weights = dict[str, np.ndarray]

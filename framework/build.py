@@ -17,12 +17,12 @@ from algos.common.errors import UserError
 from algos.registry import get_algorithm
 from envs.make import as_vector_env, make_env, make_vector_env, spaces_of
 from envs.model import model_of
-from framework.config import Config
 from framework.data_server import DataServer
 from framework.evaluator import Evaluator
 from framework.hindsight import GoalReward
-from framework.schema import GeneralConfig
 from framework.seeds import stream
+from framework.settings.compose import Config
+from framework.settings.schema import GeneralConfig
 from framework.video import GifRecorder
 from framework.worker import Worker
 

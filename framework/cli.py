@@ -14,12 +14,12 @@ from omegaconf import DictConfig
 
 from algos.common.errors import UserError, did_you_mean
 from framework.completion import complete
-from framework.hydra_session import CONFIG_NAME, USER_MISTAKES, explain, hydra_session, show_help
-from framework.prepare import Job, prepare, to_config
+from framework.settings.hydra_session import CONFIG_NAME, USER_MISTAKES, explain, hydra_session, show_help
+from framework.settings.overrides import quoted
+from framework.settings.prepare import Job, prepare, to_config
+from framework.settings.yaml_file import YamlFile
 from framework.sweep import run_sweep
 from framework.verify import asks_to_verify, run_verify
-from framework.words import quoted
-from framework.yaml_file import YamlFile
 
 
 def main(argv: Sequence[str]) -> int:

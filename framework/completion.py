@@ -9,9 +9,9 @@ from hydra.plugins.completion_plugin import CompletionPlugin
 
 from algos.common.errors import UserError
 from algos.registry import ALGORITHMS
-from framework.hydra_session import CONFIG_NAME, USER_MISTAKES, explain, options
-from framework.keys import SHORT_SECTIONS, field_types, sections_with
-from framework.prepare import Job, prepare
+from framework.settings.hydra_session import CONFIG_NAME, USER_MISTAKES, explain, options
+from framework.settings.keys import SHORT_SECTIONS, field_types, sections_with
+from framework.settings.prepare import Job, prepare
 
 
 def complete(hydra: Hydra, arguments: Sequence[str]) -> None:

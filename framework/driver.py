@@ -16,7 +16,7 @@ from framework.recorder import Recorder
 from framework.runs.checkpoint import save_checkpoint
 from framework.runs.run_folder import RunFolder
 from framework.runs.trajectories import TrajectoryWriter
-from framework.schema import GeneralConfig
+from framework.settings.schema import GeneralConfig
 from framework.worker import WorkerStats
 
 log = logging.getLogger("joyride")

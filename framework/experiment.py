@@ -28,7 +28,6 @@ from framework.build import (
     resolve_device,
 )
 from framework.callbacks import Callback, Callbacks, make_callbacks
-from framework.config import Config, compose, save_config, to_override
 from framework.driver import Driver, Parts
 from framework.evaluator import Evaluation
 from framework.grid_plot import plot_policy
@@ -44,6 +43,7 @@ from framework.runs.models import COUNTERS, find_model, load_into, read_model
 from framework.runs.run_folder import RunFolder
 from framework.runs.trajectories import TrajectoryWriter
 from framework.seeds import draw_seed
+from framework.settings.compose import Config, compose, save_config, to_override
 from framework.signals import stopped_by_signals
 from framework.trainer import Collector, Trainer
 

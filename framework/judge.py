@@ -5,7 +5,7 @@ import statistics
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from framework.schema import ExpectedScore
+from framework.settings.schema import ExpectedScore
 
 TEST_EPISODES = 100  # that each seed's model is tested over
 ALPHA = 0.05

@@ -15,7 +15,7 @@ from omegaconf._utils import get_yaml_loader
 from algos.common.errors import UserError
 from framework.judge import shown
 from framework.runs.run_folder import atomic_write
-from framework.schema import ExpectedScore
+from framework.settings.schema import ExpectedScore
 
 ROOT = Path(__file__).resolve().parent.parent
 RESULTS = ROOT / "docs" / "results.md"

@@ -33,13 +33,13 @@ from algos.common.errors import UserError
 from framework import resources
 from framework.actors import EvaluatorActor, LearnerActor, Plan, ServerActor, WorkerActor, weights_of
 from framework.build import Acting, Environments
-from framework.config import Config
 from framework.crew import Handle, Ref
 from framework.evaluator import Evaluation
 from framework.faults import CallFailed, PartLost, cause_in
 from framework.pacing import BATCHES
 from framework.remote_driver import RayCollector
 from framework.remote_trainer import RayTrainer
+from framework.settings.compose import Config
 
 log = logging.getLogger("joyride")
 

@@ -10,7 +10,7 @@ from framework.crew import Crew, Flight, Ref
 from framework.driver import Driver, Parts
 from framework.faults import FaultLog
 from framework.pacing import Order, Pacing
-from framework.schema import GeneralConfig
+from framework.settings.schema import GeneralConfig
 from framework.trainer import Collector
 from framework.worker import WorkerStats
 

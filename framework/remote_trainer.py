@@ -15,7 +15,7 @@ from framework.learner import Learner
 from framework.recorder import Recorder
 from framework.remote_driver import RayDriver
 from framework.runs.checkpoint import load_checkpoint
-from framework.schema import GeneralConfig
+from framework.settings.schema import GeneralConfig
 from framework.trainer import Trainer
 
 if TYPE_CHECKING:

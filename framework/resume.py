@@ -9,10 +9,10 @@ from typing import Any
 from omegaconf import OmegaConf
 
 from algos.common.errors import UserError
-from framework.config import Config, find_run, save_config
 from framework.runs import provenance
 from framework.runs.checkpoint import load_checkpoint, save_model
 from framework.runs.run_folder import RunFolder
+from framework.settings.compose import Config, find_run, save_config
 
 log = logging.getLogger("joyride")
 

@@ -29,13 +29,13 @@ from hydra.types import HydraContext, RunMode
 from omegaconf import DictConfig
 
 from algos.common.errors import UserError
-from framework.hydra_session import CONFIG_NAME, parse_overrides
-from framework.keys import first_line
-from framework.prepare import Job, prepare, to_config
 from framework.runs.run_folder import atomic_write, safe_name, writing
+from framework.settings.hydra_session import CONFIG_NAME, parse_overrides
+from framework.settings.keys import first_line
+from framework.settings.prepare import Job, prepare, to_config
+from framework.settings.yaml_file import YamlFile
 from framework.sweep_report import Row, write_curves, write_summary
 from framework.sweep_status import DONE, FAILED, INTERRUPTED, RUNNING, Status, StatusFiles
-from framework.yaml_file import YamlFile
 
 INTERRUPTED_CODES = (130, 143)
 MAX_NAME = 80

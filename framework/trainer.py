@@ -10,7 +10,7 @@ from framework.learner import Learner
 from framework.runs.checkpoint import save_model
 from framework.runs.models import load_into, read_model
 from framework.runs.run_folder import atomic_write
-from framework.schema import GeneralConfig
+from framework.settings.schema import GeneralConfig
 
 log = logging.getLogger("joyride")
 

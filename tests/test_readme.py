@@ -10,8 +10,8 @@ from omegaconf import DictConfig, OmegaConf
 from algos.common.errors import UserError
 from framework import preset_tables
 from framework.cli import main
-from framework.config import compose
-from framework.hydra_session import hydra_session
+from framework.settings.compose import compose
+from framework.settings.hydra_session import hydra_session
 from framework.sweep import expand
 
 ROOT = Path(__file__).resolve().parent.parent

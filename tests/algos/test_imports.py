@@ -128,7 +128,7 @@ def closure(start):
 
 @pytest.mark.parametrize(
     "start",
-    ["main.py", "framework/schema.py", "framework/config.py", "algos/registry.py", "algos/value/config.py",
+    ["main.py", "framework/settings/schema.py", "framework/settings/compose.py", "algos/registry.py", "algos/value/config.py",
      "algos/policy_gradient/config.py", "algos/actor_critic/config.py", "algos/tabular/config.py"],
 )  # fmt: skip
 def test_what_starts_first_loads_neither_torch_nor_ray(start):

@@ -9,7 +9,7 @@ from algos.common.errors import UserError
 from envs.config import EnvConfig
 from envs.make import make_env
 from framework.cli import main
-from framework.config import compose
+from framework.settings.compose import compose
 
 pytest.importorskip("ale_py")
 pytest.importorskip("cv2")

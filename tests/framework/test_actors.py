@@ -25,8 +25,8 @@ from framework.build import (
     build_server,
     build_worker,
 )
-from framework.config import compose, to_override
 from framework.learner import Learner
+from framework.settings.compose import compose, to_override
 
 NOISY = {"value_layers": [{"layer_type": "noisy_linear", "layer_size": 8}]}
 CASES = {

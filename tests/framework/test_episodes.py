@@ -9,7 +9,7 @@ from algos.base import DataSpec
 from algos.common.errors import UserError
 from framework.build import check_learns
 from framework.data_server import DataServer
-from framework.schema import GeneralConfig
+from framework.settings.schema import GeneralConfig
 
 
 def episodes_of(whole):

@@ -19,7 +19,9 @@ def here(tmp_path, monkeypatch):
 
 
 def test_importing_the_package_loads_no_torch():
-    code = "import framework, framework.config, sys; assert 'torch' not in sys.modules; framework.Experiment; "
+    code = (
+        "import framework, framework.settings.compose, sys; assert 'torch' not in sys.modules; framework.Experiment; "
+    )
     code += "assert 'torch' in sys.modules; import framework as f; f.Callback; assert not hasattr(f, 'Nothing')"
     root = __file__.rsplit("/tests/", 1)[0]
     subprocess.run([sys.executable, "-c", code], check=True, cwd=root)

@@ -10,7 +10,7 @@ from framework_fakes import DQN
 from PIL import Image
 
 from framework.cli import main
-from framework.config import to_override
+from framework.settings.compose import to_override
 
 
 def arguments(**more):

@@ -2,8 +2,8 @@
 
 import pytest
 
-from framework.hydra_session import CONFIG_DIR, hydra_session
-from framework.prepare import prepare
+from framework.settings.hydra_session import CONFIG_DIR, hydra_session
+from framework.settings.prepare import prepare
 
 FOLDER = CONFIG_DIR / "preset"
 NAMES = sorted(str(path.relative_to(FOLDER).with_suffix("")) for path in FOLDER.rglob("*.yaml"))

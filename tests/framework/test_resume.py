@@ -14,7 +14,7 @@ from benchmarks.kill_resume import CASES, command, differences, finish, resume_c
 from framework import Callback, Experiment, driver
 from framework.callbacks import CallbackError
 from framework.cli import main
-from framework.config import compose
+from framework.settings.compose import compose
 
 NOISY = [{"layer_type": "noisy_linear", "layer_size": 8}, {"layer_type": "dropout", "p": 0.3}]
 

@@ -168,7 +168,7 @@ def test_ctrl_c_outside_a_run_ends_the_sweep(monkeypatch: pytest.MonkeyPatch) ->
 
 def test_several_runs_can_be_tested(monkeypatch: pytest.MonkeyPatch) -> None:
     assert main(["-m", "algo_name=DQN,PPO", "seed=1,2"]) == 0
-    from framework.config import compose, save_config
+    from framework.settings.compose import compose, save_config
 
     sweep = only_sweep().rename("tasks/Sweep_first")
     runs = [sweep / "0_algo_name=DQN_seed=1", sweep / "3_algo_name=PPO_seed=2"]
@@ -185,7 +185,7 @@ def test_two_sweeps_in_one_second_have_two_folders() -> None:
 
 
 def test_resume_is_not_swept(capsys: pytest.CaptureFixture[str]) -> None:
-    from framework.config import compose, save_config
+    from framework.settings.compose import compose, save_config
 
     save_config(compose(), Path("tasks/Train_a/config.yaml"))
     assert main(["-m", "resume=Train_a"]) == 2

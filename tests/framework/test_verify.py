@@ -15,10 +15,10 @@ import framework
 from algos.common.errors import UserError
 from framework import preset_tables
 from framework.cli import main
-from framework.config import compose, save_config, to_override
 from framework.judge import judge
 from framework.runs.provenance import is_changed
-from framework.schema import ExpectedScore
+from framework.settings.compose import compose, save_config, to_override
+from framework.settings.schema import ExpectedScore
 
 
 @pytest.fixture

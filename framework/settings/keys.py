@@ -14,7 +14,7 @@ from omegaconf.errors import GrammarParseError, OmegaConfBaseException
 from algos.common.errors import UserError
 from algos.registry import ALGORITHMS, get_config_class
 from envs.config import EnvConfig
-from framework.schema import ExpectedScore, GeneralConfig
+from framework.settings.schema import ExpectedScore, GeneralConfig
 
 Sections = dict[str, type[Any]]  # section -> the dataclass of its keys
 SHORT_SECTIONS = ("general_cfg", "algo_cfg", "env_cfg")  # their keys can be written without the section

@@ -28,11 +28,11 @@ from omegaconf.errors import OmegaConfBaseException
 from algos.common.errors import UserError, did_you_mean
 from algos.registry import ALGORITHMS, get_config_class
 from envs.config import EnvConfig
-from framework.keys import field_types, first_line
-from framework.schema import ExpectedScore, GeneralConfig
-from framework.yaml_file import yaml_problem
+from framework.settings.keys import field_types, first_line
+from framework.settings.schema import ExpectedScore, GeneralConfig
+from framework.settings.yaml_file import yaml_problem
 
-CONFIG_DIR = Path(__file__).resolve().parent.parent / "config"
+CONFIG_DIR = Path(__file__).resolve().parents[2] / "config"
 CONFIG_NAME = "config"
 USER_MISTAKES = (HydraException, OmegaConfBaseException, yaml.YAMLError, ValueError)  # of composing, so of its input
 

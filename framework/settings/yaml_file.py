@@ -8,7 +8,7 @@ import yaml
 from omegaconf._utils import get_yaml_loader  # the dialect of all other YAML files here: 1e-3 is a number
 
 from algos.common.errors import UserError
-from framework.keys import Sections, check_type, field_type, wrong_type
+from framework.settings.keys import Sections, check_type, field_type, wrong_type
 
 KeyPath = tuple[str, ...]
 

@@ -14,7 +14,8 @@ from algos.common.errors import UserError
 from algos.common.settings import check_settings
 from algos.registry import canonical_name, get_config_class
 from envs.config import EnvConfig
-from framework.hydra_session import (
+from framework.runs.run_search import find_run, newest_run
+from framework.settings.hydra_session import (
     USER_MISTAKES,
     compose_config,
     explain,
@@ -24,11 +25,10 @@ from framework.hydra_session import (
     register_algorithm,
     register_layer,
 )
-from framework.keys import SHORT_SECTIONS, Sections, sections_with
-from framework.runs.run_search import find_run, newest_run
-from framework.schema import Config, GeneralConfig
-from framework.words import GROUP_OF_NAME, Words, quoted, sort_words, write_out
-from framework.yaml_file import YamlFile
+from framework.settings.keys import SHORT_SECTIONS, Sections, sections_with
+from framework.settings.overrides import GROUP_OF_NAME, Words, quoted, sort_words, write_out
+from framework.settings.schema import Config, GeneralConfig
+from framework.settings.yaml_file import YamlFile
 
 NOT_INHERITED = ("load_checkpoint", "load_path", "load_model_step", "resume", "tasks_dir", "progress", "show_fig")
 NOT_INHERITED_BY_LOADING = ("mode", "collect_traj", "collect_explore")  # resuming goes on with them
