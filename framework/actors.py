@@ -19,8 +19,6 @@ import torch
 from algos.base import Batch, LearnOutput, Policy
 from algos.common import peers
 from algos.networks.state import tree_map
-from framework.batch import Rollout
-from framework.buffers import COLUMNS, batch_map
 from framework.build import (
     Acting,
     Environments,
@@ -31,6 +29,8 @@ from framework.build import (
     build_worker,
     resolve_device,
 )
+from framework.data.buffers import COLUMNS, batch_map
+from framework.data.rollout import Rollout
 from framework.evaluator import Evaluation
 from framework.learner import Learner
 from framework.settings.compose import Config

@@ -17,9 +17,9 @@ from algos.common.errors import UserError
 from algos.registry import get_algorithm
 from envs.make import as_vector_env, make_env, make_vector_env, spaces_of
 from envs.model import model_of
-from framework.data_server import DataServer
+from framework.data.data_server import DataServer
+from framework.data.hindsight import GoalReward
 from framework.evaluator import Evaluator
-from framework.hindsight import GoalReward
 from framework.seeds import stream
 from framework.settings.compose import Config
 from framework.settings.schema import GeneralConfig

@@ -9,8 +9,8 @@ from typing import Any
 
 from algos.base import DataSpec, Policy
 from algos.common.errors import UserError
-from framework.batch import Rollout
 from framework.callbacks import Callbacks
+from framework.data.rollout import Rollout
 from framework.progress import ProgressReport
 from framework.recorder import Recorder
 from framework.runs.checkpoint import save_checkpoint

@@ -5,7 +5,7 @@ from typing import Any
 import torch
 
 from algos.base import Algorithm, Batch, LearnOutput
-from framework.buffers import batch_to
+from framework.data.buffers import batch_to
 
 
 class Learner:

@@ -10,7 +10,7 @@ from gymnasium.vector import VectorEnv
 from algos.base import Policy
 from algos.networks.state import Tree, reset_rows, tree_map
 from envs.resumable import restore_vector, snapshot_vector
-from framework.batch import Rollout, stack
+from framework.data.rollout import Rollout, stack
 
 
 @dataclass

@@ -1,6 +1,6 @@
 import numpy as np
 
-from framework.batch import Rollout, join_workers, stack
+from framework.data.rollout import Rollout, join_workers, stack
 
 
 def rollout(workers_first_env, n_envs=2, steps=3):

@@ -4,9 +4,9 @@ import torch
 from scipy.stats import chisquare
 
 from algos.base import Batch, DataSpec
-from framework.batch import Rollout
-from framework.buffers import ReplayBuffer, RolloutBuffer, batch_to, learning_dtype
-from framework.data_server import make_buffer
+from framework.data.buffers import ReplayBuffer, RolloutBuffer, batch_to, learning_dtype
+from framework.data.data_server import make_buffer
+from framework.data.rollout import Rollout
 
 
 def rollout(first, steps, n_envs=1, dict_obs=False):

@@ -2,8 +2,8 @@ import numpy as np
 import pytest
 
 from algos.base import DataSpec
-from framework.batch import Rollout
-from framework.data_server import DataServer
+from framework.data.data_server import DataServer
+from framework.data.rollout import Rollout
 
 
 def rollout(steps, n_envs=1):

@@ -8,7 +8,7 @@ from test_n_step import cut, stream
 from algos.base import DataSpec
 from algos.common.errors import UserError
 from framework.build import check_learns
-from framework.data_server import DataServer
+from framework.data.data_server import DataServer
 from framework.settings.schema import GeneralConfig
 
 

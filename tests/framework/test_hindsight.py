@@ -9,9 +9,9 @@ from algos.common.errors import UserError
 from envs.config import EnvConfig
 from envs.goals import BitFlip, PointReach
 from envs.make import make_env
-from framework.batch import Rollout
-from framework.data_server import DataServer, make_buffer
-from framework.hindsight import GOALS, GoalReward
+from framework.data.data_server import DataServer, make_buffer
+from framework.data.hindsight import GOALS, GoalReward
+from framework.data.rollout import Rollout
 
 SPEC = DataSpec("replay", "HER", batch_size=4, capacity=1000)
 

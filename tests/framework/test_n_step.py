@@ -5,9 +5,9 @@ import pytest
 import torch
 
 from algos.base import DataSpec
-from framework.batch import Rollout
-from framework.data_server import DataServer
-from framework.n_step import NStep
+from framework.data.data_server import DataServer
+from framework.data.n_step import NStep
+from framework.data.rollout import Rollout
 
 GAMMA = 0.9
 

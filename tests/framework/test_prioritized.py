@@ -6,8 +6,8 @@ from test_n_step import stream
 
 from algos.base import DataSpec
 from algos.common.schedule import Schedule
-from framework.data_server import DataServer
-from framework.prioritized import EPSILON, PrioritizedReplayBuffer, SumTree
+from framework.data.data_server import DataServer
+from framework.data.prioritized import EPSILON, PrioritizedReplayBuffer, SumTree
 
 
 @pytest.mark.parametrize("capacity", [1, 2, 5, 64, 100])

@@ -15,7 +15,7 @@ from algos.networks.state import tree_leaves
 from algos.registry import get_algorithm, get_config_class
 from envs.native import SyncVector
 from envs.resumable import Resumable
-from framework.buffers import REPLAY_COLUMNS, ReplayBuffer
+from framework.data.buffers import REPLAY_COLUMNS, ReplayBuffer
 from framework.resources import (
     GIB,
     MIB,

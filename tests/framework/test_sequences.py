@@ -5,7 +5,7 @@ import torch
 from test_n_step import cut, stream
 
 from algos.base import DataSpec
-from framework.data_server import DataServer
+from framework.data.data_server import DataServer
 
 
 def test_sequences_keep_their_order_their_resets_and_the_state_before_them():

@@ -1,8 +1,8 @@
 """The loop of the tests of learning: the parts driven as the trainer drives them, worker -> data server -> learner."""
 
 from envs.native import SyncVector
-from framework.data_server import DataServer
-from framework.hindsight import GoalReward
+from framework.data.data_server import DataServer
+from framework.data.hindsight import GoalReward
 from framework.learner import Learner
 from framework.worker import Worker
 

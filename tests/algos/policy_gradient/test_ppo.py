@@ -18,7 +18,7 @@ from algos.policy_gradient.config import PPOConfig
 from algos.policy_gradient.ppo import PPO
 from envs.config import EnvConfig
 from envs.make import make_vector_env
-from framework.data_server import DataServer
+from framework.data.data_server import DataServer
 from framework.worker import Worker
 
 torch.set_num_threads(1)  # small networks

@@ -8,9 +8,9 @@ import numpy as np
 from gymnasium import spaces
 
 from algos.common.errors import UserError
-from framework.batch import Rollout
-from framework.buffers import ReplayBuffer
-from framework.episodes import Columns, EpisodeBuffer
+from framework.data.buffers import ReplayBuffer
+from framework.data.episodes import Columns, EpisodeBuffer
+from framework.data.rollout import Rollout
 
 GOALS = 4  # of each step, besides its own: the paper's k
 PARTS = ("observation", "achieved_goal", "desired_goal")

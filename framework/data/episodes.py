@@ -6,8 +6,8 @@ import numpy as np
 
 from algos.base import Batch
 from algos.networks.state import Tree, tree_map
-from framework.batch import Rollout
-from framework.buffers import to_tensor
+from framework.data.buffers import to_tensor
+from framework.data.rollout import Rollout
 
 COLUMNS = ("obs", "action", "reward", "next_obs", "terminated", "truncated", "extras")
 Columns = dict[str, Tree]

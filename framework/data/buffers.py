@@ -9,7 +9,7 @@ import torch
 
 from algos.base import Batch
 from algos.networks.state import Tree, tree_map
-from framework.batch import Rollout, join_workers
+from framework.data.rollout import Rollout, join_workers
 
 REPLAY_COLUMNS = ("obs", "action", "reward", "next_obs", "terminated", "truncated")
 COLUMNS = (*REPLAY_COLUMNS, "extras", "reset", "state")

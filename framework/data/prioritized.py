@@ -7,8 +7,8 @@ import torch
 
 from algos.base import Batch
 from algos.common.schedule import Schedule
-from framework.batch import Rollout
-from framework.buffers import ReplayBuffer
+from framework.data.buffers import ReplayBuffer
+from framework.data.rollout import Rollout
 
 EPSILON = 1e-6  # no transition is beyond reach for good
 

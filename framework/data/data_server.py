@@ -7,13 +7,13 @@ import numpy as np
 from algos.base import Batch, DataSpec
 from algos.common.errors import UserError
 from algos.common.schedule import Schedule
-from framework.batch import Rollout
-from framework.buffers import ReplayBuffer, RolloutBuffer
-from framework.episodes import EpisodeBuffer
-from framework.hindsight import GoalReward, HindsightBuffer
-from framework.n_step import NStep
-from framework.prioritized import PrioritizedReplayBuffer
-from framework.sequences import SequenceBuffer
+from framework.data.buffers import ReplayBuffer, RolloutBuffer
+from framework.data.episodes import EpisodeBuffer
+from framework.data.hindsight import GoalReward, HindsightBuffer
+from framework.data.n_step import NStep
+from framework.data.prioritized import PrioritizedReplayBuffer
+from framework.data.rollout import Rollout
+from framework.data.sequences import SequenceBuffer
 
 Buffer = ReplayBuffer | RolloutBuffer | EpisodeBuffer
 

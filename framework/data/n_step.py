@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 
 from algos.networks.state import Tree, tree_map
-from framework.batch import Rollout
+from framework.data.rollout import Rollout
 
 COLUMNS = ("obs", "action", "reward", "next_obs", "terminated", "truncated", "reset")
 

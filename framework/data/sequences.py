@@ -7,8 +7,8 @@ import numpy as np
 
 from algos.base import Batch
 from algos.networks.state import tree_map
-from framework.batch import Rollout
-from framework.buffers import ReplayBuffer, to_tensor
+from framework.data.buffers import ReplayBuffer, to_tensor
+from framework.data.rollout import Rollout
 
 
 class SequenceBuffer(ReplayBuffer):
