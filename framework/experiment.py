@@ -30,11 +30,11 @@ from framework.build import (
 from framework.callbacks import Callback, Callbacks, make_callbacks
 from framework.driver import Driver, Parts
 from framework.evaluator import Evaluation
-from framework.grid_plot import plot_policy
 from framework.learner import Learner
 from framework.loggers import check_loggers
-from framework.plots import plot_learning_curve
 from framework.recorder import Recorder
+from framework.reports.grid_plot import plot_policy
+from framework.reports.learning_curve import plot_learning_curve
 from framework.resources import check_buffer, free_memory
 from framework.resume import open_folder, restorable, run_to_resume, start_file
 from framework.runs import logs

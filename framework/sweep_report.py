@@ -31,7 +31,7 @@ def write_summary(folder: Path, rows: list[Row]) -> Path:
 
 def write_curves(folder: Path, rows: list[Row]) -> Path | None:
     """Draw the learning curves of all jobs in curves.png; the path, or None where no job has one."""
-    from framework.plots import plot_curves  # numpy is not imported before a run
+    from framework.reports.learning_curve import plot_curves  # numpy is not imported before a run
 
     curves = {row.overrides or row.job: folder / row.job for row in rows}
     return plot_curves(curves, folder / "curves.png", title=folder.name)

@@ -9,7 +9,7 @@ from envs.config import EnvConfig
 from envs.grid import grid_of
 from envs.make import make_env
 from framework.experiment import Experiment
-from framework.grid_plot import cell_values, draw_policy, plot_policy
+from framework.reports.grid_plot import cell_values, draw_policy, plot_policy
 from framework.runs.run_folder import RunFolder
 
 

@@ -7,8 +7,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from framework import plots
-from framework.plots import plot_curves, plot_learning_curve, read_csv, running_mean
+from framework.reports import learning_curve as plots
+from framework.reports.learning_curve import plot_curves, plot_learning_curve, read_csv, running_mean
 from framework.runs.run_folder import RunFolder
 
 EPISODES = "episode,env_step,update_step,wall_time,reward,length\n"
@@ -138,6 +138,6 @@ def test_show_without_a_display_warns(folder, monkeypatch, caplog):
 
 
 def test_matplotlib_is_not_imported_before_something_is_drawn():
-    code = "import sys, framework.plots; sys.exit('matplotlib' in sys.modules)"
+    code = "import sys, framework.reports.learning_curve; sys.exit('matplotlib' in sys.modules)"
     root = Path(plots.__file__).parent.parent
     assert subprocess.run([sys.executable, "-c", code], cwd=root).returncode == 0

@@ -7,8 +7,8 @@ from tensorboard.backend.event_processing.event_accumulator import EventAccumula
 from algos.common.errors import UserError
 from framework.evaluator import Evaluation
 from framework.loggers import check_loggers
-from framework.plots import read_csv
 from framework.recorder import Recorder, mean_of
+from framework.reports.learning_curve import read_csv
 from framework.runs.run_folder import RunFolder
 from framework.worker import Episode
 
