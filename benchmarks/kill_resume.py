@@ -24,7 +24,8 @@ if str(ROOT) not in sys.path:
 # main.py, but every checkpoint that falls due is written, however short the run is
 PROGRAM = """
 import sys
-from framework import cli, driver
+from framework import cli
+from framework.training import driver
 driver.CHECKPOINT_SHARE = 1e9
 sys.exit(cli.main(sys.argv[1:]))
 """

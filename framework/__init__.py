@@ -3,8 +3,8 @@
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from framework.callbacks import Callback
     from framework.experiment import Experiment
+    from framework.training.callbacks import Callback
 
 __all__ = ["Callback", "Experiment"]
 
@@ -15,7 +15,7 @@ def __getattr__(name: str) -> Any:
 
         return Experiment
     if name == "Callback":
-        from framework.callbacks import Callback
+        from framework.training.callbacks import Callback
 
         return Callback
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

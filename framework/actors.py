@@ -19,7 +19,10 @@ import torch
 from algos.base import Batch, LearnOutput, Policy
 from algos.common import peers
 from algos.networks.state import tree_map
-from framework.build import (
+from framework.data.buffers import COLUMNS, batch_map
+from framework.data.rollout import Rollout
+from framework.settings.compose import Config
+from framework.training.build import (
     Acting,
     Environments,
     build_algorithm,
@@ -29,12 +32,9 @@ from framework.build import (
     build_worker,
     resolve_device,
 )
-from framework.data.buffers import COLUMNS, batch_map
-from framework.data.rollout import Rollout
-from framework.evaluator import Evaluation
-from framework.learner import Learner
-from framework.settings.compose import Config
-from framework.worker import WorkerStats
+from framework.training.evaluator import Evaluation
+from framework.training.learner import Learner
+from framework.training.worker import WorkerStats
 
 Weights = dict[str, np.ndarray]
 COLLECTING = 5  # niceness of who collects and stores

@@ -8,10 +8,10 @@ from operator import itemgetter
 from typing import TYPE_CHECKING, Any, TypeAlias
 
 from framework.actors import EvaluatorActor, Plan, WorkerActor
-from framework.evaluator import Evaluation
 from framework.faults import CallFailed, PartLost
 from framework.pacing import Order
-from framework.worker import WorkerStats
+from framework.training.evaluator import Evaluation
+from framework.training.worker import WorkerStats
 
 if TYPE_CHECKING:
     from framework.ray_trainer import Cluster

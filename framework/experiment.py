@@ -14,7 +14,16 @@ from gymnasium.vector import VectorEnv
 from algos.base import DataSpec, Policy
 from algos.registry import get_algorithm
 from framework.actors import Plan
-from framework.build import (
+from framework.reports.grid_plot import plot_policy
+from framework.reports.learning_curve import plot_learning_curve
+from framework.resources import check_buffer, free_memory
+from framework.runs import logs
+from framework.runs.checkpoint import save_model
+from framework.runs.models import COUNTERS, find_model, load_into, read_model
+from framework.runs.run_folder import RunFolder
+from framework.runs.trajectories import TrajectoryWriter
+from framework.settings.compose import Config, compose, save_config, to_override
+from framework.training.build import (
     Acting,
     Environments,
     build_algorithm,
@@ -27,25 +36,16 @@ from framework.build import (
     ray_backend,
     resolve_device,
 )
-from framework.callbacks import Callback, Callbacks, make_callbacks
-from framework.driver import Driver, Parts
-from framework.evaluator import Evaluation
-from framework.learner import Learner
-from framework.loggers import check_loggers
-from framework.recorder import Recorder
-from framework.reports.grid_plot import plot_policy
-from framework.reports.learning_curve import plot_learning_curve
-from framework.resources import check_buffer, free_memory
-from framework.resume import open_folder, restorable, run_to_resume, start_file
-from framework.runs import logs
-from framework.runs.checkpoint import save_model
-from framework.runs.models import COUNTERS, find_model, load_into, read_model
-from framework.runs.run_folder import RunFolder
-from framework.runs.trajectories import TrajectoryWriter
-from framework.seeds import draw_seed
-from framework.settings.compose import Config, compose, save_config, to_override
-from framework.signals import stopped_by_signals
-from framework.trainer import Collector, Trainer
+from framework.training.callbacks import Callback, Callbacks, make_callbacks
+from framework.training.driver import Driver, Parts
+from framework.training.evaluator import Evaluation
+from framework.training.learner import Learner
+from framework.training.loggers import check_loggers
+from framework.training.recorder import Recorder
+from framework.training.resume import open_folder, restorable, run_to_resume, start_file
+from framework.training.seeds import draw_seed
+from framework.training.signals import stopped_by_signals
+from framework.training.trainer import Collector, Trainer
 
 log = logging.getLogger("joyride")
 COLLECT_STEPS = 64  # vector steps between two looks of the collector at its limits

@@ -5,7 +5,7 @@ import re
 from pathlib import Path
 
 from algos.common.errors import UserError
-from framework.recorder import Table
+from framework.training.recorder import Table
 
 log = logging.getLogger("joyride")
 FAULTS = ("wall_time", "env_step", "update_step", "part", "cause", "action")

@@ -32,14 +32,14 @@ from algos.base import DataSpec, Policy
 from algos.common.errors import UserError
 from framework import resources
 from framework.actors import EvaluatorActor, LearnerActor, Plan, ServerActor, WorkerActor, weights_of
-from framework.build import Acting, Environments
 from framework.crew import Handle, Ref
-from framework.evaluator import Evaluation
 from framework.faults import CallFailed, PartLost, cause_in
 from framework.pacing import BATCHES
 from framework.remote_driver import RayCollector
 from framework.remote_trainer import RayTrainer
 from framework.settings.compose import Config
+from framework.training.build import Acting, Environments
+from framework.training.evaluator import Evaluation
 
 log = logging.getLogger("joyride")
 

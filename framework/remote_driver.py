@@ -7,12 +7,12 @@ from typing import TYPE_CHECKING, Any
 
 from framework.actors import Plan, weights_of
 from framework.crew import Crew, Flight, Ref
-from framework.driver import Driver, Parts
 from framework.faults import FaultLog
 from framework.pacing import Order, Pacing
 from framework.settings.schema import GeneralConfig
-from framework.trainer import Collector
-from framework.worker import WorkerStats
+from framework.training.driver import Driver, Parts
+from framework.training.trainer import Collector
+from framework.training.worker import WorkerStats
 
 if TYPE_CHECKING:
     from framework.ray_trainer import Cluster

@@ -9,14 +9,14 @@ from typing import TYPE_CHECKING, Any
 from algos.networks.state import tree_map
 from framework.actors import LearnerActor, Plan, ServerActor, on_cpu, weights_of, writable
 from framework.crew import Handle, Judge, Ref
-from framework.driver import Parts
 from framework.faults import PartLost
-from framework.learner import Learner
-from framework.recorder import Recorder
 from framework.remote_driver import RayDriver
 from framework.runs.checkpoint import load_checkpoint
 from framework.settings.schema import GeneralConfig
-from framework.trainer import Trainer
+from framework.training.driver import Parts
+from framework.training.learner import Learner
+from framework.training.recorder import Recorder
+from framework.training.trainer import Trainer
 
 if TYPE_CHECKING:
     from framework.ray_trainer import Cluster

@@ -137,7 +137,7 @@ def test_table_of_presets_is_that_of_the_files() -> None:
 
 
 def test_columns_of_the_guide_are_those_written() -> None:
-    from framework.recorder import EPISODES, EVALUATIONS
+    from framework.training.recorder import EPISODES, EVALUATIONS
 
     for columns in (EPISODES, EVALUATIONS):
         assert ", ".join(f"`{name}`" for name in columns) in PAGES["docs/guide.md"]

@@ -7,8 +7,8 @@ import numpy as np
 
 from algos.base import Policy
 from envs.grid import Grid, grid_of
-from framework.build import Environments
 from framework.runs.run_folder import RunFolder, atomic_write
+from framework.training.build import Environments
 
 MOST_NUMBERS = 150  # cells up to which each shows its value as a number
 EQUAL = 1e-6  # values that differ by less, relative to the largest, are drawn as equally good moves

@@ -16,7 +16,8 @@ from algos.base import Batch
 from algos.common.errors import UserError
 from benchmarks.kill_resume import equal
 from framework.actors import EvaluatorActor, LearnerActor, Plan, ServerActor, WorkerActor, apart, floats, stacked
-from framework.build import (
+from framework.settings.compose import compose, to_override
+from framework.training.build import (
     Acting,
     Environments,
     build_algorithm,
@@ -25,8 +26,7 @@ from framework.build import (
     build_server,
     build_worker,
 )
-from framework.learner import Learner
-from framework.settings.compose import compose, to_override
+from framework.training.learner import Learner
 
 NOISY = {"value_layers": [{"layer_type": "noisy_linear", "layer_size": 8}]}
 CASES = {

@@ -3,7 +3,7 @@ from framework_fakes import DQN, PPO
 
 from algos.common.errors import UserError
 from framework import Callback, Experiment
-from framework.callbacks import CallbackError, Callbacks, make_callbacks
+from framework.training.callbacks import CallbackError, Callbacks, make_callbacks
 
 HOOKS = (
     "train_start", "train_end", "pre_iteration", "post_iteration", "pre_rollout", "post_rollout", "pre_update",
@@ -131,7 +131,7 @@ def test_state_is_kept_and_callbacks_may_be_added():
 
 def test_of_yaml_with_arguments(tmp_path, monkeypatch):
     (tmp_path / "my_hooks.py").write_text(
-        "from framework.callbacks import Callback\n"
+        "from framework.training.callbacks import Callback\n"
         "class Stop(Callback):\n"
         "    def __init__(self, after, word='x'):\n"
         "        self.after, self.word = after, word\n"
@@ -151,7 +151,7 @@ def test_of_yaml_with_arguments(tmp_path, monkeypatch):
     for entry, words in [
         ("nowhere.at:All", "no module named 'nowhere'"),
         ("my_hooks:Stopp", "did you mean 'Stop'"),
-        ("my_hooks.Other", "not a subclass of framework.callbacks.Callback"),
+        ("my_hooks.Other", "not a subclass of framework.training.callbacks.Callback"),
         ("my_hooks.VALUE", "not a subclass"),
         ("my_hooks.Stop", "needs the parameter 'after'"),
         ({"type": "my_hooks:Stop", "affter": 1}, "no parameter 'affter'; did you mean 'after'"),

@@ -7,7 +7,8 @@ import numpy as np
 import pytest
 from framework_fakes import DQN, PPO, SMALL, rows
 
-from framework import Callback, Experiment, driver
+from framework import Callback, Experiment
+from framework.training import driver
 
 QUIET = {"online_eval": False, "loggers": []}
 

@@ -7,9 +7,9 @@ from test_n_step import cut, stream
 
 from algos.base import DataSpec
 from algos.common.errors import UserError
-from framework.build import check_learns
 from framework.data.data_server import DataServer
 from framework.settings.schema import GeneralConfig
+from framework.training.build import check_learns
 
 
 def episodes_of(whole):

@@ -3,7 +3,7 @@ import pytest
 import torch
 from framework_fakes import CountEnv, CountPolicy
 
-from framework.evaluator import PARALLEL, Evaluation, Evaluator
+from framework.training.evaluator import PARALLEL, Evaluation, Evaluator
 
 
 class Recording(CountEnv):

@@ -2,7 +2,7 @@ import torch
 from framework_fakes import PPO
 
 from framework import Experiment
-from framework.learner import Learner
+from framework.training.learner import Learner
 
 
 def test_state_brings_back_the_random_streams(tmp_path):

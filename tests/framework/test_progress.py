@@ -5,9 +5,10 @@ import pytest
 from framework_fakes import DQN, PPO
 from rich.console import Console
 
-from framework import Experiment, progress
-from framework.progress import ProgressReport
+from framework import Experiment
 from framework.runs import logs
+from framework.training import progress
+from framework.training.progress import ProgressReport
 
 
 @pytest.fixture

@@ -5,12 +5,12 @@ import torch
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
 from algos.common.errors import UserError
-from framework.evaluator import Evaluation
-from framework.loggers import check_loggers
-from framework.recorder import Recorder, mean_of
 from framework.reports.learning_curve import read_csv
 from framework.runs.run_folder import RunFolder
-from framework.worker import Episode
+from framework.training.evaluator import Evaluation
+from framework.training.loggers import check_loggers
+from framework.training.recorder import Recorder, mean_of
+from framework.training.worker import Episode
 
 
 @pytest.fixture

@@ -30,7 +30,7 @@ from framework.resources import (
     rollout_bytes,
     transition_bytes,
 )
-from framework.worker import Worker
+from framework.training.worker import Worker
 
 ROOT = Path(__file__).parents[2]
 IMAGES = spaces.Box(0, 255, (4, 84, 84), np.uint8)

@@ -11,10 +11,11 @@ from memories import MEMORIES
 
 from algos.common.errors import UserError
 from benchmarks.kill_resume import CASES, command, differences, finish, resume_command, start, the_run
-from framework import Callback, Experiment, driver
-from framework.callbacks import CallbackError
+from framework import Callback, Experiment
 from framework.cli import main
 from framework.settings.compose import compose
+from framework.training import driver
+from framework.training.callbacks import CallbackError
 
 NOISY = [{"layer_type": "noisy_linear", "layer_size": 8}, {"layer_type": "dropout", "p": 0.3}]
 

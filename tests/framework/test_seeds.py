@@ -1,6 +1,6 @@
 import itertools
 
-from framework.seeds import ROLES, draw_seed, stream
+from framework.training.seeds import ROLES, draw_seed, stream
 
 
 def test_streams_differ_by_seed_role_and_index():

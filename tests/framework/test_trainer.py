@@ -5,8 +5,8 @@ import torch
 from framework_fakes import DQN, PPO, rows
 
 from framework import Experiment
-from framework.build import build_evaluator
 from framework.runs.checkpoint import load_model
+from framework.training.build import build_evaluator
 
 
 @pytest.fixture(autouse=True)

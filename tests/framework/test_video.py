@@ -5,7 +5,7 @@ from gymnasium.vector import AutoresetMode, SyncVectorEnv
 from PIL import Image, ImageSequence
 
 from algos.common.errors import UserError
-from framework.video import GifRecorder
+from framework.training.video import GifRecorder
 
 
 class Painter(gym.Env):

@@ -7,7 +7,7 @@ from gymnasium import spaces
 from gymnasium.vector import AsyncVectorEnv, AutoresetMode, SyncVectorEnv
 
 from envs.native import AsyncVector, SyncVector
-from framework.worker import Worker, with_final_obs
+from framework.training.worker import Worker, with_final_obs
 
 
 def make(*lengths, seed=0, stride=None, **policy):

@@ -3,8 +3,8 @@
 from envs.native import SyncVector
 from framework.data.data_server import DataServer
 from framework.data.hindsight import GoalReward
-from framework.learner import Learner
-from framework.worker import Worker
+from framework.training.learner import Learner
+from framework.training.worker import Worker
 
 
 class Run:

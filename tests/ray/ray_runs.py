@@ -13,9 +13,10 @@ from crash import Crash
 
 from algos.networks.state import tree_leaves
 from benchmarks.kill_resume import differences, the_run
-from framework import Experiment, driver
+from framework import Experiment
 from framework.runs.trajectories import load_trajectories
 from framework.settings.compose import compose, to_override
+from framework.training import driver
 
 HERE = Path(__file__).resolve().parent
 ROOT = HERE.parents[1]

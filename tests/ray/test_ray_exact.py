@@ -23,7 +23,8 @@ from ray_runs import (
 )
 
 from benchmarks.kill_resume import differences, the_run
-from framework import Callback, driver
+from framework import Callback
+from framework.training import driver
 
 LIMITS = {"max_env_step": -1, "max_step": 20, "lr": 0.01}
 PENDULUM = {"env": "Pendulum-v1"}

@@ -19,7 +19,7 @@ from algos.policy_gradient.ppo import PPO
 from envs.config import EnvConfig
 from envs.make import make_vector_env
 from framework.data.data_server import DataServer
-from framework.worker import Worker
+from framework.training.worker import Worker
 
 torch.set_num_threads(1)  # small networks
 BOX = spaces.Box(-1, 1, (4,), np.float32)

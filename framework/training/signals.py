@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
-from framework.driver import Driver
+from framework.training.driver import Driver
 
 
 @contextmanager

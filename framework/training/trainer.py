@@ -4,13 +4,13 @@ import logging
 from typing import Any
 
 from algos.base import LearnOutput
-from framework.driver import Driver, Parts, threshold_reason
-from framework.evaluator import Evaluation, Evaluator
-from framework.learner import Learner
 from framework.runs.checkpoint import save_model
 from framework.runs.models import load_into, read_model
 from framework.runs.run_folder import atomic_write
 from framework.settings.schema import GeneralConfig
+from framework.training.driver import Driver, Parts, threshold_reason
+from framework.training.evaluator import Evaluation, Evaluator
+from framework.training.learner import Learner
 
 log = logging.getLogger("joyride")
 

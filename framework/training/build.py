@@ -19,12 +19,12 @@ from envs.make import as_vector_env, make_env, make_vector_env, spaces_of
 from envs.model import model_of
 from framework.data.data_server import DataServer
 from framework.data.hindsight import GoalReward
-from framework.evaluator import Evaluator
-from framework.seeds import stream
 from framework.settings.compose import Config
 from framework.settings.schema import GeneralConfig
-from framework.video import GifRecorder
-from framework.worker import Worker
+from framework.training.evaluator import Evaluator
+from framework.training.seeds import stream
+from framework.training.video import GifRecorder
+from framework.training.worker import Worker
 
 EnvObject = gym.Env[Any, Any] | VectorEnv[Any, Any, Any]
 

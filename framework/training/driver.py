@@ -9,15 +9,15 @@ from typing import Any
 
 from algos.base import DataSpec, Policy
 from algos.common.errors import UserError
-from framework.callbacks import Callbacks
 from framework.data.rollout import Rollout
-from framework.progress import ProgressReport
-from framework.recorder import Recorder
 from framework.runs.checkpoint import save_checkpoint
 from framework.runs.run_folder import RunFolder
 from framework.runs.trajectories import TrajectoryWriter
 from framework.settings.schema import GeneralConfig
-from framework.worker import WorkerStats
+from framework.training.callbacks import Callbacks
+from framework.training.progress import ProgressReport
+from framework.training.recorder import Recorder
+from framework.training.worker import WorkerStats
 
 log = logging.getLogger("joyride")
 CHECKPOINT_SHARE = 0.03  # of the run's time that goes into checkpoints: a large buffer is saved less often

@@ -13,10 +13,10 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from framework.evaluator import Evaluation
-from framework.loggers import make_logger
 from framework.runs.run_folder import RunFolder
-from framework.worker import Episode
+from framework.training.evaluator import Evaluation
+from framework.training.loggers import make_logger
+from framework.training.worker import Episode
 
 RECENT = 100  # episodes in the running means
 EPISODES = ("episode", "env_step", "update_step", "wall_time", "reward", "length")

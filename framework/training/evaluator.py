@@ -11,7 +11,7 @@ import torch
 
 from algos.base import Policy
 from algos.networks.state import Tree, reset_rows
-from framework.video import GifRecorder
+from framework.training.video import GifRecorder
 
 PARALLEL = 10  # environments stepped side by side, so that one forward pass serves them all
 
