@@ -13,10 +13,10 @@ from gymnasium.vector import VectorEnv
 
 from algos.base import DataSpec, Policy
 from algos.registry import get_algorithm
-from framework.actors import Plan
+from framework.distributed.actors import Plan
+from framework.distributed.resources import check_buffer, free_memory
 from framework.reports.grid_plot import plot_policy
 from framework.reports.learning_curve import plot_learning_curve
-from framework.resources import check_buffer, free_memory
 from framework.runs import logs
 from framework.runs.checkpoint import save_model
 from framework.runs.models import COUNTERS, find_model, load_into, read_model

@@ -50,7 +50,7 @@ def ray_backend(cfg: Config, given: EnvObject | None) -> Any:
     if given is not None:
         raise UserError("general_cfg.mp_backend=ray needs an environment's id: an object cannot be sent to workers")
     try:
-        from framework import ray_trainer
+        from framework.distributed import cluster as ray_trainer
     except ImportError as error:
         if (error.name or "").partition(".")[0] != "ray":
             raise

@@ -9,7 +9,7 @@ import pytest
 ROOT = Path(__file__).parents[2]
 FILES = [p for top in ("algos", "envs", "framework") for p in sorted((ROOT / top).rglob("*.py"))] + [ROOT / "main.py"]
 FOLDERS = ("tabular", "value", "policy_gradient", "actor_critic", "offline", "imitation")
-RAY_FILE = "framework/ray_trainer.py"
+RAY_FILE = "framework/distributed/cluster.py"
 
 
 def relative(path):

@@ -15,7 +15,16 @@ from memories import GRU, MEMORIES
 from algos.base import Batch
 from algos.common.errors import UserError
 from benchmarks.kill_resume import equal
-from framework.actors import EvaluatorActor, LearnerActor, Plan, ServerActor, WorkerActor, apart, floats, stacked
+from framework.distributed.actors import (
+    EvaluatorActor,
+    LearnerActor,
+    Plan,
+    ServerActor,
+    WorkerActor,
+    apart,
+    floats,
+    stacked,
+)
 from framework.settings.compose import compose, to_override
 from framework.training.build import (
     Acting,

@@ -1,6 +1,6 @@
 """The crew: in which order rollouts are taken in."""
 
-from framework.crew import Crew, Flight
+from framework.distributed.worker_pool import Crew, Flight
 
 
 def test_a_rollout_waits_for_the_one_before_it_of_its_worker():

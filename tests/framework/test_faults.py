@@ -9,7 +9,15 @@ import traceback
 import pytest
 
 from algos.common.errors import UserError
-from framework.faults import FAULTS, CallFailed, FaultLog, PartFailed, cause_in, user_error_in, user_frames
+from framework.distributed.failures import (
+    FAULTS,
+    CallFailed,
+    FaultLog,
+    PartFailed,
+    cause_in,
+    user_error_in,
+    user_frames,
+)
 
 HOME_MADE = """
 import numpy as np
@@ -88,9 +96,9 @@ def line_of(code):
 
 
 # What Ray 2.60 says of an exception in an actor: colours, no "Traceback", marks of frames that it leaves out.
-RAY = """\x1b[36mray::WorkerActor.collect()\x1b[39m (pid=30822, ip=192.0.2.2, actor_id=6aef4eba55, repr=<framework.actors.WorkerActor object at 0x7f59923b1f10>)
+RAY = """\x1b[36mray::WorkerActor.collect()\x1b[39m (pid=30822, ip=192.0.2.2, actor_id=6aef4eba55, repr=<framework.distributed.actors.WorkerActor object at 0x7f59923b1f10>)
            ^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^
-  File "/work/main/framework/actors.py", line 87, in collect
+  File "/work/main/framework/distributed/actors.py", line 87, in collect
     rollout, stats = self.worker.collect(n_steps, step, to_tensors(weights), max_episodes)
                      ^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^
   File "/work/main/.venv/lib/python3.11/site-packages/gymnasium/core.py", line 342, in step
@@ -102,7 +110,7 @@ RAY = """\x1b[36mray::WorkerActor.collect()\x1b[39m (pid=30822, ip=192.0.2.2, ac
 {error}"""  # noqa: E501
 CREATION = (
     "The actor died because of an error raised in its creation task, \x1b[36mray::WorkerActor.__init__()\x1b[39m"
-    " (pid=31119, ip=192.0.2.2, actor_id=210980c834, repr=<framework.actors.WorkerActor object at 0x7fbf440f8f90>)\n"
+    " (pid=31119, ip=192.0.2.2, actor_id=210980c834, repr=<framework.distributed.actors.WorkerActor object at 0x7fbf440f8f90>)\n"
     '  File "/work/main/.venv/lib/python3.11/site-packages/gymnasium/envs/registration.py", line 740, in make\n'
     "    env = env_creator(**env_spec_kwargs)\n"
     '  File "/home/me/pushing.py", line 6, in __init__\n'

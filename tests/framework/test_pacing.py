@@ -6,8 +6,8 @@ import math
 import pytest
 
 from algos.base import DataSpec
-from framework import pacing as module
-from framework.pacing import Pacing
+from framework.distributed import pacing as module
+from framework.distributed.pacing import Pacing
 
 CALL = 0.001  # seconds
 PPO = DataSpec("rollout", n_steps=8)

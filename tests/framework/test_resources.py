@@ -16,7 +16,7 @@ from algos.registry import get_algorithm, get_config_class
 from envs.native import SyncVector
 from envs.resumable import Resumable
 from framework.data.buffers import REPLAY_COLUMNS, ReplayBuffer
-from framework.resources import (
+from framework.distributed.resources import (
     GIB,
     MIB,
     STORE_MINIMUM,
@@ -84,7 +84,7 @@ def collect(obs_space, action_space, policy, n_envs, n_steps):
 
 
 def test_neither_ray_nor_torch_is_imported():
-    code = "import sys, framework.resources; sys.exit(bool({'ray', 'torch'} & set(sys.modules)))"
+    code = "import sys, framework.distributed.resources; sys.exit(bool({'ray', 'torch'} & set(sys.modules)))"
     assert subprocess.run([sys.executable, "-c", code], cwd=ROOT, timeout=60).returncode == 0
 
 

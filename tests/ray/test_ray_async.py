@@ -9,7 +9,7 @@ import pytest
 import torch
 from ray_runs import ASYNC, COLLECT, DQN, PPO, RAY, resume, run, table, trajectories
 
-from framework.ray_trainer import RayTrainer
+from framework.distributed.cluster import RayTrainer
 from framework.runs.checkpoint import load_checkpoint
 
 COUNTING = {"env": "Counting-v0", "entry_point": "ray_envs:CountingEnv", "max_step": -1}

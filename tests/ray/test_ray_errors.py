@@ -6,7 +6,7 @@ import re
 import pytest
 from ray_runs import ASYNC, DQN, RAY, command, marked, run, start, table, trajectories, until
 
-import framework.ray_trainer
+import framework.distributed.cluster
 from algos.common.errors import UserError
 from framework import Experiment
 
@@ -113,8 +113,8 @@ def test_workers_that_fail_later_are_replaced(tmp_path, monkeypatch, caplog):
 
 def one_core(monkeypatch):
     """Ray takes this machine for one of a single core."""
-    init = framework.ray_trainer.ray.init
-    monkeypatch.setattr(framework.ray_trainer.ray, "init", lambda **settings: init(num_cpus=1, **settings))
+    init = framework.distributed.cluster.ray.init
+    monkeypatch.setattr(framework.distributed.cluster.ray, "init", lambda **settings: init(num_cpus=1, **settings))
 
 
 @pytest.mark.slow

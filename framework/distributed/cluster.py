@@ -30,20 +30,20 @@ from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
 from algos.base import DataSpec, Policy
 from algos.common.errors import UserError
-from framework import resources
-from framework.actors import EvaluatorActor, LearnerActor, Plan, ServerActor, WorkerActor, weights_of
-from framework.crew import Handle, Ref
-from framework.faults import CallFailed, PartLost, cause_in
-from framework.pacing import BATCHES
-from framework.remote_driver import RayCollector
-from framework.remote_trainer import RayTrainer
+from framework.distributed import resources
+from framework.distributed.actors import EvaluatorActor, LearnerActor, Plan, ServerActor, WorkerActor, weights_of
+from framework.distributed.driver import RayCollector
+from framework.distributed.failures import CallFailed, PartLost, cause_in
+from framework.distributed.pacing import BATCHES
+from framework.distributed.trainer import RayTrainer
+from framework.distributed.worker_pool import Handle, Ref
 from framework.settings.compose import Config
 from framework.training.build import Acting, Environments
 from framework.training.evaluator import Evaluation
 
 log = logging.getLogger("joyride")
 
-ROOT = Path(__file__).resolve().parent.parent
+ROOT = Path(__file__).resolve().parents[2]
 NOT_SHIPPED = ["tasks", ".git", ".venv", "tests", "docs", "**/__pycache__", ".mypy_cache", ".ruff_cache"]
 FOLDER = "joyride-ray-"  # Ray's files of a run, in the folder for temporary files; then the process id
 __all__ = ["Cluster", "RayCollector", "RayTrainer", "evaluate"]

@@ -1,6 +1,6 @@
 """The parts as they live in processes of their own: each is built there from the config, and asked by value.
 
-Plain classes; framework/ray_trainer.py makes them Ray actors. Tensors travel as NumPy arrays, which Ray passes on
+Plain classes; framework/distributed/cluster.py makes them Ray actors. Tensors travel as NumPy arrays, which Ray passes on
 without a copy.
 """
 

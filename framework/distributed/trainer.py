@@ -7,10 +7,10 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from algos.networks.state import tree_map
-from framework.actors import LearnerActor, Plan, ServerActor, on_cpu, weights_of, writable
-from framework.crew import Handle, Judge, Ref
-from framework.faults import PartLost
-from framework.remote_driver import RayDriver
+from framework.distributed.actors import LearnerActor, Plan, ServerActor, on_cpu, weights_of, writable
+from framework.distributed.driver import RayDriver
+from framework.distributed.failures import PartLost
+from framework.distributed.worker_pool import Handle, Judge, Ref
 from framework.runs.checkpoint import load_checkpoint
 from framework.settings.schema import GeneralConfig
 from framework.training.driver import Parts
@@ -19,7 +19,7 @@ from framework.training.recorder import Recorder
 from framework.training.trainer import Trainer
 
 if TYPE_CHECKING:
-    from framework.ray_trainer import Cluster
+    from framework.distributed.cluster import Cluster
 
 log = logging.getLogger("joyride")
 

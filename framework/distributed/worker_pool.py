@@ -7,14 +7,14 @@ from dataclasses import dataclass
 from operator import itemgetter
 from typing import TYPE_CHECKING, Any, TypeAlias
 
-from framework.actors import EvaluatorActor, Plan, WorkerActor
-from framework.faults import CallFailed, PartLost
-from framework.pacing import Order
+from framework.distributed.actors import EvaluatorActor, Plan, WorkerActor
+from framework.distributed.failures import CallFailed, PartLost
+from framework.distributed.pacing import Order
 from framework.training.evaluator import Evaluation
 from framework.training.worker import WorkerStats
 
 if TYPE_CHECKING:
-    from framework.ray_trainer import Cluster
+    from framework.distributed.cluster import Cluster
 
 Handle: TypeAlias = Any  # of an actor
 Ref: TypeAlias = Any  # to an object

@@ -5,17 +5,17 @@ import time
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
-from framework.actors import Plan, weights_of
-from framework.crew import Crew, Flight, Ref
-from framework.faults import FaultLog
-from framework.pacing import Order, Pacing
+from framework.distributed.actors import Plan, weights_of
+from framework.distributed.failures import FaultLog
+from framework.distributed.pacing import Order, Pacing
+from framework.distributed.worker_pool import Crew, Flight, Ref
 from framework.settings.schema import GeneralConfig
 from framework.training.driver import Driver, Parts
 from framework.training.trainer import Collector
 from framework.training.worker import WorkerStats
 
 if TYPE_CHECKING:
-    from framework.ray_trainer import Cluster
+    from framework.distributed.cluster import Cluster
 
 log = logging.getLogger("joyride")
 

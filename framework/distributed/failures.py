@@ -13,7 +13,7 @@ FAULTS = ("wall_time", "env_step", "update_step", "part", "cause", "action")
 _FRAME = re.compile(r'^\s*File "(?P<file>[^"]+)", line (?P<line>\d+), in (?P<function>.+)$')
 _COLOUR = re.compile(r"\x1b\[[0-9;]*m")
 _LIBRARIES = ("site-packages", "dist-packages", "/lib/python3", "<frozen", "<string>")
-_OURS = ("framework/actors.py",)
+_OURS = ("framework/distributed/actors.py",)
 
 
 class PartLost(Exception):
