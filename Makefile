@@ -38,7 +38,7 @@ test-slow: setup-dev ## the tests that learn for many minutes
 	$(BIN)/python -m pytest -m slow
 
 tables: setup ## write README's table of presets anew, from the presets and docs/results.md
-	$(BIN)/python -m framework.preset_tables
+	$(BIN)/python -m framework.commands.preset_tables
 
 $(BIN)/python:
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 10))' \

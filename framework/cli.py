@@ -13,13 +13,13 @@ from hydra.core.hydra_config import HydraConfig
 from omegaconf import DictConfig
 
 from algos.common.errors import UserError, did_you_mean
-from framework.completion import complete
+from framework.commands.completion import complete
+from framework.commands.sweep import run_sweep
+from framework.commands.verify import asks_to_verify, run_verify
 from framework.settings.hydra_session import CONFIG_NAME, USER_MISTAKES, explain, hydra_session, show_help
 from framework.settings.overrides import quoted
 from framework.settings.prepare import Job, prepare, to_config
 from framework.settings.yaml_file import YamlFile
-from framework.sweep import run_sweep
-from framework.verify import asks_to_verify, run_verify
 
 
 def main(argv: Sequence[str]) -> int:
@@ -135,7 +135,7 @@ def _run(hydra: Hydra, job: Job) -> int:
 
     def task(composed: DictConfig) -> None:
         try:
-            from framework import modes  # torch is imported here, not before
+            from framework.commands import modes  # torch is imported here, not before
 
             results.append(modes.run(to_config(composed, job.config.overrides), hydra_cfg=HydraConfig.get()))
         except Exception as error:

@@ -156,9 +156,9 @@ def place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 def started(monkeypatch: pytest.MonkeyPatch) -> list[Any]:
     """The configs that would have been run."""
     configs: list[Any] = []
-    modes = types.ModuleType("framework.modes")
+    modes = types.ModuleType("framework.commands.modes")
     modes.run = lambda config, **_: configs.append(config)  # type: ignore[attr-defined]
-    monkeypatch.setitem(sys.modules, "framework.modes", modes)
+    monkeypatch.setitem(sys.modules, "framework.commands.modes", modes)
     monkeypatch.setattr(framework, "modes", modes, raising=False)
     return configs
 
@@ -195,13 +195,13 @@ def test_a_run_is_started_with_file_and_overrides(argv: list[str], place: Path, 
 
 
 def test_exit_codes_of_a_run(place: Path, started: list[Any], monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(framework.modes, "run", lambda config, **_: 130)
+    monkeypatch.setattr(framework.commands.modes, "run", lambda config, **_: 130)
     assert main([]) == 130
 
     def fail(config: Any, **_: Any) -> None:
         raise ZeroDivisionError
 
-    monkeypatch.setattr(framework.modes, "run", fail)
+    monkeypatch.setattr(framework.commands.modes, "run", fail)
     with pytest.raises(ZeroDivisionError):
         main([])
 

@@ -8,11 +8,11 @@ import pytest
 from omegaconf import DictConfig, OmegaConf
 
 from algos.common.errors import UserError
-from framework import preset_tables
 from framework.cli import main
+from framework.commands import preset_tables
+from framework.commands.sweep import expand
 from framework.settings.compose import compose
 from framework.settings.hydra_session import hydra_session
-from framework.sweep import expand
 
 ROOT = Path(__file__).resolve().parent.parent
 NAMES = ("README.md", "CONTRIBUTING.md", "docs/guide.md", "docs/cluster.md", "docs/algorithms.md", "docs/memory.md")

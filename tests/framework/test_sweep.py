@@ -12,10 +12,10 @@ import pytest
 
 import framework
 from framework.cli import main
-from framework.sweep import folder_names
+from framework.commands.sweep import folder_names
 
 RUN = '''
-"""A stand-in for framework.modes: a run that is over at once; its seed says how it ends."""
+"""A stand-in for framework.commands.modes: a run that is over at once; its seed says how it ends."""
 
 from pathlib import Path
 
@@ -46,9 +46,9 @@ def run(config, *, hydra_cfg=None, run_dir=None):
 def stub(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Every test starts in an empty folder and runs the stand-in."""
     monkeypatch.chdir(tmp_path)
-    modes = types.ModuleType("framework.modes")
+    modes = types.ModuleType("framework.commands.modes")
     exec(RUN, modes.__dict__)
-    monkeypatch.setitem(sys.modules, "framework.modes", modes)
+    monkeypatch.setitem(sys.modules, "framework.commands.modes", modes)
     monkeypatch.setattr(framework, "modes", modes, raising=False)
 
 
@@ -123,7 +123,7 @@ def stub_in_workers(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
         class Finder:
             @staticmethod
             def find_spec(name, path=None, target=None):
-                if name == "framework.modes":
+                if name == "framework.commands.modes":
                     return spec_from_file_location(name, {path!r})
         sys.meta_path.insert(0, Finder)
     """
@@ -161,7 +161,7 @@ def test_ctrl_c_outside_a_run_ends_the_sweep(monkeypatch: pytest.MonkeyPatch) ->
     def interrupt(*_: Any, **__: Any) -> None:
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(framework.modes, "run", interrupt)
+    monkeypatch.setattr(framework.commands.modes, "run", interrupt)
     assert main(["-m", "seed=1,2"]) == 130
     assert [row["status"] for row in table(only_sweep())] == ["interrupted", "not started"]
 
@@ -199,7 +199,7 @@ def test_folder_names_are_safe_and_short() -> None:
 
 
 def test_a_job_whose_process_died_is_named(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
-    from framework import sweep as module
+    from framework.commands import sweep as module
 
     def die(hydra: Any, sweep: Any, jobs: Any) -> None:
         sweep.status.start(1)
@@ -213,7 +213,7 @@ def test_a_job_whose_process_died_is_named(monkeypatch: pytest.MonkeyPatch, caps
 
 
 def test_status_files_are_json() -> None:
-    from framework.sweep_status import StatusFiles
+    from framework.commands.sweep_status import StatusFiles
 
     files = StatusFiles(Path("sweep"))
     files.end(0, files.start(0), "done")

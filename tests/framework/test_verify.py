@@ -13,9 +13,9 @@ from framework_fakes import DQN
 
 import framework
 from algos.common.errors import UserError
-from framework import preset_tables
 from framework.cli import main
-from framework.judge import judge
+from framework.commands import preset_tables
+from framework.commands.verdict import judge
 from framework.runs.provenance import is_changed
 from framework.settings.compose import compose, save_config, to_override
 from framework.settings.schema import ExpectedScore
@@ -51,10 +51,10 @@ def seeds(place, monkeypatch):
         (run_dir / "results" / "score.json").write_text(json.dumps(score))
         return 0
 
-    modes = types.ModuleType("framework.modes")
+    modes = types.ModuleType("framework.commands.modes")
     modes.train_and_test = train_and_test
     modes.run = lambda *_, **__: pytest.fail("a seed is not to be run by modes.run")
-    monkeypatch.setitem(sys.modules, "framework.modes", modes)
+    monkeypatch.setitem(sys.modules, "framework.commands.modes", modes)
     monkeypatch.setattr(framework, "modes", modes, raising=False)
     return types.SimpleNamespace(outcomes=outcomes, asked=asked)
 
@@ -135,7 +135,7 @@ def test_every_seed_is_a_run_and_the_row_is_written(seeds, capsys):
 
 def test_a_preset_that_does_not_hold(seeds, capsys, monkeypatch):
     seeds.outcomes.update({1: 400.0, 2: 400.0})
-    monkeypatch.setattr(framework.verify, "SEEDS", 2)
+    monkeypatch.setattr(framework.commands.verify, "SEEDS", 2)
     assert verify() == 1
     assert "does not hold: 400.0" in capsys.readouterr().out
     assert row_of()[3:6] == ["400.0, 400.0", "500 ± 0", "**no**"]

@@ -8,13 +8,13 @@ from pathlib import Path
 from typing import Any
 
 from algos.common.errors import UserError
+from framework.commands.verdict import TEST_EPISODES
+from framework.commands.verify import SCORE
 from framework.experiment import Experiment
-from framework.judge import TEST_EPISODES
 from framework.runs import logs
 from framework.runs.run_folder import RunFolder, atomic_write
 from framework.settings.compose import Config
 from framework.training.evaluator import Evaluation
-from framework.verify import SCORE
 
 log = logging.getLogger("joyride")
 

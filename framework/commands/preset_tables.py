@@ -1,5 +1,5 @@
 """The tables of presets: the results in docs/results.md, a row for each that mode=verify has judged, and the table in
-README.md, made from the preset files and those rows: `make tables`, or `python -m framework.preset_tables [--check]`.
+README.md, made from the preset files and those rows: `make tables`, or `python -m framework.commands.preset_tables [--check]`.
 """
 
 import re
@@ -13,11 +13,11 @@ import yaml
 from omegaconf._utils import get_yaml_loader
 
 from algos.common.errors import UserError
-from framework.judge import shown
+from framework.commands.verdict import shown
 from framework.runs.run_folder import atomic_write
 from framework.settings.schema import ExpectedScore
 
-ROOT = Path(__file__).resolve().parent.parent
+ROOT = Path(__file__).resolve().parents[2]
 RESULTS = ROOT / "docs" / "results.md"
 README = ROOT / "README.md"
 PRESETS = ROOT / "config" / "preset"
@@ -89,7 +89,7 @@ def update_readme(text: str, lines: Sequence[str]) -> str:
 def main(argv: Sequence[str]) -> int:
     """Write README's table; with --check say only whether it is up to date. The exit code: 1 where it was not."""
     if [*argv] not in ([], ["--check"]):
-        print("error: usage: python -m framework.preset_tables [--check]", file=sys.stderr)
+        print("error: usage: python -m framework.commands.preset_tables [--check]", file=sys.stderr)
         return 2
     try:
         old = README.read_text(encoding="utf-8")

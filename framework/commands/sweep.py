@@ -29,13 +29,13 @@ from hydra.types import HydraContext, RunMode
 from omegaconf import DictConfig
 
 from algos.common.errors import UserError
+from framework.commands.sweep_report import Row, write_curves, write_summary
+from framework.commands.sweep_status import DONE, FAILED, INTERRUPTED, RUNNING, Status, StatusFiles
 from framework.runs.run_folder import atomic_write, safe_name, writing
 from framework.settings.hydra_session import CONFIG_NAME, parse_overrides
 from framework.settings.keys import first_line
 from framework.settings.prepare import Job, prepare, to_config
 from framework.settings.yaml_file import YamlFile
-from framework.sweep_report import Row, write_curves, write_summary
-from framework.sweep_status import DONE, FAILED, INTERRUPTED, RUNNING, Status, StatusFiles
 
 INTERRUPTED_CODES = (130, 143)
 MAX_NAME = 80
@@ -49,7 +49,7 @@ class Sweep:
     names: list[str]  # of the jobs' folders
     labels: list[str]  # the swept overrides of each job
     overrides: list[list[str]]  # all overrides of each job, as the user wrote them
-    work: str = "run"  # the function of framework.modes that does a job
+    work: str = "run"  # the function of framework.commands.modes that does a job
     alike: bool = False  # the jobs differ by their seed alone: what the user got wrong in one is wrong in all
 
     @property
@@ -142,7 +142,7 @@ def run_job(sweep: Sweep, composed: DictConfig) -> None:
     name = f"job {number} ({sweep.labels[number]})" if sweep.labels[number] else f"job {number}"
     print(f"{name} of {len(sweep.names)} jobs", flush=True)
     try:
-        from framework import modes  # torch is imported here, not before
+        from framework.commands import modes  # torch is imported here, not before
 
         config = to_config(composed, sweep.overrides[number])
         work = getattr(modes, sweep.work)

@@ -19,16 +19,16 @@ from typing import Any
 from hydra._internal.hydra import Hydra
 
 from algos.common.errors import UserError, did_you_mean
-from framework.judge import TEST_EPISODES, Verdict, in_words, judge, shown
-from framework.preset_tables import RESULTS, Result, write_result
+from framework.commands.preset_tables import RESULTS, Result, write_result
+from framework.commands.sweep import Sweep, make_folder, run_jobs
+from framework.commands.sweep_status import DONE, FAILED, Status
+from framework.commands.verdict import TEST_EPISODES, Verdict, in_words, judge, shown
 from framework.runs import provenance
 from framework.runs.run_folder import RunFolder, atomic_write
 from framework.settings.hydra_session import options, parse_overrides
 from framework.settings.overrides import quoted, sort_words
 from framework.settings.prepare import Job, prepare
 from framework.settings.yaml_file import YamlFile
-from framework.sweep import Sweep, make_folder, run_jobs
-from framework.sweep_status import DONE, FAILED, Status
 
 SEEDS = 5  # unless general_cfg.seeds says otherwise
 FILE = "verify.json"  # in the folder of a verification: what is verified
