@@ -1,5 +1,6 @@
 """The tables of presets: the results in docs/results.md, a row for each that mode=verify has judged, and the table in
-README.md, made from the preset files and those rows: `make tables`, or `python -m framework.commands.preset_tables [--check]`.
+README.md, made from the preset files and those rows: `make tables`, or
+`python -m framework.commands.preset_tables [--check]`.
 """
 
 import re

@@ -1,7 +1,7 @@
 """The parts as they live in processes of their own: each is built there from the config, and asked by value.
 
-Plain classes; framework/distributed/cluster.py makes them Ray actors. Tensors travel as NumPy arrays, which Ray passes on
-without a copy.
+Plain classes; framework/distributed/cluster.py makes them Ray actors. Tensors travel as NumPy arrays, which Ray
+passes on without a copy.
 """
 
 import os

@@ -53,7 +53,7 @@ class Callbacks:
         self.callbacks = list(callbacks)
         for callback in self.callbacks:
             if not isinstance(callback, Callback):
-                raise TypeError(f"{callback!r} is not a framework.training.callbacks.Callback")
+                raise TypeError(f"{callback!r} is not a framework.Callback")
 
     def call(self, hook: str, *args: Any) -> str | None:
         """Run a hook of every callback; the name of the one that asks to end the run, if any."""
@@ -92,6 +92,6 @@ def _make_callback(entry: Any, key: str) -> Callback:
         raise UserError(f'{key}={path} must be "package.module:Class"')
     kind = import_object(path, key)
     if not (isinstance(kind, type) and issubclass(kind, Callback)):
-        raise UserError(f"{key}: {path} is not a subclass of framework.training.callbacks.Callback")
+        raise UserError(f"{key}: {path} is not a subclass of framework.Callback")
     check_kwargs(kind, arguments, f"{key} ({path})")
     return kind(**arguments)

@@ -110,7 +110,8 @@ RAY = """\x1b[36mray::WorkerActor.collect()\x1b[39m (pid=30822, ip=192.0.2.2, ac
 {error}"""  # noqa: E501
 CREATION = (
     "The actor died because of an error raised in its creation task, \x1b[36mray::WorkerActor.__init__()\x1b[39m"
-    " (pid=31119, ip=192.0.2.2, actor_id=210980c834, repr=<framework.distributed.actors.WorkerActor object at 0x7fbf440f8f90>)\n"
+    " (pid=31119, ip=192.0.2.2, actor_id=210980c834,"
+    " repr=<framework.distributed.actors.WorkerActor object at 0x7fbf440f8f90>)\n"
     '  File "/work/main/.venv/lib/python3.11/site-packages/gymnasium/envs/registration.py", line 740, in make\n'
     "    env = env_creator(**env_spec_kwargs)\n"
     '  File "/home/me/pushing.py", line 6, in __init__\n'

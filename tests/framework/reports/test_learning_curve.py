@@ -139,5 +139,5 @@ def test_show_without_a_display_warns(folder, monkeypatch, caplog):
 
 def test_matplotlib_is_not_imported_before_something_is_drawn():
     code = "import sys, framework.reports.learning_curve; sys.exit('matplotlib' in sys.modules)"
-    root = Path(plots.__file__).parent.parent
+    root = Path(plots.__file__).parents[2]
     assert subprocess.run([sys.executable, "-c", code], cwd=root).returncode == 0

@@ -3,7 +3,7 @@ import itertools
 import numpy as np
 import pytest
 import torch
-from test_n_step import cut, stream
+from streams import cut, stream
 
 from algos.base import DataSpec
 from algos.common.errors import UserError

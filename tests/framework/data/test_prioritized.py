@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 import torch
 from scipy.stats import chisquare
-from test_n_step import stream
+from streams import stream
 
 from algos.base import DataSpec
 from algos.common.schedule import Schedule

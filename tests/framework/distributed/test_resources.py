@@ -32,7 +32,7 @@ from framework.distributed.resources import (
 )
 from framework.training.worker import Worker
 
-ROOT = Path(__file__).parents[2]
+ROOT = Path(__file__).parents[3]
 IMAGES = spaces.Box(0, 255, (4, 84, 84), np.uint8)
 MIXED = spaces.Dict(
     image=spaces.Box(0, 255, (3, 8, 8), np.uint8),

@@ -66,7 +66,7 @@ def test_more_learners_than_rows():
 def test_an_exception_at_the_first_rollout_is_a_line_with_its_place(tmp_path, alone, entry, error, function):
     settings = DQN | RAY | FRAGILE | {"entry_point": f"ray_envs:{entry}", "n_workers": 2}
     told = said_by(settings, tmp_path, 2)
-    assert re.match(rf"error: worker [01] .*{error} \(.*/tests/ray/ray_envs.py:\d+ in {function}: ", told[-1]), told
+    assert re.match(rf"error: worker [01] .*{error} \(.*/tests/support/ray_envs.py:\d+ in {function}: ", told[-1]), told
     assert [line for line in told if line.startswith("  File ")] == []  # the line says it all
     assert until(lambda: not marked(alone), 20.0), marked(alone)
 

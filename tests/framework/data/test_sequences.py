@@ -2,7 +2,7 @@ from dataclasses import replace
 
 import numpy as np
 import torch
-from test_n_step import cut, stream
+from streams import cut, stream
 
 from algos.base import DataSpec
 from framework.data.data_server import DataServer

@@ -151,7 +151,7 @@ def test_of_yaml_with_arguments(tmp_path, monkeypatch):
     for entry, words in [
         ("nowhere.at:All", "no module named 'nowhere'"),
         ("my_hooks:Stopp", "did you mean 'Stop'"),
-        ("my_hooks.Other", "not a subclass of framework.training.callbacks.Callback"),
+        ("my_hooks.Other", "not a subclass of framework.Callback"),
         ("my_hooks.VALUE", "not a subclass"),
         ("my_hooks.Stop", "needs the parameter 'after'"),
         ({"type": "my_hooks:Stop", "affter": 1}, "no parameter 'affter'; did you mean 'after'"),
@@ -174,5 +174,5 @@ def test_the_working_folder_is_searched(tmp_path):
 
 
 def test_only_callbacks_are_taken():
-    with pytest.raises(TypeError, match=r"not a framework\.callbacks\.Callback"):
+    with pytest.raises(TypeError, match=r"not a framework\.Callback"):
         Callbacks([print])

@@ -154,7 +154,7 @@ def test_a_full_disk_is_told_in_a_line(tmp_path):
 @pytest.mark.parametrize("how", ["alone", "fork"])
 def test_a_folder_is_trained_in_by_one_process_and_free_after_kill_9(tmp_path, how):
     folder = RunFolder.create(tmp_path, "train", "CartPole-v1", "DQN")
-    root = Path(run_folder.__file__).parent.parent
+    root = Path(run_folder.__file__).parents[2]
     command = [sys.executable, "-c", HOLD_LOCK, str(folder.path), how]
     holder = subprocess.Popen(command, cwd=root, stdout=subprocess.PIPE, text=True)
     last = int(holder.stdout.readline())

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-ROOT = Path(__file__).parents[2]
+ROOT = Path(__file__).parents[1]
 FILES = [p for top in ("algos", "envs", "framework") for p in sorted((ROOT / top).rglob("*.py"))] + [ROOT / "main.py"]
 FOLDERS = ("tabular", "value", "policy_gradient", "actor_critic", "offline", "imitation")
 RAY_FILE = "framework/distributed/cluster.py"
@@ -128,8 +128,9 @@ def closure(start):
 
 @pytest.mark.parametrize(
     "start",
-    ["main.py", "framework/settings/schema.py", "framework/settings/compose.py", "algos/registry.py", "algos/value/config.py",
-     "algos/policy_gradient/config.py", "algos/actor_critic/config.py", "algos/tabular/config.py"],
+    ["main.py", "framework/settings/schema.py", "framework/settings/compose.py", "algos/registry.py",
+     "algos/value/config.py", "algos/policy_gradient/config.py", "algos/actor_critic/config.py",
+     "algos/tabular/config.py"],
 )  # fmt: skip
 def test_what_starts_first_loads_neither_torch_nor_ray(start):
     assert not offenders(sorted(closure(ROOT / start)), "torch", "ray", at_load=True)

@@ -13,7 +13,7 @@ import pytest
 import framework
 from framework.cli import main
 
-ROOT = Path(__file__).resolve().parent.parent
+ROOT = Path(__file__).resolve().parents[2]
 FILES = {
     "folder/x": "",
     "list.yaml": "- 1\n- 2\n",
