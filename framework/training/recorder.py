@@ -6,14 +6,14 @@ import math
 import os
 import time
 from collections import deque
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import torch
 from torch import Tensor
 
-from framework.runs.run_folder import RunFolder
+from framework.runs.run_folder import RunFolder, atomic_write
 from framework.training.evaluator import Evaluation
 from framework.training.loggers import make_logger
 from framework.training.worker import Episode
@@ -23,49 +23,86 @@ EPISODES = ("episode", "env_step", "update_step", "wall_time", "reward", "length
 EVALUATIONS = (
     "update_step", "env_step", "wall_time", "episodes", "mean_reward", "std_reward", "min_reward", "max_reward",
 )  # fmt: skip
-UPDATES = ("update_step", "env_step", "wall_time")
 
 
 class Table:
-    """A CSV file to which whole rows are appended, each by one write, so that no kill leaves a torn row behind it."""
+    """A CSV file to which whole rows are appended, each by one write, so that no kill leaves a torn row behind it.
 
-    def __init__(self, path: Path, columns: tuple[str, ...], size: int | None):
-        self.path = path
-        if size is not None and path.exists():
-            with path.open("r+b") as file:
-                file.truncate(min(size, path.stat().st_size))
+    `state` is what `state_dict` gave at a checkpoint: rows and columns that came later are cut off.
+    """
+
+    def __init__(self, path: Path, columns: tuple[str, ...], state: dict[str, Any] | int | None = None):
+        self.path, self.columns, self.rows = path, columns, 0
+        if state is not None and path.exists():
+            self._cut(state)
         self.file = path.open("ab", buffering=0)
         if self.file.tell() == 0 and columns:
-            self.append(columns)
+            self.file.write(_lines([columns]))
 
-    def append(self, row: Any) -> None:
+    def _cut(self, state: dict[str, Any] | int) -> None:
+        """Take the file back to a checkpoint; those of older versions tell its size in bytes."""
+        if isinstance(state, int):
+            with self.path.open("r+b") as file:
+                file.truncate(min(state, self.path.stat().st_size))
+            header, *rows = self._read() or [[]]
+            self.columns, self.rows = tuple(header), len(rows)
+            return
+        self.columns, self.rows = tuple(state["columns"]), state["rows"]
+        header, *rows = self._read() or [[]]
+        if len(rows) > self.rows or set(header) > set(self.columns):
+            self._replace(header, rows[: self.rows])
+
+    def _read(self) -> list[list[str]]:
+        with self.path.open(newline="", encoding="utf-8") as file:
+            return list(csv.reader(file))
+
+    def _replace(self, header: list[str], rows: list[list[str]]) -> None:
+        """Write the file anew, at once, in the present columns: cells go by the names of theirs."""
+        places = [header.index(name) if name in header else None for name in self.columns]
+        lines = [["" if place is None else row[place] for place in places] for row in rows]
+        atomic_write(self.path, _lines([self.columns, *lines]) if self.columns else b"")
+
+    def append(self, row: Sequence[Any]) -> None:
         """Write one row."""
-        text = io.StringIO()
-        csv.writer(text, lineterminator="\n").writerow(row)
-        self.file.write(text.getvalue().encode())
+        self.file.write(_lines([row]))
+        self.rows += 1
 
-    def size(self) -> int:
-        """Bytes written, and on the disk."""
+    def widen(self, names: Iterable[str]) -> None:
+        """Add columns, which are empty in the rows before."""
+        header, *rows = self._read() or [[]]
+        self.columns = (*self.columns, *names)
+        self.file.close()
+        self._replace(header, rows)
+        self.file = self.path.open("ab", buffering=0)
+
+    def state_dict(self) -> dict[str, Any]:
+        """Columns and number of rows, all of them on the disk."""
         os.fsync(self.file.fileno())
-        return self.file.tell()
+        return {"columns": list(self.columns), "rows": self.rows}
+
+
+def _lines(rows: Iterable[Sequence[Any]]) -> bytes:
+    text = io.StringIO()
+    csv.writer(text, lineterminator="\n").writerows(rows)
+    return text.getvalue().encode()
 
 
 class Recorder:
     """Writes episodes, updates and evaluations to CSV and to the loggers; metrics stay tensors until a row is due."""
 
     def __init__(self, folder: RunFolder, loggers: list[str], log_interval: int, state: dict[str, Any] | None = None):
-        sizes = state["sizes"] if state else {}
+        # an older version's runs have the files' sizes
+        tables: dict[str, Any] = (state["tables"] if "tables" in state else state["sizes"]) if state else {}
         results = folder.results
-        self.episodes = Table(results / "episodes.csv", EPISODES, sizes.get("episodes"))
-        self.evaluations = Table(results / "eval.csv", EVALUATIONS, sizes.get("eval"))
-        self.updates = Table(results / "updates.csv", (), sizes.get("updates"))
+        self.episodes = Table(results / "episodes.csv", EPISODES, tables.get("episodes"))
+        self.evaluations = Table(results / "eval.csv", EVALUATIONS, tables.get("eval"))
+        self.updates = Table(results / "updates.csv", (), tables.get("updates"))
         self.loggers = {
             name: make_logger(name, folder.path, folder.tb_logs, state["loggers"].get(name) if state else None)
             for name in loggers
         }
         self.log_interval = log_interval
         self.pending: list[Mapping[str, Tensor | float]] = list(state["pending"]) if state else []
-        self.names: list[str] = state["names"] if state else []
         self.last_row = tuple(state["last_row"]) if state else (0, 0)
         self.recent: deque[tuple[float, int]] = deque(map(tuple, state["recent"]) if state else (), maxlen=RECENT)
         self.latest: dict[str, float] = dict(state["latest"]) if state else {}
@@ -88,7 +125,7 @@ class Recorder:
         self.episodes.append((number, episode.env_step, update_step, wall_time, episode.reward, episode.length))
 
     def update(self, metrics: Mapping[str, Tensor | float], update_step: int, env_step: int) -> None:
-        """An update was made; its metrics go into the mean of the next row."""
+        """An update was made; its metrics go into the mean of the next row, under any names."""
         self.pending.append(metrics)
         if update_step // self.log_interval > self.last_row[0] // self.log_interval:
             self._write_updates(update_step, env_step)
@@ -100,12 +137,12 @@ class Recorder:
 
     def _write_updates(self, update_step: int, env_step: int) -> None:
         self.latest = means_of(self.pending)
-        if not self.names:  # the columns of the file: the metrics of its first row
-            self.names = list(self.latest)
-            self.updates.append((*UPDATES, *self.names))
         wall_time = self.wall_time()
-        cells = [self.latest.get(name, "") for name in self.names]
-        self.updates.append((update_step, env_step, f"{wall_time:.3f}", *cells))
+        row = {"update_step": update_step, "env_step": env_step, "wall_time": f"{wall_time:.3f}", **self.latest}
+        new = [name for name in row if name not in self.updates.columns]
+        if new:
+            self.updates.widen(new)
+        self.updates.append([row.get(name, "") for name in self.updates.columns])
         elapsed = max(wall_time - self.row_time, 1e-9)
         rates = {
             "time/env_steps_per_second": (env_step - self.last_row[1]) / elapsed,
@@ -138,13 +175,12 @@ class Recorder:
                 logger.scalar(name, value, env_step)
 
     def state_dict(self) -> dict[str, Any]:
-        """Sizes of the files, so that rows written after this moment can be cut off, and what is not yet written."""
+        """How far the files go, so that rows written after this moment can be cut off, and what is not yet written."""
         tables = {"episodes": self.episodes, "updates": self.updates, "eval": self.evaluations}
         return {
-            "sizes": {name: table.size() for name, table in tables.items()},
+            "tables": {name: table.state_dict() for name, table in tables.items()},
             "loggers": {name: logger.state_dict() for name, logger in self.loggers.items()},
             "pending": [{name: float(value) for name, value in metrics.items()} for metrics in self.pending],
-            "names": self.names,
             "last_row": list(self.last_row),
             "recent": [list(row) for row in self.recent],
             "latest": self.latest,

@@ -53,8 +53,8 @@ class Trainer(Driver):
         """Count and record what a call of `learn` left; save, evaluate where that falls due."""
         before, period = self.update_step, self.cfg.model_save_fre
         self.update_step += output.updates
+        self.call("post_update", output)  # before the row is written: what a callback adds to the metrics is in it
         self.recorder.update(output.metrics, self.update_step, self.env_step)
-        self.call("post_update", output)
         if self.update_step // period > before // period:
             self.save_and_evaluate()
             self.checkpoint_due = True

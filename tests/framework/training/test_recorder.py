@@ -88,8 +88,61 @@ def test_metrics_that_are_not_in_every_update(folder):
     assert [(row["a"], row["b"]) for row in rows(folder, "updates.csv")] == [
         ("1.5", "20.0"), ("3.5", "35.0"), ("5.5", ""), ("7.5", ""),
     ]  # fmt: skip
-    assert [value for _, value in scalars(folder)["c"]] == [1]  # no column any more, but TensorBoard has it
+    assert [row["c"] for row in rows(folder, "updates.csv")] == ["", "", "", "1.0"]
+    assert [value for _, value in scalars(folder)["c"]] == [1]
     assert math.isnan(read_csv(folder.results / "updates.csv")["b"][2])
+
+
+def late(recorder, first, last):
+    """Updates whose metric `late` first appears at the 8th, `later` at the 14th."""
+    for step in range(first, last + 1):
+        more = ({"env/late": 1.0 * step} if step >= 8 else {}) | ({"env/later": -1.0} if step >= 14 else {})
+        recorder.update({"a": 0.5 * step} | more, step, 10 * step)
+
+
+@pytest.mark.parametrize("cut", [1, 5, 7, 9, 13, 15])
+def test_a_metric_that_comes_late_has_a_column_after_a_kill_too(tmp_path, cut):
+    whole, parted = RunFolder(tmp_path / "whole"), RunFolder(tmp_path / "parted")
+    recorder = make(whole, log_interval=2)
+    late(recorder, 1, 20)
+    recorder.close()
+    recorder = make(parted, log_interval=2)
+    late(recorder, 1, cut)
+    state = recorder.state_dict()
+    late(recorder, cut + 1, 19)  # the table grew wider, and all this is lost
+    recorder.close()
+    make(parted, state, log_interval=2).close()
+    columns = [*["update_step", "env_step", "wall_time", "a"][: 9 * (cut > 1)], *["env/late"] * (cut >= 8)]
+    columns += ["env/later"] * (cut >= 14)
+    assert (parted.results / "updates.csv").read_text().split("\n")[0] == ",".join(columns)  # as it was then
+    recorder = make(parted, state, log_interval=2)
+    late(recorder, cut + 1, 20)
+    recorder.close()
+    assert without_time(parted) == without_time(whole)
+    updates = rows(parted, "updates.csv")
+    assert [row["env/late"] for row in updates] == ["", "", "", "8.0", "9.5", "11.5", "13.5", "15.5", "17.5", "19.5"]
+    assert [row["env/later"] for row in updates] == [*[""] * 6, *["-1.0"] * 4]
+    got = scalars(parted)
+    assert got["env/late"] == scalars(whole)["env/late"] and len(got["env/late"]) == 7 and len(got["env/later"]) == 4
+
+
+def test_a_checkpoint_of_an_older_version_told_bytes(folder):
+    recorder = make(folder, loggers=())
+    play(recorder, 1, 10)
+    state = recorder.state_dict()
+    names = {"episodes": "episodes.csv", "updates": "updates.csv", "eval": "eval.csv"}
+    state["sizes"] = {name: (folder.results / file).stat().st_size for name, file in names.items()}
+    state["names"] = [*state.pop("tables")["updates"]["columns"][3:]]
+    kept = without_time(folder)
+    play(recorder, 11, 20)
+    recorder.close()
+    recorder = make(folder, state, loggers=())
+    assert without_time(folder) == kept
+    recorder.update({"new": 1.0}, 12, 120)
+    assert [row["new"] for row in rows(folder, "updates.csv")] == ["", "", "", "1.0"]
+    assert list(rows(folder, "updates.csv")[-1])[:5] == [
+        "update_step", "env_step", "wall_time", "train/value_loss", "train/learning_rate",
+    ]  # fmt: skip
 
 
 def test_tensorboard_says_the_same(folder):
