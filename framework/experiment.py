@@ -13,8 +13,8 @@ from gymnasium.vector import VectorEnv
 
 from algos.base import DataSpec, Policy
 from algos.registry import get_algorithm
+from framework.data.memory import check_buffer, free_memory
 from framework.distributed.actors import Plan
-from framework.distributed.resources import check_buffer, free_memory
 from framework.reports.grid_plot import plot_policy
 from framework.reports.learning_curve import plot_learning_curve
 from framework.runs import logs

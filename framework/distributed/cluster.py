@@ -30,6 +30,7 @@ from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
 from algos.base import DataSpec, Policy
 from algos.common.errors import UserError
+from framework.data import memory
 from framework.distributed import resources
 from framework.distributed.actors import EvaluatorActor, LearnerActor, Plan, ServerActor, WorkerActor, weights_of
 from framework.distributed.driver import RayCollector
@@ -65,9 +66,9 @@ class Cluster:
         # what Ray tells of processes that died, in many words, stands in the run's own log and table
         ray._private.worker.print_to_stdstream = lambda *args, **kwargs: None
         spaces = (envs.obs_space, envs.action_space)
-        free = resources.free_memory()
-        rollout = resources.rollout_bytes(spec, *spaces, general.n_envs, max(spec.n_steps, spec.train_freq))
-        batches = BATCHES * spec.batch_size * spec.row_steps * resources.transition_bytes(*spaces)
+        free = memory.free_memory()
+        rollout = memory.rollout_bytes(spec, *spaces, general.n_envs, max(spec.n_steps, spec.train_freq))
+        batches = BATCHES * spec.batch_size * spec.row_steps * memory.transition_bytes(*spaces)
         needed = 3 * general.n_workers * rollout + batches
         try:
             if general.ray_address is None:
