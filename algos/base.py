@@ -103,14 +103,49 @@ class DataSpec:
         return self.kind in ("replay", "sequence")
 
     @property
+    def on_policy(self) -> bool:
+        """Whether data is learned from once, by the policy that collected it."""
+        return self.kind in ("rollout", "episode")
+
+    @property
+    def whole_episodes(self) -> bool:
+        """Whether `learn` takes whole episodes, so that nobody knows how many steps it waits for."""
+        return self.kind == "episode"
+
+    @property
+    def fixed_length(self) -> bool:
+        """Whether every rollout has `n_steps` steps; one that the end of a run cut short is left out."""
+        return self.kind in ("rollout", "sequence")
+
+    @property
     def prioritized(self) -> bool:
         """Whether rows are drawn by their priorities, which `learn` gives back."""
         return self.buffer_type == "PER_QUE"
 
     @property
+    def hindsight(self) -> bool:
+        """Whether steps are stored again with other goals, for which the environment tells the rewards."""
+        return self.buffer_type == "HER"
+
+    @property
     def row_steps(self) -> int:
         """Environment steps in a row of the buffer."""
         return self.n_steps if self.kind == "sequence" else 1
+
+    @property
+    def warm_up_steps(self) -> int:
+        """Environment steps that replay awaits before the first update."""
+        return max(self.batch_size * self.row_steps, self.learning_starts)
+
+    @property
+    def round_updates(self) -> int:
+        """Updates that replay makes for every `train_freq` environment steps."""
+        return self.train_freq if self.gradient_steps < 0 else self.gradient_steps
+
+    def rollout_length(self, total_envs: int) -> int:
+        """Steps of each environment in a rollout where `total_envs` of them step together."""
+        any_length = self.replayed and not self.fixed_length
+        return max(1, self.train_freq // total_envs) if any_length else self.n_steps
 
 
 class Policy(ABC):

@@ -1,5 +1,6 @@
-"""Buffers: preallocated columns for replay, and the one rollout that on-policy algorithms learn from."""
+"""Buffers: preallocated columns for replay, and the rollouts that on-policy algorithms learn from once."""
 
+from abc import ABC, abstractmethod
 from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
@@ -7,7 +8,7 @@ from typing import Any
 import numpy as np
 import torch
 
-from algos.base import Batch
+from algos.base import Batch, DataSpec
 from algos.networks.state import Tree, tree_map
 from framework.data.rollout import Rollout, join_workers
 
@@ -25,7 +26,34 @@ def to_tensor(values: np.ndarray) -> torch.Tensor:
     return torch.from_numpy(np.require(values, learning_dtype(values.dtype), ["C", "W"]))
 
 
-class ReplayBuffer:
+class Buffer(ABC):
+    """What the data server asks of a buffer, whatever kind of data it holds."""
+
+    @abstractmethod
+    def add(self, rollout: Rollout) -> None:
+        """Store the rollout of one worker."""
+
+    @abstractmethod
+    def due(self, spec: DataSpec, owed: int, before: int, now: int) -> int:
+        """Calls of `learn` owed after a rollout that took the env steps from `before` to `now`; `owed` were already."""
+
+    @abstractmethod
+    def sample(self, n: int, step: int) -> Batch:
+        """A batch of `n` rows, drawn at env step `step`."""
+
+    def update_priorities(self, index: np.ndarray, priorities: np.ndarray) -> None:  # noqa: B027 - most need none
+        """Absolute TD errors [B] of the rows `index` of a batch; without effect unless rows are drawn by them."""
+
+    @abstractmethod
+    def state_dict(self) -> dict[str, Any]:
+        """All that what comes out later depends on."""
+
+    @abstractmethod
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        """Take over what `state_dict` gave."""
+
+
+class ReplayBuffer(Buffer):
     """The last `capacity` transitions in a ring, sampled uniformly with replacement (JoyRL's REPLAY and REPLAY_QUE).
 
     `extras` names columns of the rollouts' extras that are kept too.
@@ -71,6 +99,12 @@ class ReplayBuffer:
     def _empty(self, values: np.ndarray) -> np.ndarray:
         return np.empty((self.capacity, *values.shape[1:]), learning_dtype(values.dtype))
 
+    def due(self, spec: DataSpec, owed: int, before: int, now: int) -> int:
+        """`gradient_steps` updates more for every `train_freq` env steps, once learning has started."""
+        if self.size < max(spec.batch_size, spec.learning_starts // spec.row_steps):
+            return owed
+        return owed + (now // spec.train_freq - before // spec.train_freq) * spec.round_updates
+
     def sample(self, n: int, step: int) -> Batch:
         """A minibatch of `n` rows."""
         return self.rows(self.rng.integers(self.size, size=n), step)
@@ -99,25 +133,26 @@ class ReplayBuffer:
         self.columns = tree_map(grow, state["rows"])
 
 
-class RolloutBuffer:
-    """Holds the workers' rollouts until they are learned, once, as one (JoyRL's ONPOLICY_QUE)."""
+class RolloutBuffer(Buffer):
+    """Holds rollouts of `length` steps until `n_rollouts` are learned, once, as one (JoyRL's ONPOLICY_QUE)."""
 
-    def __init__(self, n_workers: int) -> None:
-        self.n_workers = n_workers
+    def __init__(self, n_rollouts: int, length: int):
+        self.n_rollouts, self.length = n_rollouts, length
         self.rollouts: list[Rollout] = []
 
     def add(self, rollout: Rollout) -> None:
-        """Store the rollout of one worker."""
-        self.rollouts.append(rollout)
+        """Store a rollout; one that the end of the run cut short is left out."""
+        if len(rollout.reward) == self.length:
+            self.rollouts.append(rollout)
 
-    def complete(self) -> int:
-        """How often there is a rollout for every worker."""
-        return len(self.rollouts) // self.n_workers
+    def due(self, spec: DataSpec, owed: int, before: int, now: int) -> int:
+        """One call for every `n_rollouts` that are in."""
+        return len(self.rollouts) // self.n_rollouts
 
     def sample(self, n: int, step: int) -> Batch:
-        """The first rollouts, as many as workers, joined along the environments: [T, N, ...]."""
-        rollout = join_workers(self.rollouts[: self.n_workers])
-        del self.rollouts[: self.n_workers]
+        """The first `n_rollouts` rollouts, joined along the environments: [T, N, ...]."""
+        rollout = join_workers(self.rollouts[: self.n_rollouts])
+        del self.rollouts[: self.n_rollouts]
         return Batch(**{name: tree_map(to_tensor, getattr(rollout, name)) for name in COLUMNS}, step=step)
 
     def state_dict(self) -> dict[str, Any]:

@@ -7,15 +7,13 @@ import numpy as np
 from algos.base import Batch, DataSpec
 from algos.common.errors import UserError
 from algos.common.schedule import Schedule
-from framework.data.buffers import ReplayBuffer, RolloutBuffer
+from framework.data.buffers import Buffer, ReplayBuffer, RolloutBuffer
 from framework.data.episodes import EpisodeBuffer
 from framework.data.hindsight import GoalReward, HindsightBuffer
 from framework.data.n_step import NStep
 from framework.data.prioritized import PrioritizedReplayBuffer
 from framework.data.rollout import Rollout
 from framework.data.sequences import SequenceBuffer
-
-Buffer = ReplayBuffer | RolloutBuffer | EpisodeBuffer
 
 
 class DataServer:
@@ -25,38 +23,28 @@ class DataServer:
         self,
         spec: DataSpec,
         seed: int,
-        n_workers: int = 1,
+        n_rollouts: int = 1,
         env_steps: int = 0,
         total_steps: int | None = None,
         goal_reward: GoalReward | None = None,
     ):
-        """`env_steps` is where a loaded model left off, `total_steps` where schedules end; HER needs `goal_reward`."""
+        """`n_rollouts` are learned as one on-policy: one of each worker that steps in turn with the others.
+
+        `env_steps` is where a loaded model left off, `total_steps` where schedules end; HER needs `goal_reward`.
+        """
         self.spec = spec
         self.env_steps = env_steps
         self.owed = 0
-        self.buffer = make_buffer(spec, seed, n_workers, total_steps, goal_reward)
+        self.buffer = make_buffer(spec, seed, n_rollouts, total_steps, goal_reward)
         self.n_step = NStep(spec.n_step, spec.gamma) if spec.n_step > 1 else None
 
     def put(self, rollout: Rollout) -> None:
-        """Store one worker's rollout; what it makes due is told by `updates_due`.
-
-        Replay: `gradient_steps` updates for every `train_freq` env steps, once learning has started. Rollouts and
-        episodes: one call of `learn` when all that it takes is in; a rollout that the end of the run cut short is
-        left out.
-        """
-        spec, before = self.spec, self.env_steps
+        """Store one worker's rollout; what it makes due is told by `updates_due`."""
+        before = self.env_steps
         self.env_steps += rollout.steps
-        if isinstance(self.buffer, ReplayBuffer):
-            self.buffer.add(self.n_step(rollout) if self.n_step is not None else rollout)
-            if self.buffer.size >= max(spec.batch_size, spec.learning_starts // spec.row_steps):
-                rounds = self.env_steps // spec.train_freq - before // spec.train_freq
-                self.owed += rounds * (spec.train_freq if spec.gradient_steps < 0 else spec.gradient_steps)
-        elif isinstance(self.buffer, EpisodeBuffer):
-            self.buffer.add(rollout)
-            self.owed = len(self.buffer.episodes) // spec.batch_size
-        elif self.buffer is not None and len(rollout.reward) == spec.n_steps:
-            self.buffer.add(rollout)
-            self.owed = self.buffer.complete()
+        if self.buffer is not None:
+            self.buffer.add(rollout if self.n_step is None else self.n_step(rollout))
+            self.owed = self.buffer.due(self.spec, self.owed, before, self.env_steps)
 
     def updates_due(self) -> int:
         """Calls of `learn` that are owed now."""
@@ -70,8 +58,8 @@ class DataServer:
 
     def update_priorities(self, index: np.ndarray, priorities: np.ndarray) -> None:
         """Absolute TD errors [B] of a batch's rows; without effect on a buffer that draws uniformly."""
-        if isinstance(self.buffer, PrioritizedReplayBuffer):
-            self.buffer.update_priorities(index, priorities)
+        assert self.buffer is not None
+        self.buffer.update_priorities(index, priorities)
 
     def state_dict(self) -> dict[str, Any]:
         """Buffer and counters."""
@@ -91,7 +79,7 @@ class DataServer:
 def make_buffer(
     spec: DataSpec,
     seed: int,
-    n_workers: int = 1,
+    n_rollouts: int = 1,
     total_steps: int | None = None,
     goal_reward: GoalReward | None = None,
 ) -> Buffer | None:
@@ -99,12 +87,12 @@ def make_buffer(
     if spec.kind == "none":
         return None
     if spec.kind == "rollout":
-        return RolloutBuffer(n_workers)
+        return RolloutBuffer(n_rollouts, spec.n_steps)
     if spec.kind == "episode":
         return EpisodeBuffer()
     if spec.kind == "sequence":
         return SequenceBuffer(max(1, spec.capacity // spec.n_steps), seed, spec.n_steps)
-    if spec.buffer_type == "HER":
+    if spec.hindsight:
         if spec.n_step > 1:
             raise UserError(f"algo_cfg.buffer_type=HER stores single steps; algo_cfg.n_step={spec.n_step} must be 1")
         assert goal_reward is not None

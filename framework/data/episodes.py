@@ -4,16 +4,16 @@ from typing import Any
 
 import numpy as np
 
-from algos.base import Batch
+from algos.base import Batch, DataSpec
 from algos.networks.state import Tree, tree_map
-from framework.data.buffers import to_tensor
+from framework.data.buffers import Buffer, to_tensor
 from framework.data.rollout import Rollout
 
 COLUMNS = ("obs", "action", "reward", "next_obs", "terminated", "truncated", "extras")
 Columns = dict[str, Tree]
 
 
-class EpisodeBuffer:
+class EpisodeBuffer(Buffer):
     """Joins what rollouts cut: holds each environment's episode until it has ended."""
 
     def __init__(self) -> None:
@@ -38,6 +38,10 @@ class EpisodeBuffer:
 
     def _cut(self, rollout: Rollout, start: int, stop: int, env: int) -> Columns:
         return {name: tree_map(lambda column: column[start:stop, env], getattr(rollout, name)) for name in COLUMNS}
+
+    def due(self, spec: DataSpec, owed: int, before: int, now: int) -> int:
+        """One call for every `batch_size` episodes that are in."""
+        return len(self.episodes) // spec.batch_size
 
     def sample(self, n: int, step: int) -> Batch:
         """The first `n` episodes, one after the other: [B, ...]."""

@@ -47,7 +47,7 @@ def check_buffer(spec: "DataSpec", obs_space: Space, action_space: Space, free: 
     if spec.capacity * each <= limit:
         return
     fitting = limit // each
-    awaited = max(1, spec.batch_size * spec.row_steps, spec.learning_starts)  # less would never be learned from
+    awaited = max(1, spec.warm_up_steps)  # less would never be learned from
     if fitting >= awaited:
         hint = f"buffer_size={max(_rounded_down(fitting), awaited)} would fit"
     else:
@@ -65,7 +65,7 @@ def rollout_bytes(spec: "DataSpec", obs_space: Space, action_space: Space, n_env
     Policies that collect for learning once add extras. A recurrent policy's state, kept once, is left out.
     """
     row = 2 * _size(obs_space, _of_env) + _size(action_space, _of_policy) + _size(action_space, _for_env)
-    row += REWARD_AND_FLAGS + (EXTRAS if spec.kind in ("rollout", "episode") else 0)
+    row += REWARD_AND_FLAGS + (EXTRAS if spec.on_policy else 0)
     return row * n_steps * n_envs
 
 

@@ -74,13 +74,12 @@ def check_learns(spec: DataSpec, general: GeneralConfig) -> None:
         raise UserError(
             f"general_cfg.n_learners={general.n_learners} share each batch, but algo_cfg.batch_size={spec.batch_size}"
         )
-    if spec.kind == "episode" and general.sync == "async":
+    if spec.whole_episodes and general.sync == "async":
         raise UserError(f"general_cfg.sync=async does not go with {general.algo_name}, of whole episodes: leave it out")
     per_step = general.n_envs * general.n_workers
-    by_rollout = spec.kind in ("rollout", "episode")  # an episode takes who knows how many
-    needed = spec.n_steps * per_step if by_rollout else max(spec.batch_size * spec.row_steps, spec.learning_starts)
+    needed = spec.n_steps * per_step if spec.on_policy else spec.warm_up_steps
     if 0 < general.env_step_limit < needed:
-        what = "a rollout" if by_rollout else "what is collected before the first update"
+        what = "a rollout" if spec.on_policy else "what is collected before the first update"
         raise UserError(
             f"general_cfg.max_env_step={general.env_step_limit} ends before anything is learned: {what} takes"
             f" {needed} env steps"
@@ -214,13 +213,13 @@ def build_algorithm(cfg: Config, envs: Environments, device: str, env_step: int 
 
 
 def build_server(
-    cfg: Config, envs: Callable[[], Environments], spec: DataSpec, together: int, env_step: int
+    cfg: Config, envs: Callable[[], Environments], spec: DataSpec, n_rollouts: int, env_step: int
 ) -> DataServer:
-    """The data server; `together`: workers whose rollouts an on-policy algorithm learns as one."""
+    """The data server; `n_rollouts`: how many, one of each worker, an on-policy algorithm learns as one."""
     general = cfg.general_cfg
-    goal_reward = GoalReward(envs().single(first=False)) if spec.buffer_type == "HER" else None
+    goal_reward = GoalReward(envs().single(first=False)) if spec.hindsight else None
     seed, total = stream(general.seed, "server"), total_steps(general, env_step)
-    return DataServer(spec, seed, together, env_step, total, goal_reward)
+    return DataServer(spec, seed, n_rollouts, env_step, total, goal_reward)
 
 
 @dataclass(frozen=True)

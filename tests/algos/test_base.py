@@ -1,4 +1,4 @@
-"""What every policy does: streams of its own, noise and dropout around acting; random actions."""
+"""What a kind of data asks for; what every policy does: its own stream, noise and dropout of acting; random actions."""
 
 import numpy as np
 import pytest
@@ -6,7 +6,7 @@ import torch
 from gymnasium import spaces
 from torch import nn
 
-from algos.base import Policy, RandomPolicy, obs_to_tensors
+from algos.base import DataSpec, Policy, RandomPolicy, obs_to_tensors
 from algos.networks.builder import build_network
 
 BOX = spaces.Box(-1, 1, (4,), np.float32)
@@ -104,3 +104,32 @@ def test_random_actions_follow_the_own_stream(space):
 
     assert actions(1).shape[:2] == (20, 6) and all(space.contains(a) for row in actions(1) for a in row)
     assert np.array_equal(actions(1), actions(1)) and not np.array_equal(actions(1), actions(2))
+
+
+@pytest.mark.parametrize(
+    ("kind", "true"),
+    [
+        ("replay", {"replayed"}),
+        ("sequence", {"replayed", "fixed_length"}),
+        ("rollout", {"on_policy", "fixed_length"}),
+        ("episode", {"on_policy", "whole_episodes"}),
+        ("none", set()),
+    ],
+)
+def test_what_a_kind_of_data_asks_for(kind, true):
+    spec = DataSpec(kind)
+    assert {name for name in ("replayed", "on_policy", "whole_episodes", "fixed_length") if getattr(spec, name)} == true
+
+
+def test_a_rollout_for_replay_is_a_round_of_train_freq_others_have_n_steps():
+    assert [DataSpec("replay", train_freq=8).rollout_length(envs) for envs in (1, 3, 8, 9)] == [8, 2, 1, 1]
+    for kind in ("sequence", "rollout", "episode", "none"):
+        assert DataSpec(kind, n_steps=4, train_freq=8).rollout_length(3) == 4
+
+
+def test_steps_and_updates_of_replay_by_hand():
+    assert DataSpec("replay", batch_size=32, learning_starts=20).warm_up_steps == 32
+    assert DataSpec("replay", batch_size=32, learning_starts=50).warm_up_steps == 50
+    assert DataSpec("sequence", n_steps=5, batch_size=32, learning_starts=50).warm_up_steps == 160
+    assert DataSpec("replay", train_freq=4, gradient_steps=3).round_updates == 3
+    assert DataSpec("replay", train_freq=4, gradient_steps=-1).round_updates == 4

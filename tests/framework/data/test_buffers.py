@@ -85,7 +85,7 @@ def test_an_empty_buffer_is_restored_too():
 
 
 def test_rollouts_are_given_once_as_one():
-    buffer = RolloutBuffer(n_workers=2)
+    buffer = RolloutBuffer(n_rollouts=2, length=3)
     buffer.add(rollout(0, 3, 2))
     buffer.add(rollout(100, 3, 2))
     batch = buffer.sample(0, step=5)
@@ -94,8 +94,34 @@ def test_rollouts_are_given_once_as_one():
     assert batch.extras["value"].dtype == torch.float32 and buffer.rollouts == [] and buffer.state_dict() == {}
 
 
+def test_a_rollout_of_another_length_is_left_out():
+    buffer, spec = RolloutBuffer(n_rollouts=2, length=3), DataSpec("rollout", n_steps=3)
+    owed = []
+    for steps in (3, 2, 3, 3, 3, 1):
+        buffer.add(rollout(0, steps))
+        owed.append(buffer.due(spec, 0, 0, 0))
+    assert owed == [0, 0, 1, 1, 2, 2]
+
+
+def test_replay_owes_updates_for_every_train_freq_once_it_holds_enough():
+    buffer, spec = ReplayBuffer(10, seed=0), DataSpec("replay", batch_size=4, train_freq=3, gradient_steps=2)
+    buffer.add(rollout(0, 3))
+    assert buffer.due(spec, 5, before=0, now=3) == 5
+    buffer.add(rollout(3, 4))
+    assert buffer.due(spec, 5, before=3, now=7) == 5 + 2  # step 6
+    assert buffer.due(spec, 0, before=7, now=14) == 2 * 2  # steps 9 and 12
+
+
+def test_priorities_have_no_effect_where_rows_are_drawn_alike():
+    one, other = ReplayBuffer(20, seed=1), ReplayBuffer(20, seed=1)
+    for buffer in (one, other):
+        buffer.add(rollout(0, 20))
+    one.update_priorities(np.arange(20), np.arange(20.0))
+    assert one.sample(64, 0).action.equal(other.sample(64, 0).action)
+
+
 def test_batch_to_keeps_all_columns():
-    buffer = RolloutBuffer(n_workers=2)
+    buffer = RolloutBuffer(n_rollouts=2, length=3)
     buffer.add(rollout(0, 3, 2))
     batch = buffer.sample(0, step=5)
     assert batch_to(batch, "cpu") is batch

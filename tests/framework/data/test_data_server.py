@@ -57,7 +57,7 @@ def test_learning_starts_after_the_ring_has_come_round():
 
 
 def test_a_rollout_is_learned_once_all_workers_are_in():
-    server = DataServer(DataSpec("rollout", "ONPOLICY_QUE", n_steps=4), seed=0, n_workers=3)
+    server = DataServer(DataSpec("rollout", "ONPOLICY_QUE", n_steps=4), seed=0, n_rollouts=3)
     for _ in range(2):
         for expected in (0, 0, 1):
             server.put(rollout(4, 2))
@@ -67,7 +67,7 @@ def test_a_rollout_is_learned_once_all_workers_are_in():
 
 
 def test_rollouts_cut_short_are_counted_but_not_learned():
-    server = DataServer(DataSpec("rollout", "ONPOLICY_QUE", n_steps=4), seed=0, n_workers=2)
+    server = DataServer(DataSpec("rollout", "ONPOLICY_QUE", n_steps=4), seed=0, n_rollouts=2)
     for _ in range(2):
         server.put(rollout(3))
         assert server.updates_due() == 0
