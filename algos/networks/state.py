@@ -1,29 +1,11 @@
 """Trees of tensors: the state that layers carry, and observations of several parts."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from typing import Any
 
 import torch
 
-Tree = Any  # a tensor, or a tuple, list or dict of trees; () for a layer that carries no state
-
-
-def tree_map(fn: Callable[..., Any], tree: Tree, *others: Tree) -> Tree:
-    """Apply `fn` to the leaves of trees of one shape."""
-    if isinstance(tree, dict):
-        return {key: tree_map(fn, tree[key], *(other[key] for other in others)) for key in tree}
-    if isinstance(tree, (tuple, list)):
-        return type(tree)(tree_map(fn, *leaves) for leaves in zip(tree, *others, strict=True))
-    return fn(tree, *others)
-
-
-def tree_leaves(tree: Tree) -> list[Any]:
-    """Leaves in the order of the tree."""
-    if isinstance(tree, dict):
-        return [leaf for value in tree.values() for leaf in tree_leaves(value)]
-    if isinstance(tree, (tuple, list)):
-        return [leaf for value in tree for leaf in tree_leaves(value)]
-    return [tree]
+from algos.common.trees import Tree, tree_leaves, tree_map
 
 
 def reset_rows(state: Tree, initial: Tree, reset: torch.Tensor) -> Tree:

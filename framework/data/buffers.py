@@ -9,11 +9,8 @@ import numpy as np
 import torch
 
 from algos.base import Batch, DataSpec
-from algos.networks.state import Tree, tree_map
-from framework.data.rollout import Rollout, join_workers
-
-REPLAY_COLUMNS = ("obs", "action", "reward", "next_obs", "terminated", "truncated")
-COLUMNS = (*REPLAY_COLUMNS, "extras", "reset", "state")
+from algos.common.trees import Tree, tree_map
+from framework.data.rollout import COLUMNS, TRANSITION, Rollout, join_workers
 
 
 def learning_dtype(dtype: np.dtype[Any]) -> np.dtype[Any]:
@@ -59,7 +56,7 @@ class ReplayBuffer(Buffer):
     `extras` names columns of the rollouts' extras that are kept too.
     """
 
-    names: tuple[str, ...] = REPLAY_COLUMNS
+    names: tuple[str, ...] = TRANSITION
 
     def __init__(self, capacity: int, seed: int, extras: tuple[str, ...] = ()):
         self.capacity, self.extras = capacity, extras

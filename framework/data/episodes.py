@@ -5,39 +5,28 @@ from typing import Any
 import numpy as np
 
 from algos.base import Batch, DataSpec
-from algos.networks.state import Tree, tree_map
+from algos.common.trees import tree_map
 from framework.data.buffers import Buffer, to_tensor
-from framework.data.rollout import Rollout
-
-COLUMNS = ("obs", "action", "reward", "next_obs", "terminated", "truncated", "extras")
-Columns = dict[str, Tree]
+from framework.data.rollout import TRANSITION, Rollout
+from framework.runs.episodes import Columns, EpisodeCutter, joined
 
 
 class EpisodeBuffer(Buffer):
     """Joins what rollouts cut: holds each environment's episode until it has ended."""
 
     def __init__(self) -> None:
-        self.begun: dict[str, list[Columns]] = {}  # by "worker.env": the pieces of the episode so far, [T, ...] each
+        self.cutter = EpisodeCutter()  # its keys: "worker.env"
         self.episodes: list[Columns] = []
 
     def add(self, rollout: Rollout) -> None:
-        """Store the rollout of one worker."""
-        end = rollout.terminated | rollout.truncated
-        for env in range(end.shape[1]):
-            key = f"{rollout.worker}.{env}"
-            if rollout.reset[0, env]:
-                self.begun.pop(key, None)  # the worker was replaced in the middle of it
-            start = 0
-            for stop in (*(np.flatnonzero(end[:, env]) + 1), len(end)):
-                if start == stop:
-                    break
-                self.begun.setdefault(key, []).append(self._cut(rollout, start, stop, env))
-                if end[stop - 1, env]:
-                    self.episodes.append(_joined(self.begun.pop(key)))
-                start = stop
-
-    def _cut(self, rollout: Rollout, start: int, stop: int, env: int) -> Columns:
-        return {name: tree_map(lambda column: column[start:stop, env], getattr(rollout, name)) for name in COLUMNS}
+        """Store the rollout of one worker; its episodes come env by env."""
+        ends = rollout.terminated | rollout.truncated
+        keys = [f"{rollout.worker}.{env}" for env in range(ends.shape[1])]
+        # an episode starts with this rollout: where another was running, the worker was replaced in the middle of it
+        self.cutter.forget(keys[env] for env in np.flatnonzero(rollout.reset[0]))
+        columns = {name: getattr(rollout, name) for name in (*TRANSITION, "extras")}
+        ended = self.cutter.cut(columns, ends, keys)
+        self.episodes += [episode.columns for episode in sorted(ended, key=lambda episode: episode.env)]
 
     def due(self, spec: DataSpec, owed: int, before: int, now: int) -> int:
         """One call for every `batch_size` episodes that are in."""
@@ -47,22 +36,16 @@ class EpisodeBuffer(Buffer):
         """The first `n` episodes, one after the other: [B, ...]."""
         episodes = self.episodes[:n]
         del self.episodes[:n]
-        joined = tree_map(to_tensor, _joined(episodes))
-        reset = np.zeros(len(joined["reward"]), dtype=bool)
+        columns = tree_map(to_tensor, joined(episodes))
+        reset = np.zeros(len(columns["reward"]), dtype=bool)
         reset[np.cumsum([0, *(len(episode["reward"]) for episode in episodes[:-1])])] = True
-        return Batch(**joined, reset=to_tensor(reset), step=step)
+        return Batch(**columns, reset=to_tensor(reset), step=step)
 
     def state_dict(self) -> dict[str, Any]:
         """Episodes that have begun, and those that wait."""
-        return {"begun": {key: _joined(pieces) for key, pieces in self.begun.items()}, "episodes": self.episodes}
+        return {"begun": self.cutter.running(), "episodes": self.episodes}
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
         """Take over what `state_dict` gave."""
-        self.begun = {key: [columns] for key, columns in state["begun"].items()}
+        self.cutter.resume(state["begun"])
         self.episodes = list(state["episodes"])
-
-
-def _joined(pieces: list[Columns]) -> Columns:
-    """Columns [T, ...], one after the other."""
-    whole: Columns = tree_map(lambda *parts: np.concatenate(parts), *pieces)
-    return whole

@@ -1,4 +1,4 @@
-"""Hindsight experience replay (Andrychowicz et al., 2017): what was reached is taken for what was wanted."""
+"""Hindsight experience replay (Andrychowicz et al., 2017): relabels goals with achieved ones."""
 
 from collections.abc import Callable
 from typing import Any
@@ -8,9 +8,11 @@ import numpy as np
 from gymnasium import spaces
 
 from algos.common.errors import UserError
+from algos.common.trees import tree_map
 from framework.data.buffers import ReplayBuffer
-from framework.data.episodes import Columns, EpisodeBuffer
-from framework.data.rollout import Rollout
+from framework.data.episodes import EpisodeBuffer
+from framework.data.rollout import TRANSITION, Rollout
+from framework.runs.episodes import Columns
 
 GOALS = 4  # of each step, besides its own: the paper's k
 PARTS = ("observation", "achieved_goal", "desired_goal")
@@ -88,10 +90,5 @@ class HindsightBuffer(ReplayBuffer):
 
 def _as_rollout(episode: Columns) -> Rollout:
     """Columns [T, ...] as a rollout of one environment."""
-
-    def one(column: Any) -> Any:
-        return {key: one(part) for key, part in column.items()} if isinstance(column, dict) else column[:, None]
-
-    names = ("obs", "action", "reward", "next_obs", "terminated", "truncated")
-    columns = {name: one(episode[name]) for name in names}
+    columns = {name: tree_map(lambda values: values[:, None], episode[name]) for name in TRANSITION}
     return Rollout(**columns, env_action=columns["action"], reset=columns["terminated"])

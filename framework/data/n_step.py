@@ -5,10 +5,8 @@ from typing import Any
 
 import numpy as np
 
-from algos.networks.state import Tree, tree_map
-from framework.data.rollout import Rollout
-
-COLUMNS = ("obs", "action", "reward", "next_obs", "terminated", "truncated", "reset")
+from algos.common.trees import Tree, tree_map
+from framework.data.rollout import TRANSITION, Rollout
 
 
 class NStep:
@@ -24,7 +22,7 @@ class NStep:
 
     def __call__(self, rollout: Rollout) -> Rollout:
         """The rows that a rollout completes, [M, 1, ...], in the order in which they began."""
-        columns = {name: getattr(rollout, name) for name in COLUMNS}
+        columns = {name: getattr(rollout, name) for name in (*TRANSITION, "reset")}
         columns["sent"] = np.zeros(rollout.reward.shape, dtype=bool)
         before = self.waiting.get(rollout.worker)
         if before is not None:

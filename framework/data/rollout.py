@@ -1,11 +1,14 @@
-"""What travels from a worker to the data server: a rollout of NumPy columns."""
+"""What travels from a worker to the data server: a rollout of NumPy columns (torch-free)."""
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
 from typing import Any
 
 import numpy as np
 
-from algos.networks.state import Tree, tree_map
+from algos.common.trees import Tree, tree_map
+
+TRANSITION = ("obs", "action", "reward", "next_obs", "terminated", "truncated")  # what every row for learning has
+COLUMNS = (*TRANSITION, "extras", "reset", "state")  # what a batch may have
 
 
 @dataclass
@@ -57,7 +60,7 @@ def join_workers(rollouts: list[Rollout]) -> Rollout:
     def columns(name: str) -> list[Any]:
         return [getattr(rollout, name) for rollout in rollouts]
 
-    names = ("obs", "action", "env_action", "reward", "next_obs", "terminated", "truncated", "reset", "extras")
+    names = [one.name for one in fields(Rollout) if one.name not in ("state", "worker")]
     joined = {name: tree_map(join, *columns(name)) for name in names}
     state = tree_map(lambda *leaves: np.concatenate(leaves), first.state, *columns("state")[1:])
     return Rollout(**joined, state=state)

@@ -6,15 +6,15 @@ Stored states follow Kapturowski et al., "Recurrent experience replay in distrib
 import numpy as np
 
 from algos.base import Batch
-from algos.networks.state import tree_map
+from algos.common.trees import tree_map
 from framework.data.buffers import ReplayBuffer, to_tensor
-from framework.data.rollout import Rollout
+from framework.data.rollout import TRANSITION, Rollout
 
 
 class SequenceBuffer(ReplayBuffer):
     """The last `capacity` sequences, each a rollout's steps of one environment, sampled uniformly."""
 
-    names = (*ReplayBuffer.names, "reset", "state")
+    names = (*TRANSITION, "reset", "state")
 
     def __init__(self, capacity: int, seed: int, length: int):
         super().__init__(capacity, seed)

@@ -9,7 +9,6 @@ import io
 import os
 import pickle
 import re
-from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
 from typing import Any, BinaryIO
@@ -17,6 +16,8 @@ from typing import Any, BinaryIO
 import numpy as np
 
 from algos.common.errors import UserError
+from algos.common.trees import tree_map
+from framework.runs.episodes import EpisodeCutter
 from framework.runs.run_folder import writing
 from framework.runs.safe_pickle import Array, load_plain
 
@@ -41,12 +42,12 @@ class TrajectoryWriter:
         self._count = 0  # episodes in the current file
         self._offset = len(_START)  # where its "stop" is
         self._file: BinaryIO | None = None
-        self._unfinished: dict[int, list[dict[str, Any]]] = {}  # pieces of the running episode, by env
+        self._cutter = EpisodeCutter()  # its keys: the numbers of the envs
 
     def add(self, obs: Any, action: Any, reward: Any, terminated: Any, truncated: Any) -> None:
         """Write one whole episode of T steps: obs [T+1, ...], the others [T, ...]."""
         episode = dict(zip(KEYS, (obs, action, reward, terminated, truncated), strict=True))
-        self._write(_map(np.asarray, episode))
+        self._write(tree_map(np.asarray, episode))
 
     def extend(
         self,
@@ -67,33 +68,21 @@ class TrajectoryWriter:
         column, where several workers' rollouts come one after the other. The arrays are copied.
         """
         fields = dict(zip(KEYS, (obs, action, reward, terminated, truncated), strict=True))
-        steps, envs = np.shape(reward)
-        begin, written = [0] * envs, 0
-
-        def keep(env: int, end: int) -> None:
-            piece = _map(lambda array: np.array(array[begin[env] : end, env]), fields)
-            self._unfinished.setdefault(first_env + env, []).append(piece)
-            begin[env] = end
-
-        for step, env in np.argwhere(np.logical_or(terminated, truncated)).tolist():
-            keep(env, step + 1)
-            pieces = self._unfinished.pop(first_env + env)
-            if limit is None or written < limit:
-                episode = _join(pieces)
-                last = _map(lambda array, at=(step, env): np.asarray(array[at])[None], next_obs)
-                episode["obs"] = _map(lambda *parts: np.concatenate(parts), episode["obs"], last)
-                self._write(episode)
-                written += 1
-        for env in range(envs):
-            if begin[env] < steps:
-                keep(env, steps)
-        return written
+        ends = np.logical_or(terminated, truncated)
+        ended = self._cutter.cut(fields, ends, range(first_env, first_env + ends.shape[1]))
+        if limit is not None:
+            ended = ended[: max(0, limit)]
+        for step, env, episode in ended:
+            last = tree_map(lambda array, at=(step, env): np.asarray(array[at])[None], next_obs)
+            episode["obs"] = tree_map(lambda *parts: np.concatenate(parts), episode["obs"], last)
+            self._write(episode)
+        return len(ended)
 
     def state_dict(self) -> dict[str, Any]:
         """Where the files stand and the unfinished episodes, as plain data; what it refers to is on the disk."""
         if self._file is not None:
             os.fsync(self._file.fileno())
-        unfinished = [{"env": env, **_join(pieces)} for env, pieces in sorted(self._unfinished.items())]
+        unfinished = [{"env": env, **columns} for env, columns in sorted(self._cutter.running().items())]
         return {
             "file": self._number,
             "offset": self._offset,
@@ -107,9 +96,9 @@ class TrajectoryWriter:
         self.close()
         self._number, self._offset, self._count = state["file"], state["offset"], state["count"]
         self.episodes = state["episodes"]
-        self._unfinished = {
-            saved["env"]: [{key: _map(np.array, saved[key]) for key in KEYS}] for saved in state["unfinished"]
-        }
+        self._cutter.resume(
+            {saved["env"]: {key: tree_map(np.array, saved[key]) for key in KEYS} for saved in state["unfinished"]}
+        )
         for number, path in self._files():
             if number > self._number or (number == self._number and not self._count):
                 with writing(path):
@@ -125,8 +114,7 @@ class TrajectoryWriter:
 
     def forget(self, envs: range) -> None:
         """Drop the unfinished episodes of environments that were lost."""
-        for env in envs:
-            self._unfinished.pop(env, None)
+        self._cutter.forget(envs)
 
     def clear(self) -> None:
         """Delete all trajectory files of the folder and start anew: a run that is resumed without a checkpoint."""
@@ -135,7 +123,7 @@ class TrajectoryWriter:
 
     def close(self) -> None:
         """Close the file. Episodes that have not ended are not written."""
-        self._unfinished = {}
+        self._cutter = EpisodeCutter()
         if self._file is not None:
             with suppress(OSError):  # a full disk was told when the episode was written
                 self._file.close()
@@ -195,7 +183,7 @@ def _checked(item: Any, where: str) -> dict[str, Any]:
         if key not in item:
             raise UserError(f"{where} has no {key!r}")
     try:
-        episode = {key: _map(_array, item[key]) for key in item}
+        episode = {key: _arrays(item[key]) for key in item}
     except Exception as error:  # whatever numpy says of parts that do not make an array
         raise UserError(f"{where}: {' '.join(str(error).split()) or type(error).__name__}") from None
     steps = np.size(episode["reward"])
@@ -209,11 +197,15 @@ def _checked(item: Any, where: str) -> dict[str, Any]:
     return episode
 
 
-def _array(value: Any) -> Any:
-    """A leaf of a loaded episode as an array; lists of numbers are taken too."""
+def _arrays(value: Any) -> Any:
+    """A column of a loaded episode with arrays as its leaves; lists of numbers are taken for arrays too."""
+    if isinstance(value, dict):
+        return {key: _arrays(part) for key, part in value.items()}
+    if isinstance(value, tuple):
+        return tuple(_arrays(part) for part in value)
     if isinstance(value, Array):
         return value.value()
-    if isinstance(value, list | tuple):
+    if isinstance(value, list):
         if any(isinstance(item, Array) for item in value):
             return np.stack([item.value() if isinstance(item, Array) else item for item in value])
         array = np.asarray(value)
@@ -221,21 +213,6 @@ def _array(value: Any) -> Any:
             raise TypeError("a list that is not of numbers")
         return array
     return value
-
-
-def _map(function: Callable[..., Any], tree: Any, *others: Any) -> Any:
-    if isinstance(tree, dict):
-        return {key: _map(function, tree[key], *(other[key] for other in others)) for key in tree}
-    if isinstance(tree, tuple):
-        return tuple(_map(function, *leaves) for leaves in zip(tree, *others, strict=True))
-    return function(tree, *others)
-
-
-def _join(pieces: list[dict[str, Any]]) -> dict[str, Any]:
-    """Pieces of an episode as one; the list is shortened to it, so that joining again costs nothing."""
-    if len(pieces) > 1:
-        pieces[:] = [_map(lambda *parts: np.concatenate(parts), *pieces)]
-    return dict(pieces[0])
 
 
 def _pickled(episode: dict[str, Any]) -> bytes:
@@ -249,6 +226,6 @@ def _pickled(episode: dict[str, Any]) -> bytes:
     buffer = io.BytesIO()
     pickler = pickle.Pickler(buffer, protocol=4)
     pickler.fast = True  # no memo: its indices would clash with those of the episodes before
-    pickler.dump(_map(plain, episode))
+    pickler.dump(tree_map(plain, episode))
     # Without the protocol mark; "append" takes the place of "stop", so that the lengths of frames stay right.
     return buffer.getvalue()[2:-1] + _APPEND

@@ -8,6 +8,8 @@ from streams import cut, stream
 from algos.base import DataSpec
 from algos.common.errors import UserError
 from framework.data.data_server import DataServer
+from framework.data.episodes import EpisodeBuffer
+from framework.data.rollout import Rollout
 from framework.settings.schema import GeneralConfig
 from framework.training.build import check_learns
 
@@ -45,6 +47,25 @@ def test_every_finished_episode_comes_once_and_whole(pieces):
     left = len(server.buffer.episodes)
     assert left < 2 and len(found) + left == len(wanted)
     assert all(episode in wanted for episode in found) and len({tuple(episode) for episode in found}) == len(found)
+
+
+def test_episodes_of_a_rollout_come_env_by_env():
+    number = np.array([[0, 1], [10, 11], [20, 21]])
+    obs, none = number[..., None] * 1.0, np.zeros((3, 2), dtype=bool)
+    terminated, truncated = none.copy(), none.copy()
+    terminated[0, 1] = truncated[1, 0] = terminated[2, 1] = True
+    buffer, spec = EpisodeBuffer(), DataSpec("episode", batch_size=2)
+    buffer.add(Rollout(obs, number, number, number * 0.5, obs + 1, terminated, truncated, none, {"v": number}))
+    assert [episode["action"].tolist() for episode in buffer.episodes] == [[0, 10], [1], [11, 21]]
+    assert buffer.due(spec, 0, before=0, now=6) == 1
+    batch = buffer.sample(2, step=6)
+    assert batch.action.tolist() == [0, 10, 1] and batch.reset.tolist() == [True, False, True] and batch.step == 6
+    assert batch.reward.tolist() == [0, 5, 0.5] and batch.next_obs.ravel().tolist() == [1, 11, 2]
+    assert batch.truncated.tolist() == [False, True, False] and batch.terminated.tolist() == [False, False, True]
+    assert batch.extras["v"].tolist() == [0, 10, 1]
+    state = buffer.state_dict()
+    assert {key: columns["action"].tolist() for key, columns in state["begun"].items()} == {"0.0": [20]}
+    assert [episode["action"].tolist() for episode in state["episodes"]] == [[11, 21]]
 
 
 def test_the_half_episode_of_a_replaced_worker_is_dropped():

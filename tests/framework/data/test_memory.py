@@ -15,8 +15,9 @@ from algos.networks.state import tree_leaves
 from algos.registry import get_algorithm, get_config_class
 from envs.native import SyncVector
 from envs.resumable import Resumable
-from framework.data.buffers import REPLAY_COLUMNS, ReplayBuffer
+from framework.data.buffers import ReplayBuffer
 from framework.data.memory import GIB, MIB, check_buffer, format_bytes, free_memory, rollout_bytes, transition_bytes
+from framework.data.rollout import TRANSITION
 from framework.training.worker import Worker
 
 ROOT = Path(__file__).parents[3]
@@ -162,7 +163,7 @@ def test_bytes_of_a_transition_are_those_of_a_buffer(obs_space):
     action_space = spaces.MultiDiscrete([2, 3])
     buffer = ReplayBuffer(7, seed=0)
     buffer.add(collect(obs_space, action_space, RandomPolicy(action_space), 2, 4))
-    kept = sum(leaf.nbytes for leaf in tree_leaves([buffer.columns[name] for name in REPLAY_COLUMNS]))
+    kept = sum(leaf.nbytes for leaf in tree_leaves([buffer.columns[name] for name in TRANSITION]))
     assert kept == 7 * transition_bytes(obs_space, action_space)
 
 

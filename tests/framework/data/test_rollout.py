@@ -1,6 +1,9 @@
+from dataclasses import fields
+
 import numpy as np
 
-from framework.data.rollout import Rollout, join_workers, stack
+from algos.base import Batch
+from framework.data.rollout import COLUMNS, TRANSITION, Rollout, join_workers, stack
 
 
 def rollout(workers_first_env, n_envs=2, steps=3):
@@ -29,3 +32,8 @@ def test_workers_are_joined_along_the_environments():
     np.testing.assert_array_equal(joined.extras["value"], whole.extras["value"])
     np.testing.assert_array_equal(joined.state[0], whole.state[0])
     assert joined.state[1] == ()
+
+
+def test_the_columns_are_those_of_batches_and_rollouts():
+    assert [one.name for one in fields(Batch) if one.name not in ("step", "index")] == list(COLUMNS)
+    assert set(TRANSITION) < set(COLUMNS) < {one.name for one in fields(Rollout)}

@@ -274,6 +274,11 @@ except UserError as error:
     assert len(load_trajectories(tmp_path / "trajs_0.pkl")) == int(count) > 5
 
 
+def test_nothing_heavy_is_loaded():
+    code = "import sys, framework.runs.trajectories; sys.exit(bool({'ray', 'torch', 'gymnasium'} & set(sys.modules)))"
+    assert subprocess.run([sys.executable, "-c", code], timeout=60).returncode == 0
+
+
 class Bomb:
     def __init__(self, function, *arguments):
         self.call = function, arguments
