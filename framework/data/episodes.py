@@ -23,7 +23,7 @@ class EpisodeBuffer(Buffer):
         ends = rollout.terminated | rollout.truncated
         keys = [f"{rollout.worker}.{env}" for env in range(ends.shape[1])]
         # an episode starts with this rollout: where another was running, the worker was replaced in the middle of it
-        self.cutter.forget(keys[env] for env in np.flatnonzero(rollout.reset[0]))
+        self.cutter.forget(keys[env] for env in rollout.reset[0].nonzero()[0])
         columns = {name: getattr(rollout, name) for name in (*TRANSITION, "extras")}
         ended = self.cutter.cut(columns, ends, keys)
         self.episodes += [episode.columns for episode in sorted(ended, key=lambda episode: episode.env)]

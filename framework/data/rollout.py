@@ -1,4 +1,4 @@
-"""What travels from a worker to the data server: a rollout of NumPy columns (torch-free)."""
+"""Rollouts: the NumPy columns that a worker sends to the data server (torch-free)."""
 
 from dataclasses import dataclass, field, fields
 from typing import Any

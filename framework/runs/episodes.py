@@ -33,7 +33,7 @@ class EpisodeCutter:
         `ends` [T, N] marks last steps, `keys` name the N environments. The arrays are copied.
         """
         begin, ended = [0] * len(keys), []
-        for step, env in np.argwhere(ends).tolist():
+        for step, env in zip(*(place.tolist() for place in ends.nonzero()), strict=True):
             self._keep(keys[env], columns, slice(begin[env], step + 1), env)
             begin[env] = step + 1
             ended.append(EndedEpisode(step, env, joined(self.pieces.pop(keys[env]))))

@@ -5,7 +5,6 @@ from scipy.stats import chisquare
 
 from algos.base import Batch, DataSpec
 from framework.data.buffers import ReplayBuffer, RolloutBuffer, batch_to, learning_dtype
-from framework.data.data_server import make_buffer
 from framework.data.rollout import Rollout
 
 
@@ -128,17 +127,3 @@ def test_batch_to_keeps_all_columns():
     moved = batch_to(batch, "meta")
     assert isinstance(moved, Batch) and moved.step == 5 and moved.obs.device.type == "meta"
     assert moved.reset is not None and moved.extras["value"].device.type == "meta" and moved.state == ()
-
-
-@pytest.mark.parametrize(
-    ("spec", "kind"),
-    [
-        (DataSpec("replay", capacity=5), ReplayBuffer),
-        (DataSpec("replay", "REPLAY", capacity=5), ReplayBuffer),
-        (DataSpec("rollout"), RolloutBuffer),
-        (DataSpec("rollout", "ONPOLICY_QUE"), RolloutBuffer),
-        (DataSpec("none"), type(None)),
-    ],
-)
-def test_the_buffer_of_an_algorithm(spec, kind):
-    assert type(make_buffer(spec, 0)) is kind

@@ -2,14 +2,45 @@ import numpy as np
 import pytest
 
 from algos.base import DataSpec
-from framework.data.data_server import DataServer
+from framework.data.buffers import ReplayBuffer, RolloutBuffer
+from framework.data.data_server import DataServer, make_buffer
+from framework.data.episodes import EpisodeBuffer
+from framework.data.hindsight import HindsightBuffer
+from framework.data.prioritized import PrioritizedReplayBuffer
 from framework.data.rollout import Rollout
+from framework.data.sequences import SequenceBuffer
 
 
 def rollout(steps, n_envs=1):
     column = np.zeros((steps, n_envs))
     flags = column.astype(bool)
     return Rollout(column[..., None], column, column, column, column[..., None], flags, flags, flags)
+
+
+@pytest.mark.parametrize(
+    ("spec", "kind"),
+    [
+        (DataSpec("replay", capacity=5), ReplayBuffer),
+        (DataSpec("replay", "REPLAY_QUE", capacity=5), ReplayBuffer),
+        (DataSpec("replay", "PER_QUE", capacity=5), PrioritizedReplayBuffer),
+        (DataSpec("replay", "HER", capacity=5), HindsightBuffer),
+        (DataSpec("sequence", capacity=50, n_steps=5), SequenceBuffer),
+        (DataSpec("rollout"), RolloutBuffer),
+        (DataSpec("rollout", "ONPOLICY_QUE"), RolloutBuffer),
+        (DataSpec("episode", batch_size=2), EpisodeBuffer),
+        (DataSpec("none"), type(None)),
+    ],
+)
+def test_the_buffer_of_an_algorithm(spec, kind):
+    buffer = make_buffer(spec, 0, goal_reward=lambda achieved, desired: None)
+    assert type(buffer) is kind
+
+
+def test_the_buffer_takes_its_sizes_from_the_spec():
+    buffer = make_buffer(DataSpec("sequence", capacity=52, n_steps=5), 0)
+    assert (buffer.capacity, buffer.length) == (10, 5)
+    buffer = make_buffer(DataSpec("rollout", n_steps=7), 0, n_rollouts=3)
+    assert (buffer.n_rollouts, buffer.length) == (3, 7)
 
 
 def replay(**spec):
