@@ -1,9 +1,8 @@
-"""An experiment: a config made into its parts, run in one process. The Python API, and what the command line calls."""
+"""An experiment: a config made into its parts and run. The Python API, and what the command line calls."""
 
 import logging
 from collections.abc import Sequence
 from contextlib import ExitStack
-from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -12,9 +11,11 @@ import torch
 from gymnasium.vector import VectorEnv
 
 from algos.base import DataSpec, Policy
+from algos.common.errors import UserError
 from algos.registry import get_algorithm
+from envs.grid import grid_of
 from framework.data.memory import check_buffer, free_memory
-from framework.distributed.actors import Plan
+from framework.distributed.actors import ActorConfig
 from framework.reports.grid_plot import plot_policy
 from framework.reports.learning_curve import plot_learning_curve
 from framework.runs import logs
@@ -25,22 +26,22 @@ from framework.runs.trajectories import TrajectoryWriter
 from framework.settings.compose import Config, compose, save_config, to_override
 from framework.training.build import (
     Acting,
-    Environments,
     build_algorithm,
     build_evaluator,
     build_policy,
     build_server,
     build_workers,
     check_learns,
-    id_of,
-    ray_backend,
     resolve_device,
 )
 from framework.training.callbacks import Callback, Callbacks, make_callbacks
+from framework.training.counters import Counters
 from framework.training.driver import Driver, Parts
+from framework.training.environments import Environments, EnvObject, id_of
 from framework.training.evaluator import Evaluation
 from framework.training.learner import Learner
 from framework.training.loggers import check_loggers
+from framework.training.parts import Learning, Sampling
 from framework.training.recorder import Recorder
 from framework.training.resume import open_folder, restorable, run_to_resume, start_file
 from framework.training.seeds import draw_seed
@@ -209,17 +210,15 @@ class Experiment:
             stack.enter_context(logs.to_file(folder.logs / "log.txt"))
             state = restorable(folder) if self.resumed is not None else None
             self.resumed = self.run_dir = None  # another run of this object gets a folder of its own
-            parts = self._parts(mode, spec, folder, state)
-            build = self._build_driver if cluster is None else partial(self._build_ray_driver, cluster)
-            self.driver = driver = build(mode, parts)
+            self.driver = driver = self._build_driver(mode, spec, folder, state, cluster)
             stack.callback(self._close, driver)
             if state is not None:
                 driver.load_checkpoint(state)
             elif mode == "train":
-                driver.start_from(**self.counters)
+                driver.counters.start_from(**self.counters)
             try:
                 with stopped_by_signals(driver):
-                    reason = driver.run()
+                    reason = driver.run() if self.ray is None else str(self.ray.run(driver))
             except Exception as error:
                 log.error("the run failed: %s: %s", type(error).__name__, error)
                 raise
@@ -237,46 +236,37 @@ class Experiment:
             return type(self.algorithm).data(self.cfg.algo_cfg)
         return DataSpec("none", n_steps=COLLECT_STEPS)
 
-    def _parts(self, mode: str, spec: DataSpec, folder: RunFolder, state: dict[str, Any] | None) -> Parts:
-        """What any driver drives; the workers are still to come."""
+    def _build_driver(
+        self, mode: str, spec: DataSpec, folder: RunFolder, state: dict[str, Any] | None, cluster: Any
+    ) -> Driver:
+        """The driver of a run over parts in this process, or on a Ray cluster."""
         general, training = self.general, mode == "train"
-        self.acting, first = self._acting(training), self._first_env_step(training)
-        return Parts(
-            workers=[],
-            server=build_server(self.cfg, lambda: self.envs, spec, general.n_workers, first),
-            spec=spec,
-            policy=build_policy(self.algorithm, self.acting),
-            recorder=Recorder(
-                folder, general.loggers if training else [], general.log_interval, state["recorder"] if state else None
-            ),
-            callbacks=Callbacks(self.callbacks),
-            folder=folder,
-            trajectories=TrajectoryWriter(folder.results) if general.collect_traj or not training else None,
-        )
-
-    def _first_env_step(self, training: bool) -> int:
-        return self.counters["env_step"] if training else 0
-
-    def _build_driver(self, mode: str, parts: Parts) -> Driver:
-        """All parts in this process."""
-        training = mode == "train"
-        window = self.cfg.env_cfg.render_mode == "human" and not training
-        parts.workers = build_workers(self.cfg, self.envs, parts.policy, self.acting, window=window)
-        if not training:
-            return Collector(parts, self.general)
-        evaluator = build_evaluator(self.cfg, self.envs, self.algorithm.policy, "evaluation")
-        return Trainer(parts, Learner(self.algorithm), evaluator, self.general, self._model_info())
-
-    def _build_ray_driver(self, cluster: Any, mode: str, parts: Parts) -> Driver:
-        """The same parts as actors."""
-        plan = Plan.of(self.cfg, self.acting, self._first_env_step(mode == "train"))
-        driver: Driver
-        if mode == "train":
-            info = self._model_info()
-            driver = self.ray.RayTrainer(parts, Learner(self.algorithm), self.general, info, cluster, plan)
+        acting, first_step = self._acting(training), self.counters["env_step"] if training else 0
+        policy, counters = build_policy(self.algorithm, acting), Counters(general, spec)
+        loggers = general.loggers if training else []
+        recorder = Recorder(folder, loggers, general.log_interval, state["recorder"] if state else None)
+        callbacks, learner = Callbacks(self.callbacks), Learner(self.algorithm)
+        sampling: Any
+        learning: Any
+        evaluator: Any
+        if cluster is not None:
+            config = ActorConfig.of(self.cfg, acting, first_step)
+            backend = self.ray.Backend(cluster, spec, config, policy, counters, recorder, folder)
+            if training:
+                sampling, learning, evaluator = backend.training(learner, callbacks)
+            else:
+                sampling = backend.collecting(build_server(self.cfg, lambda: self.envs, spec, 1, 0))
         else:
-            driver = self.ray.RayCollector(parts, self.general, cluster, plan)
-        return driver
+            window = self.cfg.env_cfg.render_mode == "human" and not training
+            workers = build_workers(self.cfg, self.envs, policy, acting, window=window)
+            server = build_server(self.cfg, lambda: self.envs, spec, general.n_workers, first_step)
+            sampling, learning = Sampling(workers, server, counters), Learning(learner, server)
+            evaluator = build_evaluator(self.cfg, self.envs, self.algorithm.policy, "evaluation")
+        trajectories = TrajectoryWriter(folder.results) if general.collect_traj or not training else None
+        parts = Parts(sampling, policy, counters, recorder, callbacks, folder, trajectories)
+        if not training:
+            return Collector(parts, general)
+        return Trainer(parts, learning, evaluator, general, self._model_info())
 
     def _acting(self, training: bool) -> Acting:
         """Workers explore to train; they collect at random, greedily or with the model's exploration."""
@@ -293,7 +283,7 @@ class Experiment:
     def _close(self, driver: Driver) -> None:
         driver.close()
         if self.ray is None:
-            for worker in driver.workers:
+            for worker in driver.sampling.workers:
                 self.envs.close(worker.env)
 
     def _draw(self, mode: str, folder: RunFolder, driver: Driver) -> None:
@@ -301,7 +291,7 @@ class Experiment:
         if self.general.save_fig or self.general.show_fig:
             plot_learning_curve(folder, show=self.general.show_fig)
         if self.general.save_fig and mode == "train":
-            plot_policy(folder, self.algorithm.policy, self.envs)
+            self._draw_policy(folder)
         if self.cfg.env_cfg.render_mode != "rgb_array" or driver.signal:
             return
         best = folder.path / "models" / "best.pt"
@@ -312,3 +302,29 @@ class Experiment:
         else:
             policy = driver.policy
         self._evaluate(policy, 1, folder.videos / "video.gif")
+
+    def _draw_policy(self, folder: RunFolder) -> None:
+        """figs/policy.png, of a policy with a table of action values in a grid world."""
+        tables = getattr(self.algorithm.policy, "tables", None)
+        if tables is None:
+            return
+        env = self.envs.single(first=False)
+        try:
+            grid = grid_of(env)
+        finally:
+            env.close()
+        if grid is not None:
+            plot_policy(folder, tables()["q_value"], grid)
+
+
+def ray_backend(cfg: Config, given: EnvObject | None) -> Any:
+    """The module that drives Ray, or None for a single process; Ray is imported here, only where it is asked for."""
+    if cfg.general_cfg.mp_backend != "ray":
+        return None
+    if cfg.env_cfg.render_mode == "human" and cfg.general_cfg.mode == "collect":
+        raise UserError("env_cfg.render_mode=human shows the workers' environments, which under Ray have no window")
+    if given is not None:
+        raise UserError("general_cfg.mp_backend=ray needs an environment's id: an object cannot be sent to workers")
+    from framework.distributed import backend
+
+    return backend

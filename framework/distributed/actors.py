@@ -24,7 +24,6 @@ from framework.data.rollout import Rollout
 from framework.settings.compose import Config
 from framework.training.build import (
     Acting,
-    Environments,
     build_algorithm,
     build_evaluator,
     build_policy,
@@ -32,6 +31,7 @@ from framework.training.build import (
     build_worker,
     resolve_device,
 )
+from framework.training.environments import Environments
 from framework.training.evaluator import Evaluation
 from framework.training.learner import Learner
 from framework.training.worker import WorkerStats
@@ -41,7 +41,7 @@ COLLECTING = 5  # niceness of who collects and stores
 
 
 @dataclass
-class Plan:
+class ActorConfig:
     """What every part is built from, wherever that is: the config, and what only the driver's process knows."""
 
     cfg: Config
@@ -51,40 +51,40 @@ class Plan:
     env_specs: dict[str, Any] = field(default_factory=dict)  # environments that the user's program registered
 
     @classmethod
-    def of(cls, cfg: Config, acting: Acting, env_step: int) -> "Plan":
-        """A plan from a run's config; workers in exact mode have the threads of a single process."""
+    def of(cls, cfg: Config, acting: Acting, env_step: int) -> "ActorConfig":
+        """From a run's config; workers in exact mode have the threads of a single process."""
         general = cfg.general_cfg
         specs = {cfg.env_cfg.id: gym.registry[cfg.env_cfg.id]} if cfg.env_cfg.id in gym.registry else {}
         return cls(cfg, acting, env_step, general.torch_threads if general.sync == "exact" else 1, specs)
 
 
-class Part:
+class RemotePart:
     """What all parts in other processes can be asked."""
 
-    def __init__(self, plan: Plan, threads: int):
+    def __init__(self, config: ActorConfig, threads: int):
         torch.set_num_threads(threads)
-        for name, spec in plan.env_specs.items():
+        for name, spec in config.env_specs.items():
             gym.registry.setdefault(name, spec)
 
     def where(self) -> tuple[str, int]:
         """Host and process id."""
         return socket.gethostname(), os.getpid()
 
-    def step_back(self) -> None:
+    def lower_priority(self) -> None:
         """Let learners, which all others wait for, go first where cores are few; without effect on Windows."""
         if hasattr(os, "setpriority"):
             os.setpriority(os.PRIO_PROCESS, 0, COLLECTING)
 
 
-class WorkerActor(Part):
+class WorkerActor(RemotePart):
     """A worker on its own, on the CPU."""
 
-    def __init__(self, plan: Plan, index: int, restart: int = 0):
-        super().__init__(plan, plan.threads)
-        envs = Environments(plan.cfg)
-        algorithm = build_algorithm(without_compiler(plan.cfg), envs, "cpu", plan.env_step)
-        policy = build_policy(algorithm, plan.acting)
-        self.worker = build_worker(plan.cfg, envs, policy, index, plan.acting, restart=restart)
+    def __init__(self, config: ActorConfig, index: int, restart: int = 0):
+        super().__init__(config, config.threads)
+        envs = Environments(config.cfg)
+        algorithm = build_algorithm(without_compiler(config.cfg), envs, "cpu", config.env_step)
+        policy = build_policy(algorithm, config.acting)
+        self.worker = build_worker(config.cfg, envs, policy, index, config.acting, restart=restart)
         self.version: int | None = None  # of its weights
         # A process's first pass through a network takes many times as long as the next: that is part of the start.
         policy.fork(0).act(self.worker.obs, self.worker.state, explore=False, step=0)
@@ -111,12 +111,12 @@ class WorkerActor(Part):
         return self.worker.load_state_dict(tree_map(writable, state))
 
 
-class ServerActor(Part):
+class ServerActor(RemotePart):
     """The data server on its own."""
 
-    def __init__(self, plan: Plan, spec: Any, together: int):
-        super().__init__(plan, 1)
-        self.server = build_server(plan.cfg, lambda: Environments(plan.cfg), spec, together, plan.env_step)
+    def __init__(self, config: ActorConfig, spec: Any, n_rollouts: int):
+        super().__init__(config, 1)
+        self.server = build_server(config.cfg, lambda: Environments(config.cfg), spec, n_rollouts, config.env_step)
 
     def put(self, *rollouts: Rollout) -> int:
         """Store rollouts; returns the updates that this makes due."""
@@ -147,12 +147,12 @@ class ServerActor(Part):
         self.server.load_state_dict(tree_map(writable, state))
 
 
-class LearnerActor(Part):
+class LearnerActor(RemotePart):
     """A learner on its own; several share each batch, see `algos.common.optim`."""
 
-    def __init__(self, plan: Plan, device: str):
-        super().__init__(plan, plan.cfg.general_cfg.torch_threads)
-        self.plan, self.device = plan, resolve_device(device)
+    def __init__(self, config: ActorConfig, device: str):
+        super().__init__(config, config.cfg.general_cfg.torch_threads)
+        self.config, self.device = config, resolve_device(device)
 
     def address(self, head: str) -> str:
         """A free address at which this learner can gather the others; `head` is a machine that all of them reach."""
@@ -163,9 +163,9 @@ class LearnerActor(Part):
     def build(self, state: dict[str, Any], address: str, rank: int, n_learners: int) -> None:
         """Join the other learners, then build the algorithm with its state."""
         if n_learners > 1:
-            peers.join(address, rank, n_learners, self.device, self.plan.cfg.general_cfg.worker_timeout)
-        envs = Environments(self.plan.cfg)
-        self.learner = Learner(build_algorithm(self.plan.cfg, envs, self.device, self.plan.env_step))
+            peers.join(address, rank, n_learners, self.device, self.config.cfg.general_cfg.worker_timeout)
+        envs = Environments(self.config.cfg)
+        self.learner = Learner(build_algorithm(self.config.cfg, envs, self.device, self.config.env_step))
         self.learner.load_state_dict(state)
         take_a_step(self.device)
 
@@ -186,14 +186,14 @@ class LearnerActor(Part):
         return state
 
 
-class EvaluatorActor(Part):
+class EvaluatorActor(RemotePart):
     """An evaluator on its own."""
 
-    def __init__(self, plan: Plan, role: str):
-        super().__init__(plan, plan.cfg.general_cfg.torch_threads)
-        envs = Environments(plan.cfg)
-        algorithm = build_algorithm(without_compiler(plan.cfg), envs, "cpu", plan.env_step)
-        self.evaluator = build_evaluator(plan.cfg, envs, algorithm.policy, role)
+    def __init__(self, config: ActorConfig, role: str):
+        super().__init__(config, config.cfg.general_cfg.torch_threads)
+        envs = Environments(config.cfg)
+        algorithm = build_algorithm(without_compiler(config.cfg), envs, "cpu", config.env_step)
+        self.evaluator = build_evaluator(config.cfg, envs, algorithm.policy, role)
 
     def evaluate(self, weights: Weights, episodes: int, key: int, gif: Any = None) -> Evaluation:
         """Play `episodes` episodes with these weights, see `Evaluator.evaluate`."""

@@ -1,4 +1,4 @@
-"""Ray: the parts of the single process as actors, which remote_driver.py and remote_trainer.py drive.
+"""Ray for one run: started or joined; its actors, what their calls give, and how a call fails.
 
 Rollouts, batches and weights travel as references, from worker to server to learner; the driver sees small stats.
 """
@@ -15,9 +15,8 @@ import tempfile
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
-from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeAlias
 
 os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")  # nothing is sent anywhere
 os.environ.setdefault("RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO", "0")  # what Ray will do one day anyway; silences a warning
@@ -28,26 +27,23 @@ import ray
 from ray.exceptions import OutOfMemoryError, RayActorError, RayError, RayTaskError
 from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
-from algos.base import DataSpec, Policy
+from algos.base import DataSpec
 from algos.common.errors import UserError
 from framework.data import memory
 from framework.distributed import resources
-from framework.distributed.actors import EvaluatorActor, LearnerActor, Plan, ServerActor, WorkerActor, weights_of
-from framework.distributed.driver import RayCollector
+from framework.distributed.actors import EvaluatorActor, LearnerActor, ServerActor, WorkerActor
 from framework.distributed.failures import CallFailed, PartLost, cause_in
 from framework.distributed.pacing import BATCHES
-from framework.distributed.trainer import RayTrainer
-from framework.distributed.worker_pool import Handle, Ref
 from framework.settings.compose import Config
-from framework.training.build import Acting, Environments
-from framework.training.evaluator import Evaluation
+from framework.training.environments import Environments
 
 log = logging.getLogger("joyride")
 
 ROOT = Path(__file__).resolve().parents[2]
 NOT_SHIPPED = ["tasks", ".git", ".venv", "tests", "docs", "**/__pycache__", ".mypy_cache", ".ruff_cache"]
 FOLDER = "joyride-ray-"  # Ray's files of a run, in the folder for temporary files; then the process id
-__all__ = ["Cluster", "RayCollector", "RayTrainer", "evaluate"]
+Handle: TypeAlias = Any  # of an actor
+Ref: TypeAlias = Any  # to an object
 LOOK = 0.5  # seconds between two looks at signals and deadlines while nothing arrives
 START_SECONDS = 120  # that a process has for its start beside worker_timeout
 PINGS = 20  # calls whose median is the cost of a call
@@ -130,7 +126,7 @@ class Cluster:
         if warning:
             log.warning("%s", warning)
 
-    def crowded(self) -> None:
+    def drop_cpu_reservations(self) -> None:
         """From now on processes take any place: a machine may be lost, and Ray would wait for ever for a free one."""
         self.share = 0.0
 
@@ -148,7 +144,7 @@ class Cluster:
         handle = actor.remote(*args)
         self.handles[handle] = handle.where.remote()
         if kind in (WorkerActor, ServerActor):
-            handle.step_back.remote()
+            handle.lower_priority.remote()
         return handle
 
     @property
@@ -198,13 +194,13 @@ class Cluster:
     def value(self, ref: Ref, part: str, starting: bool = False) -> Any:
         """What the server or a learner answers. Raises PartLost where it died or hangs, its error where it raised."""
         deadline = self.deadline(starting)
-        with self.vital(part):
+        with self.required(part):
             while not self.ready(ref, deadline):
                 self.wait([ref])
             return self.get(ref)
 
     @contextmanager
-    def vital(self, part: str) -> Iterator[None]:
+    def required(self, part: str) -> Iterator[None]:
         """A call that fails here is the loss of a part without which the run goes back, or a programming error."""
         try:
             yield
@@ -244,18 +240,6 @@ def remove_leftovers(place: Path) -> None:
         owner = path.name.removeprefix(FOLDER).partition("-")[0]
         if owner.isdigit() and not Path("/proc", owner).exists() and Path("/proc").exists():
             shutil.rmtree(path, ignore_errors=True)
-
-
-def evaluate(cfg: Config, envs: Environments, policy: Policy, episodes: int, gif: Path | None) -> Evaluation:
-    """mode=test: deterministic episodes in an evaluator on this machine."""
-    general = replace(cfg.general_cfg, device="cpu", n_workers=1, n_learners=1)
-    with Cluster(replace(cfg, general_cfg=general), DataSpec("none"), envs) as cluster:
-        judge = cluster.spawn(EvaluatorActor, Plan.of(cfg, Acting(), 0), "test")
-        path = None if gif is None else gif.absolute()
-        result: Evaluation = cluster.value(
-            judge.evaluate.remote(weights_of(policy), episodes, 0, path), "the evaluator"
-        )
-        return result
 
 
 def running_cluster() -> str:

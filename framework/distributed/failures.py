@@ -1,14 +1,15 @@
-"""Processes that fail: the cause in the user's words, the table of faults, and how many a run may have."""
+"""Processes that fail: the cause in the user's words, the table of failures, and how many a run may have."""
 
 import logging
 import re
 from pathlib import Path
 
 from algos.common.errors import UserError
-from framework.training.recorder import Table
+from framework.training.counters import Counters
+from framework.training.recorder import Recorder, Table
 
 log = logging.getLogger("joyride")
-FAULTS = ("wall_time", "env_step", "update_step", "part", "cause", "action")
+FAILURES = ("wall_time", "env_step", "update_step", "part", "cause", "action")
 
 _FRAME = re.compile(r'^\s*File "(?P<file>[^"]+)", line (?P<line>\d+), in (?P<function>.+)$')
 _COLOUR = re.compile(r"\x1b\[[0-9;]*m")
@@ -54,21 +55,23 @@ class CallFailed(Exception):
         raise PartFailed(f"{part}: {self.cause}") from None
 
 
-class FaultLog:
+class FailureLog:
     """Counts failures against the run's limit, and writes each to results/faults.csv and to the log."""
 
-    def __init__(self, results: Path, limit: int):
+    def __init__(self, results: Path, limit: int, counters: Counters, recorder: Recorder):
         self.path, self.limit = results / "faults.csv", limit
+        self.counters, self.recorder = counters, recorder  # when it was
         self.restarts = 0
         self.table: Table | None = None
 
-    def add(self, part: str, cause: str, action: str, wall_time: float, env_step: int, update_step: int) -> None:
+    def add(self, part: str, cause: str, action: str) -> None:
         """A failure; raises UserError, with the cause, where there were too many."""
-        if self.table is None:  # a run without faults has no such file
-            self.table = Table(self.path, FAULTS, None)
+        if self.table is None:  # a run without failures has no such file
+            self.table = Table(self.path, FAILURES)
         over = self.restarts >= self.limit
         done = "the run ends" if over else action
-        self.table.append((f"{wall_time:.3f}", env_step, update_step, part, cause, done))
+        when = (f"{self.recorder.wall_time():.3f}", self.counters.env_step, self.counters.update_step)
+        self.table.append((*when, part, cause, done))
         if over:
             raise UserError(
                 f"{part} failed: {cause}; that is failure {self.restarts + 1} of this run, and"

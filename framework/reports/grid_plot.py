@@ -5,27 +5,16 @@ from typing import Any
 
 import numpy as np
 
-from algos.base import Policy
-from envs.grid import Grid, grid_of
+from envs.grid import Grid
 from framework.runs.run_folder import RunFolder, atomic_write
-from framework.training.build import Environments
 
 MOST_NUMBERS = 150  # cells up to which each shows its value as a number
 EQUAL = 1e-6  # values that differ by less, relative to the largest, are drawn as equally good moves
 
 
-def plot_policy(folder: RunFolder, policy: Policy, envs: Environments) -> Path | None:
-    """Draw figs/policy.png for a policy with a table of action values in a grid world; None, at no cost, for others."""
-    tables = getattr(policy, "tables", None)
-    if tables is None:
-        return None
-    env = envs.single(first=False)
-    try:
-        grid = grid_of(env)
-    finally:
-        env.close()
-    q_value = tables()["q_value"]
-    if grid is None or len(q_value) != grid.shape[0] * grid.shape[1] * grid.layers:
+def plot_policy(folder: RunFolder, q_value: np.ndarray, grid: Grid) -> Path | None:
+    """Draw figs/policy.png for a table Q [S, A]; None where it has other states than the grid."""
+    if len(q_value) != grid.shape[0] * grid.shape[1] * grid.layers:
         return None
     out = folder.figs / "policy.png"
     figure = draw_policy(q_value, grid, folder.name)

@@ -56,6 +56,16 @@ class Evaluator:
     def __init__(self, make_env: Callable[[bool], gym.Env[Any, Any]], policy: Policy, seed: int):
         self.make_env, self.policy, self.seed = make_env, policy, seed
         self.window: gym.Env[Any, Any] | None = None
+        self.results: list[Evaluation] = []
+
+    def ask(self, policy: Policy, episodes: int, key: int) -> None:
+        """Evaluate a policy, at once; `answer` hands out the result. Over Ray it is evaluated beside training."""
+        self.policy = policy
+        self.results.append(self.evaluate(episodes, key))
+
+    def answer(self, wait: bool) -> Evaluation | None:
+        """The next result; None where there is none."""
+        return self.results.pop(0) if self.results else None
 
     def evaluate(self, episodes: int, key: int, gif: Path | None = None) -> Evaluation:
         """Play `episodes` episodes whose seeds follow from `key`; `gif` records the first of them."""

@@ -91,23 +91,33 @@ class Recorder:
     """Writes episodes, updates and evaluations to CSV and to the loggers; metrics stay tensors until a row is due."""
 
     def __init__(self, folder: RunFolder, loggers: list[str], log_interval: int, state: dict[str, Any] | None = None):
+        self.folder, self.logger_names, self.log_interval = folder, loggers, log_interval
+        self._open(state)
+
+    def _open(self, state: dict[str, Any] | None) -> None:
+        """Begin the files, or take them back to `state`, what `state_dict` gave."""
         # an older version's runs have the files' sizes
         tables: dict[str, Any] = (state["tables"] if "tables" in state else state["sizes"]) if state else {}
-        results = folder.results
+        results = self.folder.results
         self.episodes = Table(results / "episodes.csv", EPISODES, tables.get("episodes"))
         self.evaluations = Table(results / "eval.csv", EVALUATIONS, tables.get("eval"))
         self.updates = Table(results / "updates.csv", (), tables.get("updates"))
+        loggers = state["loggers"] if state else {}
         self.loggers = {
-            name: make_logger(name, folder.path, folder.tb_logs, state["loggers"].get(name) if state else None)
-            for name in loggers
+            name: make_logger(name, self.folder.path, self.folder.tb_logs, loggers.get(name))
+            for name in self.logger_names
         }
-        self.log_interval = log_interval
         self.pending: list[Mapping[str, Tensor | float]] = list(state["pending"]) if state else []
         self.last_row = tuple(state["last_row"]) if state else (0, 0)
         self.recent: deque[tuple[float, int]] = deque(map(tuple, state["recent"]) if state else (), maxlen=RECENT)
         self.latest: dict[str, float] = dict(state["latest"]) if state else {}
         self.started = time.monotonic() - (state["wall_time"] if state else 0.0)
         self.row_time = self.wall_time()
+
+    def go_back(self, state: dict[str, Any]) -> None:
+        """Take all files back to a checkpoint of this run."""
+        self.close()
+        self._open(state)
 
     def wall_time(self) -> float:
         """Seconds of training so far, resumed parts summed."""
@@ -160,6 +170,13 @@ class Recorder:
             "episode/mean_reward": sum(rewards) / len(rewards),
             "episode/mean_length": sum(lengths) / len(lengths),
         }
+
+    def entropy(self) -> dict[str, float]:
+        """The policy's entropy in the last row of updates, under `entropy`; empty where an algorithm tells none."""
+        if "train/entropy" in self.latest:
+            return {"entropy": self.latest["train/entropy"]}
+        loss = self.latest.get("train/entropy_loss")
+        return {} if loss is None else {"entropy": -loss}
 
     def evaluation(self, result: Evaluation, update_step: int, env_step: int) -> None:
         """An evaluation was made."""

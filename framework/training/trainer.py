@@ -1,63 +1,61 @@
-"""The single-process trainer: the loop from rollout to update, on one screen."""
+"""The loop: collect, store, learn, record; models and evaluations as they fall due."""
 
 import logging
+from collections.abc import Iterable
 from typing import Any
 
-from algos.base import LearnOutput
+from algos.base import LearnOutput, Policy
 from framework.runs.checkpoint import save_model
 from framework.runs.models import load_into, read_model
 from framework.runs.run_folder import atomic_write
 from framework.settings.schema import GeneralConfig
 from framework.training.driver import Driver, Parts, threshold_reason
-from framework.training.evaluator import Evaluation, Evaluator
-from framework.training.learner import Learner
+from framework.training.evaluator import Evaluation
 
 log = logging.getLogger("joyride")
 
 
 class Trainer(Driver):
-    """Collects, stores, learns, and evaluates as it goes. `model_info` goes into every saved model."""
+    """Trains. `learning` and `evaluator` are of this process or over Ray; `model_info` goes into every saved model."""
 
-    def __init__(
-        self,
-        parts: Parts,
-        learner: Learner,
-        evaluator: Evaluator | None,
-        cfg: GeneralConfig,
-        model_info: dict[str, Any],
-    ):
-        """`evaluator` is None where evaluations are made elsewhere."""
+    def __init__(self, parts: Parts, learning: Any, evaluator: Any, cfg: GeneralConfig, model_info: dict[str, Any]):
         super().__init__(parts, cfg)
-        self.learner, self.evaluator, self.model_info = learner, evaluator, model_info
+        self.learning, self.evaluator, self.model_info = learning, evaluator, model_info
         self.best: float | None = None  # mean reward of the best evaluation
         self.evaluated_at = self.saved_at = -1  # update steps
-        self.pending: list[tuple[int, int]] = []  # (update, env step) of evaluations under way elsewhere
+        self.pending: list[tuple[int, int]] = []  # (update, env step) of evaluations without an answer yet
 
     def iterate(self) -> None:
-        """One round of the data path: workers fill the server, the learner learns what is due."""
+        """One round of the data path."""
+        self.receive_evaluations()
         self.call("pre_iteration")
-        self.collect()
-        while self.server.updates_due() and not self.stop_reason:
-            self.update()
+        self.exchange()
         self.call("post_iteration")
 
-    def update(self) -> None:
-        """One call of `learn`, and what falls due at its update step."""
-        self.call("pre_update")
-        output = self.learner.learn(self.server.sample())
-        if output.priorities is not None:
-            self.server.update_priorities(output.index, output.priorities.cpu().numpy())
-        self.learned(output)
+    def exchange(self) -> None:
+        """Workers fill the server, the learner learns what is due."""
+        self.collect()
+        self.record_updates(self.learning.receive())
+        while self.learning.due() and not (self.stop_reason and self.sampling.quiet()):
+            self.call("pre_update")
+            self.learning.submit()
+            self.record_updates(self.learning.receive())
 
-    def learned(self, output: LearnOutput) -> None:
-        """Count and record what a call of `learn` left; save, evaluate where that falls due."""
-        before, period = self.update_step, self.cfg.model_save_fre
-        self.update_step += output.updates
-        self.call("post_update", output)  # before the row is written: what a callback adds to the metrics is in it
-        self.recorder.update(output.metrics, self.update_step, self.env_step)
-        if self.update_step // period > before // period:
-            self.save_and_evaluate()
-            self.checkpoint_due = True
+    def record_updates(self, outputs: Iterable[LearnOutput]) -> None:
+        """Count and record what calls of `learn` left; save and evaluate where that falls due."""
+        for output in outputs:
+            before, period = self.update_step, self.cfg.model_save_fre
+            self.counters.update_step += output.updates
+            self.call("post_update", output)  # before the row is written: what a callback adds to the metrics is in it
+            self.recorder.update(output.metrics, self.update_step, self.env_step)
+            if self.update_step // period > before // period:
+                self.save_and_evaluate()
+                self.checkpoint_due = True
+
+    @property
+    def learner(self) -> Any:
+        """The learner; over Ray the driver's copy, which is of the last saved model or checkpoint."""
+        return self.learning.learner
 
     def save_and_evaluate(self) -> None:
         """Save the model under its update step and evaluate it, unless that was just done."""
@@ -66,23 +64,28 @@ class Trainer(Driver):
             self.save_model(str(self.update_step))
         if self.cfg.online_eval and self.evaluated_at != self.update_step:
             self.evaluated_at = self.update_step
-            self.evaluate()
+            self.evaluate_at(self.learning.algorithm.policy, self.update_step, self.env_step)
 
     def finish(self) -> None:
         """The last model is kept and evaluated like the others, and the last metrics are written."""
+        self.sampling.settle(self.exchange)
         self.save_and_evaluate()
         self.recorder.flush(self.update_step, self.env_step)
+        self.receive_evaluations(wait=True)
 
-    def evaluate(self) -> None:
-        """Evaluate the policy as it is."""
-        self.evaluate_as(self.update_step, self.env_step)
+    def evaluate_at(self, policy: Policy, update_step: int, env_step: int) -> None:
+        """Have a policy evaluated as that of an update step, which gives the seeds."""
+        self.pending.append((update_step, env_step))
+        self.evaluator.ask(policy, self.cfg.online_eval_episode, update_step)
+        decides = self.cfg.reward_threshold is not None or bool(self.callbacks.callbacks)  # on how the run goes on
+        self.receive_evaluations(wait=decides and self.cfg.sync == "exact")
 
-    def evaluate_as(self, update_step: int, env_step: int) -> None:
-        """Evaluate the learner's policy as that of an update step, which gives the seeds."""
-        assert self.evaluator is not None
-        self.evaluated(self.evaluator.evaluate(self.cfg.online_eval_episode, update_step), update_step, env_step)
+    def receive_evaluations(self, wait: bool = False) -> None:
+        """Take in the evaluations that are finished, in their order; `wait`: all of them."""
+        while self.pending and (result := self.evaluator.answer(wait)) is not None:
+            self.record_evaluation(result, *self.pending.pop(0))
 
-    def evaluated(self, result: Evaluation, update_step: int, env_step: int) -> None:
+    def record_evaluation(self, result: Evaluation, update_step: int, env_step: int) -> None:
         """Record an evaluation, keep that model if it is the best so far, and stop at the threshold."""
         self.recorder.evaluation(result, update_step, env_step)
         where = f"update {update_step:,}, step {env_step:,}"
@@ -107,12 +110,12 @@ class Trainer(Driver):
 
     def save_model(self, name: str) -> None:
         """Write models/<name>.pt: weights, targets, optimisers and counters."""
-        counters = {"update_step": self.update_step, "env_step": self.env_step, "episode": self.episode}
-        state = {**self.model_info, **counters, "algorithm": self.learner.algorithm.state_dict()}
+        counts = {"update_step": self.update_step, "env_step": self.env_step, "episode": self.episode}
+        state = {**self.model_info, **counts, "algorithm": self.learning.algorithm.state_dict()}
         save_model(self.folder.models / f"{name}.pt", state)
 
     def checkpoint_parts(self) -> dict[str, Any]:
-        return {**super().checkpoint_parts(), "learner": self.learner.state_dict()}
+        return {**super().checkpoint_parts(), "learner": self.learning.state_dict()}
 
     def load_parts(self, parts: dict[str, Any]) -> None:
         """Hand every part its state, make up for evaluations still under way then, delete models saved later."""
@@ -121,8 +124,8 @@ class Trainer(Driver):
         for update_step, env_step in waiting:
             path = self.folder.models / f"{update_step}.pt"
             load_into(self.learner.algorithm, read_model(path), path)
-            self.evaluate_as(update_step, env_step)
-        self.learner.load_state_dict(parts["learner"])
+            self.evaluate_at(self.learner.algorithm.policy, update_step, env_step)
+        self.learning.load_state_dict(parts["learner"])
         for path in self.folder.models.glob("*.pt"):
             if path.stem.isdigit() and int(path.stem) > self.update_step:
                 path.unlink()
@@ -131,10 +134,14 @@ class Trainer(Driver):
         own = {name: getattr(self, name) for name in ("best", "evaluated_at", "saved_at", "pending")}
         return {**super().state_dict(), **own}
 
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        super().load_state_dict(state)
+        self.best, self.pending = state["best"], state["pending"]
+        self.evaluated_at, self.saved_at = state["evaluated_at"], state["saved_at"]
+
     def close(self) -> None:
         super().close()
-        if self.evaluator is not None:
-            self.evaluator.close()
+        self.evaluator.close()
 
 
 class Collector(Driver):
@@ -142,9 +149,12 @@ class Collector(Driver):
 
     def iterate(self) -> None:
         self.call("pre_iteration")
-        self.collect()
+        self.exchange()
         self.checkpoint_due = True
         self.call("post_iteration")
 
+    def exchange(self) -> None:
+        self.collect()
+
     def finish(self) -> None:
-        """Every file is whole already."""
+        self.sampling.settle(self.exchange)

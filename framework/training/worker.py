@@ -33,7 +33,7 @@ class WorkerStats:
 class Worker:
     """Steps `env` (reset once, from `seed`) with `policy`, whose random stream is the worker's own.
 
-    `stride` is the number of environment steps that all workers together take while this one steps once: with it,
+    `total_envs` is the number of environment steps that all workers together take while this one steps once: with it,
     exploration follows the global step on every worker alike; it is that of `first_step` and later. `env` must
     autoreset in the same step.
     """
@@ -44,12 +44,13 @@ class Worker:
         policy: Policy,
         *,
         seed: int,
-        stride: int,
+        total_envs: int,
         explore: bool = True,
         first_step: int = 0,
         index: int = 0,
     ):
-        self.env, self.explore, self.stride, self.first_step, self.index = env, explore, stride, first_step, index
+        self.env, self.explore, self.index = env, explore, index
+        self.total_envs, self.first_step = total_envs, first_step
         self.n_envs: int = env.num_envs
         policy_seed, *env_seeds = (int(s) for s in np.random.SeedSequence(seed).generate_state(1 + self.n_envs))
         self.policy = policy.fork(policy_seed)
@@ -70,8 +71,8 @@ class Worker:
         rows: list[dict[str, Any]] = []
         episodes: list[Episode] = []
         for t in range(n_steps):
-            rows.append(self._step(self.first_step + step + t * self.stride, last=t == n_steps - 1))
-            episodes += self._finished(rows[-1], step + (t + 1) * self.stride)
+            rows.append(self._step(self.first_step + step + t * self.total_envs, last=t == n_steps - 1))
+            episodes += self._finished(rows[-1], step + (t + 1) * self.total_envs)
             if max_episodes is not None and len(episodes) >= max_episodes:
                 episodes = episodes[:max_episodes]
                 break
@@ -94,7 +95,7 @@ class Worker:
             next_obs = with_final_obs(next_obs, info["final_obs"], done)
         if "value" in extras:
             cut = self.policy.bootstrap(next_obs, state) if last or truncated.any() else None
-            extras["cut_value"] = np.zeros_like(extras["value"]) if cut is None else cut
+            extras["bootstrap_value"] = np.zeros_like(extras["value"]) if cut is None else cut
         row = {
             "obs": obs,
             "action": action,
@@ -168,8 +169,8 @@ def with_final_obs(next_obs: Tree, final_obs: Tree, done: np.ndarray) -> Tree:
 def next_values(columns: dict[str, Any]) -> np.ndarray:
     """V of the true next observation [T, N]: the next step's value, or the cut's where the row or episode ends.
 
-    Takes `cut_value` out of the extras. Terminated steps hold a value that no target reads.
+    Takes `bootstrap_value` out of the extras. Terminated steps hold a value that no target reads.
     """
-    value, cut = columns["extras"]["value"], columns["extras"].pop("cut_value")
+    value, cut = columns["extras"]["value"], columns["extras"].pop("bootstrap_value")
     following = np.concatenate([value[1:], cut[-1:]])
     return np.where(columns["truncated"], cut, following)

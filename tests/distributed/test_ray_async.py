@@ -9,7 +9,7 @@ import pytest
 import torch
 from ray_runs import ASYNC, COLLECT, DQN, PPO, RAY, resume, run, table, trajectories
 
-from framework.distributed.cluster import RayTrainer
+from framework.distributed.learning import RemoteLearning
 from framework.runs.checkpoint import load_checkpoint
 
 COUNTING = {"env": "Counting-v0", "entry_point": "ray_envs:CountingEnv", "max_step": -1}
@@ -82,13 +82,13 @@ def test_replay(limit):
 
 
 def test_on_policy(monkeypatch):
-    waiting, send = [], RayTrainer._send_batches
+    waiting, submit = [], RemoteLearning.submit
 
-    def counted(trainer):
-        send(trainer)
-        waiting.append(len(trainer.lessons))
+    def counted(learning):
+        submit(learning)
+        waiting.append(len(learning.traffic.updates))
 
-    monkeypatch.setattr(RayTrainer, "_send_batches", counted)
+    monkeypatch.setattr(RemoteLearning, "submit", counted)
     settings = PPO | COUNTING | NO_EVAL | {"algo": "ray_envs:WatchedPPO", "log_interval": 1, "n_workers": 3}
     begin = time.monotonic()
     made = run(settings | ASYNC | {"max_env_step": -1, "max_episode": 150, "lr": 0.01, "target_kl": 0.02})
@@ -101,7 +101,7 @@ def test_on_policy(monkeypatch):
     behind = [float(row["train/lessons_behind"]) for row in rows]
     assert behind[0] == 0 and set(behind) <= {0.0, 1.0} and 1.0 in behind  # collected while the one before was learned
     assert policy_lags(made) == behind
-    assert set(waiting) == {1, 2}  # the next lesson is at the learner before it has ended the one before
+    assert set(waiting) == {1, 2}  # the next batch is at the learner before it has ended the one before
     assert made.driver.update_step > len(rows)
     said = (made.folder.logs / "log.txt").read_text()
     start_up = float(re.search(r"started Ray.* in ([\d.]+) s", said)[1])

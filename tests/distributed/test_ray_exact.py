@@ -63,9 +63,11 @@ class Kill(Callback):
 
     def pre_update(self, trainer):
         self.updates += 1
-        victim = {self.learner: trainer.learners[1], self.server: trainer.server}.get(self.updates)
+        victim = {self.learner: trainer.learning.learners[1], self.server: trainer.learning.server.handle}.get(
+            self.updates
+        )
         if victim is not None:
-            _, pid = trainer.cluster.get(trainer.cluster.handles[victim])
+            _, pid = learning.cluster.get(learning.cluster.handles[victim])
             os.kill(pid, signal.SIGKILL)
 
 

@@ -15,7 +15,7 @@ class Run:
         spaces_of_env = self.venv.single_observation_space, self.venv.single_action_space
         self.algorithm = kind(cfg, *spaces_of_env, seed=seed, total_steps=steps)
         spec = kind.data(cfg)
-        self.worker = Worker(self.venv, self.algorithm.policy, seed=seed + 100, stride=n_envs)
+        self.worker = Worker(self.venv, self.algorithm.policy, seed=seed + 100, total_envs=n_envs)
         goals = GoalReward(make_env()) if spec.buffer_type == "HER" else None
         self.server = DataServer(spec, seed=seed + 200, total_steps=steps, goal_reward=goals)
         self.learner = Learner(self.algorithm)
@@ -40,5 +40,5 @@ def train(kind, cfg, make_env, *, n_envs, steps, seed):
 
 def mean_reward(algorithm, venv, steps, seed):
     """Mean reward a step of the policy without exploration."""
-    worker = Worker(venv, algorithm.policy, seed=seed, stride=venv.num_envs, explore=False)
+    worker = Worker(venv, algorithm.policy, seed=seed, total_envs=venv.num_envs, explore=False)
     return float(worker.collect(steps, 0)[0].reward.mean())

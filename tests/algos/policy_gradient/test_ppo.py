@@ -206,7 +206,7 @@ def test_a_step_with_the_entropy_term_alone_raises_entropy(space, kind):
 def collect(algorithm, env_id="CartPole-v1", n_envs=4, rollouts=1, **env):
     """The last of some rollouts by a real worker, as a batch and as it was."""
     venv = make_vector_env(EnvConfig(id=env_id, **env), n_envs, max_step=30)
-    worker = Worker(venv, algorithm.policy, seed=3, stride=n_envs)
+    worker = Worker(venv, algorithm.policy, seed=3, total_envs=n_envs)
     server = DataServer(PPO.data(algorithm.cfg), seed=0)
     for _ in range(rollouts):
         rollout, _ = worker.collect(algorithm.cfg.n_steps, server.env_steps)

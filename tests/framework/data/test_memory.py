@@ -67,7 +67,7 @@ def collect(obs_space, action_space, policy, n_envs, n_steps):
     def one():
         return Resumable(AnyEnv(obs_space, action_space))
 
-    worker = Worker(SyncVector([one] * n_envs), policy, seed=0, stride=n_envs)
+    worker = Worker(SyncVector([one] * n_envs), policy, seed=0, total_envs=n_envs)
     return worker.collect(n_steps, 0)[0]
 
 

@@ -16,9 +16,9 @@ from algos.base import Batch
 from algos.common.errors import UserError
 from benchmarks.kill_resume import equal
 from framework.distributed.actors import (
+    ActorConfig,
     EvaluatorActor,
     LearnerActor,
-    Plan,
     ServerActor,
     WorkerActor,
     apart,
@@ -28,13 +28,13 @@ from framework.distributed.actors import (
 from framework.settings.compose import compose, to_override
 from framework.training.build import (
     Acting,
-    Environments,
     build_algorithm,
     build_evaluator,
     build_policy,
     build_server,
     build_worker,
 )
+from framework.training.environments import Environments
 from framework.training.learner import Learner
 
 NOISY = {"value_layers": [{"layer_type": "noisy_linear", "layer_size": 8}]}
@@ -54,7 +54,7 @@ def config(**settings):
 
 
 def plan_of(acting=None, env_step=0, **settings):
-    return Plan.of(config(**settings), acting or Acting(), env_step)
+    return ActorConfig.of(config(**settings), acting or Acting(), env_step)
 
 
 def learner_of(plan):

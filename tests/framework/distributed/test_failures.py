@@ -10,9 +10,9 @@ import pytest
 
 from algos.common.errors import UserError
 from framework.distributed.failures import (
-    FAULTS,
+    FAILURES,
     CallFailed,
-    FaultLog,
+    FailureLog,
     PartFailed,
     cause_in,
     user_error_in,
@@ -281,21 +281,38 @@ def table(path):
         return list(csv.DictReader(file))
 
 
-def test_a_run_without_faults_has_no_table(tmp_path):
-    faults = FaultLog(tmp_path, 3)
+class When:
+    """Stands for a run's counters and its recorder."""
+
+    seconds, env_step, update_step = 0.0, 0, 0
+
+    def wall_time(self):
+        return self.seconds
+
+
+def make(folder, limit, when=None):
+    when = when or When()
+    return FailureLog(folder, limit, when, when)
+
+
+def test_a_run_without_failures_has_no_table(tmp_path):
+    faults = make(tmp_path, 3)
     faults.close()
     assert list(tmp_path.iterdir()) == []
 
 
 def test_a_row_and_a_line_for_each_failure(tmp_path, caplog):
-    faults = FaultLog(tmp_path, 3)
+    when = When()
+    faults = make(tmp_path, 3, when)
     with caplog.at_level(logging.WARNING, "joyride"):
-        faults.add("worker 1", 'ValueError: a "bad", state', "replaced", 1.23456, 300, 20)
+        when.seconds, when.env_step, when.update_step = 1.23456, 300, 20
+        faults.add("worker 1", 'ValueError: a "bad", state', "replaced")
         assert len(table(tmp_path / "faults.csv")) == 1  # written at once
-        faults.add("the server", "its process died", "the run goes back", 2.0, 500, 40)
+        when.seconds, when.env_step, when.update_step = 2.0, 500, 40
+        faults.add("the server", "its process died", "the run goes back")
     faults.close()
     one, two = table(tmp_path / "faults.csv")
-    assert tuple(one) == FAULTS == ("wall_time", "env_step", "update_step", "part", "cause", "action")
+    assert tuple(one) == FAILURES == ("wall_time", "env_step", "update_step", "part", "cause", "action")
     assert list(one.values()) == ["1.235", "300", "20", "worker 1", 'ValueError: a "bad", state', "replaced"]
     assert list(two.values()) == ["2.000", "500", "40", "the server", "its process died", "the run goes back"]
     first, second = (record.getMessage() for record in caplog.records)
@@ -305,11 +322,11 @@ def test_a_row_and_a_line_for_each_failure(tmp_path, caplog):
 
 @pytest.mark.parametrize("limit", [0, 1, 2])
 def test_one_failure_too_many_ends_the_run_with_its_cause(tmp_path, limit):
-    faults = FaultLog(tmp_path, limit)
+    faults = make(tmp_path, limit)
     for number in range(limit):
-        faults.add("worker 0", f"cause {number}", "replaced", 0.0, 0, 0)
+        faults.add("worker 0", f"cause {number}", "replaced")
     with pytest.raises(UserError) as error:
-        faults.add("worker 0", "the last cause", "replaced", 0.0, 0, 0)
+        faults.add("worker 0", "the last cause", "replaced")
     said = str(error.value)
     assert "worker 0 failed: the last cause" in said and f"failure {limit + 1} of this run" in said
     assert f"general_cfg.max_worker_restarts={limit}" in said and "\n" not in said
@@ -321,7 +338,7 @@ def test_one_failure_too_many_ends_the_run_with_its_cause(tmp_path, limit):
 
 def test_a_resumed_run_goes_on_in_its_table(tmp_path):
     for number in (1, 2):
-        faults = FaultLog(tmp_path, 1)
-        faults.add(f"worker {number}", "killed", "replaced", 0.0, number, 0)  # each part of a run has its own count
+        faults = make(tmp_path, 1)
+        faults.add(f"worker {number}", "killed", "replaced")  # each part of a run has its own count
         faults.close()
     assert [row["part"] for row in table(tmp_path / "faults.csv")] == ["worker 1", "worker 2"]

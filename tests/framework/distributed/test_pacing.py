@@ -1,4 +1,4 @@
-"""The pace of asynchronous collecting: orders, how long they are, and what comes of them at all speeds."""
+"""The pace of asynchronous collecting: requests, how long they are, and what comes of them at all speeds."""
 
 import heapq
 import math
@@ -20,19 +20,20 @@ COLLECTED = DataSpec("none", n_steps=64)
 def worth(monkeypatch):
     """A rollout should take as long as ten calls, a lesson as twenty."""
     monkeypatch.setattr(module, "CALLS", 10)
-    monkeypatch.setattr(module, "LESSON_CALLS", 20)
+    monkeypatch.setattr(module, "UPDATE_CALLS", 20)
 
 
 def pacing_of(spec, n_workers=2, n_envs=1):
     return Pacing(spec, n_workers, n_envs, CALL)
 
 
-def orders(pacing, version=0, left=None, begin=True, most=50):
-    """All orders that are given now."""
-    given = []
-    while len(given) < most and (order := pacing.order(version, f"weights {version}", left, begin)) is not None:
-        given.append(order)
-        left = None if left is None else left - order.n_steps * pacing.n_envs
+def requests(pacing, version=0, left=None, settling=False, most=50):
+    """All requests that are made now."""
+    given, pacing.settling = [], settling
+    while len(given) < most and (request := pacing.request(version, f"weights {version}", left)) is not None:
+        given.append(request)
+        left = None if left is None else left - request.n_steps * pacing.n_envs
+    pacing.settling = False
     return given
 
 
@@ -41,64 +42,66 @@ def orders(pacing, version=0, left=None, begin=True, most=50):
 
 def test_a_group_is_one_order_for_every_worker():
     pacing = pacing_of(PPO, n_workers=3, n_envs=2)
-    group = [pacing.order(7, "seven", None) for _ in range(3)]
-    assert [(order.n_steps, order.step, order.group) for order in group] == [(8, 0, 0)] * 3
-    assert [(order.version, order.weights) for order in group] == [(7, "seven")] * 3
+    group = [pacing.request(7, "seven", None) for _ in range(3)]
+    assert [(request.n_steps, request.step, request.group) for request in group] == [(8, 0, 0)] * 3
+    assert [(request.version, request.weights) for request in group] == [(7, "seven")] * 3
     assert pacing.sent == 3 * 2 * 8 and pacing.places == 0
 
 
 def test_workers_that_are_learned_from_one_by_one_have_the_newest_weights():
     pacing = pacing_of(DataSpec("rollout", n_steps=8, by_worker=True), n_workers=2, n_envs=3)
-    given = [pacing.order(version, version, None) for version in (1, 2, 3)]
-    assert [(order.group, order.version, order.n_steps, order.step) for order in given] == [
+    given = [pacing.request(version, version, None) for version in (1, 2, 3)]
+    assert [(request.group, request.version, request.n_steps, request.step) for request in given] == [
         (0, 1, 8, 0), (1, 2, 8, 24), (2, 3, 8, 48),
     ]  # fmt: skip
-    assert pacing.order(4, 4, None) is None  # two under way, one to be learned
+    assert pacing.request(4, 4, None) is None  # two under way, one to be learned
     pacing.learned += 1
-    assert [order.version for order in orders(pacing, version=5)] == [5]
+    assert [request.version for request in requests(pacing, version=5)] == [5]
 
 
 def test_weights_that_come_within_a_group_wait_for_the_next():
     pacing = pacing_of(PPO, n_workers=2)
-    orders_of_both = [pacing.order(version, version, None) for version in (1, 2, 3, 4)]
-    assert [order.version for order in orders_of_both] == [1, 1, 3, 3]
-    assert [order.weights for order in orders_of_both] == [1, 1, 3, 3]
+    orders_of_both = [pacing.request(version, version, None) for version in (1, 2, 3, 4)]
+    assert [request.version for request in orders_of_both] == [1, 1, 3, 3]
+    assert [request.weights for request in orders_of_both] == [1, 1, 3, 3]
 
 
 @pytest.mark.parametrize("n_workers", [1, 3])
 def test_one_group_is_collected_while_the_one_before_is_learned(n_workers):
     pacing = pacing_of(PPO, n_workers=n_workers)
-    assert [order.group for order in orders(pacing)] == [0] * n_workers + [1] * n_workers
+    assert [request.group for request in requests(pacing)] == [0] * n_workers + [1] * n_workers
     for lesson in range(1, 6):
-        assert pacing.order(lesson, "", None) is None  # nobody collects group g + 2 before g is learned
+        assert pacing.request(lesson, "", None) is None  # nobody collects group g + 2 before g is learned
         pacing.learned += 1
-        assert [(order.group, order.version) for order in orders(pacing, lesson)] == [(lesson + 1, lesson)] * n_workers
+        assert [(request.group, request.version) for request in requests(pacing, lesson)] == [
+            (lesson + 1, lesson)
+        ] * n_workers
 
 
 def test_without_begin_only_what_has_begun_is_completed():
     pacing = pacing_of(PPO, n_workers=3)
-    assert orders(pacing, begin=False) == []
-    pacing.order(0, "", None)
+    assert requests(pacing, settling=True) == []
+    pacing.request(0, "", None)
     assert pacing.places == 2
-    assert [order.group for order in orders(pacing, begin=False)] == [0, 0]
-    assert orders(pacing, begin=False) == [] and pacing.places == 0
+    assert [request.group for request in requests(pacing, settling=True)] == [0, 0]
+    assert requests(pacing, settling=True) == [] and pacing.places == 0
 
 
 def test_a_group_is_completed_whatever_is_left():
     pacing = pacing_of(PPO, n_workers=3)
-    first = pacing.order(0, "", 5)
-    rest = [pacing.order(0, "", 0), pacing.order(0, "", -1)]
-    assert rest == [first, first] and pacing.order(0, "", 0) is None
+    first = pacing.request(0, "", 5)
+    rest = [pacing.request(0, "", 0), pacing.request(0, "", -1)]
+    assert rest == [first, first] and pacing.request(0, "", 0) is None
 
 
 def test_restart_forgets_what_was_under_way():
     pacing = pacing_of(PPO, n_workers=2)
-    orders(pacing)
-    pacing.order(0, "", None)
+    requests(pacing)
+    pacing.request(0, "", None)
     pacing.owed = 1
     pacing.restart(96)
     assert (pacing.sent, pacing.owed, pacing.learned, pacing.places) == (96, 0, 0, 0)
-    assert [(order.group, order.step) for order in orders(pacing)] == [(0, 96), (0, 96), (1, 112), (1, 112)]
+    assert [(request.group, request.step) for request in requests(pacing)] == [(0, 96), (0, 96), (1, 112), (1, 112)]
 
 
 # Replay and collection: one by one
@@ -106,25 +109,25 @@ def test_restart_forgets_what_was_under_way():
 
 def test_replay_is_held_back_by_what_is_owed():
     pacing = pacing_of(BY_FOUR, n_workers=3)  # a rollout of every worker: 3 x 4 steps, 2 updates for each 4
-    assert [order.group for order in orders(pacing, most=9)] == list(range(9))  # nothing is owed
+    assert [request.group for request in requests(pacing, most=9)] == list(range(9))  # nothing is owed
     pacing.owed = 6
-    assert pacing.order(0, "", None).n_steps == 4
+    assert pacing.request(0, "", None).n_steps == 4
     pacing.owed = 7
-    assert pacing.order(0, "", None) is None and orders(pacing, begin=False) == []
+    assert pacing.request(0, "", None) is None and requests(pacing, settling=True) == []
     pacing.owed = 6
-    assert pacing.order(0, "", None) is not None
+    assert pacing.request(0, "", None) is not None
 
 
 def test_every_order_of_replay_begins_where_the_one_before_ends():
     pacing = pacing_of(BY_FOUR, n_envs=2)
-    given = [pacing.order(version, "", None) for version in range(3)]
-    assert [(order.n_steps, order.step, order.version) for order in given] == [(2, 0, 0), (2, 4, 1), (2, 8, 2)]
+    given = [pacing.request(version, "", None) for version in range(3)]
+    assert [(request.n_steps, request.step, request.version) for request in given] == [(2, 0, 0), (2, 4, 1), (2, 8, 2)]
     assert pacing.sent == 12
 
 
 def test_nothing_holds_back_a_collection():
     pacing = pacing_of(COLLECTED, n_workers=2)
-    assert [order.n_steps for order in orders(pacing, most=20)] == [64] * 20
+    assert [request.n_steps for request in requests(pacing, most=20)] == [64] * 20
 
 
 @pytest.mark.parametrize(
@@ -142,7 +145,7 @@ def test_nothing_holds_back_a_collection():
 )
 def test_the_shortest_rollout(spec, n_envs, base, per_step):
     pacing = pacing_of(spec, n_envs=n_envs)
-    assert pacing.base == pacing.order(0, "", None).n_steps == base and pacing.updates_per_step == per_step
+    assert pacing.base == pacing.request(0, "", None).n_steps == base and pacing.updates_per_step == per_step
 
 
 @pytest.mark.parametrize(
@@ -170,24 +173,24 @@ def test_length_of_rollouts(spec, n_workers, n_envs, step_ms, update_ms, steps):
     if update_ms:
         pacing.saw_updates(6 * update_ms / 1000, 6)
     pacing.saw_rollout(20 * step_ms / 1000, 20)
-    assert pacing.chunk == steps
-    assert pacing.order(0, "", None).n_steps == steps
+    assert pacing.rollout_length == steps
+    assert pacing.request(0, "", None).n_steps == steps
 
 
 def test_the_length_follows_a_running_mean():
     pacing = pacing_of(DQN)
     pacing.saw_updates(0.0001, 1)
     pacing.saw_rollout(0.02, 10)
-    assert pacing.chunk == 10
+    assert pacing.rollout_length == 10
     pacing.saw_rollout(0.12, 10)  # 12 ms a step: the mean is 0.8 x 2 + 0.2 x 12 = 4 ms, two workers make it 2
-    assert pacing.step_seconds == pytest.approx(0.004) and pacing.chunk == 5
+    assert pacing.step_seconds == pytest.approx(0.004) and pacing.rollout_length == 5
 
 
 def test_a_group_has_whole_rollouts_however_long_they_take():
     pacing = pacing_of(PPO)
     pacing.saw_rollout(1e-6, 8)
     pacing.saw_rollout(10.0, 8)
-    assert pacing.order(0, "", None).n_steps == 8
+    assert pacing.request(0, "", None).n_steps == 8
 
 
 def test_a_lesson_is_short_below_ten_calls():
@@ -222,10 +225,10 @@ def test_batches_of_a_call():
 def test_orders_end_at_the_limit(spec, n_workers, n_envs, limit):
     pacing = pacing_of(spec, n_workers, n_envs)
     ordered = 0
-    while (order := pacing.order(0, "", limit - pacing.sent)) is not None:
-        ordered += order.n_steps * n_envs
-        pacing.learned = order.group
-        assert order.n_steps >= 1
+    while (request := pacing.request(0, "", limit - pacing.sent)) is not None:
+        ordered += request.n_steps * n_envs
+        pacing.learned = request.group
+        assert request.n_steps >= 1
     one_step_of_all = n_envs * (n_workers if spec is PPO else 1)
     assert limit <= ordered < limit + one_step_of_all
     assert ordered == pacing.sent and pacing.places == 0
@@ -241,7 +244,7 @@ class Run:
         self.pacing = Pacing(spec, len(steps), n_envs, call)
         self.spec, self.steps, self.update, self.limit, self.call = spec, steps, update, limit, call
         self.now, self.env_step, self.updates, self.version, self.serial = 0.0, 0, 0, 0, 0
-        self.free_at, self.busy = [0.0] * len(steps), [0] * len(steps)  # of each worker: when, with how many orders
+        self.free_at, self.busy = [0.0] * len(steps), [0] * len(steps)  # of each worker: when, with how many requests
         self.learning, self.events, self.landed = False, [], {}
         self.owed, self.longest = [], 0  # updates due and not made, the longest rollout in env steps
         self.next_group, self.versions = 0, []  # on-policy: of the weights that made each group
@@ -263,14 +266,17 @@ class Run:
     def go_on(self):
         """What a driver does between two arrivals, and the next arrival."""
         pacing, most = self.pacing, 1 if self.pacing.on_policy else 2
-        while min(self.busy) < most and (order := pacing.order(self.version, "", self.limit - pacing.sent)) is not None:
+        while (
+            min(self.busy) < most
+            and (request := pacing.request(self.version, "", self.limit - pacing.sent)) is not None
+        ):
             worker = self.busy.index(min(self.busy))
-            seconds = order.n_steps * self.steps[worker]
-            self.longest = max(self.longest, order.n_steps * pacing.n_envs)
+            seconds = request.n_steps * self.steps[worker]
+            self.longest = max(self.longest, request.n_steps * pacing.n_envs)
             self.collecting_time += seconds
             self.busy[worker] += 1
             self.free_at[worker] = max(self.now + self.call, self.free_at[worker]) + seconds
-            self.at(self.free_at[worker], self.rollout, worker, order, seconds)
+            self.at(self.free_at[worker], self.rollout, worker, request, seconds)
         if not self.learning and pacing.owed > 0:
             n = 1 if pacing.on_policy else min(pacing.owed, pacing.batches())
             pacing.owed -= n
@@ -284,15 +290,15 @@ class Run:
         self.owed.append(self.due() - self.updates)
         return True
 
-    def rollout(self, worker, order, seconds):
+    def rollout(self, worker, request, seconds):
         before = self.due()
         self.busy[worker] -= 1
-        self.pacing.saw_rollout(seconds, order.n_steps)
-        self.env_step += order.n_steps * self.pacing.n_envs
+        self.pacing.saw_rollout(seconds, request.n_steps)
+        self.env_step += request.n_steps * self.pacing.n_envs
         if not self.pacing.on_policy:
             self.pacing.owed += self.due() - before
             return
-        self.landed.setdefault(order.group, []).append(order)
+        self.landed.setdefault(request.group, []).append(request)
         while len(self.landed.get(self.next_group, ())) == len(self.steps):  # fast workers may have the next one ready
             first = self.landed[self.next_group][0]
             if first.n_steps == self.spec.n_steps:

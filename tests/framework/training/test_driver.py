@@ -23,8 +23,8 @@ def here(tmp_path, monkeypatch):
 def test_max_env_step(settings, n_envs, n_workers):
     experiment = Experiment(**settings | QUIET | {"n_envs": n_envs, "n_workers": n_workers, "max_env_step": 101})
     assert experiment.train() == "max_env_step 101 reached"
-    stride = n_envs * n_workers
-    assert experiment.driver.env_step == -(-101 // stride) * stride  # all environments step together
+    total_envs = n_envs * n_workers
+    assert experiment.driver.env_step == -(-101 // total_envs) * total_envs  # all environments step together
 
 
 @pytest.mark.parametrize(("n_envs", "n_workers"), [(1, 1), (4, 1), (1, 3)])

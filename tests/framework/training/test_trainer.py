@@ -84,7 +84,9 @@ def test_a_loaded_model_goes_on(settings):
     assert int(episodes[0]["env_step"]) > before["env_step"]
     rates = [float(row["train/learning_rate"]) for row in rows(second, "updates.csv")]
     assert 0 < rates[-1] < rates[0] < 0.01 * 100 / (before["env_step"] + 100) + 1e-9  # the schedule goes on, to its end
-    assert second.driver.workers[0].policy.progress(150) == first.driver.workers[0].policy.progress(150)
+    assert second.driver.sampling.workers[0].policy.progress(150) == first.driver.sampling.workers[0].policy.progress(
+        150
+    )
 
 
 def test_episode_limit_counts_from_the_loaded_model():

@@ -10,12 +10,17 @@ from envs.native import AsyncVector, SyncVector
 from framework.training.worker import Worker, with_final_obs
 
 
-def make(*lengths, seed=0, stride=None, **policy):
+def make(*lengths, seed=0, total_envs=None, **policy):
     first_step = policy.pop("first_step", 0)
     explore = policy.pop("explore", True)
-    stride = len(lengths) if stride is None else stride
+    total_envs = len(lengths) if total_envs is None else total_envs
     return Worker(
-        count_envs(*lengths), CountPolicy(**policy), seed=seed, stride=stride, explore=explore, first_step=first_step
+        count_envs(*lengths),
+        CountPolicy(**policy),
+        seed=seed,
+        total_envs=total_envs,
+        explore=explore,
+        first_step=first_step,
     )
 
 
@@ -63,7 +68,7 @@ def test_the_state_at_the_start_goes_along():
 
 
 def test_episodes_are_counted_across_rollouts():
-    worker, step, episodes = make((3, 5), (4,), stride=2), 0, []
+    worker, step, episodes = make((3, 5), (4,), total_envs=2), 0, []
     for n_steps in (2, 2, 5, 3):
         rollout, stats = worker.collect(n_steps, step)
         assert stats.env_steps == rollout.steps == 2 * n_steps
@@ -87,7 +92,7 @@ def test_weights_are_taken_over():
 
 
 def test_exploration_is_told_the_global_step():
-    worker = make((3,), (4,), stride=6, first_step=1000)
+    worker = make((3,), (4,), total_envs=6, first_step=1000)
     worker.collect(3, 60)
     assert worker.policy.steps == [1060, 1066, 1072]
 
@@ -146,7 +151,7 @@ def both():
 def test_dict_observations_of_real_vector_envs(kind):
     own = kind in (SyncVector, AsyncVector)
     env = kind([both, both]) if own else kind([both, both], autoreset_mode=AutoresetMode.SAME_STEP)
-    worker = Worker(env, CountPolicy(recurrent=False, values=False), seed=0, stride=2)
+    worker = Worker(env, CountPolicy(recurrent=False, values=False), seed=0, total_envs=2)
     worker.policy.act = lambda obs, state, **_: (np.zeros(2, np.int64), {}, ())
     rollout, stats = worker.collect(30, 0)
     env.close()

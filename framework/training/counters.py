@@ -1,0 +1,64 @@
+"""How far a run is, and how far it may go."""
+
+from algos.base import DataSpec
+from framework.settings.schema import GeneralConfig
+
+NAMES = ("env_step", "update_step", "episode", "first_env_step", "first_episode")
+
+
+class Counters:
+    """Counts over the whole run, a loaded model's own steps included; limits count from where that left off."""
+
+    def __init__(self, cfg: GeneralConfig, spec: DataSpec):
+        self.cfg = cfg
+        self.total_envs = cfg.n_workers * cfg.n_envs
+        self.rollout_length = spec.rollout_length(self.total_envs)
+        self.env_step = self.update_step = self.episode = 0
+        self.first_env_step = self.first_episode = 0
+
+    def start_from(self, env_step: int, update_step: int, episode: int) -> None:
+        """Count on from a loaded model."""
+        self.first_env_step = self.env_step = env_step
+        self.first_episode = self.episode = episode
+        self.update_step = update_step
+
+    @property
+    def last_episode(self) -> int:
+        """The episode that ends the run, where there is such a limit."""
+        return self.first_episode + self.cfg.max_episode
+
+    def episodes_left(self) -> int | None:
+        """Episodes until the limit; None without one."""
+        return self.last_episode - self.episode if self.cfg.max_episode > 0 else None
+
+    def env_steps_left(self) -> int | None:
+        """Environment steps until the limit; None without one."""
+        limit = self.cfg.env_step_limit
+        return None if limit < 0 else self.first_env_step + limit - self.env_step
+
+    def next_rollout(self) -> int:
+        """Steps of each environment in the next rollout: up to the limit, rounded up."""
+        left = self.env_steps_left()
+        return self.rollout_length if left is None else min(self.rollout_length, -(-left // self.total_envs))
+
+    def updates_to_save(self) -> int:
+        """Updates until the next model is saved."""
+        return self.cfg.model_save_fre - self.update_step % self.cfg.model_save_fre
+
+    def limit_reached(self) -> str:
+        """The limit that ends the run, in words; "" while there is none."""
+        left = self.env_steps_left()
+        if left is not None and left <= 0:
+            return f"max_env_step {self.cfg.env_step_limit} reached"
+        if self.episodes_left() is not None and self.episode >= self.last_episode:
+            return f"max_episode {self.cfg.max_episode} reached"
+        return ""
+
+    def state_dict(self) -> dict[str, int]:
+        """All counts."""
+        return {name: getattr(self, name) for name in NAMES}
+
+    def load_state_dict(self, state: dict[str, int]) -> None:
+        """Take over what `state_dict` gave."""
+        for name in NAMES:
+            setattr(self, name, state[name])

@@ -1,0 +1,128 @@
+"""Where a run's environments come from: made from `env_cfg`, or an object of the user's."""
+
+import copy
+import os
+import sys
+import tempfile
+from typing import Any
+
+import gymnasium as gym
+from gymnasium.vector import AsyncVectorEnv, SyncVectorEnv, VectorEnv
+
+from algos.common.errors import UserError
+from envs.make import as_vector_env, make_env, make_vector_env, spaces_of
+from envs.model import model_of
+from framework.settings.schema import Config
+from framework.training.video import GifRecorder
+
+EnvObject = gym.Env[Any, Any] | VectorEnv[Any, Any, Any]
+
+
+def id_of(env: Any) -> str:
+    """What the run's environment is called: the id, the object's id, or its class."""
+    if isinstance(env, str):
+        return env
+    spec = getattr(env, "spec", None)
+    return str(spec.id) if spec is not None else type(getattr(env, "unwrapped", env)).__name__
+
+
+class Environments:
+    """Where a run's environments come from: `env_cfg`, or `given`, an environment object of the user's.
+
+    Raises UserError for whatever cannot work: nothing is written yet.
+    """
+
+    def __init__(self, cfg: Config, given: EnvObject | None = None):
+        self.cfg, self.general = cfg.env_cfg, cfg.general_cfg
+        self.given: VectorEnv[Any, Any, Any] | None = None
+        if given is None:
+            window = self.cfg.render_mode == "human" and self.general.mode == "collect"
+            self.obs_space, self.action_space = spaces_of(self.cfg, self.general.max_step, "human" if window else None)
+        else:
+            self.given = self._take(given)
+            self.obs_space, self.action_space = self.given.single_observation_space, self.given.single_action_space
+        self._try_rendering()
+
+    def _take(self, env: EnvObject) -> VectorEnv[Any, Any, Any]:
+        """An object as vector env, if the config asks for nothing that it cannot have."""
+        general = self.general
+        if general.n_workers > 1:
+            raise UserError(f"general_cfg.n_workers={general.n_workers} needs an environment's id: an object is one")
+        if self.cfg.wrappers or self.cfg.kwargs or self.cfg.entry_point:
+            raise UserError("env_cfg: wrappers, kwargs and entry_point need an environment's id: an object is made")
+        if general.max_step > 0:
+            if not isinstance(env, gym.Env):
+                raise UserError("general_cfg.max_step needs an environment's id, or an object that is no vector")
+            env = gym.wrappers.TimeLimit(env, general.max_step)
+        self.spec = _spec_of(env)
+        vector = as_vector_env(env)
+        if general.n_envs not in (1, vector.num_envs):
+            raise UserError(f"general_cfg.n_envs={general.n_envs}, but the environment object has {vector.num_envs}")
+        general.n_envs = vector.num_envs
+        if general.online_eval:
+            self._another(None).close()
+        return vector
+
+    def _another(self, render_mode: str | None) -> gym.Env[Any, Any]:
+        """An environment like the user's object, made from its spec."""
+        kwargs: dict[str, Any] = {"render_mode": render_mode} if render_mode is not None else {}
+        try:
+            env: gym.Env[Any, Any] = gym.make(self.spec, **kwargs)
+        except (ValueError, TypeError, AttributeError, gym.error.Error) as error:
+            raise UserError(
+                "evaluation makes environments of its own from the object's spec, which failed"
+                f" ({str(error).splitlines()[0]}): register its class and use gymnasium.make, or set online_eval=False"
+            ) from error
+        return env
+
+    def _try_rendering(self) -> None:
+        """What cannot be rendered is told before the run starts."""
+        mode = self.cfg.render_mode
+        headless = sys.platform == "linux" and not any(name in os.environ for name in ("DISPLAY", "WAYLAND_DISPLAY"))
+        if mode is not None:
+            env = self.single(first=True)
+            try:
+                if mode == "human" and headless:
+                    os.environ.setdefault("XDG_RUNTIME_DIR", tempfile.gettempdir())  # else SDL complains of its lack
+                    env.reset(seed=0)
+            finally:
+                env.close()
+
+    def vector(self, render_mode: str | None) -> VectorEnv[Any, Any, Any]:
+        """The vector env of one worker."""
+        if self.given is not None:
+            return self.given
+        return make_vector_env(self.cfg, self.general.n_envs, max_step=self.general.max_step, render_mode=render_mode)
+
+    def single(self, first: bool) -> gym.Env[Any, Any]:
+        """An environment for evaluation; the first of them shows itself, or can be recorded."""
+        render_mode = self.cfg.render_mode if first else None
+        if self.given is None:
+            env = make_env(self.cfg, max_step=self.general.max_step, render_mode=render_mode, evaluation=True)
+        else:
+            env = self._another(render_mode)
+        return GifRecorder(env) if render_mode == "rgb_array" else env
+
+    def model(self) -> dict[str, Any]:
+        """The environment's own probabilities, for an algorithm that plans; UserError where it lists none."""
+        env = self.single(first=False)
+        try:
+            return model_of(env)
+        finally:
+            env.close()
+
+    def close(self, venv: VectorEnv[Any, Any, Any]) -> None:
+        """Close a worker's vector env, unless it is the user's."""
+        if self.given is None:
+            venv.close()
+
+
+def _spec_of(env: EnvObject) -> Any:
+    """The spec of an environment object, or of the environments in a vector; None where it has none."""
+    if isinstance(env, SyncVectorEnv | AsyncVectorEnv):
+        return env.get_attr("spec")[0]
+    spec = copy.deepcopy(env.spec)
+    if spec is not None:
+        for name in ("num_envs", "vectorization_mode", "vector_kwargs"):  # what gymnasium.make_vec adds
+            spec.kwargs.pop(name, None)
+    return spec
