@@ -1,6 +1,7 @@
-"""Every preset file composes, and states what its result is to be compared with."""
+"""Every preset file composes, names its environment, and states what its result is to be compared with."""
 
 import pytest
+from omegaconf import OmegaConf
 
 from framework.settings.hydra_session import CONFIG_DIR, hydra_session
 from framework.settings.prepare import prepare
@@ -26,3 +27,24 @@ def test_preset_composes_and_states_its_score(hydra, name):
     assert expected.mean_reward is not None and expected.std is not None and expected.std >= 0
     assert expected.source and expected.max_env_step
     assert general.env_step_limit > 0 or general.max_episode > 0
+
+
+def own_and_inherited(name):
+    """A preset file's own settings, by full key, and those of the presets that it goes on from."""
+    data = OmegaConf.to_container(OmegaConf.load(FOLDER / f"{name}.yaml"))
+    own, inherited = {}, {}
+    for entry in data.pop("defaults"):
+        if isinstance(entry, dict):  # {"override /env_cfg": "CartPoleNoVel"}
+            own |= entry
+        elif entry.startswith("/preset/"):
+            above = own_and_inherited(entry.removeprefix("/preset/"))
+            inherited |= above[1] | above[0]
+    own |= {f"{section}.{key}": value for section, values in data.items() for key, value in values.items()}
+    return own, inherited
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_preset_names_its_env_and_repeats_nothing_of_its_parent(name):
+    own, inherited = own_and_inherited(name)
+    assert {"env_cfg.id", "override /env_cfg"} & (set(own) | set(inherited))
+    assert not [key for key, value in own.items() if inherited.get(key, ...) == value]
