@@ -5,6 +5,7 @@ import io
 from dataclasses import dataclass
 from pathlib import Path
 
+from framework.reports.tables import read_csv
 from framework.runs.run_folder import atomic_write
 
 
@@ -39,17 +40,9 @@ def write_curves(folder: Path, rows: list[Row]) -> Path | None:
 
 def _evaluations(run: Path) -> tuple[str, str]:
     """The final and the best mean reward of a run's evaluations; of a test, the mean of its episodes."""
-    means = [float(row["mean_reward"]) for row in _rows(run / "results" / "eval.csv")]
+    means = read_csv(run / "results" / "eval.csv").get("mean_reward")
     if means:
         return f"{means[-1]:g}", f"{max(means):g}"
-    tested = [float(row["reward"]) for row in _rows(run / "results" / "test.csv")]
+    tested = read_csv(run / "results" / "test.csv").get("reward")
     mean = f"{sum(tested) / len(tested):g}" if tested else ""
     return mean, mean
-
-
-def _rows(path: Path) -> list[dict[str, str]]:
-    """The rows of a CSV file; none where it does not exist. A last row that was torn off is left out."""
-    if not path.exists():
-        return []
-    with open(path, newline="", encoding="utf-8") as file:
-        return [row for row in csv.DictReader(file) if None not in row.values()]

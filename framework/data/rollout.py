@@ -39,13 +39,13 @@ class Rollout:
 
 
 def stack(rows: list[Tree]) -> Tree:
-    """Rows of one step each -> columns [T, ...]."""
+    """Trees of one form -> that tree, its leaves stacked: rows of one step each -> columns [T, ...], say."""
     first = rows[0]
     if isinstance(first, dict):
         return {key: stack([row[key] for row in rows]) for key in first}
     if isinstance(first, tuple):
         return tuple(stack(list(parts)) for parts in zip(*rows, strict=True))
-    return first[None] if len(rows) == 1 else np.stack(rows)
+    return np.asarray(first)[None] if len(rows) == 1 else np.stack(rows)
 
 
 def join_workers(rollouts: list[Rollout]) -> Rollout:

@@ -1,6 +1,5 @@
 """Learning curves, drawn from a run's CSV files. matplotlib is imported where it is used: it takes half a second."""
 
-import csv
 import logging
 import math
 from collections.abc import Mapping
@@ -9,36 +8,14 @@ from typing import Any
 
 import numpy as np
 
+from framework.reports.tables import Columns, read_csv
 from framework.runs.run_folder import RunFolder, atomic_write
 
 log = logging.getLogger("joyride")
 
-Columns = dict[str, list[float]]
 EPISODE, EVALUATION, BEST = "#4878a8", "#d1603d", "#2b2b2b"
 PALETTE = ("#4878a8", "#d1603d", "#5a9367", "#8c6bb1", "#c9a227", "#3a9ca6", "#b5577c", "#7a6a58", "#6b7a8f", "#94a83c")
 MAX_DOTS = 4000  # more than a figure of this size can show
-
-
-def read_csv(path: Path | str) -> Columns:
-    """Columns of numbers by name; empty where there is no file. What is not a number becomes nan.
-
-    A last row that was cut off while being written (no line end) is left out.
-    """
-    try:
-        text = Path(path).read_text(encoding="utf-8")
-    except FileNotFoundError:
-        return {}
-    whole = text[: text.rfind("\n") + 1]
-    rows = [row for row in csv.reader(whole.splitlines()) if row]
-    if not rows:
-        return {}
-    header = rows[0]
-    columns: Columns = {name: [] for name in header}
-    for row in rows[1:]:
-        if len(row) == len(header):
-            for name, text in zip(header, row, strict=True):
-                columns[name].append(_number(text))
-    return columns
 
 
 def plot_learning_curve(folder: RunFolder, *, show: bool = False) -> Path | None:
@@ -114,13 +91,6 @@ def _draw_evaluations(axes: Any, x: np.ndarray, mean: np.ndarray, std: np.ndarra
 
 def _window(count: int) -> int:
     return min(100, max(1, count // 10))
-
-
-def _number(text: str) -> float:
-    try:
-        return float(text)
-    except ValueError:
-        return math.nan
 
 
 def _points(columns: Columns, *names: str) -> list[np.ndarray]:

@@ -10,7 +10,9 @@ import numpy as np
 import torch
 
 from algos.base import Policy
-from algos.networks.state import Tree, reset_rows
+from algos.networks.state import reset_rows
+from framework.data.rollout import stack
+from framework.reports.statistics import mean_interval
 from framework.training.video import GifRecorder
 
 PARALLEL = 10  # environments stepped side by side, so that one forward pass serves them all
@@ -36,13 +38,7 @@ class Evaluation:
 
     def interval(self) -> tuple[float, float]:
         """95% confidence interval of the mean (Student's t); the mean itself for a single episode."""
-        from scipy.special import stdtrit
-
-        n = len(self.rewards)
-        if n < 2:
-            return self.mean, self.mean
-        half = float(stdtrit(n - 1, 0.975)) * float(np.std(self.rewards, ddof=1)) / n**0.5
-        return self.mean - half, self.mean + half
+        return mean_interval(self.rewards)
 
 
 class Evaluator:
@@ -95,7 +91,7 @@ class Evaluator:
         initial = policy.init_state(len(envs))
         state, live = initial, len(envs)
         while live:
-            action, _, state = policy.act(_batch(obs), state, explore=False, step=0)
+            action, _, state = policy.act(stack(obs), state, explore=False, step=0)
             action = policy.env_action(action)
             fresh = torch.zeros(len(envs), dtype=torch.bool)
             for row, env in enumerate(envs):
@@ -122,12 +118,3 @@ class Evaluator:
         if self.window is not None:
             self.window.close()
             self.window = None
-
-
-def _batch(obs: list[Tree]) -> Tree:
-    """Observations of single environments -> [N, ...]."""
-    if isinstance(obs[0], dict):
-        return {key: _batch([row[key] for row in obs]) for key in obs[0]}
-    if isinstance(obs[0], tuple):
-        return tuple(_batch(list(parts)) for parts in zip(*obs, strict=True))
-    return np.stack(obs)

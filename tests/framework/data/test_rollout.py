@@ -19,6 +19,8 @@ def test_stack_of_trees():
     got = stack(rows)
     assert got["x"].tolist() == [[0, 0], [1, 1], [2, 2]] and got["y"]["z"].shape == (3, 2, 4)
     assert stack(rows[:1])["x"].tolist() == [[0, 0]]
+    for n in (1, 3):  # plain numbers, as discrete observations are
+        assert stack([(5, np.int64(6))] * n)[0].tolist() == [5] * n and stack([5] * n).shape == (n,)
 
 
 def test_workers_are_joined_along_the_environments():

@@ -2,9 +2,9 @@
 
 import numpy as np
 import pytest
+from framework_fakes import DQN
 from PIL import Image
 
-from algos.base import RandomPolicy
 from envs.config import EnvConfig
 from envs.grid import grid_of
 from envs.make import make_env
@@ -68,6 +68,14 @@ def test_a_run_in_a_grid_world_leaves_its_picture(tmp_path, algo, env_id, drawn)
             assert min(image.size) > 300
 
 
-def test_a_policy_without_tables_costs_nothing(tmp_path):
-    policy = RandomPolicy(make_env(EnvConfig(id="CliffWalking-v1")).action_space)
-    assert plot_policy(RunFolder(tmp_path), policy, None) is None
+def test_a_table_of_other_states_than_the_grid_is_not_drawn(tmp_path):
+    world = grid("CliffWalking-v1")
+    assert plot_policy(RunFolder(tmp_path), np.zeros((47, 4)), world) is None and not list(tmp_path.iterdir())
+    assert plot_policy(RunFolder(tmp_path), np.zeros((48, 4)), world) == tmp_path / "figs" / "policy.png"
+
+
+def test_a_policy_without_tables_costs_no_environment(tmp_path, monkeypatch):
+    experiment = Experiment(**DQN | {"save_fig": True, "loggers": [], "tasks_dir": str(tmp_path)})
+    monkeypatch.setattr(experiment.envs, "single", lambda **_: pytest.fail("an environment was made"))
+    experiment._draw_policy(RunFolder(tmp_path / "run"))
+    assert not (tmp_path / "run").exists()

@@ -5,7 +5,7 @@ import torch
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
 from algos.common.errors import UserError
-from framework.reports.learning_curve import read_csv
+from framework.reports.tables import read_csv
 from framework.runs.run_folder import RunFolder
 from framework.training.evaluator import Evaluation
 from framework.training.loggers import check_loggers
