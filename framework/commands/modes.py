@@ -8,9 +8,9 @@ from pathlib import Path
 from typing import Any
 
 from algos.common.errors import UserError
-from framework.commands.verdict import TEST_EPISODES
-from framework.commands.verify import SCORE
+from framework.commands.verdict import SCORE, TEST_EPISODES
 from framework.experiment import Experiment
+from framework.reports.tables import read_csv
 from framework.runs import logs
 from framework.runs.run_folder import RunFolder, atomic_write
 from framework.settings.compose import Config
@@ -101,11 +101,8 @@ def train_and_test(cfg: Config, *, hydra_cfg: Any = None, run_dir: Path | None =
 
 def _training_time(folder: RunFolder) -> float:
     """Seconds of training, as the last row of the run's tables says."""
-    seconds = 0.0
-    for name in ("updates.csv", "eval.csv", "episodes.csv"):
-        with (folder.results / name).open(newline="") as file:
-            seconds = max([seconds, *(float(row["wall_time"]) for row in csv.DictReader(file))])
-    return seconds
+    tables = [read_csv(folder.results / name) for name in ("updates.csv", "eval.csv", "episodes.csv")]
+    return max((seconds for table in tables for seconds in table.get("wall_time", [])), default=0.0)
 
 
 def write_test(result: Evaluation, folder: RunFolder) -> None:

@@ -1,45 +1,79 @@
-"""The judgement of mode=verify: whether training seeds reach a published score."""
+"""The judgement of mode=verify: whether training seeds reach a preset's reference score, and the file of it."""
 
+import json
 import math
 import statistics
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
+from pathlib import Path
 
+from framework.reports.statistics import mean_interval, p_below
+from framework.runs.run_folder import atomic_write
 from framework.settings.schema import ExpectedScore
 
 TEST_EPISODES = 100  # that each seed's model is tested over
+SCORE = "results/score.json"  # in the folder of a seed that is done
+RESULT = "result.json"  # in the folder of a verification that is finished
 ALPHA = 0.05
 
 
 @dataclass(frozen=True)
 class Verdict:
-    """A preset's score over training seeds, and whether it holds."""
+    """A preset's score over training seeds, and whether it passes."""
 
     mean: float
     low: float  # 95% interval of the mean (Student's t); the mean itself where the seeds do not differ
     high: float
-    bar: float
-    p_value: float | None  # chance of a mean this low if the true one were the bar; None where the seeds do not differ
-    holds: bool
+    threshold: float
+    p_value: float | None  # of a mean this low, were the threshold the true one; None where the seeds do not differ
+    passes: bool
+
+
+@dataclass(frozen=True)
+class Result:
+    """What a verification found: RESULT in its folder, and a row of docs/results.md."""
+
+    preset: str
+    verdict: Verdict
+    scores: list[float]  # of each training seed
+    env_steps: float  # a seed
+    seconds: float  # of training, a seed
+    commit: str
+    machine: str
+    finished: str  # local time, ISO 8601
+
+    @property
+    def date(self) -> str:
+        """The day on which it was finished, YYYY-MM-DD."""
+        return self.finished[:10]
+
+    def write(self, folder: Path) -> Path:
+        """Write RESULT in a verification's folder; its path."""
+        path = folder / RESULT
+        atomic_write(path, (json.dumps(asdict(self), indent=2) + "\n").encode())
+        return path
+
+    @classmethod
+    def read(cls, folder: Path) -> "Result | None":
+        """The result in a verification's folder, or None for one that is not finished."""
+        path = folder / RESULT
+        if not path.exists():
+            return None
+        data = json.loads(path.read_text(encoding="utf-8"))
+        return cls(**{**data, "verdict": Verdict(**data["verdict"])})
 
 
 def judge(scores: Sequence[float], expected: ExpectedScore) -> Verdict:
-    """Whether the mean over seeds is not significantly below the published score: a one-sided t-test at 5%.
+    """Whether the mean over seeds is not significantly below the reference score: a one-sided t-test at 5%.
 
-    The bar is the published mean less std / sqrt(100), the standard error that a mean over 100 episodes has by itself.
-    Where all scores are equal, or there is but one, the mean is compared with the bar.
+    The threshold is the reference mean less std / sqrt(100), the standard error that a mean over 100 episodes has by
+    itself. Where all scores are equal, or there is but one, the mean is compared with it.
     """
     assert expected.mean_reward is not None
-    bar = expected.mean_reward - (expected.std or 0.0) / math.sqrt(TEST_EPISODES)
-    n, mean = len(scores), statistics.fmean(scores)
-    if n < 2 or min(scores) == max(scores):
-        return Verdict(mean, mean, mean, bar, None, mean >= bar)
-    from scipy.special import stdtr, stdtrit
-
-    error = statistics.stdev(scores) / math.sqrt(n)
-    half = float(stdtrit(n - 1, 0.975)) * error
-    p_value = float(stdtr(n - 1, (mean - bar) / error))
-    return Verdict(mean, mean - half, mean + half, bar, p_value, p_value >= ALPHA)
+    threshold = expected.mean_reward - (expected.std or 0.0) / math.sqrt(TEST_EPISODES)
+    mean, (low, high), p_value = statistics.fmean(scores), mean_interval(scores), p_below(scores, threshold)
+    passes = mean >= threshold if p_value is None else p_value >= ALPHA
+    return Verdict(mean, low, high, threshold, p_value, passes)
 
 
 def shown(score: float) -> str:
@@ -49,10 +83,11 @@ def shown(score: float) -> str:
 
 def in_words(verdict: Verdict, means: Sequence[float], expected: ExpectedScore) -> str:
     """The verdict over these seeds' means, as a line."""
+    answer = "passes" if verdict.passes else "does not pass"
     chance = "" if verdict.p_value is None else f", p = {verdict.p_value:.3f}"
-    below = sum(mean < verdict.bar for mean in means)
+    below = sum(mean < verdict.threshold for mean in means)
     return (
-        f"{'holds' if verdict.holds else 'does not hold'}: {shown(verdict.mean)} (95% interval {shown(verdict.low)} to"
-        f" {shown(verdict.high)}) against {expected.mean_reward:g}, with tolerance {shown(verdict.bar)}{chance};"
-        f" {below} of {len(means)} seeds are below that"
+        f"{answer}: {shown(verdict.mean)} (95% interval {shown(verdict.low)} to {shown(verdict.high)}) against"
+        f" {expected.mean_reward:g}, threshold {shown(verdict.threshold)}{chance}; {below} of {len(means)} seeds are"
+        " below that"
     )

@@ -1,5 +1,5 @@
-"""mode=verify: does a preset keep its word? It is trained with seeds 1 to n, each best model is tested, and the mean of
-the seeds' scores is judged by the published one.
+"""mode=verify: does a preset reach its reference score? It is trained with seeds 1 to n, each best model is tested, and
+the mean of the seeds' scores is judged by the reference.
 
 Seeds run as the jobs of a sweep do: one after the other, or side by side with hydra/launcher=joblib.
 """
@@ -10,19 +10,18 @@ import os
 import shlex
 import shutil
 import statistics
-import time
 from collections.abc import Sequence
 from contextlib import suppress
+from datetime import datetime
 from pathlib import Path
 from typing import Any
 
 from hydra._internal.hydra import Hydra
 
 from algos.common.errors import UserError, did_you_mean
-from framework.commands.preset_tables import RESULTS, Result, write_result
 from framework.commands.sweep import Sweep, make_folder, run_jobs
 from framework.commands.sweep_status import DONE, FAILED, Status
-from framework.commands.verdict import TEST_EPISODES, Verdict, in_words, judge, shown
+from framework.commands.verdict import RESULT, SCORE, TEST_EPISODES, Result, Verdict, in_words, judge, shown
 from framework.runs import provenance
 from framework.runs.run_folder import RunFolder, atomic_write
 from framework.settings.hydra_session import options, parse_overrides
@@ -32,7 +31,7 @@ from framework.settings.yaml_file import YamlFile
 
 SEEDS = 5  # unless general_cfg.seeds says otherwise
 FILE = "verify.json"  # in the folder of a verification: what is verified
-SCORE = "results/score.json"  # in the folder of a seed that is done
+PAGE = "docs/results.md"
 OWN = ("mode", "seed", "seeds", "resume")  # of general_cfg: each seed's run gets its own
 NEUTRAL = (  # of general_cfg: they do not change what a seed learns, but for rounding
     *OWN, "load_checkpoint", "device", "torch_threads", "checkpoint_keep", "loggers", "log_interval", "progress",
@@ -50,7 +49,7 @@ def asks_to_verify(hydra: Hydra, texts: Sequence[str], yaml_file: YamlFile | Non
 
 
 def run_verify(hydra: Hydra, texts: Sequence[str], yaml_file: YamlFile | None) -> int:
-    """Verify a preset; the exit code: 0 it holds, 1 it does not or a seed failed, 130 or 143 when interrupted.
+    """Verify a preset; the exit code: 0 it passes, 1 it does not or a seed failed, 130 or 143 when interrupted.
 
     Raises UserError, with nothing left behind, for a preset that cannot be verified.
     """
@@ -67,6 +66,7 @@ def run_verify(hydra: Hydra, texts: Sequence[str], yaml_file: YamlFile | None) -
             raise UserError(f"general_cfg.seeds={len(seeds)}: {folder} has begun {begun}, and none may be left out")
         left = [seed for seed in seeds if not (folder / f"seed_{seed}" / SCORE).exists()]
         if left:
+            (folder / RESULT).unlink(missing_ok=True)  # of fewer seeds
             _note(folder, master, preset)
         statuses, stop_code = _run(hydra, folder, rest, yaml_file, left) if left else ([], 0)
         if stop_code == 2:  # a mistake of the user's that the first seed found
@@ -150,6 +150,12 @@ def _learned(job: Job) -> dict[str, Any]:
     return settings
 
 
+def other_settings(note: dict[str, Any], preset: Job) -> list[str]:
+    """The settings of a verification (`note` is what its FILE holds) that are not those of the preset as it is now."""
+    now = {key: value for key, value in _learned(preset).items() if key != "expected.source"}
+    return [f"{key}={value}" for key, value in note["settings"].items() if value != now.get(key, value)]
+
+
 def _note(folder: Path, master: Job, preset: str) -> None:
     """Write down what is verified, and with which code each time it was run."""
     path = folder / FILE
@@ -188,7 +194,7 @@ def _clear(folder: Path) -> None:
 def _report(
     folder: Path, master: Job, preset: str, seeds: Sequence[int], statuses: dict[int, Status], changes: list[str]
 ) -> int | None:
-    """Print the table and the verdict, and write the row in docs/results.md; the exit code, None without a verdict."""
+    """Print the table and the verdict, and write the result; the exit code, None without a verdict."""
     from rich.console import Console  # it takes a while, and --help imports this module
 
     console = Console(width=None if os.isatty(1) else 120, highlight=False, soft_wrap=True)
@@ -203,28 +209,24 @@ def _report(
     expected = master.config.expected
     verdict = judge(means, expected)
     console.print(f"{preset} {in_words(verdict, means, expected)}")
+    written = _result(folder, preset, verdict, means, done).write(folder)
     if changes:
-        console.print(f"no row is written: not the preset's own settings: {', '.join(changes)}")
+        console.print(f"written: {written}, not for {PAGE}: not the preset's own settings: {', '.join(changes)}")
     else:
-        write_result(_result(folder, preset, verdict, means, done), expected)
-        console.print(f"written: the row of {preset} in {RESULTS.name}; next: make tables")
-    return int(not verdict.holds)
+        console.print(f"written: {written}; next: make tables, which takes it over into {PAGE}")
+    return int(not verdict.passes)
 
 
 def _result(folder: Path, preset: str, verdict: Verdict, means: list[float], done: Sequence[dict[str, Any]]) -> Result:
-    """The row of docs/results.md."""
     return Result(
         preset=preset,
-        mean=verdict.mean,
-        low=verdict.low,
-        high=verdict.high,
+        verdict=verdict,
         scores=means,
-        holds=verdict.holds,
         env_steps=statistics.fmean(score["env_step"] for score in done),
         seconds=statistics.fmean(score["wall_time"] for score in done),
         commit=", ".join(json.loads((folder / FILE).read_text())["commits"]),
         machine=_machine(),
-        date=time.strftime("%Y-%m-%d"),
+        finished=datetime.now().astimezone().isoformat(timespec="seconds"),
     )
 
 

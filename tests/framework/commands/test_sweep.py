@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-import framework
+import framework.commands
 from framework.cli import main
 from framework.commands.sweep import folder_names
 
@@ -49,7 +49,7 @@ def stub(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     modes = types.ModuleType("framework.commands.modes")
     exec(RUN, modes.__dict__)
     monkeypatch.setitem(sys.modules, "framework.commands.modes", modes)
-    monkeypatch.setattr(framework, "modes", modes, raising=False)
+    monkeypatch.setattr(framework.commands, "modes", modes, raising=False)
 
 
 def only_sweep() -> Path:

@@ -82,3 +82,16 @@ def test_a_damaged_file_does_not_stop_a_resume(tmp_path, caplog):
     with caplog.at_level(logging.WARNING, "joyride"):
         path = provenance.write(tmp_path, resumed=True)
     assert "written anew" in caplog.text and json.loads(path.read_text())["resumed"] == []
+
+
+def test_uncommitted_code_is_told_and_other_files_are_not(tmp_path):
+    assert provenance.is_changed(tmp_path, "algos") is None  # no repository
+    git(tmp_path, "init", "-q")
+    (tmp_path / "algos").mkdir()
+    (tmp_path / "docs.md").write_text("a")
+    assert provenance.is_changed(tmp_path, "algos", "main.py") is False
+    (tmp_path / "algos" / "new.py").write_text("a")
+    assert (
+        provenance.is_changed(tmp_path, "algos", "main.py") is True
+        and provenance.is_changed(tmp_path, "main.py") is False
+    )

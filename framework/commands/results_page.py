@@ -1,0 +1,116 @@
+"""The table of verified presets in docs/results.md: a row for each, taken over from the verifications in tasks/."""
+
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from hydra._internal.hydra import Hydra
+
+from algos.common.errors import UserError
+from framework.commands.verdict import Result, shown
+from framework.commands.verify import FILE, other_settings
+from framework.runs.run_folder import atomic_write
+from framework.settings.hydra_session import hydra_session
+from framework.settings.prepare import prepare
+from framework.settings.schema import ExpectedScore
+
+BEGIN, END = "<!-- verified presets: begin, written by make tables -->", "<!-- verified presets: end -->"
+COLUMNS = (
+    "preset", "score", "95% interval", "by seed", "reference", "passes", "env steps", "seconds a seed", "commit",
+    "machine", "date", "command",
+)  # fmt: skip
+
+Cells = dict[str, str]  # of a row, by column
+
+
+def read_rows(text: str) -> dict[str, Cells]:
+    """The rows between the markers of a page, by preset."""
+    if BEGIN not in text or END not in text:
+        return {}
+    lines = [line for line in text[text.index(BEGIN) : text.index(END)].split("\n") if line.startswith("| `")]
+    rows = [dict(zip(COLUMNS, line.strip("| ").split(" | "), strict=True)) for line in lines]
+    return {row["preset"].strip("`"): row for row in rows}
+
+
+def write_rows(page: Path, rows: Mapping[str, Cells]) -> None:
+    """Write the table of a page with these rows, sorted, in place of the one between the markers."""
+    text = page.read_text(encoding="utf-8") if page.exists() else "# Results\n"
+    head = [f"| {' | '.join(COLUMNS)} |", f"|{'---|' * len(COLUMNS)}"]
+    block = "\n".join([BEGIN, *head, *(f"| {' | '.join(rows[name].values())} |" for name in sorted(rows)), END])
+    if BEGIN in text and END in text:
+        text = text[: text.index(BEGIN)] + block + text[text.index(END) + len(END) :]
+    else:
+        text = f"{text.rstrip()}\n\n## Verified presets\n\n{block}\n"
+    atomic_write(page, text.encode())
+
+
+def row_of(result: Result, expected: ExpectedScore) -> Cells:
+    """The row of a result and of what it was compared with."""
+    verdict = result.verdict
+    reference = number(expected.mean_reward or 0) + ("" if expected.std is None else f" ± {number(expected.std)}")
+    cells = (
+        f"`{result.preset}`", shown(verdict.mean), f"{shown(verdict.low)} to {shown(verdict.high)}",
+        ", ".join(map(shown, result.scores)), reference, "yes" if verdict.passes else "**no**",
+        f"{result.env_steps:,.0f}", f"{result.seconds:.0f}", result.commit, result.machine, result.date,
+        f"`python main.py mode=verify preset={result.preset} seeds={len(result.scores)}`",
+    )  # fmt: skip
+    return dict(zip(COLUMNS, (cell.replace("|", "/") for cell in cells), strict=True))
+
+
+def seeds_of(row: Cells) -> int:
+    """The number of training seeds of a row."""
+    return row["by seed"].count(",") + 1
+
+
+def number(value: float) -> str:
+    """A number without a needless point: 500, -172.2."""
+    return f"{value:g}" if float(f"{value:g}") == value else repr(value)
+
+
+def take_over(tasks: Path, page: Path) -> list[str]:
+    """Take the newest fitting verification of each preset in `tasks` over into `page`; a line of what became of each.
+
+    It fits if it is finished, has the preset's own settings, as they are now, and no fewer seeds than the row that is
+    on the page, which is not newer.
+    """
+    old = read_rows(page.read_text(encoding="utf-8")) if page.exists() else {}
+    rows, taken, lines = dict(old), dict[str, Path](), []
+    with hydra_session() as hydra:
+        for folder, note, result in _newest_first(tasks):
+            preset = note["preset"]
+            if result is None:
+                lines.append(f"left: {folder}: {preset} is not finished; go on with resume={folder}")
+            elif preset in taken:
+                lines.append(f"left: {folder}: {taken[preset].name} is newer")
+            elif isinstance(row := _row_or_reason(hydra, note, result, old.get(preset)), str):
+                lines.append(f"left: {folder}: {row}")
+            else:
+                rows[preset], taken[preset] = row, folder
+                what = "on the page already" if row == old.get(preset) else "taken"
+                lines.append(f"{what}: {folder}: {preset}, {row['score']} over {seeds_of(row)} seeds")
+    if rows != old:
+        write_rows(page, rows)
+    return lines or [f"no verification in {tasks}"]
+
+
+def _newest_first(tasks: Path) -> list[tuple[Path, dict[str, Any], Result | None]]:
+    """The verifications in `tasks` with what they verify and what they found, those that are not finished first."""
+    places = [path.parent for path in tasks.glob(f"Verify_*/{FILE}")]
+    found = [(place, json.loads((place / FILE).read_text()), Result.read(place)) for place in sorted(places)]
+    return sorted(found, key=lambda item: item[2].finished if item[2] else "~", reverse=True)
+
+
+def _row_or_reason(hydra: Hydra, note: dict[str, Any], result: Result, old: Cells | None) -> Cells | str:
+    """The new row of a finished verification, or why the old one stays."""
+    try:
+        preset = prepare(hydra, [f"preset={result.preset}"])
+    except UserError as error:
+        return str(error)
+    if other := other_settings(note, preset):
+        return f"not the preset's own settings: {', '.join(other)}"
+    if old is not None and seeds_of(old) > len(result.scores):
+        return f"{len(result.scores)} seeds, the row on the page has {seeds_of(old)}"
+    if old is not None and old["date"] > result.date:
+        return f"of {result.date}, the row on the page is of {old['date']}"
+    return row_of(result, preset.config.expected)
