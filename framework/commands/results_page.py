@@ -8,8 +8,8 @@ from typing import Any
 from hydra._internal.hydra import Hydra
 
 from algos.common.errors import UserError
-from framework.commands.verdict import Result, shown
-from framework.commands.verify import FILE, other_settings
+from framework.commands.verdict import NOTE, Result, shown
+from framework.commands.verify import other_settings
 from framework.runs.run_folder import atomic_write
 from framework.settings.hydra_session import hydra_session
 from framework.settings.prepare import prepare
@@ -96,8 +96,8 @@ def take_over(tasks: Path, page: Path) -> list[str]:
 
 def _newest_first(tasks: Path) -> list[tuple[Path, dict[str, Any], Result | None]]:
     """The verifications in `tasks` with what they verify and what they found, those that are not finished first."""
-    places = [path.parent for path in tasks.glob(f"Verify_*/{FILE}")]
-    found = [(place, json.loads((place / FILE).read_text()), Result.read(place)) for place in sorted(places)]
+    places = [path.parent for path in tasks.glob(f"Verify_*/{NOTE}")]
+    found = [(place, json.loads((place / NOTE).read_text()), Result.read(place)) for place in sorted(places)]
     return sorted(found, key=lambda item: item[2].finished if item[2] else "~", reverse=True)
 
 

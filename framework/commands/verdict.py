@@ -13,7 +13,8 @@ from framework.settings.schema import ExpectedScore
 
 TEST_EPISODES = 100  # that each seed's model is tested over
 SCORE = "results/score.json"  # in the folder of a seed that is done
-RESULT = "result.json"  # in the folder of a verification that is finished
+NOTE = "verify.json"  # in the folder of a verification: what is verified
+RESULT = "result.json"  # there too, once it is finished
 ALPHA = 0.05
 
 

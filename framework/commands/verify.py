@@ -6,13 +6,10 @@ Seeds run as the jobs of a sweep do: one after the other, or side by side with h
 
 import dataclasses
 import json
-import os
 import shlex
 import shutil
-import statistics
 from collections.abc import Sequence
 from contextlib import suppress
-from datetime import datetime
 from pathlib import Path
 from typing import Any
 
@@ -20,8 +17,9 @@ from hydra._internal.hydra import Hydra
 
 from algos.common.errors import UserError, did_you_mean
 from framework.commands.sweep import Sweep, make_folder, run_jobs
-from framework.commands.sweep_status import DONE, FAILED, Status
-from framework.commands.verdict import RESULT, SCORE, TEST_EPISODES, Result, Verdict, in_words, judge, shown
+from framework.commands.sweep_status import Status
+from framework.commands.verdict import NOTE, RESULT, SCORE
+from framework.commands.verify_report import report
 from framework.runs import provenance
 from framework.runs.run_folder import RunFolder, atomic_write
 from framework.settings.hydra_session import options, parse_overrides
@@ -30,8 +28,6 @@ from framework.settings.prepare import Job, prepare
 from framework.settings.yaml_file import YamlFile
 
 SEEDS = 5  # unless general_cfg.seeds says otherwise
-FILE = "verify.json"  # in the folder of a verification: what is verified
-PAGE = "docs/results.md"
 OWN = ("mode", "seed", "seeds", "resume")  # of general_cfg: each seed's run gets its own
 NEUTRAL = (  # of general_cfg: they do not change what a seed learns, but for rounding
     *OWN, "load_checkpoint", "device", "torch_threads", "checkpoint_keep", "loggers", "log_interval", "progress",
@@ -55,7 +51,7 @@ def run_verify(hydra: Hydra, texts: Sequence[str], yaml_file: YamlFile | None) -
     """
     rest = [text for key, text in _settings(hydra, texts) if key not in OWN]
     master, preset = _checked(hydra, texts, yaml_file)
-    general = master.config.general_cfg
+    general, expected = master.config.general_cfg, master.config.expected
     folder = _folder(hydra, texts, master, preset)
     lock = RunFolder(folder)
     lock.acquire_lock()
@@ -73,7 +69,7 @@ def run_verify(hydra: Hydra, texts: Sequence[str], yaml_file: YamlFile | None) -
             _clear(folder)
             return 2
         changes = _changes(hydra, texts, yaml_file, master, preset)
-        code = _report(folder, master, preset, seeds, dict(zip(left, statuses, strict=True)), changes)
+        code = report(folder, preset, expected, seeds, dict(zip(left, statuses, strict=True)), changes)
     finally:
         lock.release_lock()
     if stop_code or code is None:
@@ -112,18 +108,18 @@ def _folder(hydra: Hydra, texts: Sequence[str], master: Job, preset: str) -> Pat
     tasks = Path(master.config.general_cfg.tasks_dir)
     if not text:
         return make_folder(tasks, [master], "Verify")
-    noted = {path.parent: json.loads(path.read_text()) for path in tasks.glob(f"Verify_*/{FILE}")}
+    noted = {path.parent: json.loads(path.read_text()) for path in tasks.glob(f"Verify_*/{NOTE}")}
     if text == "latest":
         fitting = [place for place, note in noted.items() if note["preset"] == preset]
         if not fitting:
             raise UserError(f"general_cfg.resume=latest: {tasks}/ holds no verification of {preset}; leave out resume")
-        folder = max(fitting, key=lambda place: (place / FILE).stat().st_mtime_ns)
+        folder = max(fitting, key=lambda place: (place / NOTE).stat().st_mtime_ns)
     else:
-        folder = next((path for path in (tasks / text, Path(text)) if (path / FILE).exists()), Path())
+        folder = next((path for path in (tasks / text, Path(text)) if (path / NOTE).exists()), Path())
         if folder == Path():
             hint = did_you_mean(text, [place.name for place in noted]) if noted else "leave out resume"
             raise UserError(f"general_cfg.resume={text}: no such verification in {tasks}/, nor a path; {hint}")
-    _check_same(json.loads((folder / FILE).read_text()), master, preset, folder)
+    _check_same(json.loads((folder / NOTE).read_text()), master, preset, folder)
     return folder
 
 
@@ -151,14 +147,14 @@ def _learned(job: Job) -> dict[str, Any]:
 
 
 def other_settings(note: dict[str, Any], preset: Job) -> list[str]:
-    """The settings of a verification (`note` is what its FILE holds) that are not those of the preset as it is now."""
+    """The settings of a verification (`note` is what its NOTE holds) that are not those of the preset as it is now."""
     now = {key: value for key, value in _learned(preset).items() if key != "expected.source"}
     return [f"{key}={value}" for key, value in note["settings"].items() if value != now.get(key, value)]
 
 
 def _note(folder: Path, master: Job, preset: str) -> None:
     """Write down what is verified, and with which code each time it was run."""
-    path = folder / FILE
+    path = folder / NOTE
     commits = json.loads(path.read_text())["commits"] if path.exists() else []
     commit = provenance.code_version(provenance.SOURCE)["commit"]
     changed = provenance.is_changed(provenance.SOURCE, *CODE)
@@ -191,72 +187,6 @@ def _clear(folder: Path) -> None:
             folder.parent.rmdir()
 
 
-def _report(
-    folder: Path, master: Job, preset: str, seeds: Sequence[int], statuses: dict[int, Status], changes: list[str]
-) -> int | None:
-    """Print the table and the verdict, and write the result; the exit code, None without a verdict."""
-    from rich.console import Console  # it takes a while, and --help imports this module
-
-    console = Console(width=None if os.isatty(1) else 120, highlight=False, soft_wrap=True)
-    scores = {seed: _score(folder / f"seed_{seed}") for seed in seeds}
-    console.print(_table(preset, scores, statuses))
-    done = [score for score in scores.values() if score is not None]
-    if len(done) < len(scores):
-        failed = sum(status.state == FAILED for status in statuses.values())
-        console.print(f"no verdict: {len(done)} of {len(scores)} seeds are done, {failed} failed")
-        return None
-    means = [statistics.fmean(score["rewards"]) for score in done]
-    expected = master.config.expected
-    verdict = judge(means, expected)
-    console.print(f"{preset} {in_words(verdict, means, expected)}")
-    written = _result(folder, preset, verdict, means, done).write(folder)
-    if changes:
-        console.print(f"written: {written}, not for {PAGE}: not the preset's own settings: {', '.join(changes)}")
-    else:
-        console.print(f"written: {written}; next: make tables, which takes it over into {PAGE}")
-    return int(not verdict.passes)
-
-
-def _result(folder: Path, preset: str, verdict: Verdict, means: list[float], done: Sequence[dict[str, Any]]) -> Result:
-    return Result(
-        preset=preset,
-        verdict=verdict,
-        scores=means,
-        env_steps=statistics.fmean(score["env_step"] for score in done),
-        seconds=statistics.fmean(score["wall_time"] for score in done),
-        commit=", ".join(json.loads((folder / FILE).read_text())["commits"]),
-        machine=_machine(),
-        finished=datetime.now().astimezone().isoformat(timespec="seconds"),
-    )
-
-
-def _score(run: Path) -> dict[str, Any] | None:
-    """What a seed that is done has left."""
-    path = run / SCORE
-    if not path.exists():
-        return None
-    score: dict[str, Any] = json.loads(path.read_text())
-    return score
-
-
-def _table(preset: str, scores: dict[int, dict[str, Any] | None], statuses: dict[int, Status]) -> Any:
-    """A rich table with a row for each seed."""
-    from rich.table import Table
-
-    table = Table(title=f"{preset}, {TEST_EPISODES} episodes a seed")
-    for name in ("seed", "mean reward", "std of episodes", "env steps", "seconds", "model", "state"):
-        table.add_column(name, justify="left" if name in ("model", "state") else "right")
-    for seed, score in scores.items():
-        if score is None:
-            state = statuses[seed].state if seed in statuses else "not started"
-            table.add_row(str(seed), "", "", "", "", "", state)
-            continue
-        rewards = score["rewards"]
-        numbers = (shown(statistics.fmean(rewards)), shown(statistics.pstdev(rewards)), f"{score['env_step']:,}")
-        table.add_row(str(seed), *numbers, f"{score['wall_time']:.0f}", score["model"], DONE)
-    return table
-
-
 def _changes(hydra: Hydra, texts: Sequence[str], yaml_file: YamlFile | None, master: Job, preset: str) -> list[str]:
     """The settings in which this verification differs from the bare preset."""
     keys = [key for key, _ in _settings(hydra, texts)]
@@ -264,9 +194,3 @@ def _changes(hydra: Hydra, texts: Sequence[str], yaml_file: YamlFile | None, mas
         return []
     bare = _learned(prepare(hydra, [*master.hydra_overrides, f"preset={preset}"], tag="bare"))
     return [f"{key}={value}" for key, value in _learned(master).items() if value != bare.get(key)]
-
-
-def _machine() -> str:
-    hardware = provenance.collect()["hardware"]
-    gpus = "".join(f", {gpu}" for gpu in hardware["gpus"])
-    return f"{hardware['cpu']}, {hardware['cores']} cores{gpus}"

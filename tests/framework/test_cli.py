@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-import framework
+import framework.commands
 from framework.cli import main
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -159,7 +159,7 @@ def started(monkeypatch: pytest.MonkeyPatch) -> list[Any]:
     modes = types.ModuleType("framework.commands.modes")
     modes.run = lambda config, **_: configs.append(config)  # type: ignore[attr-defined]
     monkeypatch.setitem(sys.modules, "framework.commands.modes", modes)
-    monkeypatch.setattr(framework, "modes", modes, raising=False)
+    monkeypatch.setattr(framework.commands, "modes", modes, raising=False)
     return configs
 
 
@@ -266,35 +266,3 @@ def test_nothing_heavy_is_imported_before_a_run(argv: list[str], place: Path) ->
     command = [sys.executable, "-c", textwrap.dedent(code)]
     done = subprocess.run(command, cwd=place, capture_output=True, text=True, timeout=60)
     assert done.returncode == 0, done.stderr
-
-
-@pytest.mark.parametrize(
-    ("line", "expected"),
-    [
-        ("algo_cfg=", ["algo_cfg=DQN", "algo_cfg=DoubleDQN", "algo_cfg=PPO"]),
-        ("algo_name=P", ["algo_name=PPO"]),
-        ("general_cfg.see", ["general_cfg.seed="]),
-        ("see", ["seed="]),
-        ("algo_name=PPO n_st", ["n_steps="]),
-        ("--yaml f.yaml algo_name=PPO lr=1 algo_cfg.n_st", ["algo_cfg.n_steps="]),
-        ("-m seed=1,2 gam", ["gamma="]),
-        ("mode=te", ["mode=test"]),
-        ("save_fig=t", ["save_fig=true"]),
-        ("preset=C", ["preset=CartPole-v1/DQN"]),
-        ("preset/CartPole-v1=D", ["preset/CartPole-v1=DQN"]),
-        ("hydra/launcher=j", ["hydra/launcher=joblib"]),
-        ("--yaml ", []),
-    ],
-)
-def test_completion(
-    line: str, expected: list[str], place: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
-) -> None:
-    monkeypatch.setenv("COMP_LINE", f"python main.py {line}")
-    assert main(["-sc", "query=bash"]) == 0
-    words = capfd.readouterr().out.split()
-    assert set(expected) <= set(words) and (expected or not words)
-
-
-def test_completion_can_be_installed(place: Path) -> None:
-    done = run_main("-sc", "install=bash", cwd=place)
-    assert done.returncode == 0 and "complete -o nospace" in done.stdout

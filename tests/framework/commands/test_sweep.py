@@ -1,7 +1,6 @@
 """Sweeps: folders, table, figure, failing jobs, interruption, both launchers."""
 
 import csv
-import json
 import sys
 import textwrap
 import types
@@ -210,12 +209,3 @@ def test_a_job_whose_process_died_is_named(monkeypatch: pytest.MonkeyPatch, caps
     assert [row["status"] for row in table(only_sweep())] == ["not started", "failed"]
     err = capsys.readouterr().err
     assert "job 1 (seed=2) failed: its process died" in err and "a worker process was killed" in err
-
-
-def test_status_files_are_json() -> None:
-    from framework.commands.sweep_status import StatusFiles
-
-    files = StatusFiles(Path("sweep"))
-    files.end(0, files.start(0), "done")
-    assert json.loads(Path("sweep/.status/0.json").read_text())["state"] == "done"
-    assert [status.state for status in files.read(2)] == ["done", "not started"]
