@@ -63,9 +63,8 @@ class Kill(Callback):
 
     def pre_update(self, trainer):
         self.updates += 1
-        victim = {self.learner: trainer.learning.learners[1], self.server: trainer.learning.server.handle}.get(
-            self.updates
-        )
+        learning = trainer.learning
+        victim = {self.learner: learning.learners[1], self.server: learning.server.handle}.get(self.updates)
         if victim is not None:
             _, pid = learning.cluster.get(learning.cluster.handles[victim])
             os.kill(pid, signal.SIGKILL)
