@@ -4,7 +4,7 @@ import copy
 from abc import ABC, abstractmethod
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass, field, fields
+from dataclasses import dataclass, field, fields, replace
 from typing import Any, ClassVar
 
 import numpy as np
@@ -39,6 +39,14 @@ class Batch:
     state: Tree = ()
     step: int = 0
     index: np.ndarray | None = None
+
+    def to(self, device: str) -> "Batch":
+        """The batch with its tensors on a device; itself on the CPU, where batches are made."""
+        if device == "cpu":
+            return self
+        trees = {one.name: getattr(self, one.name) for one in fields(self) if one.name not in ("step", "index")}
+        present = {name: tree for name, tree in trees.items() if tree is not None}
+        return replace(self, **tree_map(lambda leaf: leaf.to(device, non_blocking=True), present))
 
 
 @dataclass
@@ -207,10 +215,10 @@ class Policy(ABC):
         """Values [N] of observations at which a row ends without terminating; None if no value is learned."""
         return None
 
-    def remarks(self) -> list[str]:
-        """What a user should know of the network at the start: what its layers have to say, each once."""
-        said = (getattr(module, "remark", "") for module in self.net.modules())
-        return list(dict.fromkeys(text for text in said if text))
+    def warnings(self) -> list[str]:
+        """Warnings for the user before the start: the `warning` of each layer that has one, each text once."""
+        texts = (getattr(module, "warning", "") for module in self.net.modules())
+        return list(dict.fromkeys(text for text in texts if text))
 
     def progress(self, step: int) -> dict[str, float]:
         """Numbers worth showing beside the reward, such as epsilon."""

@@ -117,8 +117,8 @@ class Experiment:
         self.model_name: str | None = None  # what the loaded or trained weights are, in words
         if self.model_path is None:
             self.algorithm = build_algorithm(cfg, self.envs, self.device)
-            for remark in self.algorithm.policy.remarks():
-                log.warning(remark)
+            for text in self.algorithm.policy.warnings():
+                log.warning(text)
         else:
             self._load_model(self.model_path)
 

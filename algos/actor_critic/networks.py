@@ -43,7 +43,7 @@ class Heads(nn.Module):
         """Observations [N, ...], or sequences of N learned steps, -> [N, D]."""
         if not isinstance(obs, Sequences):
             return self.encoder(obs)
-        return obs.through(self.encoder).flatten(0, 1)
+        return obs.unroll(self.encoder).flatten(0, 1)
 
     def reset_noise(self, generator: torch.Generator) -> None:
         """Fresh noise in noisy layers."""

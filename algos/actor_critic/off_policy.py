@@ -1,7 +1,6 @@
-"""What the actor-critics over replay share: the order of their updates, the TD error, targets and saved state."""
+"""Off-policy actor-critic, the base of DDPG and SAC: the order of updates, the TD error, targets and saved state."""
 
 from abc import abstractmethod
-from collections.abc import Callable
 from typing import Any
 
 import torch
@@ -11,12 +10,13 @@ from torch import Tensor
 from algos.actor_critic.config import ReplayActorCriticConfig
 from algos.actor_critic.networks import Actor, Critics
 from algos.actor_critic.policies import ReplayPolicy, check_bounds
+from algos.actor_critic.sequences import SequenceLosses
 from algos.base import Algorithm, Batch, DataSpec, LearnOutput
-from algos.common.optim import Metrics, Optimizer
+from algos.common.losses import RowLoss
+from algos.common.optim import Metrics, Optimizer, Step
 from algos.common.schedule import Schedule
-from algos.common.sequences import Sequences, learned_weight
 from algos.common.targets import make_target, update_target
-from algos.networks.state import Tree, tree_map
+from algos.networks.state import Tree
 
 
 class ReplayActorCritic(Algorithm):
@@ -38,7 +38,7 @@ class ReplayActorCritic(Algorithm):
         self.actor, self.critic = self.make_actor().to(self.device), self.make_critic().to(self.device)
         self.target_critic = make_target(self.critic)
         settings: dict[str, Any] = {"max_grad_norm": cfg.max_grad_norm, "compile": cfg.compile}
-        self.actor_optimizer = Optimizer(self.actor, **settings)
+        self.actor_optimizer = Optimizer(self.actor, norm_name="train/actor_grad_norm", **settings)
         self.critic_optimizer = Optimizer(self.critic, **settings)
         self.actor_lr = Schedule(cfg.actor_lr, self.total_steps, "algo_cfg.actor_lr")
         self.critic_lr = Schedule(cfg.critic_lr, self.total_steps, "algo_cfg.critic_lr")
@@ -46,6 +46,9 @@ class ReplayActorCritic(Algorithm):
         self.discount = torch.tensor(cfg.gamma, device=self.device)  # where the batch brings none of its own
         self.weight = torch.tensor(1.0, device=self.device)
         self.prioritized = self.data(cfg).prioritized
+        self.sequences: SequenceLosses | None = None  # with memory
+        if self.actor.recurrent:
+            self.sequences = SequenceLosses(self.critic_loss, self.actor_loss, self.discount, cfg.burn_in)
         self.updates = 0
 
     @abstractmethod
@@ -65,42 +68,36 @@ class ReplayActorCritic(Algorithm):
         return DataSpec.of_replay("sequence" if cfg.recurrent else "replay", cfg)
 
     def learn(self, batch: Batch) -> LearnOutput:
+        """One step of the critics, then where they are due one of the actor and one of the targets."""
         critic_lr = self.critic_lr(batch.step)
         self.critic_optimizer.set_lr(critic_lr)
         self.actor_optimizer.set_lr(self.actor_lr(batch.step))
         for network in (self.actor, self.critic, self.target_critic):
             network.reset_noise(self.generator)
-        metrics = self.update_critic(batch)
-        priorities = metrics.pop("td_error", None)
+        metrics, td_error = self.update_critic(batch)
         if self.actor_is_due():
-            metrics.update(self.update_actor(batch))
+            metrics.update(self.update_actor(batch).metrics)
             self.update_targets()
         self.updates += 1
-        return LearnOutput({**metrics, "train/learning_rate": critic_lr}, priorities)
+        return LearnOutput({**metrics, "train/learning_rate": critic_lr}, td_error if self.prioritized else None)
 
-    def update_critic(self, batch: Batch) -> Metrics:
-        """One step of the critics."""
-        if self.actor.recurrent:
-            columns = (batch.obs, batch.action, batch.reward, batch.next_obs, batch.terminated)
-            weight = learned_weight(batch.terminated, batch.truncated, self.cfg.burn_in)
-            noise = self.noise_of_sequences(self.next_noise, batch)
-            return self.critic_optimizer.minimize(
-                self.critic_loss_of_sequences, *columns, weight, batch.reset, batch.state[0], noise
-            )
+    def update_critic(self, batch: Batch) -> Step:
+        """One step of the critics; its result by row are the TD errors."""
+        if self.sequences is not None:
+            columns = self.sequences.critic_columns(batch, self.next_noise)
+            return self.critic_optimizer.gradient_step(self.sequences.critic_loss, *columns)
         discount, weight = batch.extras.get("discount", self.discount), batch.extras.get("weight", self.weight)
-        return self.critic_optimizer.minimize(
+        return self.critic_optimizer.gradient_step(
             self.critic_loss, batch.obs, batch.action, batch.reward, batch.next_obs, batch.terminated, discount,
             weight, self.next_noise(len(batch.reward)),
         )  # fmt: skip
 
-    def update_actor(self, batch: Batch) -> Metrics:
+    def update_actor(self, batch: Batch) -> Step:
         """One step of the actor."""
-        if self.actor.recurrent:
-            noise = self.noise_of_sequences(self.action_noise, batch)
-            return self.actor_optimizer.minimize(
-                self.actor_loss_of_sequences, batch.obs, batch.reset, batch.state[0], noise
-            )
-        return self.actor_optimizer.minimize(self.actor_loss, batch.obs, self.action_noise(len(batch.reward)))
+        if self.sequences is not None:
+            columns = self.sequences.actor_columns(batch, self.action_noise)
+            return self.actor_optimizer.gradient_step(self.sequences.actor_loss, *columns)
+        return self.actor_optimizer.gradient_step(self.actor_loss, batch.obs, self.action_noise(len(batch.reward)))
 
     def update_targets(self) -> None:
         """The targets follow their networks slowly."""
@@ -137,26 +134,23 @@ class ReplayActorCritic(Algorithm):
         discount: Tensor,
         weight: Tensor,
         noise: Tree,
-    ) -> tuple[Tensor, Metrics]:
-        """w sum_i (Q_i(s, a) - y)^2 with y = r + gamma V(s')."""
+    ) -> tuple[Tensor, Metrics, Tensor]:
+        """mean_B w sum_i (Q_i(s, a) - y)^2 with y = r + gamma V(s'), without V(s') after termination."""
         with torch.no_grad():
             target = self.target(reward, discount * ~terminated, self.next_value(next_obs, noise))
-        row_loss, q_values, td_error = self.row_loss(obs, action, target)
-        loss = (weight * row_loss).mean()
-        metrics = {"train/critic_loss": loss, "train/mean_q": q_values.mean()}
-        if self.prioritized:
-            metrics["td_error"] = td_error.abs().mean(1)
-        return loss, metrics
+        row = self.row_loss(obs, action, target)
+        loss = (weight * row.loss).mean()
+        return loss, {"train/critic_loss": loss, "train/mean_q": row.q_value.mean()}, row.td_error
 
     def target(self, reward: Tensor, discount: Tensor, next_value: Tensor) -> Tensor:
         """r + gamma V(s') [B], with a discount of 0 after termination."""
         return reward + discount * next_value
 
-    def row_loss(self, obs: Tree, action: Tensor, target: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-        """Loss [B], Q_i(s, a) and their TD errors [B, n_critics], whose mean sizes are the priorities."""
+    def row_loss(self, obs: Tree, action: Tensor, target: Tensor) -> RowLoss:
+        """sum_i (Q_i(s, a) - target)^2 [B]."""
         q_values = self.q_values(obs, action)
         td_error = q_values - target.unsqueeze(1)
-        return td_error.square().sum(1), q_values, td_error
+        return RowLoss(td_error.square().sum(1), td_error.detach().abs().mean(1), q_values)
 
     def q_values(self, obs: Tree, action: Tensor) -> Tensor:
         """Q_i(s, a) [B, n_critics]."""
@@ -167,44 +161,8 @@ class ReplayActorCritic(Algorithm):
         """V(s') by the targets [B]."""
 
     @abstractmethod
-    def actor_loss(self, obs: Tree, noise: Tree) -> tuple[Tensor, Metrics]:
-        """What the actor minimises."""
-
-    def critic_loss_of_sequences(
-        self,
-        obs: Tree,
-        action: Tensor,
-        reward: Tensor,
-        next_obs: Tree,
-        terminated: Tensor,
-        weight: Tensor,
-        reset: Tensor,
-        state: Tree,
-        noise: Tree,
-    ) -> tuple[Tensor, Metrics]:
-        """`critic_loss` of the steps after the burn-in as rows; columns [B, T, ...], noise [B, T - burn_in, A]."""
-        burn_in = self.cfg.burn_in
-        now = Sequences(obs, reset, state, burn_in)
-        action, reward, terminated, weight = (
-            column[:, burn_in:].flatten(0, 1) for column in (action, reward, terminated, weight)
-        )
-        noise = tree_map(lambda leaf: leaf.flatten(0, 1), noise)
-        return self.critic_loss(now, action, reward, now.following(next_obs), terminated, self.discount, weight, noise)
-
-    def actor_loss_of_sequences(self, obs: Tree, reset: Tensor, state: Tree, noise: Tree) -> tuple[Tensor, Metrics]:
-        """`actor_loss` of the steps after the burn-in as rows; metrics of rows come back as [B, T - burn_in]."""
-        sequences = Sequences(obs, reset, state, self.cfg.burn_in)
-        loss, metrics = self.actor_loss(sequences, tree_map(lambda leaf: leaf.flatten(0, 1), noise))
-        by_row = {
-            name: value.unflatten(0, (len(reset), -1)) if value.dim() else value for name, value in metrics.items()
-        }
-        return loss, by_row
-
-    def noise_of_sequences(self, draw: Callable[[int], Tree], batch: Batch) -> Tree:
-        """Noise [B, T - burn_in, ...] for the learned steps of a batch."""
-        rows, steps = batch.reward.shape
-        learned = steps - self.cfg.burn_in
-        return tree_map(lambda leaf: leaf.unflatten(0, (rows, learned)), draw(rows * learned))
+    def actor_loss(self, obs: Tree, noise: Tree) -> tuple[Tensor, Metrics] | tuple[Tensor, Metrics, Tree]:
+        """The actor's loss, its metrics, and a result by row if there is one."""
 
     def saved(self) -> dict[str, Any]:
         """Networks and optimisers by their names in a saved model."""

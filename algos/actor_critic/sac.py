@@ -9,13 +9,26 @@ from algos.actor_critic.networks import Actor, Critics, GaussianActor, Temperatu
 from algos.actor_critic.off_policy import ReplayActorCritic
 from algos.actor_critic.policies import ReplayPolicy, SquashedGaussianPolicy
 from algos.base import Batch
-from algos.common.optim import Metrics, Optimizer
+from algos.common.optim import Metrics, Optimizer, Step
 from algos.common.schedule import Schedule
 from algos.networks.state import Tree
 
 
 class SAC(ReplayActorCritic):
-    """Maximises return plus alpha times entropy; alpha is adapted until the entropy is near its target."""
+    """Maximises return plus alpha times entropy; alpha is adapted until the entropy is near its target.
+
+    `learn`, for a batch of rows (s, a, r, s'); a step goes down the gradient of the mean over the rows:
+
+        a' ~ pi(.|s')
+        V(s') = min_i Q'_i(s', a') - alpha log pi(a'|s')        # next_value
+        y = r + gamma V(s'), or r where s' is terminal          # target
+        critics: step of  sum_i (Q_i(s, a) - y)^2               # critic_loss, row_loss
+        a ~ pi(.|s)
+        actor: step of  alpha log pi(a|s) - min_i Q_i(s, a)     # actor_loss
+        H = -log pi(a|s)
+        temperature: step of  log alpha (H - H_target)          # alpha_loss
+        Q'_i <- (1 - tau) Q'_i + tau Q_i                        # update_targets
+    """
 
     Config: ClassVar[type] = SACConfig
     cfg: Any
@@ -56,21 +69,20 @@ class SAC(ReplayActorCritic):
         """min_i Q_i(s, a) [B]."""
         return critic(obs, action).squeeze(2).amin(1)
 
-    def actor_loss(self, obs: Tree, noise: Tree) -> tuple[Tensor, Metrics]:
-        """alpha log pi(a|s) - min_i Q_i(s, a), with a = tanh(mean + std noise) of the current policy."""
+    def actor_loss(self, obs: Tree, noise: Tree) -> tuple[Tensor, Metrics, Tensor]:
+        """alpha log pi(a|s) - min_i Q_i(s, a), with a = tanh(mean + std noise) of the current policy; entropies [B]."""
         action, log_prob = squashed_gaussian(self.actor(obs), noise)
         loss = (self.temperature() * log_prob - self.value(self.critic, obs, action)).mean()
-        return loss, {"train/actor_loss": loss, "entropy": -log_prob}
+        return loss, {"train/actor_loss": loss}, -log_prob
 
-    def update_actor(self, batch: Batch) -> Metrics:
+    def update_actor(self, batch: Batch) -> Step:
         """One step of the actor, and one of alpha with the entropies [B] that it met."""
-        metrics = super().update_actor(batch)
-        entropy = metrics.pop("entropy")
+        metrics, entropy = super().update_actor(batch)
         metrics.update({"train/alpha": self.temperature(), "train/entropy": entropy.mean()})
         if self.cfg.auto_alpha:
             self.alpha_optimizer.set_lr(self.alpha_lr(batch.step))
-            metrics.update(self.alpha_optimizer.minimize(self.alpha_loss, entropy))
-        return metrics
+            metrics.update(self.alpha_optimizer.gradient_step(self.alpha_loss, entropy).metrics)
+        return Step(metrics, entropy)
 
     def alpha_loss(self, entropy: Tensor) -> tuple[Tensor, Metrics]:
         """log alpha (H - H_target): by log alpha, as the authors' code has it, so that a small alpha can still grow."""

@@ -49,11 +49,11 @@ class SACDiscrete(SAC):
         log_prob = self.actor(next_obs).log_softmax(1)
         return (log_prob.exp() * (self.target_critic(next_obs).amin(1) - self.temperature() * log_prob)).sum(1)
 
-    def actor_loss(self, obs: Tree, noise: Tree) -> tuple[Tensor, Metrics]:
-        """sum_a pi(a|s) (alpha log pi(a|s) - min_i Q_i(s, a))."""
+    def actor_loss(self, obs: Tree, noise: Tree) -> tuple[Tensor, Metrics, Tensor]:
+        """sum_a pi(a|s) (alpha log pi(a|s) - min_i Q_i(s, a)); entropies [B]."""
         log_prob = self.actor(obs).log_softmax(1)
         prob = log_prob.exp()
         with torch.no_grad():
             q_value = self.critic(obs).amin(1)
         loss = (prob * (self.temperature() * log_prob - q_value)).sum(1).mean()
-        return loss, {"train/actor_loss": loss, "entropy": -(prob * log_prob).sum(1)}
+        return loss, {"train/actor_loss": loss}, -(prob * log_prob).sum(1)

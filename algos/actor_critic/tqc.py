@@ -10,6 +10,7 @@ from torch.nn import functional as F
 from algos.actor_critic.config import TQCConfig
 from algos.actor_critic.networks import Critics, squashed_gaussian
 from algos.actor_critic.sac import SAC
+from algos.common.losses import RowLoss
 from algos.networks.state import Tree
 
 
@@ -42,11 +43,12 @@ class TQC(SAC):
         """r + gamma V_k(s') [B, K]."""
         return reward.unsqueeze(1) + discount.unsqueeze(1) * next_value
 
-    def row_loss(self, obs: Tree, action: Tensor, target: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+    def row_loss(self, obs: Tree, action: Tensor, target: Tensor) -> RowLoss:
         """rho_q(y_k - theta_m), averaged over critics, quantiles m and target atoms k: |q - 1(e < 0)| huber(e)."""
         quantiles = self.critic(obs, action)  # [B, n_critics, M]
         error = target[:, None, None, :] - quantiles.unsqueeze(3)  # [B, n_critics, M, K]
         huber = F.smooth_l1_loss(error, torch.zeros_like(error), reduction="none")
         loss = ((self.quantile - (error < 0).float()).abs() * huber).mean((1, 2, 3))
         q_values = quantiles.mean(2)
-        return loss, q_values, q_values - target.mean(1, keepdim=True)
+        td_error = q_values.detach() - target.mean(1, keepdim=True)
+        return RowLoss(loss, td_error.abs().mean(1), q_values)

@@ -5,9 +5,8 @@ import os
 import shutil
 import sys
 from collections.abc import Callable
-from dataclasses import dataclass
 from functools import partial
-from typing import Any
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor, nn
@@ -18,10 +17,17 @@ from algos.common.errors import UserError
 from algos.networks.state import Tree, tree_leaves, tree_map
 
 Metrics = dict[str, Tensor]
-LossFn = Callable[..., tuple[Tensor, Metrics]]
+LossFn = Callable[..., tuple[Tensor, Metrics] | tuple[Tensor, Metrics, Tree]]
 
 BETA1, BETA2 = 0.9, 0.999  # decay of Adam's means of gradients and of their squares
 DECAY = 0.99  # of RMSprop's mean of squares
+
+
+class Step(NamedTuple):
+    """What a gradient step leaves, detached: metrics, 0-d, and the loss's result by row, a tree of tensors [B, ...]."""
+
+    metrics: Metrics
+    by_row: Tree = ()
 
 
 class _Loss(nn.Module):
@@ -32,27 +38,27 @@ class _Loss(nn.Module):
         self.network = network
         self.loss_fn = loss_fn
 
-    def forward(self, *inputs: Any) -> tuple[Tensor, Metrics]:
-        return self.loss_fn(*inputs)
+    def forward(self, *inputs: Any) -> tuple[Tensor, tuple[Metrics, Tree]]:
+        return _evaluate(self.loss_fn, inputs)
 
 
 class Optimizer:
-    """Adam (Kingma and Ba, 2015) behind `minimize`, with gradients clipped to `max_grad_norm` (None: not).
+    """Adam (Kingma and Ba, 2015) behind `gradient_step`, with gradients clipped to `max_grad_norm` (None: not).
 
     `rule` "rmsprop" is RMSprop (Tieleman and Hinton, 2012) instead. `weight_decay` w adds w p to the clipped gradient
-    of a weight p.
+    of a weight p. `norm_name` is the metric of the gradient's norm before clipping.
 
-    `minimize` takes the loss as a function, so that forward, backward, clipping and step can be compiled as one graph:
-    the function takes and returns tensors (or trees of tensors) only, and whatever changes between calls, such as a
-    clip range, is passed in as a tensor.
+    `gradient_step` takes the loss as a function -> (loss, metrics), or (loss, metrics, result by row), so that forward,
+    backward, clipping and step can be compiled as one graph: it takes and returns tensors (or trees of tensors) only,
+    and whatever changes between calls, such as a clip range, is passed in as a tensor.
 
-    Several learners: where processes (`peers`, joined before the first `minimize`) run one
-    algorithm on equal batches with equal random streams, each takes the loss of its share of the rows, and one sum over
-    all of them gives every learner the gradients and metrics of the whole batch. The steps, and so the weights, stay
-    equal bit for bit. It asks of a loss that
+    Several learners: where processes (`peers`, joined before the first `gradient_step`) run one algorithm on equal
+    batches with equal random streams, each takes the loss of its share of the rows, and one sum over all of them gives
+    every learner the gradients, metrics and results of the whole batch. The steps, and so the weights, stay equal bit
+    for bit. It asks of a loss that
     - tensors among the inputs have the batch's rows along dim 0, or no dimension at all (a clip range);
     - loss and metrics are means over rows, 0-d, of no statistics of the batch: those are passed in with the rows;
-      or a metric has the batch's rows along dim 0 (the TD errors of prioritised replay): they are put together;
+    - its result by row (the TD errors of prioritised replay) has the batch's rows along dim 0;
     - it draws no random numbers: they are drawn before, from the algorithm's stream, and passed in.
     Dropout does draw in the loss, from the process's own stream: its masks, hence the numbers, are then others than
     those of one learner (the weights stay equal all the same). Equal streams give equal masks to shares of one size;
@@ -68,6 +74,7 @@ class Optimizer:
         compile: bool = False,
         rule: str = "adam",
         weight_decay: float = 0.0,
+        norm_name: str = "train/grad_norm",
     ):
         self.network = network
         self.named = {name: p for name, p in network.named_parameters() if p.requires_grad}
@@ -77,7 +84,7 @@ class Optimizer:
         device = self.params[0].device
         self.steps = [torch.zeros((), device=device) for _ in self.params]  # all equal; torch's kernel wants one each
         self.eps, self.max_grad_norm, self.compile, self.rule = eps, max_grad_norm, compile, rule
-        self.weight_decay = weight_decay
+        self.weight_decay, self.norm_name = weight_decay, norm_name
         self._lr = 0.0
         self._lr_tensor = torch.tensor(0.0, device=device)  # a graph would be compiled anew for each float
         self._compiled: dict[LossFn, Callable[..., Any]] = {}
@@ -91,41 +98,46 @@ class Optimizer:
             self._lr = lr
             self._lr_tensor.fill_(lr)
 
-    def minimize(self, loss_fn: LossFn, *inputs: Any) -> Metrics:
-        """One step down the gradient of `loss_fn(*inputs) -> (loss, metrics)`; returns the metrics, detached."""
+    def gradient_step(self, loss_fn: LossFn, *inputs: Any) -> Step:
+        """One step down the gradient of `loss_fn(*inputs)`; what the loss gives beside itself comes back, detached."""
         if not self._learners:
             self._learners = peers.count()
         if self._learners > 1:
-            return self._minimize_together(loss_fn, *inputs)
+            return self._step_together(loss_fn, *inputs)
         if self.compile:
-            return self._compile(loss_fn, self._update_graph)(*inputs)
-        grads, metrics = self._gradient(loss_fn, *inputs)
-        self._step(grads)
-        return {name: value.detach() for name, value in metrics.items()}
+            return Step(*self._compile(loss_fn, self._update_graph)(*inputs))
+        grads, (metrics, by_row) = self._gradient(loss_fn, *inputs)
+        metrics = {**metrics, **self._step(grads)}
+        return Step({name: value.detach() for name, value in metrics.items()}, tree_map(Tensor.detach, by_row))
 
-    def _minimize_together(self, loss_fn: LossFn, *inputs: Any) -> Metrics:
-        """`minimize` of one of several learners; compiled are forward and backward alone, up to where they meet."""
-        share = _share(inputs, peers.rank(), self._learners)
+    def _step_together(self, loss_fn: LossFn, *inputs: Any) -> Step:
+        """`gradient_step` of one of several learners; only forward and backward are compiled, up to the exchange."""
+        share = peers.Share.of(inputs, peers.rank(), self._learners)
         gradient = self._compile(loss_fn, self._gradient_graph) if self.compile else partial(self._gradient, loss_fn)
-        grads, metrics = gradient(*share.inputs)
-        grads, metrics = _average(grads, metrics, share)
-        self._step(grads)
-        return metrics
+        grads, (metrics, by_row) = gradient(*share.inputs)
+        means, rows = share.reduce([*grads, *metrics.values()], tree_leaves(by_row))
+        # metrics are kept for long, and would keep all gradients with them: hence the copies
+        averaged = dict(zip(metrics, (mean.clone() for mean in means[len(grads) :]), strict=True))
+        gathered = iter(rows)
+        by_row = tree_map(lambda _: next(gathered).clone(), by_row)
+        return Step({**averaged, **self._step(means[: len(grads)])}, by_row)
 
-    def _gradient(self, loss_fn: LossFn, *inputs: Any) -> tuple[list[Tensor], Metrics]:
-        loss, metrics = loss_fn(*inputs)
-        return list(torch.autograd.grad(loss, self.params, materialize_grads=True)), metrics
+    def _gradient(self, loss_fn: LossFn, *inputs: Any) -> tuple[list[Tensor], tuple[Metrics, Tree]]:
+        loss, beside = _evaluate(loss_fn, inputs)
+        return list(torch.autograd.grad(loss, self.params, materialize_grads=True)), beside
 
-    def _step(self, grads: list[Tensor]) -> None:
+    def _step(self, grads: list[Tensor]) -> Metrics:
+        """Clip, decay and step; returns the gradient's norm as a metric where it is clipped."""
         with torch.no_grad():
-            self._regularise(grads)
+            norm = self._regularise(grads)
             if self.rule == "rmsprop":
                 self._rmsprop(grads)
-                return
+                return norm
             adam(
                 self.params, grads, self.means, self.squares, [], self.steps, fused=True,
                 lr=self._lr, beta1=BETA1, beta2=BETA2, eps=self.eps, weight_decay=0.0, amsgrad=False, maximize=False,
             )  # fmt: skip
+            return norm
 
     def _compile(self, loss_fn: LossFn, make_graph: Callable[[LossFn], Callable[..., Any]]) -> Callable[..., Any]:
         """The compiled graph of a loss, made at its first call."""
@@ -133,7 +145,7 @@ class Optimizer:
             self._compiled[loss_fn] = torch.compile(make_graph(loss_fn), fullgraph=True)
         return self._compiled[loss_fn]
 
-    def _gradient_graph(self, loss_fn: LossFn) -> Callable[..., tuple[list[Tensor], Metrics]]:
+    def _gradient_graph(self, loss_fn: LossFn) -> Callable[..., tuple[list[Tensor], tuple[Metrics, Tree]]]:
         """`_gradient` without autograd's tape: by functional transform, which torch.compile can trace."""
         module = _Loss(self.network, loss_fn)
         named = {f"network.{name}": p for name, p in self.named.items()}
@@ -141,31 +153,37 @@ class Optimizer:
         @torch.no_grad()
         def gradient(*inputs):  # type: ignore[no-untyped-def]  # an annotation here or below would break the graph
             grad_fn = torch.func.grad_and_value(lambda p: torch.func.functional_call(module, p, inputs), has_aux=True)
-            by_name, (_, metrics) = grad_fn(named)
-            return [by_name[name] for name in named], metrics
+            by_name, (_, beside) = grad_fn(named)
+            return [by_name[name] for name in named], beside
 
         return gradient
 
-    def _update_graph(self, loss_fn: LossFn) -> Callable[..., Metrics]:
+    def _update_graph(self, loss_fn: LossFn) -> Callable[..., tuple[Metrics, Tree]]:
         """A whole step of a single learner."""
         gradient = self._gradient_graph(loss_fn)
 
         @torch.no_grad()
         def update(*inputs):  # type: ignore[no-untyped-def]
-            grads, metrics = gradient(*inputs)
-            self._regularise(grads)
+            grads, (metrics, by_row) = gradient(*inputs)
+            norm = self._regularise(grads)
             (self._rmsprop if self.rule == "rmsprop" else self._adam)(grads)
-            return metrics
+            return {**metrics, **norm}, by_row
 
         return update
 
-    def _regularise(self, grads: list[Tensor]) -> None:
-        """Scale the gradients, in place, to a joint norm of at most `max_grad_norm`, then add the weights' decay."""
+    def _regularise(self, grads: list[Tensor]) -> Metrics:
+        """Scale the gradients, in place, to a joint norm of at most `max_grad_norm`, then add the weights' decay.
+
+        Returns the norm before that as a metric; nothing where gradients are not clipped.
+        """
+        metrics = {}
         if self.max_grad_norm is not None:
             norm = torch.linalg.vector_norm(torch.stack(torch._foreach_norm(grads)))
             torch._foreach_mul_(grads, (self.max_grad_norm / (norm + 1e-6)).clamp(max=1.0))
+            metrics[self.norm_name] = norm
         if self.weight_decay:
             torch._foreach_add_(grads, self.params, alpha=self.weight_decay)
+        return metrics
 
     def _adam(self, grads: list[Tensor]) -> None:
         """Adam spelled out, since torch's own breaks the graph.
@@ -204,58 +222,10 @@ class Optimizer:
             own.copy_(given)  # in place: a compiled graph holds on to these tensors
 
 
-@dataclass
-class _Share:
-    """A learner's rows of a batch: `start` to `stop` of `rows`."""
-
-    inputs: tuple[Tree, ...]
-    start: int
-    stop: int
-    rows: int
-
-
-def _share(inputs: tuple[Tree, ...], rank: int, learners: int) -> _Share:
-    """A learner's part of the inputs; no row is left for it: the next one, which then counts nothing.
-
-    Raises ValueError where the inputs differ in their rows.
-    """
-    sizes = {len(leaf) for leaf in tree_leaves(inputs) if isinstance(leaf, Tensor) and leaf.dim()}
-    if len(sizes) != 1:
-        raise ValueError(f"no rows to share among {learners} learners: tensors of {sorted(sizes)} rows along dim 0")
-    (rows,) = sizes
-    start, stop = rows * rank // learners, rows * (rank + 1) // learners
-    own = slice(start, max(stop, start + 1))  # with no row there would be no gradients to add to the others'
-
-    def cut(leaf: Any) -> Any:
-        return leaf[own] if isinstance(leaf, Tensor) and leaf.dim() else leaf
-
-    return _Share(tree_map(cut, inputs), start, stop, rows)
-
-
-@torch.no_grad()
-def _average(grads: list[Tensor], metrics: Metrics, share: _Share) -> tuple[list[Tensor], Metrics]:
-    """Means over all learners' rows, in one exchange; a metric that has rows comes back with those of all."""
-    means = [*grads, *(value for value in metrics.values() if not value.dim())]
-    flat = torch.cat([mean.to(grads[0].dtype).flatten() for mean in means])
-    flat.mul_((share.stop - share.start) / share.rows)
-    by_row = {name: _whole(value.to(flat.dtype), share) for name, value in metrics.items() if value.dim()}
-    if by_row:
-        flat = torch.cat([flat, *(whole.flatten() for whole in by_row.values())])
-    peers.add_up(flat)
-    like = [*means, *by_row.values()]
-    pieces = flat.split([part.numel() for part in like])
-    shaped = [piece.view_as(part) for piece, part in zip(pieces, like, strict=True)]
-    # metrics are kept for long, and would keep all gradients with them
-    names = [*(name for name in metrics if name not in by_row), *by_row]
-    named = {name: piece.clone() for name, piece in zip(names, shaped[len(grads) :], strict=True)}
-    return shaped[: len(grads)], {name: named[name] for name in metrics}
-
-
-def _whole(value: Tensor, share: _Share) -> Tensor:
-    """One's rows of a metric in their places among zeros for the others'."""
-    whole = value.new_zeros(share.rows, *value.shape[1:])
-    whole[share.start : share.stop] = value[: share.stop - share.start]
-    return whole
+def _evaluate(loss_fn: LossFn, inputs: tuple[Tree, ...]) -> tuple[Tensor, tuple[Metrics, Tree]]:
+    """The loss, and beside it its metrics and its result by row: () where it gives none."""
+    loss, metrics, by_row = (*loss_fn(*inputs), ())[:3]
+    return loss, (metrics, by_row)
 
 
 def _check_compiler() -> None:

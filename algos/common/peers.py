@@ -1,41 +1,29 @@
-"""The learners that share each batch: processes of torch.distributed's default group, and sums over all of them."""
+"""Data-parallel learners: processes of torch.distributed's default group, each with its share of a batch's rows."""
 
-import select
-import socket
-import time
+from dataclasses import dataclass
 from datetime import timedelta
+from typing import Any
 
 import torch
 import torch.distributed as dist
 from torch import Tensor
 
-SMALL = 1 << 20  # bytes of a sum that two learners reach sooner by a socket of their own
-PIECE = 1 << 16  # bytes that both may send before either reads
-AWAKE = 0.002  # seconds to stay awake for the other's message
-_link: socket.socket | None = None  # to the other one of two learners on CPUs
+from algos.networks.state import Tree, tree_leaves, tree_map
 
 
 def join(address: str, rank: int, size: int, device: str, seconds: float) -> None:
     """Become number `rank` of `size` learners, which meet at `address`, <host>:<port> of number 0.
 
-    Whoever waits for another one longer than `seconds`, now or in a sum, fails.
+    Whoever waits for another one longer than `seconds`, now or in a sum, fails with a RuntimeError.
     """
-    global _link
     backend = "nccl" if device.startswith("cuda") else "gloo"
     wait = timedelta(seconds=seconds)
     dist.init_process_group(backend, init_method=f"tcp://{address}", rank=rank, world_size=size, timeout=wait)
     dist.barrier()  # connections are made at first use
-    if size == 2 and backend == "gloo":
-        _link = _connect(address.rpartition(":")[0], rank, seconds)
-        add_up(torch.zeros(1))
 
 
 def leave() -> None:
     """Be a learner alone again."""
-    global _link
-    if _link is not None:
-        _link.close()
-        _link = None
     dist.destroy_process_group()
 
 
@@ -49,53 +37,55 @@ def rank() -> int:
     return dist.get_rank()
 
 
-def add_up(flat: Tensor) -> None:
-    """Replace it by the sum of every learner's.
-
-    Two on CPUs swap what is small: 0.2 ms where the processes have just slept, and gloo's all_reduce takes 2 to 4 ms.
-    a + b = b + a, so both have the same bits.
-    """
-    if _link is None or flat.nbytes > SMALL:
-        dist.all_reduce(flat)
-        return
-    flat.add_(_swap(_link, flat))
+def all_reduce(flat: Tensor) -> None:
+    """Replace it by the sum over all learners, in place; the sum has the same bits in each of them."""
+    dist.all_reduce(flat)
 
 
-def _connect(host: str, rank: int, seconds: float) -> socket.socket:
-    """The socket between learners 0, on `host`, and 1."""
-    port = torch.zeros(1, dtype=torch.int64)
-    if rank == 0:
-        with socket.create_server((host, 0)) as server:
-            server.settimeout(seconds)
-            dist.broadcast(port.fill_(server.getsockname()[1]), 0)
-            link, _ = server.accept()
-    else:
-        dist.broadcast(port, 0)
-        link = socket.create_connection((host, int(port)), timeout=seconds)
-    link.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)  # the end of a message is not to wait for more
-    link.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 2 * PIECE)
-    link.settimeout(seconds)
-    return link
+@dataclass(frozen=True)
+class Share:
+    """A learner's rows of a batch: `start` to `stop` of `rows`."""
 
+    inputs: tuple[Tree, ...]
+    start: int
+    stop: int
+    rows: int
 
-def _swap(link: socket.socket, flat: Tensor) -> Tensor:
-    """The other's tensor for one's own, of the same size; a piece at a time, so that both can send before they read."""
-    other = torch.empty_like(flat)
-    mine, theirs = (tensor.numpy().data.cast("B") for tensor in (flat, other))
-    for start in range(0, len(mine), PIECE):
-        link.sendall(mine[start : start + PIECE])
-        missing = theirs[start : start + PIECE]
-        while missing:
-            _look_out(link)
-            read = link.recv_into(missing)
-            if not read:
-                raise ConnectionError("the other learner has ended")
-            missing = missing[read:]
-    return other
+    @classmethod
+    def of(cls, inputs: tuple[Tree, ...], rank: int, learners: int) -> "Share":
+        """A learner's part of the inputs; where no row is left for it, the next one, which then counts nothing.
 
+        Raises ValueError where the inputs differ in their rows.
+        """
+        sizes = {len(leaf) for leaf in tree_leaves(inputs) if isinstance(leaf, Tensor) and leaf.dim()}
+        if len(sizes) != 1:
+            raise ValueError(f"no rows to share among {learners} learners: tensors of {sorted(sizes)} rows along dim 0")
+        (rows,) = sizes
+        start, stop = rows * rank // learners, rows * (rank + 1) // learners
+        own = slice(start, max(stop, start + 1))  # with no row there would be no gradients to add to the others'
 
-def _look_out(link: socket.socket) -> None:
-    """Stay awake for what is to come soon: woken up by the other, one may be put behind it, on the other's core."""
-    end = time.perf_counter() + AWAKE
-    while not select.select([link], [], [], 0)[0] and time.perf_counter() < end:
-        pass
+        def cut(leaf: Any) -> Any:
+            return leaf[own] if isinstance(leaf, Tensor) and leaf.dim() else leaf
+
+        return cls(tree_map(cut, inputs), start, stop, rows)
+
+    @torch.no_grad()
+    def reduce(self, means: list[Tensor], by_row: list[Tensor]) -> tuple[list[Tensor], list[Tensor]]:
+        """One exchange with all learners: the means over all rows, and the results by row of all rows."""
+        dtype = means[0].dtype
+        flat = torch.cat([mean.to(dtype).flatten() for mean in means])
+        flat.mul_((self.stop - self.start) / self.rows)
+        whole = [self._among_zeros(value.to(dtype)) for value in by_row]
+        if whole:
+            flat = torch.cat([flat, *(value.flatten() for value in whole)])
+        all_reduce(flat)
+        like = [*means, *whole]
+        parts = flat.split([part.numel() for part in like])
+        shaped = [part.view_as(old) for part, old in zip(parts, like, strict=True)]
+        return shaped[: len(means)], shaped[len(means) :]
+
+    def _among_zeros(self, value: Tensor) -> Tensor:
+        """This learner's rows of a result in their places, zeros in those of the others."""
+        whole = value.new_zeros(self.rows, *value.shape[1:])
+        whole[self.start : self.stop] = value[: self.stop - self.start]
+        return whole

@@ -21,13 +21,13 @@ class Sequences:
     state: Tree
     burn_in: int
 
-    def following(self, next_obs: Tree) -> "Sequences":
+    def shifted(self, next_obs: Tree) -> "Sequences":
         """The same one step further: what comes after each step that is learned; next_obs [B, T, ...]."""
         longer = tree_map(lambda now, after: torch.cat([now, after[:, -1:]], 1), self.obs, next_obs)
         reset = torch.cat([self.reset, torch.zeros_like(self.reset[:, :1])], 1)
         return Sequences(longer, reset, self.state, self.burn_in + 1)
 
-    def through(self, net: Any) -> Tensor:
+    def unroll(self, net: Any) -> Tensor:
         """What `net` gives for the steps after the burn-in, [B, T - burn_in, D]; no gradient flows into that."""
         obs, reset, state, burn_in = self.obs, self.reset, self.state, self.burn_in
         if burn_in:
@@ -38,7 +38,7 @@ class Sequences:
         return y
 
 
-def learned_weight(terminated: Tensor, truncated: Tensor, burn_in: int) -> Tensor:
+def loss_mask(terminated: Tensor, truncated: Tensor, burn_in: int) -> Tensor:
     """Weights [B, T] of mean 1 over the steps that are learned: 0 for those whose target is unknown.
 
     The value after a step is read off at the next one; where an episode was cut, that belongs to another.

@@ -237,9 +237,9 @@ class Attention(StatefulLayer):
         mixers = [make_mixer(spec) for _ in range(spec.n_layers)]
         self.blocks = nn.ModuleList(Block(mixer, spec.d_model, spec.dropout, spec.gate) for mixer in mixers)
         self.norm = nn.LayerNorm(spec.d_model)
-        self.remark = ""
+        self.warning = ""
         if spec.kind == "flash" and spec.window == 1:
-            self.remark = (
+            self.warning = (
                 f"{spec.where}.window=1: attention over one step is a linear map of it; memory takes a longer one"
             )
 

@@ -49,11 +49,11 @@ class Recurrent(StatefulLayer):
         state = tree_map(lambda leaf: leaf.masked_fill(begins, 0.0), state)
         if x.shape[1] == 1:
             return self._step(x[:, 0], state)
-        pieces = Pieces(reset) if reset[:, 1:].any() else None
+        episodes = PackedEpisodes(reset) if reset[:, 1:].any() else None
         ends = []
         for index, layer in enumerate(self.layers):
             hidden = tree_map(lambda leaf, index=index: leaf[:, index], state)
-            x, end = self._whole(layer, x, hidden) if pieces is None else self._cut(layer, x, hidden, pieces)
+            x, end = self._whole(layer, x, hidden) if episodes is None else self._packed(layer, x, hidden, episodes)
             ends.append(end)
         return x, tree_map(lambda *layers: torch.stack(layers, dim=1), *ends)
 
@@ -63,7 +63,7 @@ class Recurrent(StatefulLayer):
         return y, tree_map(lambda leaf: leaf.squeeze(0), end)
 
     @abstractmethod
-    def _cut(self, layer: nn.Module, x: Tensor, hidden: Tree, pieces: "Pieces") -> tuple[Tensor, Tree]:
+    def _packed(self, layer: nn.Module, x: Tensor, hidden: Tree, episodes: "PackedEpisodes") -> tuple[Tensor, Tree]:
         """One layer over rows that are cut where episodes start; hidden [B, H]."""
 
     @abstractmethod
@@ -82,9 +82,9 @@ class GRU(Recurrent):
     def init_state(self, batch_size: int) -> Tensor:
         return next(self.parameters()).new_zeros(batch_size, len(self.layers), self.hidden_size)
 
-    def _cut(self, layer: nn.Module, x: Tensor, hidden: Tensor, pieces: "Pieces") -> tuple[Tensor, Tensor]:
-        y, _ = layer(pieces.cut(x), pieces.open(hidden).unsqueeze(0))
-        y = pieces.join(y)
+    def _packed(self, layer: nn.Module, x: Tensor, hidden: Tensor, episodes: "PackedEpisodes") -> tuple[Tensor, Tensor]:
+        y, _ = layer(episodes.pack(x), episodes.open(hidden).unsqueeze(0))
+        y = episodes.unpack(y)
         return y, y[:, -1]
 
     def _step(self, x: Tensor, state: Tensor) -> tuple[Tensor, Tensor]:
@@ -108,18 +108,18 @@ class LSTM(Recurrent):
         zeros = next(self.parameters()).new_zeros(batch_size, len(self.layers), self.hidden_size)
         return zeros, zeros.clone()
 
-    def _cut(
-        self, layer: nn.Module, x: Tensor, hidden: tuple[Tensor, Tensor], pieces: "Pieces"
+    def _packed(
+        self, layer: nn.Module, x: Tensor, hidden: tuple[Tensor, Tensor], episodes: "PackedEpisodes"
     ) -> tuple[Tensor, tuple[Tensor, Tensor]]:
         """An input of 1 in the padding shuts the gate of what is new and opens that of the cell, which so stays."""
         w_ih, *others = layer.parameters()
         hold = w_ih.new_tensor([-HOLD, HOLD, 0.0, 0.0]).repeat_interleave(self.hidden_size)  # gates i, f, g, o
         weights = [torch.cat([w_ih, hold.unsqueeze(1)], dim=1), *others]
-        padded = torch.cat([pieces.cut(x), (~pieces.real).to(x.dtype).unsqueeze(2)], dim=2)
-        opening = tuple(pieces.open(leaf).unsqueeze(0) for leaf in hidden)
+        padded = torch.cat([episodes.pack(x), (~episodes.real).to(x.dtype).unsqueeze(2)], dim=2)
+        opening = tuple(episodes.open(leaf).unsqueeze(0) for leaf in hidden)
         y, _, cell = torch.lstm(padded, opening, weights, True, 1, 0.0, False, False, True)
-        y = pieces.join(y)
-        return y, (y[:, -1], cell[0, pieces.closing])
+        y = episodes.unpack(y)
+        return y, (y[:, -1], cell[0, episodes.closing])
 
     def _step(self, x: Tensor, state: tuple[Tensor, Tensor]) -> tuple[Tensor, tuple[Tensor, Tensor]]:
         hidden, cells = [], []
@@ -131,8 +131,8 @@ class LSTM(Recurrent):
         return x.unsqueeze(1), (torch.stack(hidden, dim=1), torch.stack(cells, dim=1))
 
 
-class Pieces:
-    """Rows [B, T] cut where episodes start: S pieces, padded behind to the longest of them, L."""
+class PackedEpisodes:
+    """Rows [B, T] cut where episodes start: S episodes, padded behind to the longest of them, L."""
 
     def __init__(self, reset: Tensor):
         self.rows, self.steps = reset.shape
@@ -144,17 +144,17 @@ class Pieces:
         self.real = span < lengths.unsqueeze(1)  # [S, L], False in the padding
         self.place = (starts.unsqueeze(1) + span).clamp(max=reset.numel() - 1)
         self.opening = torch.searchsorted(starts, torch.arange(self.rows, device=reset.device) * self.steps)
-        self.closing = torch.cat([self.opening[1:], self.opening.new_tensor([len(starts)])]) - 1  # rows' last pieces
+        self.closing = torch.cat([self.opening[1:], self.opening.new_tensor([len(starts)])]) - 1  # rows' last episodes
 
-    def cut(self, x: Tensor) -> Tensor:
+    def pack(self, x: Tensor) -> Tensor:
         """[B, T, D] -> [S, L, D]."""
         return x.flatten(0, 1)[self.place]
 
     def open(self, state: Tensor) -> Tensor:
-        """States of rows [B, H] -> of pieces [S, H]: a row's first piece goes on, the others start from zero."""
+        """States of rows [B, H] -> of episodes [S, H]: a row's first episode goes on, the others start from zero."""
         return state.new_zeros(len(self.place), state.shape[1]).index_copy(0, self.opening, state)
 
-    def join(self, y: Tensor) -> Tensor:
+    def unpack(self, y: Tensor) -> Tensor:
         """[S, L, H] -> [B, T, H], the padding dropped."""
         return y[self.real].view(self.rows, self.steps, -1)
 

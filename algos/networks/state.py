@@ -11,10 +11,10 @@ from algos.common.trees import Tree, tree_leaves, tree_map
 def reset_rows(state: Tree, initial: Tree, reset: torch.Tensor) -> Tree:
     """Take `initial` in the rows where `reset` [B] is true, `state` elsewhere; leaves are [B, ...]."""
 
-    def choose(old: torch.Tensor, new: torch.Tensor) -> torch.Tensor:
+    def select(old: torch.Tensor, new: torch.Tensor) -> torch.Tensor:
         return torch.where(reset.view(-1, *[1] * (old.dim() - 1)), new, old)
 
-    return tree_map(choose, state, initial)
+    return tree_map(select, state, initial)
 
 
 def one_step(net: Any, obs: Tree, state: Tree) -> tuple[Any, Tree]:

@@ -17,7 +17,9 @@ class A2C(OnPolicy):
 
     def learn(self, batch: Batch) -> LearnOutput:
         advantage, value_target = self.advantages(batch)
-        columns = (batch.obs, batch.action, self.normalized(advantage), value_target)
+        rows = self.rows(batch, self.normalized(advantage), value_target)
+        self.optimizer.set_lr(self.lr(batch.step))
         self.net.reset_noise(self.generator)
-        metrics = self.optimizer.minimize(self.loss, self.scheduled(batch.step), *self.rows(columns, batch))
-        return self.finish(batch, [metrics])
+        metrics = self.optimizer.gradient_step(self.loss, self.loss_coefs(batch.step), rows).metrics
+        self.net.update_norm(batch.obs)  # only now: acting and learning see the same normalised observations
+        return self.output(batch, [metrics])

@@ -12,8 +12,9 @@ from algos.policy_gradient.config import A2CConfig
 class A3C(A2C):
     """A2C whose updates are made of one worker's rollout each, as they arrive: with mp_backend=ray and sync=async.
 
-    Elsewhere the workers go in step, and it is A2C. The paper's workers compute gradients themselves; here the learner
-    does, from weights at most one round newer than those that acted.
+    Not an algorithm of its own but a way to feed A2C's update: elsewhere the workers go in step, and it is A2C. The
+    paper's workers compute gradients themselves; here the learner does, from weights at most one round newer than those
+    that acted.
     """
 
     def __init__(self, cfg: A2CConfig, *args: Any, **kwargs: Any):

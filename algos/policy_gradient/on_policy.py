@@ -1,6 +1,6 @@
-"""What REINFORCE, A2C and PPO share: actor and critic, scaled inputs, the policy-gradient loss, one report a batch."""
+"""On-policy base of REINFORCE, A2C and PPO: actor and critic, scaled inputs, the policy-gradient loss."""
 
-from typing import Any
+from typing import Any, cast
 
 import torch
 from gymnasium import spaces
@@ -15,9 +15,10 @@ from algos.common.optim import Metrics, Optimizer
 from algos.common.returns import gae
 from algos.common.schedule import Schedule
 from algos.networks.spec import CARRY_STATE
-from algos.networks.state import Tree, tree_map
+from algos.networks.state import tree_map
 from algos.policy_gradient.actor_critic import ActorCritic, ActorCriticPolicy
 from algos.policy_gradient.config import OnPolicyConfig
+from algos.policy_gradient.rows import RolloutRows
 
 
 class OnPolicy(Algorithm):
@@ -45,9 +46,8 @@ class OnPolicy(Algorithm):
         """The setting of that name as a function of the global step."""
         return Schedule(getattr(self.cfg, name), self.total_steps, f"algo_cfg.{name}")
 
-    def scheduled(self, step: int) -> dict[str, Tensor]:
-        """Coefficients of the loss at a step, 0-d; sets the learning rate too."""
-        self.optimizer.set_lr(self.lr(step))
+    def loss_coefs(self, step: int) -> dict[str, Tensor]:
+        """Coefficients of the loss at a step, 0-d."""
         return {name: torch.tensor(value(step), device=self.device) for name, value in self.coefs.items()}
 
     def scaled(self, reward: Tensor, done: Tensor) -> Tensor:
@@ -62,12 +62,14 @@ class OnPolicy(Algorithm):
             reward, extras["value"], extras["next_value"], batch.terminated, batch.truncated, cfg.gamma, cfg.gae_lambda
         )
 
-    def rows(self, columns: tuple[Tree, ...], batch: Batch) -> tuple[Tree, ...]:
-        """A rollout's columns [T, N, ...] as rows [T * N, ...]; with memory [N, T, ...], then reset and first state."""
+    def rows(self, batch: Batch, advantage: Tensor, value_target: Tensor) -> RolloutRows:
+        """A rollout's columns [T, N, ...] as rows [T * N, ...], or with memory as sequences [N, T, ...]."""
+        extras = batch.extras
+        columns = RolloutRows(batch.obs, batch.action, advantage, value_target, extras["log_prob"], extras["value"])
         if not self.net.recurrent:
-            return tree_map(lambda column: column.flatten(0, 1), columns)
-        by_env = tree_map(lambda column: column.transpose(0, 1), (*columns, batch.reset))
-        return (*by_env, batch.state)
+            return cast(RolloutRows, tree_map(lambda column: column.flatten(0, 1), columns))
+        columns = tree_map(lambda column: column.transpose(0, 1), columns._replace(reset=batch.reset))
+        return columns._replace(state=batch.state)
 
     def normalized(self, advantage: Tensor) -> Tensor:
         """Advantages with mean 0 and deviation 1; outside the loss, which may see a share of the rows."""
@@ -75,28 +77,19 @@ class OnPolicy(Algorithm):
             return advantage
         return (advantage - advantage.mean()) / (advantage.std() + 1e-8)
 
-    def predict(self, obs: Tree, reset: Tensor | None, state: Tree) -> tuple[Distribution, Tensor]:
+    def predict(self, rows: RolloutRows) -> tuple[Distribution, Tensor]:
         """Distribution of actions and value of each row."""
-        if reset is None:
-            params, value = self.net(obs)
+        if self.net.recurrent:
+            params, value, _ = self.net.unroll(rows.obs, rows.state, rows.reset)
         else:
-            params, value, _ = self.net.unroll(obs, state, reset)
+            params, value = self.net(rows.obs)
         return self.net.distribution(params), value
 
-    def loss(
-        self,
-        coefs: dict[str, Tensor],
-        obs: Tree,
-        action: Tensor,
-        advantage: Tensor,
-        value_target: Tensor,
-        reset: Tensor | None = None,
-        state: Tree = (),
-    ) -> tuple[Tensor, Metrics]:
+    def loss(self, coefs: dict[str, Tensor], rows: RolloutRows) -> tuple[Tensor, Metrics]:
         """-A log pi(a|s) + c_v (V - R)^2 - c_e H."""
-        dist, value = self.predict(obs, reset, state)
-        policy_loss = -(advantage * dist.log_prob(action)).mean()
-        return self.weighted(coefs, policy_loss, F.mse_loss(value, value_target), dist)
+        dist, value = self.predict(rows)
+        policy_loss = -(rows.advantage * dist.log_prob(rows.action)).mean()
+        return self.weighted(coefs, policy_loss, F.mse_loss(value, rows.value_target), dist)
 
     def weighted(
         self, coefs: dict[str, Tensor], policy_loss: Tensor, value_loss: Tensor, dist: Distribution
@@ -110,12 +103,8 @@ class OnPolicy(Algorithm):
             "train/entropy_loss": entropy_loss,
         }
 
-    def finish(self, batch: Batch, updates: list[Metrics]) -> LearnOutput:
-        """Means over a batch's updates. Only now do the statistics of observations take it in.
-
-        So acting and all updates of one batch see the same normalised observations.
-        """
-        self.net.update_norm(batch.obs)
+    def output(self, batch: Batch, updates: list[Metrics]) -> LearnOutput:
+        """The means of a batch's updates, and what the rollout was like."""
         means = {name: torch.stack([metrics[name] for metrics in updates]).mean() for name in updates[0]}
         rollout = {"rollout/mean_reward": batch.reward.mean()}
         if "value" in batch.extras:

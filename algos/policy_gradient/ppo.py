@@ -9,9 +9,10 @@ from torch.nn import functional as F
 
 from algos.base import Batch, DataSpec, LearnOutput
 from algos.common.optim import Metrics
-from algos.networks.state import Tree, minibatches, tree_map
+from algos.networks.state import minibatches, tree_map
 from algos.policy_gradient.config import PPOConfig
 from algos.policy_gradient.on_policy import OnPolicy
+from algos.policy_gradient.rows import RolloutRows
 
 
 class PPO(OnPolicy):
@@ -33,74 +34,63 @@ class PPO(OnPolicy):
         return DataSpec("rollout", buffer_type=cfg.buffer_type, n_steps=cfg.n_steps, batch_size=cfg.batch_size)
 
     def learn(self, batch: Batch) -> LearnOutput:
-        cfg, extras = self.cfg, batch.extras
-        columns = (batch.obs, batch.action, *self.advantages(batch), extras["log_prob"], extras["value"])
-        rows = self.rows(columns, batch)
-        coefs = {**self.scheduled(batch.step), "beta": self.beta}
+        cfg = self.cfg
+        rollout = self.rows(batch, *self.advantages(batch))
+        self.optimizer.set_lr(self.lr(batch.step))
+        coefs = {**self.loss_coefs(batch.step), "beta": self.beta}
         updates: list[Metrics] = []
         for _ in range(cfg.n_epochs):
             epoch: list[Metrics] = []
-            for obs, action, advantage, *rest in self.minibatches(rows):
+            for rows in self.minibatches(rollout):
                 self.net.reset_noise(self.generator)
-                minibatch = (obs, action, self.normalized(advantage), *rest)
-                epoch.append(self.optimizer.minimize(self.loss, coefs, *minibatch))
+                rows = rows._replace(advantage=self.normalized(rows.advantage))
+                epoch.append(self.optimizer.gradient_step(self.loss, coefs, rows).metrics)
             updates += epoch
             if cfg.target_kl is not None and epoch[-1]["train/approx_kl"] > 1.5 * cfg.target_kl:
                 break
         if cfg.objective == "kl":
             self.adapt_penalty(torch.stack([metrics["train/approx_kl"] for metrics in epoch]).mean())
-        return self.finish(batch, updates)
+        self.net.update_norm(batch.obs)  # only now: acting and all updates see the same normalised observations
+        return self.output(batch, updates)
 
-    def rows(self, columns: tuple[Tree, ...], batch: Batch) -> tuple[Tree, ...]:
+    def rows(self, batch: Batch, advantage: Tensor, value_target: Tensor) -> RolloutRows:
         """As of every on-policy algorithm; with memory, sequences of `sequence_length` and the states before them."""
-        rows = super().rows(columns, batch)
+        rows = super().rows(batch, advantage, value_target)
         length = self.cfg.sequence_length
         if not self.net.recurrent or length is None:
             return rows
-        *by_env, state = rows
-        obs, reset, states = by_env[0], by_env[-1], []
+        states, state = [], rows.state
         with torch.no_grad(), self.policy.noise_and_dropout(False):
-            for t in range(0, reset.shape[1], length):
+            for t in range(0, rows.reset.shape[1], length):
                 states.append(state)
-                piece = tree_map(lambda column, t=t: column[:, t : t + length], obs)
-                *_, state = self.net.unroll(piece, state, reset[:, t : t + length])
-        cut = tree_map(lambda column: column.unflatten(1, (-1, length)).flatten(0, 1), tuple(by_env))
-        return (*cut, tree_map(lambda *leaves: torch.stack(leaves, dim=1).flatten(0, 1), *states))
+                obs, reset = tree_map(lambda column, t=t: column[:, t : t + length], (rows.obs, rows.reset))
+                *_, state = self.net.unroll(obs, state, reset)
+        cut = tree_map(lambda column: column.unflatten(1, (-1, length)).flatten(0, 1), rows._replace(state=()))
+        return cut._replace(state=tree_map(lambda *leaves: torch.stack(leaves, dim=1).flatten(0, 1), *states))
 
-    def minibatches(self, rows: tuple[Tree, ...]) -> Iterator[tuple[Tree, ...]]:
+    def minibatches(self, rollout: RolloutRows) -> Iterator[RolloutRows]:
         """One epoch's minibatches: shuffled steps [B, ...], or with memory shuffled sequences [B, T, ...]."""
         size = self.cfg.batch_size
         if self.net.recurrent:
-            reset = rows[-2]
-            size = max(1, size // reset.shape[1])
-        return minibatches(rows, size, self.generator)
+            size = max(1, size // rollout.reset.shape[1])
+        return minibatches(rollout, size, self.generator)
 
-    def loss(  # type: ignore[override]  # two more columns
-        self,
-        coefs: dict[str, Tensor],
-        obs: Tree,
-        action: Tensor,
-        advantage: Tensor,
-        value_target: Tensor,
-        old_log_prob: Tensor,
-        old_value: Tensor,
-        reset: Tensor | None = None,
-        state: Tree = (),
-    ) -> tuple[Tensor, Metrics]:
+    def loss(self, coefs: dict[str, Tensor], rows: RolloutRows) -> tuple[Tensor, Metrics]:
         """-min(r A, clip(r) A) or -r A + beta KL, + c_v (V - R)^2 - c_e H; r is the ratio of new to old probability."""
-        dist, value = self.predict(obs, reset, state)
-        log_ratio = dist.log_prob(action) - old_log_prob
+        dist, value = self.predict(rows)
+        log_ratio = dist.log_prob(rows.action) - rows.old_log_prob
         ratio, clip = log_ratio.exp(), coefs["clip"]
         kl = (ratio - 1 - log_ratio).mean()  # an unbiased estimate of KL(old, new) that is never negative
         if self.cfg.objective == "kl":
-            policy_loss = coefs["beta"] * kl - (ratio * advantage).mean()
-            told = {"train/kl_beta": coefs["beta"]}
+            policy_loss = coefs["beta"] * kl - (ratio * rows.advantage).mean()
+            reported = {"train/kl_beta": coefs["beta"]}
         else:
-            clipped = torch.max(torch.min(ratio, 1 + clip), 1 - clip)
-            policy_loss = -torch.min(ratio * advantage, clipped * advantage).mean()
-            told = {"train/clipfrac": ((ratio - 1).abs() > clip).float().mean()}
-        loss, metrics = self.weighted(coefs, policy_loss, self.value_loss(value, old_value, value_target), dist)
-        return loss, {**metrics, "train/approx_kl": kl, **told}
+            clipped = ratio.clamp(1 - clip, 1 + clip)
+            policy_loss = -torch.min(ratio * rows.advantage, clipped * rows.advantage).mean()
+            reported = {"train/clipfrac": ((ratio - 1).abs() > clip).float().mean()}
+        value_loss = self.value_loss(value, rows.old_value, rows.value_target)
+        loss, metrics = self.weighted(coefs, policy_loss, value_loss, dist)
+        return loss, {**metrics, "train/approx_kl": kl, **reported}
 
     def value_loss(self, value: Tensor, old_value: Tensor, value_target: Tensor) -> Tensor:
         """Mean squared error, optionally of a value that is kept within `clip_value` of the old one."""

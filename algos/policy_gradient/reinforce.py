@@ -14,6 +14,7 @@ from algos.common.returns import gae
 from algos.networks.spec import CARRY_STATE
 from algos.policy_gradient.config import REINFORCEConfig
 from algos.policy_gradient.on_policy import OnPolicy
+from algos.policy_gradient.rows import RolloutRows
 
 
 class REINFORCE(OnPolicy):
@@ -37,13 +38,14 @@ class REINFORCE(OnPolicy):
 
     def learn(self, batch: Batch) -> LearnOutput:
         value, returns = self.returns(batch)
+        rows = RolloutRows(batch.obs, batch.action, self.normalized(returns - value), returns)
+        self.optimizer.set_lr(self.lr(batch.step))
         self.net.reset_noise(self.generator)
-        metrics = self.optimizer.minimize(
-            self.loss, self.scheduled(batch.step), batch.obs, batch.action, self.normalized(returns - value), returns
-        )
+        metrics = self.optimizer.gradient_step(self.loss, self.loss_coefs(batch.step), rows).metrics
         if not self.cfg.baseline:
             del metrics["train/value_loss"]
-        return self.finish(batch, [metrics])
+        self.net.update_norm(batch.obs)  # only now: acting and learning see the same normalised observations
+        return self.output(batch, [metrics])
 
     @torch.no_grad()
     def returns(self, batch: Batch) -> tuple[Tensor, Tensor]:

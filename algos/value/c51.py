@@ -7,6 +7,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
+from algos.common.losses import RowLoss
 from algos.networks.builder import Network
 from algos.networks.state import Tree
 from algos.value.config import C51Config
@@ -39,10 +40,9 @@ class C51(DistributionalDQN):
         return build_q_network(cfg, self.obs_space, n_actions, n_atoms=cfg.n_atoms, make=make)
 
     def target(self, reward: Tensor, discount: Tensor, next_obs: Tree) -> Tensor:
-        """Probabilities [B, K] of r + gamma Z(s', a'), brought onto the support."""
+        """Probabilities [B, K] of r + gamma Z(s', a'), projected onto the support."""
         prob = self.next_atoms(next_obs).softmax(1)
-        value = reward.unsqueeze(1) + discount.unsqueeze(1) * self.q_net.support
-        return self.project(prob, value)
+        return self.project(prob, reward + discount * self.q_net.support)
 
     def project(self, prob: Tensor, value: Tensor) -> Tensor:
         """Share out each value's probability [B, K] to its two neighbours on the support, by nearness."""
@@ -55,8 +55,8 @@ class C51(DistributionalDQN):
         shared = torch.zeros_like(prob).scatter_add(1, index, prob * (1 - upper_share))
         return shared.scatter_add(1, index + 1, prob * upper_share)
 
-    def row_loss(self, obs: Tree, action: Tensor, target: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-        """KL divergence of the target from Z(s, a) twice, as loss and as priority, and Q(s, a), each [B]."""
+    def row_loss(self, obs: Tree, action: Tensor, target: Tensor) -> RowLoss:
+        """KL divergence of the target from Z(s, a), which is the priority too, and Q(s, a), each [B]."""
         logits = self.of_action(self.q_net.atoms(obs), action)
         divergence = F.kl_div(logits.log_softmax(1), target, reduction="none").sum(1)
-        return divergence, divergence, self.q_net.mean(logits)
+        return RowLoss(divergence, divergence, self.q_net.mean(logits))

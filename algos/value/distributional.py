@@ -1,7 +1,11 @@
-"""What C51 and QR-DQN have in common: Q-learning over the distribution of returns."""
+"""Distributional Q-learning: what C51 and QR-DQN have in common."""
 
+from abc import abstractmethod
+
+import torch
 from torch import Tensor
 
+from algos.common.optim import Metrics
 from algos.networks.state import Tree
 from algos.value.dqn import DQN
 from algos.value.networks import AtomNetwork
@@ -12,6 +16,28 @@ class DistributionalDQN(DQN):
 
     q_net: AtomNetwork
     target_net: AtomNetwork
+
+    def loss(
+        self,
+        obs: Tree,
+        action: Tensor,
+        reward: Tensor,
+        next_obs: Tree,
+        terminated: Tensor,
+        discount: Tensor | None = None,
+        weight: Tensor | None = None,
+    ) -> tuple[Tensor, Metrics, Tensor]:
+        """As DQN's, with a distribution as target."""
+        with torch.no_grad():
+            discount = (self.cfg.gamma if discount is None else discount) * ~terminated
+            target = self.target(reward.unsqueeze(1), discount.unsqueeze(1), next_obs)
+        row = self.row_loss(obs, action, target)
+        loss = (row.loss if weight is None else weight * row.loss).mean()
+        return loss, {"train/td_loss": loss, "train/mean_q": row.q_value.mean()}, row.td_error
+
+    @abstractmethod
+    def target(self, reward: Tensor, discount: Tensor, next_obs: Tree) -> Tensor:
+        """r + gamma Z(s', a') [B, K], of rewards and discounts [B, 1]; the discount is 0 after termination."""
 
     def next_atoms(self, next_obs: Tree) -> Tensor:
         """The target network's numbers [B, K] for the next action."""

@@ -9,9 +9,9 @@ from typing import Any, ClassVar
 import torch
 from gymnasium import spaces
 from torch import Tensor
-from torch.nn import functional as F
 
 from algos.base import Algorithm, Batch, DataSpec, LearnOutput
+from algos.common.losses import TD_LOSSES, RowLoss
 from algos.common.optim import Metrics, Optimizer
 from algos.common.schedule import Schedule
 from algos.common.targets import make_target, update_target
@@ -27,7 +27,7 @@ class DQN(Algorithm):
 
     Config: ClassVar[type] = DQNConfig
     action_spaces = (spaces.Discrete,)
-    acting: ClassVar[type[EpsilonGreedy]] = EpsilonGreedy
+    policy_class: ClassVar[type[EpsilonGreedy]] = EpsilonGreedy
     cfg: Any  # DQNConfig, or what a subclass has instead
     policy: EpsilonGreedy
 
@@ -37,7 +37,7 @@ class DQN(Algorithm):
         self.target_net = make_target(self.q_net)
         self.lr = Schedule(cfg.lr, self.total_steps, "algo_cfg.lr")
         self.optimizer = Optimizer(self.q_net, eps=cfg.adam_eps, max_grad_norm=cfg.max_grad_norm, compile=cfg.compile)
-        self.policy = self.acting(self.q_net, action_space, cfg, self.device)
+        self.policy = self.policy_class(self.q_net, action_space, cfg, self.device)
         self.updates = 0
 
     def make_net(self, n_actions: int) -> Network:
@@ -49,22 +49,22 @@ class DQN(Algorithm):
         return DataSpec.of_replay("replay", cfg)
 
     def learn(self, batch: Batch) -> LearnOutput:
+        """One step down the gradient of `loss`; after every `target_update` of them the target network follows."""
         lr = self.lr(batch.step)
         self.optimizer.set_lr(lr)
         self.q_net.reset_noise(self.generator)
         self.target_net.reset_noise(self.generator)
-        metrics = self.minimize(batch)
-        td_error = metrics.pop("td_error", None)
+        metrics, td_error = self.optimizer.gradient_step(self.loss, *self.columns(batch))
         self.updates += 1
         if self.updates % self.cfg.target_update == 0:
             update_target(self.target_net, self.q_net, self.cfg.tau)
-        return LearnOutput({**metrics, "train/learning_rate": lr}, priorities=td_error)
+        priorities = td_error if "weight" in batch.extras else None
+        return LearnOutput({**metrics, "train/learning_rate": lr}, priorities)
 
-    def minimize(self, batch: Batch) -> Metrics:
-        """One step down the gradient of the loss."""
-        extras = batch.extras
+    def columns(self, batch: Batch) -> tuple[Tree, ...]:
+        """The columns of a batch that `loss` takes, None for those that it lacks."""
         rows = (batch.obs, batch.action, batch.reward, batch.next_obs, batch.terminated)
-        return self.optimizer.minimize(self.loss, *rows, extras.get("discount"), extras.get("weight"))
+        return (*rows, batch.extras.get("discount"), batch.extras.get("weight"))
 
     def loss(
         self,
@@ -75,36 +75,27 @@ class DQN(Algorithm):
         terminated: Tensor,
         discount: Tensor | None = None,
         weight: Tensor | None = None,
-    ) -> tuple[Tensor, Metrics]:
-        """Mean of the rows' losses, by their importance weights under prioritised replay.
+    ) -> tuple[Tensor, Metrics, Tensor]:
+        """mean_B w l(r + gamma V(s') - Q(s, a)), without V(s') after termination; w = 1 but for prioritised replay.
 
         Over several steps, reward is their discounted sum and `discount` what is left for the value after them.
         """
         with torch.no_grad():
             discount = (self.cfg.gamma if discount is None else discount) * ~terminated
-            target = self.target(reward, discount, next_obs)
-        row_loss, td_error, q_value = self.row_loss(obs, action, target)
-        loss = (row_loss if weight is None else weight * row_loss).mean()
-        metrics = {"train/value_loss": loss, "train/mean_q": q_value.mean()}
-        return loss, metrics if weight is None else {**metrics, "td_error": td_error}
-
-    def target(self, reward: Tensor, discount: Tensor, next_obs: Tree) -> Tensor:
-        """r + gamma V(s') [B], with a discount of 0 after termination."""
-        return reward + discount * self.next_value(next_obs)
+            target = reward + discount * self.next_value(next_obs)
+        row = self.row_loss(obs, action, target)
+        loss = (row.loss if weight is None else weight * row.loss).mean()
+        return loss, {"train/td_loss": loss, "train/mean_q": row.q_value.mean()}, row.td_error
 
     def next_value(self, next_obs: Tree) -> Tensor:
-        """max_a' Q_target(s', a') [B]."""
+        """V(s') = max_a' Q_target(s', a') [B]."""
         return self.target_net(next_obs).amax(1)
 
-    def row_loss(self, obs: Tree, action: Tensor, target: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-        """Squared (or Huber) loss, absolute TD error and Q(s, a), each [B]."""
+    def row_loss(self, obs: Tree, action: Tensor, target: Tensor) -> RowLoss:
+        """l(target - Q(s, a)) [B]: squared, or Huber's."""
         q_value = self.q_net(obs).gather(1, action.unsqueeze(1)).squeeze(1)
-        return self.td_loss(q_value, target), (target - q_value).abs(), q_value
-
-    def td_loss(self, q_value: Tensor, target: Tensor) -> Tensor:
-        """(target - Q)^2, or the Huber loss of the difference, element by element."""
-        loss_fn = F.mse_loss if self.cfg.loss == "mse" else F.smooth_l1_loss
-        return loss_fn(q_value, target, reduction="none")
+        loss = TD_LOSSES[self.cfg.loss](q_value, target, reduction="none")
+        return RowLoss(loss, (target - q_value).abs(), q_value)
 
     def state_dict(self) -> dict[str, Any]:
         return {

@@ -10,8 +10,9 @@ import torch
 from torch import Tensor
 
 from algos.base import Batch, DataSpec
+from algos.common.losses import TD_LOSSES
 from algos.common.optim import Metrics
-from algos.common.sequences import Sequences, learned_weight
+from algos.common.sequences import Sequences, loss_mask
 from algos.networks.builder import Network
 from algos.networks.state import Tree
 from algos.value.config import DRQNConfig
@@ -31,28 +32,28 @@ class DRQN(DQN):
     def data(cls, cfg: Any) -> DataSpec:
         return DataSpec.of_replay("sequence", cfg)
 
-    def minimize(self, batch: Batch) -> Metrics:
+    def columns(self, batch: Batch) -> tuple[Tree, ...]:
         rows = (batch.obs, batch.action, batch.reward, batch.next_obs, batch.terminated)
-        weight = learned_weight(batch.terminated, batch.truncated, self.cfg.burn_in)
-        return self.optimizer.minimize(self.sequence_loss, *rows, weight, batch.reset, batch.state)
+        mask = loss_mask(batch.terminated, batch.truncated, self.cfg.burn_in)
+        return (*rows, mask, batch.reset, batch.state)
 
-    def sequence_loss(
+    def loss(  # type: ignore[override]  # columns of sequences
         self,
         obs: Tree,
         action: Tensor,
         reward: Tensor,
         next_obs: Tree,
         terminated: Tensor,
-        weight: Tensor,
+        mask: Tensor,
         reset: Tensor,
         state: Tree,
     ) -> tuple[Tensor, Metrics]:
-        """Weighted mean of l(r_t + gamma max_a' Q_target(s_t+1, a') - Q(s_t, a_t)) after the burn-in; all [B, T]."""
+        """Masked mean of l(r_t + gamma max_a' Q_target(s_t+1, a') - Q(s_t, a_t)) after the burn-in; all [B, T]."""
         burn_in, sequences = self.cfg.burn_in, Sequences(obs, reset, state, self.cfg.burn_in)
-        action, reward, terminated, weight = (column[:, burn_in:] for column in (action, reward, terminated, weight))
+        action, reward, terminated, mask = (column[:, burn_in:] for column in (action, reward, terminated, mask))
         with torch.no_grad():
-            next_q = sequences.following(next_obs).through(self.target_net)  # [B, T, A]
+            next_q = sequences.shifted(next_obs).unroll(self.target_net)  # [B, T, A]
             target = reward + self.cfg.gamma * next_q.amax(2) * ~terminated
-        q_value = sequences.through(self.q_net).gather(2, action.unsqueeze(2)).squeeze(2)
-        loss = (weight * self.td_loss(q_value, target)).mean()
-        return loss, {"train/value_loss": loss, "train/mean_q": q_value.mean()}
+        q_value = sequences.unroll(self.q_net).gather(2, action.unsqueeze(2)).squeeze(2)
+        loss = (mask * TD_LOSSES[self.cfg.loss](q_value, target, reduction="none")).mean()
+        return loss, {"train/td_loss": loss, "train/mean_q": q_value.mean()}

@@ -1,4 +1,4 @@
-"""How a Q network acts: the best action, or one by chance."""
+"""Policies of a Q network: epsilon-greedy and Boltzmann."""
 
 import numpy as np
 import torch
@@ -29,23 +29,23 @@ class EpsilonGreedy(Policy):
     def act(
         self, obs: Tree, state: Tree, *, explore: bool, step: int
     ) -> tuple[np.ndarray, dict[str, np.ndarray], Tree]:
-        by_chance = self.by_chance(len(tree_leaves(obs)[0]), step) if explore else None
-        if by_chance is None or not by_chance.any():
-            action, state = self.choose(obs, state, explore)
+        mask = self.random_mask(len(tree_leaves(obs)[0]), step) if explore else None
+        if mask is None or not mask.any():
+            action, state = self.forward(obs, state, explore)
             return action, {}, state
-        chance = self.random(len(by_chance))
-        if by_chance.all() and not self.net.recurrent:
-            return chance, {}, state  # no row asks the network, and it has no memory to keep up to date
-        chosen, state = self.choose(obs, state, explore)
-        return np.where(by_chance, chance, chosen), {}, state
+        random = self.random(len(mask))
+        if mask.all() and not self.net.recurrent:
+            return random, {}, state  # no row asks the network, and it has no memory to keep up to date
+        action, state = self.forward(obs, state, explore)
+        return np.where(mask, random, action), {}, state
 
     def random(self, rows: int) -> np.ndarray:
-        """Actions [N] that are all equally likely."""
+        """Uniform random actions [N]."""
         action = torch.randint(self.n_actions, (rows,), generator=self.generator, device=self.device)
         return action.cpu().numpy()
 
-    def by_chance(self, rows: int, step: int) -> np.ndarray | None:
-        """Rows [N] whose action is random; None where none ever is."""
+    def random_mask(self, rows: int, step: int) -> np.ndarray | None:
+        """Mask of the rows [N] whose action is random, each with probability epsilon; None where epsilon is 0."""
         epsilon = self.epsilon(step)
         if epsilon == 0.0:
             return None
@@ -53,14 +53,14 @@ class EpsilonGreedy(Policy):
         return dice < epsilon
 
     @torch.inference_mode()
-    def choose(self, obs: Tree, state: Tree, explore: bool) -> tuple[np.ndarray, Tree]:
-        """The network's actions [N] and its next state; exploring, noisy layers have fresh noise."""
+    def forward(self, obs: Tree, state: Tree, explore: bool) -> tuple[np.ndarray, Tree]:
+        """Forward pass: the network's actions [N] and its next state; exploring, noisy layers have fresh noise."""
         tensors = obs_to_tensors(obs, self.device)
         with self.noise_and_dropout(explore):
             q_value, state = one_step(self.net, tensors, state)
-        return self.pick(q_value, explore).cpu().numpy(), state
+        return self.select(q_value, explore).cpu().numpy(), state
 
-    def pick(self, q_value: Tensor, explore: bool) -> Tensor:
+    def select(self, q_value: Tensor, explore: bool) -> Tensor:
         """Actions [N] for values [N, A]."""
         return q_value.argmax(1)
 
@@ -83,7 +83,7 @@ class Boltzmann(EpsilonGreedy):
 
     cfg: SoftQConfig
 
-    def pick(self, q_value: Tensor, explore: bool) -> Tensor:
+    def select(self, q_value: Tensor, explore: bool) -> Tensor:
         if not explore:
-            return super().pick(q_value, explore)
+            return super().select(q_value, explore)
         return Categorical(q_value / self.cfg.temperature).sample(self.generator)

@@ -46,7 +46,7 @@ class PQN(Algorithm):
         for _ in range(self.cfg.n_epochs):
             for rows in minibatches(flat, self.cfg.batch_size, self.generator):
                 self.q_net.reset_noise(self.generator)
-                updates.append(self.optimizer.minimize(self.loss, *rows))
+                updates.append(self.optimizer.gradient_step(self.loss, *rows).metrics)
         means = {name: torch.stack([metrics[name] for metrics in updates]).mean() for name in updates[0]}
         rollout = {"rollout/mean_reward": batch.reward.mean()}
         return LearnOutput({**means, **rollout, "train/learning_rate": lr}, updates=len(updates))
@@ -68,7 +68,7 @@ class PQN(Algorithm):
         """(G - Q(s, a))^2."""
         q_value = self.q_net(obs).gather(1, action.unsqueeze(1)).squeeze(1)
         loss = F.mse_loss(q_value, target)
-        return loss, {"train/value_loss": loss, "train/mean_q": q_value.mean()}
+        return loss, {"train/td_loss": loss, "train/mean_q": q_value.mean()}
 
     def state_dict(self) -> dict[str, Any]:
         return {"q_net": self.q_net.state_dict(), "optimizer": self.optimizer.state_dict()}

@@ -7,6 +7,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
+from algos.common.losses import RowLoss
 from algos.networks.builder import Network
 from algos.networks.state import Tree
 from algos.value.config import QRDQNConfig
@@ -29,9 +30,9 @@ class QRDQN(DistributionalDQN):
 
     def target(self, reward: Tensor, discount: Tensor, next_obs: Tree) -> Tensor:
         """r + gamma theta_j(s', a') [B, K]."""
-        return reward.unsqueeze(1) + discount.unsqueeze(1) * self.next_atoms(next_obs)
+        return reward + discount * self.next_atoms(next_obs)
 
-    def row_loss(self, obs: Tree, action: Tensor, target: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+    def row_loss(self, obs: Tree, action: Tensor, target: Tensor) -> RowLoss:
         """sum_i mean_j |tau_i - 1{u < 0}| huber(u) with u = target_j - theta_i, the means' TD error, and Q(s, a)."""
         quantiles = self.of_action(self.q_net.atoms(obs), action)
         u = target.unsqueeze(1) - quantiles.unsqueeze(2)  # [B, i, j]
@@ -40,4 +41,4 @@ class QRDQN(DistributionalDQN):
         )  # |u| - kappa / 2 far out
         pull = (self.tau.unsqueeze(1) - (u < 0).float()).abs()
         q_value = quantiles.mean(1)
-        return (pull * huber).mean(2).sum(1), (target.mean(1) - q_value).abs(), q_value
+        return RowLoss((pull * huber).mean(2).sum(1), (target.mean(1) - q_value).abs(), q_value)

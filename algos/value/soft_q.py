@@ -15,7 +15,7 @@ class SoftQ(DQN):
     """DQN whose next value counts the entropy of the policy softmax(Q / temperature), which also explores."""
 
     Config = SoftQConfig
-    acting = Boltzmann
+    policy_class = Boltzmann
 
     def next_value(self, next_obs: Tree) -> Tensor:
         """t log sum_a' exp(Q_target(s', a') / t) [B]."""

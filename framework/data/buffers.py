@@ -164,8 +164,3 @@ def batch_map(fn: Callable[[Any], Any], batch: Batch) -> Batch:
     """A batch with `fn` applied to every tensor in it."""
     present = {name: getattr(batch, name) for name in COLUMNS if getattr(batch, name) is not None}
     return replace(batch, **tree_map(fn, present))
-
-
-def batch_to(batch: Batch, device: str) -> Batch:
-    """The batch on the learner's device."""
-    return batch if device == "cpu" else batch_map(lambda leaf: leaf.to(device, non_blocking=True), batch)

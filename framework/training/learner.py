@@ -5,7 +5,6 @@ from typing import Any
 import torch
 
 from algos.base import Algorithm, Batch, LearnOutput
-from framework.data.buffers import batch_to
 
 
 class Learner:
@@ -17,7 +16,7 @@ class Learner:
 
     def learn(self, batch: Batch) -> LearnOutput:
         """Improve on a batch."""
-        output = self.algorithm.learn(batch_to(batch, self.device))
+        output = self.algorithm.learn(batch.to(self.device))
         output.index = batch.index
         return output
 

@@ -1,4 +1,4 @@
-"""What a kind of data asks for; what every policy does: its own stream, noise and dropout of acting; random actions."""
+"""The data of an algorithm; every policy: streams of its own, noise and dropout, warnings; random actions."""
 
 import numpy as np
 import pytest
@@ -6,7 +6,7 @@ import torch
 from gymnasium import spaces
 from torch import nn
 
-from algos.base import DataSpec, Policy, RandomPolicy, obs_to_tensors
+from algos.base import Batch, DataSpec, Policy, RandomPolicy, obs_to_tensors
 from algos.networks.builder import build_network
 
 BOX = spaces.Box(-1, 1, (4,), np.float32)
@@ -19,6 +19,28 @@ class Plain(Policy):
     def act(self, obs, state, *, explore, step):
         with torch.no_grad(), self.noise_and_dropout(explore):
             return self.net(obs_to_tensors(obs, self.device)).numpy(), {}, state
+
+
+def test_a_batch_moves_with_all_its_columns():
+    flags, extras = torch.zeros(3, 2, dtype=torch.bool), {"value": torch.zeros(3, 2)}
+    obs = {"a": torch.zeros(3, 2, 4), "b": torch.zeros(3, 2)}
+    index = np.arange(3)
+    batch = Batch(obs, torch.zeros(3, 2), torch.zeros(3, 2), obs, flags, flags, extras, flags, (), 5, index)
+    assert batch.to("cpu") is batch
+    moved = batch.to("meta")
+    assert isinstance(moved, Batch) and (moved.step, moved.state) == (5, ()) and moved.index is index
+    leaves = [moved.obs["b"], moved.next_obs["a"], moved.action, moved.truncated, moved.extras["value"], moved.reset]
+    assert all(leaf.device.type == "meta" for leaf in leaves) and batch.reward.device.type == "cpu"
+    assert Batch(obs, *[flags] * 2, obs, *[flags] * 2).to("meta").reset is None
+
+
+def test_warnings_of_layers_are_told_once():
+    attention = {"layer_type": "attention", "kind": "flash", "window": 1, "d_model": 4, "n_heads": 1}
+    policy = Plain(build_network(BOX, [attention, LINEAR], out_features=3))
+    (text,) = policy.warnings()
+    assert "window=1: attention over one step is a linear map of it" in text
+    policy.net.body[0].warning = policy.net.body[1].warning = "the same"
+    assert policy.warnings() == ["the same"] and policy_of(LINEAR).warnings() == []
 
 
 def policy_of(*layers):

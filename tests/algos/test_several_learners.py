@@ -4,6 +4,7 @@ import functools
 import math
 import os
 import shutil
+from typing import NamedTuple
 
 import numpy as np
 import pytest
@@ -33,6 +34,13 @@ def ppo(space=TWO, **settings):
     return PPO(PPOConfig(**{"n_epochs": 1, "batch_size": 50, **settings}), OBS, space, seed=1)
 
 
+class ByRow(NamedTuple):
+    """A loss's result by row, of a shape that only its type tells."""
+
+    x: torch.Tensor
+    parts: dict[str, torch.Tensor]
+
+
 class Line(nn.Module):
     """w x + b y with w = 2 and b = 1, and a parameter that no loss uses."""
 
@@ -44,17 +52,20 @@ class Line(nn.Module):
         """The mean of scale (w x + b y)^power over the rows; how many there were is a metric too."""
         x, (y,) = columns["x"], columns["y"]
         loss = (scale * (self.w * x + self.b * y) ** power).mean()
-        return loss, {"loss": loss, "x": x.mean(), "rows": torch.tensor(len(x))}
+        by_row = ByRow(x, {"twice": torch.stack([x, 2 * x], 1)})
+        return loss, {"loss": loss, "x": x.mean(), "rows": torch.tensor(len(x))}, by_row
 
 
 def one_step(x, n_y=None, compile=False):
-    """Gradients and metrics of one step of a Line on the rows `x`, with y = 1 in each of `n_y` rows."""
+    """Gradients, metrics and result by row of one step of a Line on the rows `x`, with y = 1 in each of `n_y` rows."""
     line = Line()
-    optimizer = Optimizer(line, max_grad_norm=None, compile=compile)
+    optimizer = Optimizer(line, max_grad_norm=1e6, compile=compile)
     columns = {"x": torch.tensor(x), "y": (torch.ones(n_y or len(x)),)}
-    metrics = optimizer.minimize(line.loss, torch.tensor(0.5), columns, 2)
+    metrics, result = optimizer.gradient_step(line.loss, torch.tensor(0.5), columns, 2)
     grads = [mean.item() / 0.1 for mean in optimizer.means]  # after one step Adam's means hold a tenth of them
-    return [*grads, *(float(metrics[name]) for name in ("loss", "x", "rows"))]
+    assert isinstance(result, ByRow)
+    numbers = [*grads, *(float(metrics[name]) for name in ("train/grad_norm", "loss", "x", "rows"))]
+    return {"numbers": numbers, "x": result.x.tolist(), "twice": result.parts["twice"].tolist()}
 
 
 def refusal():
@@ -164,13 +175,16 @@ def made(tmp_path_factory):
 def test_gradients_and_metrics_are_those_of_the_whole_batch(made, name, n_learners, rows):
     # loss 0.5 (2 x + 1)^2: its slopes are (2 x + 1) x and 2 x + 1, at x = 1, 2, 3, 4, 6: 3, 10, 21, 36, 78 and
     # 3, 5, 7, 9, 13; all values are means over the rows
-    expected = {
-        "uneven": [148 / 5, 37 / 5, 0.0, 333 / 10, 16 / 5],
-        "two rows": [24 / 2, 10 / 2, 0.0, 58 / 4, 4 / 2],
-        "one row": [21.0, 7.0, 0.0, 24.5, 3.0],
+    w, b, loss, x = {
+        "uneven": (148 / 5, 37 / 5, 333 / 10, [1.0, 2.0, 3.0, 4.0, 6.0]),
+        "two rows": (24 / 2, 10 / 2, 58 / 4, [1.0, 3.0]),
+        "one row": (21.0, 7.0, 24.5, [3.0]),
     }[name]
+    expected = [w, b, 0.0, math.hypot(w, b), loss, sum(x) / len(x), rows]
     for result in made[n_learners]:
-        assert result[name] == pytest.approx([*expected, rows], rel=1e-6)
+        assert result[name]["numbers"] == pytest.approx(expected, rel=1e-6)
+        assert (result[name]["x"], result[name]["twice"]) == (x, [[value, 2 * value] for value in x])
+        assert result[name]["numbers"][3] == made[n_learners][0][name]["numbers"][3]
 
 
 def check_course(alone, learners):
@@ -202,7 +216,9 @@ def test_inputs_that_differ_in_their_rows_are_refused(made):
 
 def test_compiled_gradients_are_averaged_too(made):
     first, second = made[2]
-    assert first["uneven graph"] == second["uneven graph"] == pytest.approx(first["uneven"], rel=1e-6)
+    assert first["uneven graph"] == second["uneven graph"]
+    assert first["uneven graph"]["numbers"] == pytest.approx(first["uneven"]["numbers"], rel=1e-6)
+    assert first["uneven graph"]["twice"] == first["uneven"]["twice"]
     check_course(made[1][0]["dqn"], [first["dqn graph"], second["dqn graph"]])
 
 

@@ -40,7 +40,7 @@ def noises(algorithm, n=32):
 
 
 def critic_loss(algorithm, batch, noise):
-    """The loss and metrics of the critics on a batch."""
+    """The loss, metrics and TD errors of the critics on a batch."""
     discount, weight = (batch.extras.get(name, getattr(algorithm, name)) for name in ("discount", "weight"))
     return algorithm.critic_loss(
         batch.obs, batch.action, batch.reward, batch.next_obs, batch.terminated, discount, weight, noise

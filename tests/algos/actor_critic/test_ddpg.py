@@ -24,10 +24,11 @@ def test_the_critics_regress_on_the_targets_value(name):
         next_action = np.clip(next_action + noise.numpy(), -1, 1)
     target = reward + 0.9 * live * q_of(algorithm.target_critic, next_obs, next_action).min(0)[:, 0]
     errors = q_of(algorithm.critic, obs, action)[:, :, 0] - target
-    loss, metrics = critic_loss(algorithm, batch, noise)
+    loss, metrics, td_error = critic_loss(algorithm, batch, noise)
     assert len(errors) == (1 if name == "DDPG" else 2)
     assert loss.item() == pytest.approx((errors**2).sum(0).mean(), rel=1e-5)
-    assert "td_error" not in metrics
+    assert set(metrics) == {"train/critic_loss", "train/mean_q"}
+    np.testing.assert_allclose(td_error, np.abs(errors).mean(0), rtol=1e-4, atol=1e-5)
 
 
 @pytest.mark.parametrize("name", ["DDPG", "TD3"])

@@ -48,8 +48,8 @@ def test_weights_scale_the_rows_and_priorities_are_their_td_errors(name):
     batch = random_batch(plain)
     noise = noises(plain)[0]
     weight = torch.linspace(0, 2, 32)
-    _, metrics = critic_loss(weighted, batch, noise)
-    assert metrics["td_error"].shape == (32,) and (metrics["td_error"] >= 0).all()
+    *_, td_error = critic_loss(weighted, batch, noise)
+    assert td_error.shape == (32,) and (td_error >= 0).all()
 
     def one(rows):
         """The loss of these rows alone."""
@@ -60,14 +60,14 @@ def test_weights_scale_the_rows_and_priorities_are_their_td_errors(name):
 
     rows = torch.stack([one(slice(i, i + 1)) for i in range(32)])
     batch.extras["weight"] = weight
-    loss, metrics = critic_loss(weighted, batch, noise)
+    loss, _, td_error = critic_loss(weighted, batch, noise)
     torch.testing.assert_close(loss, (weight * rows).mean())
     output = weighted.learn(batch)
     assert output.priorities.shape == (32,) and not output.priorities.requires_grad and output.updates == 1
     assert all(torch.as_tensor(value).dim() == 0 for value in output.metrics.values())
     if name != "TQC":  # the sum over critics of squared errors; with one critic the priority is its root
         two = plain.cfg.n_critics
-        assert (metrics["td_error"] ** 2 * two <= rows + 1e-5).all()
+        assert (td_error**2 * two <= rows + 1e-5).all()
     assert plain.learn(random_batch(plain)).priorities is None
 
 
@@ -76,7 +76,7 @@ def test_the_batch_s_own_discount_stands_for_gamma(name):
     n_step, other = make(name, gamma=0.9), make(name, gamma=0.81)
     batch = random_batch(n_step)
     noise = noises(n_step)[0]
-    expected, _ = critic_loss(other, batch, noise)
+    expected, *_ = critic_loss(other, batch, noise)
     batch.extras["discount"] = torch.full((32,), 0.81)
     torch.testing.assert_close(critic_loss(n_step, batch, noise)[0], expected)
 
@@ -86,7 +86,7 @@ def test_truncation_bootstraps(name):
     algorithm = make(name)
     batch = random_batch(algorithm)
     noise = noises(algorithm)[0]
-    loss, _ = critic_loss(algorithm, batch, noise)
+    loss, *_ = critic_loss(algorithm, batch, noise)
     batch.truncated = ~batch.truncated
     assert torch.equal(critic_loss(algorithm, batch, noise)[0], loss)
     batch.terminated = ~batch.terminated
@@ -111,9 +111,9 @@ def test_several_learners_may_share_a_batch(name):
 
         def of(rows, network=network, loss_fn=loss_fn, inputs=inputs):
             cut = [x[rows] if isinstance(x, torch.Tensor) and x.dim() else x for x in inputs]
-            loss, metrics = loss_fn(*cut)
+            loss, metrics, *_ = loss_fn(*cut)
             slopes = torch.autograd.grad(loss, list(network.parameters()))
-            numbers = [value.detach() for value in metrics.values() if value.dim() == 0]
+            numbers = [value.detach() for value in metrics.values()]
             return torch.cat([torch.stack(numbers), *(slope.flatten() for slope in slopes)])
 
         shares = 0.25 * of(slice(0, 8)) + 0.75 * of(slice(8, 32))

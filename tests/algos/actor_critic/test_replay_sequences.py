@@ -9,7 +9,7 @@ from replay_parts import ALL, SMALL, make, weights
 
 from algos.base import Batch
 from algos.common.errors import UserError
-from algos.common.sequences import learned_weight
+from algos.common.sequences import loss_mask
 from algos.common.settings import check_settings
 from algos.registry import get_algorithm, get_config_class
 
@@ -87,13 +87,13 @@ def test_sac_s_losses_against_single_steps(burn_in, seed):
                 error = least(algorithm.critic, critic[t], batch.action[row, t][None]) - target
                 squares.append(error.square().sum())
                 learned += 1
-    weight = learned_weight(batch.terminated, batch.truncated, burn_in)
+    mask = loss_mask(batch.terminated, batch.truncated, burn_in)
     columns = (batch.obs, batch.action, batch.reward, batch.next_obs, batch.terminated)
-    loss, _ = algorithm.critic_loss_of_sequences(*columns, weight, batch.reset, batch.state[0], noise[0])
+    loss, _ = algorithm.sequences.critic_loss(*columns, mask, batch.reset, batch.state[0], noise[0])
     torch.testing.assert_close(loss, torch.stack(squares).mean(), rtol=1e-4, atol=1e-5)
-    loss, metrics = algorithm.actor_loss_of_sequences(batch.obs, batch.reset, batch.state[0], noise[1])
+    loss, _, entropy = algorithm.sequences.actor_loss(batch.obs, batch.reset, batch.state[0], noise[1])
     torch.testing.assert_close(loss, torch.cat(gains).mean(), rtol=1e-4, atol=1e-5)
-    assert metrics["entropy"].shape == (ROWS, STEPS - burn_in)
+    assert entropy.shape == (ROWS, STEPS - burn_in)
 
 
 @every

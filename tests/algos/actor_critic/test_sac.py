@@ -53,16 +53,16 @@ def test_sac_s_losses():
 
     new_action, log_prob = gaussian_of(algorithm.actor, obs, noise.numpy())
     expected = 0.3 * log_prob - q_of(algorithm.critic, obs, new_action).min(0)[:, 0]
-    loss, metrics = algorithm.actor_loss(batch.obs, noise)
+    loss, _, entropy = algorithm.actor_loss(batch.obs, noise)
     assert loss.item() == pytest.approx(expected.mean(), rel=1e-5)
-    np.testing.assert_allclose(metrics["entropy"].detach(), -log_prob, rtol=1e-4, atol=1e-5)
+    np.testing.assert_allclose(entropy.detach(), -log_prob, rtol=1e-4, atol=1e-5)
 
 
 def test_sac_s_actor_is_reparameterised():
     """The slope that reaches a weight is that of the loss with the noise held fixed, by finite differences."""
     algorithm = trained("SAC")
     obs, noise = random_batch(algorithm).obs, algorithm.normal(32)
-    loss, _ = algorithm.actor_loss(obs, noise)
+    loss, *_ = algorithm.actor_loss(obs, noise)
     bias = algorithm.actor.heads[0].body[-1].bias
     slope = torch.autograd.grad(loss, bias)[0]
     with torch.no_grad():
@@ -87,7 +87,7 @@ def test_alpha_falls_while_there_is_more_entropy_than_the_target(name):
     for above, sign in ((1.0, -1), (-1.0, 1)):
         before = algorithm.temperature.log_alpha.item()
         for _ in range(20):
-            algorithm.alpha_optimizer.minimize(algorithm.alpha_loss, torch.full((4,), target + above))
+            algorithm.alpha_optimizer.gradient_step(algorithm.alpha_loss, torch.full((4,), target + above))
         assert (algorithm.temperature.log_alpha.item() - before) * sign > 0
 
 
@@ -124,9 +124,9 @@ def test_discrete_sac_s_losses():
     assert critic_loss(algorithm, batch, ())[0].item() == pytest.approx((errors**2).sum(0).mean(), rel=1e-5)
 
     expected = (prob * (0.3 * np.log(prob) - values.min(0))).sum(1).mean()
-    loss, metrics = algorithm.actor_loss(batch.obs, ())
+    loss, _, entropy = algorithm.actor_loss(batch.obs, ())
     assert loss.item() == pytest.approx(expected, rel=1e-5)
-    np.testing.assert_allclose(metrics["entropy"].detach(), -(prob * np.log(prob)).sum(1), rtol=1e-5)
+    np.testing.assert_allclose(entropy.detach(), -(prob * np.log(prob)).sum(1), rtol=1e-5)
 
 
 def atoms(critic, *rows):
@@ -153,7 +153,7 @@ def test_tqc_s_loss_by_hand():
     batch.reward, batch.terminated = torch.tensor([1.0, 1.0]), torch.tensor([False, True])
     # row 0: target 1 + 0.5 * 4 = 3: errors 2 and -2, huber 1.5 each: 1/4 * 1.5 and |3/4 - 1| * 1.5: mean 0.375
     # row 1: target 1: errors 0 and -4, huber 0 and 3.5: mean (0 + 1/4 * 3.5) / 2 = 0.4375
-    loss, metrics = critic_loss(algorithm, batch, torch.zeros(2, 2))
+    loss, metrics, _ = critic_loss(algorithm, batch, torch.zeros(2, 2))
     assert loss.item() == pytest.approx((0.375 + 0.4375) / 2)
     assert metrics["train/mean_q"].item() == pytest.approx(3)
 

@@ -1,5 +1,7 @@
 """The gradient gate: Adam by hand, clipping, and the compiled graph's lines run without the compiler."""
 
+from typing import NamedTuple
+
 import pytest
 import torch
 from torch import nn
@@ -42,9 +44,9 @@ def test_two_steps_of_adam_by_hand(make):
     net = Point()
     optimizer = make(net)
     optimizer.set_lr(0.1)
-    optimizer.minimize(net.slope, *tensors(3.0, 0.0))
+    optimizer.gradient_step(net.slope, *tensors(3.0, 0.0))
     assert net.x.item() == pytest.approx(-0.1)
-    optimizer.minimize(net.slope, *tensors(-1.0, 0.0))
+    optimizer.gradient_step(net.slope, *tensors(-1.0, 0.0))
     assert net.x.item() == pytest.approx(-0.1400219, abs=1e-6)
     assert (net.y.item(), net.unused.item(), net.frozen.item()) == (0.0, 5.0, 7.0)
 
@@ -54,7 +56,7 @@ def test_the_learning_rate_and_eps_of_each_step(make):
     optimizer = make(net, eps=1.0)
     for lr, x in ((0.0, 0.0), (1.0, -0.75)):  # the same gradient: step = lr 3 / (3 + eps)
         optimizer.set_lr(lr)
-        optimizer.minimize(net.slope, *tensors(3.0, 0.0))
+        optimizer.gradient_step(net.slope, *tensors(3.0, 0.0))
         assert net.x.item() == pytest.approx(x)
 
 
@@ -63,7 +65,8 @@ def test_gradients_are_clipped_to_their_joint_norm(make, limit, scale):
     # the gradient (3, 4) has norm 5; after one step the means hold a tenth of what came through
     net = Point()
     optimizer = make(net, max_grad_norm=limit)
-    optimizer.minimize(net.slope, *tensors(3.0, 4.0))
+    metrics, _ = optimizer.gradient_step(net.slope, *tensors(3.0, 4.0))
+    assert metrics.get("train/grad_norm") == (None if limit is None else 5)  # before it was clipped
     assert [mean.item() for mean in optimizer.means] == pytest.approx([0.3 * scale, 0.4 * scale, 0.0], rel=1e-5)
 
 
@@ -82,7 +85,7 @@ def test_equal_to_torch_over_many_steps(make, decay):
 
     for _ in range(100):
         x = torch.randn(8, 3)
-        metrics = optimizer.minimize(loss, x)
+        metrics, _ = optimizer.gradient_step(loss, x)
         theirs.zero_grad()
         value = peer(x).square().mean()
         value.backward()
@@ -96,9 +99,9 @@ def test_rmsprop_by_hand(make):
     net = Point()
     optimizer = make(net, rule="rmsprop")
     optimizer.set_lr(0.01)
-    optimizer.minimize(net.slope, *tensors(3.0, 0.0))
+    optimizer.gradient_step(net.slope, *tensors(3.0, 0.0))
     assert net.x.item() == pytest.approx(-0.1)
-    optimizer.minimize(net.slope, *tensors(-1.0, 0.0))
+    optimizer.gradient_step(net.slope, *tensors(-1.0, 0.0))
     assert net.x.item() == pytest.approx(-0.1 + 0.031766, abs=1e-6)
     assert (net.y.item(), net.unused.item(), net.frozen.item()) == (0.0, 5.0, 7.0)
 
@@ -115,16 +118,40 @@ def test_rmsprop_equals_torch_and_goes_on_from_its_state(make):
             optimizer.load_state_dict(state)
         optimizer.set_lr(1e-2)
         x = torch.randn(8, 3)
-        optimizer.minimize(lambda x: (net(x).square().mean(), {}), x)
+        optimizer.gradient_step(lambda x: (net(x).square().mean(), {}), x)
         theirs.zero_grad()
         peer(x).square().mean().backward()
         theirs.step()
         torch.testing.assert_close(net.weight, peer.weight, rtol=0, atol=1e-5)
 
 
+def test_the_norm_has_the_name_that_is_given_and_knows_no_decay(make):
+    net = Point(x=2.0)
+    step = make(net, max_grad_norm=9.0, weight_decay=0.5, norm_name="norm").gradient_step(net.slope, *tensors(3.0, 4.0))
+    assert step.metrics["norm"] == 5 and set(step.metrics) == {"loss", "norm"}
+
+
+class Rows(NamedTuple):
+    x: torch.Tensor
+    rest: tuple = ()
+
+
+def test_a_loss_may_take_and_give_named_rows(make):
+    net = Point(x=2.0)
+
+    def loss(rows):
+        product = net.x * rows.x
+        return product.mean(), {}, Rows(product)
+
+    metrics, by_row = make(net).gradient_step(loss, Rows(torch.tensor([1.0, 3.0])))
+    assert metrics == {} and isinstance(by_row, Rows) and by_row.rest == ()
+    assert by_row.x.tolist() == [2, 6] and not by_row.x.requires_grad
+    assert make(net).gradient_step(net.slope, *tensors(1.0, 1.0)).by_row == ()
+
+
 def test_metrics_hold_no_graph_and_parameters_no_gradient(make):
     net = Point()
-    metrics = make(net).minimize(net.slope, *tensors(1.0, 2.0))
+    metrics = make(net).gradient_step(net.slope, *tensors(1.0, 2.0)).metrics
     assert not metrics["loss"].requires_grad and net.x.grad is None
 
 
@@ -139,12 +166,12 @@ def test_state_moves_between_eager_and_graph(kinds, monkeypatch):
     for optimizer in (first, second):
         optimizer.set_lr(0.1)
     for slope in (1.0, -2.0, 3.0):
-        first.minimize(nets[0].slope, *tensors(slope, 1.0))
+        first.gradient_step(nets[0].slope, *tensors(slope, 1.0))
     nets[1].load_state_dict(nets[0].state_dict())
     second.load_state_dict(first.state_dict())
     for slope in (0.5, 4.0):
-        first.minimize(nets[0].slope, *tensors(slope, 1.0))
-        second.minimize(nets[1].slope, *tensors(slope, 1.0))
+        first.gradient_step(nets[0].slope, *tensors(slope, 1.0))
+        second.gradient_step(nets[1].slope, *tensors(slope, 1.0))
         assert nets[1].x.item() == pytest.approx(nets[0].x.item(), abs=1e-6)
     assert second.steps[0].item() == 5 and first.steps[0] is not second.steps[0]
 
@@ -152,10 +179,10 @@ def test_state_moves_between_eager_and_graph(kinds, monkeypatch):
 def test_loading_copies(make):
     net = Point()
     optimizer = make(net)
-    optimizer.minimize(net.slope, *tensors(1.0, 1.0))
+    optimizer.gradient_step(net.slope, *tensors(1.0, 1.0))
     twin = make(Point())
     twin.load_state_dict(optimizer.state_dict())
-    optimizer.minimize(net.slope, *tensors(9.0, 9.0))
+    optimizer.gradient_step(net.slope, *tensors(9.0, 9.0))
     assert twin.steps[0].item() == 1 and twin.means[0].item() == pytest.approx(0.1)
 
 
@@ -164,7 +191,7 @@ def test_the_rate_holds_after_loading(make):
     optimizer = make(net)
     optimizer.load_state_dict(make(Point()).state_dict())
     optimizer.set_lr(0.25)
-    optimizer.minimize(net.slope, *tensors(1.0, 0.0))
+    optimizer.gradient_step(net.slope, *tensors(1.0, 0.0))
     assert net.x.item() == pytest.approx(-0.25)
 
 

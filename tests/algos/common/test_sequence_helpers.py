@@ -5,7 +5,7 @@ import pytest
 import torch
 from gymnasium import spaces
 
-from algos.common.sequences import Sequences, learned_weight
+from algos.common.sequences import Sequences, loss_mask
 from algos.networks.builder import build_network
 
 ROWS, STEPS = 3, 5
@@ -25,10 +25,10 @@ def sequences(net, burn_in=0):
 
 def test_what_follows_the_last_step_is_appended(net):
     given, next_obs = sequences(net), torch.randn(ROWS, STEPS, 2)
-    longer = given.following(next_obs)
+    longer = given.shifted(next_obs)
     torch.testing.assert_close(longer.obs, torch.cat([given.obs, next_obs[:, -1:]], 1), rtol=0, atol=0)
     assert torch.equal(longer.reset[:, :STEPS], given.reset) and not longer.reset[:, STEPS].any()
-    parts = Sequences({"a": given.obs}, given.reset, given.state, 2).following({"a": next_obs})
+    parts = Sequences({"a": given.obs}, given.reset, given.state, 2).shifted({"a": next_obs})
     assert torch.equal(parts.obs["a"], longer.obs) and (longer.burn_in, parts.burn_in) == (1, 3)
 
 
@@ -37,7 +37,7 @@ def test_a_burn_in_leaves_the_numbers_and_takes_the_gradient(net, burn_in):
     given = sequences(net, burn_in)
     whole = net.unroll(given.obs, given.state, given.reset)[0]
     given.obs.requires_grad_()
-    y = given.through(net)
+    y = given.unroll(net)
     torch.testing.assert_close(y, whole[:, burn_in:], atol=1e-6, rtol=0)
     (gradient,) = torch.autograd.grad(y.sum(), given.obs)
     assert not gradient[:, :burn_in].any() and gradient[:, burn_in:].any(2).all()
@@ -48,5 +48,5 @@ def test_only_steps_with_a_known_target_are_learned():
     terminated = torch.tensor([[0, 0, 0, 1], [0, 0, 0, 0]]).bool()
     truncated = torch.tensor([[0, 1, 0, 1], [0, 0, 0, 1]]).bool()
     expected = torch.tensor([[1, 0, 1, 1], [1, 1, 1, 1]]).float()
-    torch.testing.assert_close(learned_weight(terminated, truncated, 0), expected * 8 / 7)
-    torch.testing.assert_close(learned_weight(terminated, truncated, 2), expected)  # mean 1 after the burn-in
+    torch.testing.assert_close(loss_mask(terminated, truncated, 0), expected * 8 / 7)
+    torch.testing.assert_close(loss_mask(terminated, truncated, 2), expected)  # mean 1 after the burn-in

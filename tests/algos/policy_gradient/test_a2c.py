@@ -9,9 +9,11 @@ from gymnasium import spaces
 
 from algos.base import Batch
 from algos.common.errors import UserError
+from algos.common.optim import Step
 from algos.policy_gradient.a2c import A2C
 from algos.policy_gradient.a3c import A3C
 from algos.policy_gradient.config import A2CConfig
+from algos.policy_gradient.rows import RolloutRows
 
 torch.set_num_threads(1)  # small networks
 BOX, TWO = spaces.Box(-1, 1, (4,), np.float32), spaces.Discrete(2)
@@ -65,11 +67,10 @@ def test_targets_are_n_step_returns():
 def test_the_loss_by_hand():
     # p = 1/4 and 3/4: -(2 log 0.25 - log 0.75) / 2; values 0 against targets 1 and 3: (1 + 9) / 2
     algorithm = make(value_coef=0.25)
-    algorithm.predict = lambda *_: (algorithm.net.distribution(torch.tensor([[0.25, 0.75]] * 2).log()), torch.zeros(2))
+    algorithm.predict = lambda _: (algorithm.net.distribution(torch.tensor([[0.25, 0.75]] * 2).log()), torch.zeros(2))
     coefs = {"entropy_coef": torch.tensor(0.5)}
-    loss, metrics = algorithm.loss(
-        coefs, None, torch.tensor([0, 1]), torch.tensor([2.0, -1.0]), torch.tensor([1.0, 3.0])
-    )
+    rows = RolloutRows(None, torch.tensor([0, 1]), torch.tensor([2.0, -1.0]), torch.tensor([1.0, 3.0]))
+    loss, metrics = algorithm.loss(coefs, rows)
     policy = -(2 * math.log(0.25) - math.log(0.75)) / 2
     entropy = -(0.25 * math.log(0.25) + 0.75 * math.log(0.75))
     assert metrics["train/policy_loss"].item() == pytest.approx(policy)
@@ -91,7 +92,11 @@ def test_one_update_a_rollout_moves_all_weights(space, kind):
 @pytest.mark.parametrize("normalize", [False, True])
 def test_advantages_are_normalised_only_where_asked(normalize, monkeypatch):
     algorithm, seen = make(normalize_advantage=normalize), []
-    monkeypatch.setattr(algorithm.optimizer, "minimize", lambda *args: seen.append(args[4]) or {"x": torch.tensor(0.0)})
+    monkeypatch.setattr(
+        algorithm.optimizer,
+        "gradient_step",
+        lambda loss_fn, coefs, rows: seen.append(rows.advantage) or Step({"x": torch.tensor(0.0)}),
+    )
     batch = rollout(algorithm, torch.Generator().manual_seed(0))
     algorithm.learn(batch)
     plain = algorithm.advantages(batch)[0].flatten()
@@ -136,7 +141,7 @@ def test_the_rate_and_the_bonus_follow_the_step():
     batch = rollout(algorithm, torch.Generator().manual_seed(0))
     batch.step = 250
     assert algorithm.learn(batch).metrics["train/learning_rate"] == pytest.approx(7.5e-4)
-    assert algorithm.scheduled(500)["entropy_coef"].item() == pytest.approx(0.05)
+    assert algorithm.loss_coefs(500)["entropy_coef"].item() == pytest.approx(0.05)
 
 
 @pytest.mark.parametrize(

@@ -13,9 +13,11 @@ from torch import nn
 from algos.base import Batch
 from algos.common.distributions import Categorical
 from algos.common.errors import UserError
+from algos.common.optim import Step
 from algos.networks.state import tree_map
 from algos.policy_gradient.config import PPOConfig
 from algos.policy_gradient.ppo import PPO
+from algos.policy_gradient.rows import RolloutRows
 from envs.config import EnvConfig
 from envs.make import make_vector_env
 from framework.data.data_server import DataServer
@@ -60,7 +62,8 @@ def loss_of(algorithm, action, old_probability, advantage, value_target=None, ol
     advantage, value_target, old_value = (torch.tensor(x or zeros) for x in (advantage, value_target, old_value))
     coefs = {name: torch.tensor(value) for name, value in {"clip": 0.2, "entropy_coef": 0.0, **coefs}.items()}
     old_log_prob = torch.tensor(old_probability).log()
-    return algorithm.loss(coefs, None, torch.tensor(action), advantage, value_target, old_log_prob, old_value)
+    rows = RolloutRows(None, torch.tensor(action), advantage, value_target, old_log_prob, old_value)
+    return algorithm.loss(coefs, rows)
 
 
 def test_clipped_objective_kl_and_clipfrac_by_hand():
@@ -178,8 +181,10 @@ def random_batch(algorithm, generator, n_steps=16, n_envs=8, step=0):
 def test_the_loss_is_given_advantages_that_are_normalised_in_the_minibatch(kind, monkeypatch):
     # the loss itself may see some of the rows only (several learners), of another mean and deviation
     algorithm = make(n_steps=16, batch_size=50, n_epochs=1, **KINDS[kind])
-    seen, minimize = [], algorithm.optimizer.minimize
-    monkeypatch.setattr(algorithm.optimizer, "minimize", lambda *args: seen.append(args[4]) or minimize(*args))
+    seen, gradient_step = [], algorithm.optimizer.gradient_step
+    monkeypatch.setattr(
+        algorithm.optimizer, "gradient_step", lambda *args: seen.append(args[2].advantage) or gradient_step(*args)
+    )
     algorithm.learn(random_batch(algorithm, torch.Generator().manual_seed(0)))
     assert [advantage.numel() for advantage in seen] == ([50, 50, 28] if kind == "memoryless" else [48, 48, 32])
     for advantage in seen:
@@ -229,20 +234,19 @@ def test_the_ratio_is_one_in_the_first_minibatch_of_fresh_data(kind, env_id, mon
     batch, rollout = collect(algorithm, env_id, rollouts=2)  # the second begins in the middle of episodes
     assert rollout.reset[1:].any() and not rollout.reset[0].all()
     seen = []
-    minimize = algorithm.optimizer.minimize
+    gradient_step = algorithm.optimizer.gradient_step
 
-    def spy(loss_fn, *inputs):
+    def spy(loss_fn, coefs, rows):
         with torch.no_grad():
-            _coefs, obs, action, _advantage, _target, old, *_ = inputs
             if algorithm.net.recurrent:
-                params = algorithm.net.unroll(obs, inputs[-1], inputs[-2])[0]
+                params = algorithm.net.unroll(rows.obs, rows.state, rows.reset)[0]
             else:
-                params = algorithm.net(obs)[0]
-            ratio = (algorithm.net.distribution(params).log_prob(action) - old).exp()
+                params = algorithm.net(rows.obs)[0]
+            ratio = (algorithm.net.distribution(params).log_prob(rows.action) - rows.old_log_prob).exp()
         seen.append((ratio - 1).abs().max().item())
-        return minimize(loss_fn, *inputs)
+        return gradient_step(loss_fn, coefs, rows)
 
-    monkeypatch.setattr(algorithm.optimizer, "minimize", spy)
+    monkeypatch.setattr(algorithm.optimizer, "gradient_step", spy)
     output = algorithm.learn(batch)
     assert output.updates == len(seen) == 4
     # exact but for the order of float sums, which depends on the batch's shape
@@ -253,12 +257,18 @@ def test_minibatches_cover_each_step_once_in_a_new_order():
     algorithm = make(batch_size=10, n_steps=8)
     batch = random_batch(algorithm, torch.Generator(), n_steps=8, n_envs=3)
     number = torch.arange(24).view(8, 3)
-    epochs = [list(algorithm.minibatches(algorithm.rows((number, {"a": number.float()}), batch))) for _ in range(2)]
+    batch.obs = {"a": number.float()}
+    epochs = [list(algorithm.minibatches(algorithm.rows(batch, number, -number))) for _ in range(2)]
     for epoch in epochs:
-        assert [len(rows) for rows, _ in epoch] == [10, 10, 4]
-        assert sorted(torch.cat([rows for rows, _ in epoch]).tolist()) == list(range(24))
-        assert all(torch.equal(rows.float(), tree["a"]) for rows, tree in epoch)
-    assert not torch.equal(epochs[0][0][0], epochs[1][0][0])
+        assert [len(rows.advantage) for rows in epoch] == [10, 10, 4]
+        assert sorted(torch.cat([rows.advantage for rows in epoch]).tolist()) == list(range(24))
+        for rows in epoch:
+            assert torch.equal(rows.advantage.float(), rows.obs["a"])
+            assert torch.equal(rows.value_target, -rows.advantage)
+            for column, name in ((rows.old_log_prob, "log_prob"), (rows.old_value, "value")):
+                assert torch.equal(column, batch.extras[name].flatten()[rows.advantage])
+            assert (rows.reset, rows.state) == ((), ())
+    assert not torch.equal(epochs[0][0].advantage, epochs[1][0].advantage)
 
 
 @pytest.mark.parametrize(("batch_size", "envs"), [(16, [2, 2, 1]), (8, [1] * 5), (3, [1] * 5), (100, [5])])
@@ -267,13 +277,13 @@ def test_with_memory_minibatches_are_whole_sequences_of_some_envs(batch_size, en
     batch = random_batch(algorithm, torch.Generator(), n_steps=8, n_envs=5)
     number = torch.arange(40).view(8, 5)  # step t of env n is 5 t + n
     batch.state = torch.arange(5)
-    epoch = list(algorithm.minibatches(algorithm.rows((number,), batch)))
-    assert [len(rows) for rows, _, _ in epoch] == envs
-    for rows, reset, state in epoch:
-        for row, flags, env in zip(rows, reset, state, strict=True):
+    epoch = list(algorithm.minibatches(algorithm.rows(batch, number, number)))
+    assert [len(rows.advantage) for rows in epoch] == envs
+    for rows in epoch:
+        for row, flags, env in zip(rows.advantage, rows.reset, rows.state, strict=True):
             assert row.tolist() == [5 * t + int(env) for t in range(8)]
             assert torch.equal(flags, batch.reset[:, env])
-    assert sorted(torch.cat([state for _, _, state in epoch]).tolist()) == list(range(5))
+    assert sorted(torch.cat([rows.state for rows in epoch]).tolist()) == list(range(5))
 
 
 def test_sequences_of_a_part_of_the_rollout_have_the_states_before_them():
@@ -281,12 +291,12 @@ def test_sequences_of_a_part_of_the_rollout_have_the_states_before_them():
     whole, parts = make(**settings), make(**settings, sequence_length=4)
     batch = random_batch(whole, torch.Generator().manual_seed(0), n_steps=12, n_envs=3)
     batch.state = tree_map(torch.randn_like, batch.state)
-    obs, reset, state = whole.rows((batch.obs,), batch)
-    value = whole.net.unroll(obs, state, reset)[1]
-    epoch = list(parts.minibatches(parts.rows((batch.obs, value.T), batch)))
-    assert [len(rows) for rows, *_ in epoch] == [2, 2, 2, 2, 1]  # 9 sequences of 4 steps, 8 steps a minibatch
-    for obs, expected, reset, state in epoch:
-        torch.testing.assert_close(parts.net.unroll(obs, state, reset)[1], expected)
+    rollout = whole.rows(batch, batch.reward, batch.reward)
+    value = whole.net.unroll(rollout.obs, rollout.state, rollout.reset)[1]
+    epoch = list(parts.minibatches(parts.rows(batch, batch.reward, value.T)))
+    assert [len(rows.obs) for rows in epoch] == [2, 2, 2, 2, 1]  # 9 sequences of 4 steps, 8 steps a minibatch
+    for rows in epoch:
+        torch.testing.assert_close(parts.net.unroll(rows.obs, rows.state, rows.reset)[1], rows.value_target)
     with pytest.raises(UserError, match=r"algo_cfg\.sequence_length=5 must divide algo_cfg\.n_steps=12"):
         PPOConfig(n_steps=12, sequence_length=5).check("algo_cfg")
 
@@ -304,7 +314,9 @@ def test_schedules_of_rate_and_clip_follow_the_step(monkeypatch):
     algorithm = make(lr="lin_1e-3", clip="lin_0.2", entropy_coef=bonus, total_steps=1000, n_epochs=1)
     seen = []
     monkeypatch.setattr(
-        algorithm.optimizer, "minimize", lambda loss_fn, coefs, *rest: seen.append(coefs) or {"x": torch.tensor(0.0)}
+        algorithm.optimizer,
+        "gradient_step",
+        lambda loss_fn, coefs, rows: seen.append(coefs) or Step({"x": torch.tensor(0.0)}),
     )
     rates = [
         algorithm.learn(random_batch(algorithm, torch.Generator(), n_steps=8, step=step)).metrics["train/learning_rate"]

@@ -11,8 +11,10 @@ from torch import nn
 from algos.base import Batch
 from algos.common.distributions import Categorical
 from algos.common.errors import UserError
+from algos.common.optim import Step
 from algos.policy_gradient.config import REINFORCEConfig
 from algos.policy_gradient.reinforce import REINFORCE
+from algos.policy_gradient.rows import RolloutRows
 
 torch.set_num_threads(1)  # small networks
 BOX, TWO = spaces.Box(-20, 20, (1,), np.float32), spaces.Discrete(2)
@@ -77,7 +79,8 @@ def test_loss_and_gradient_by_hand():
     algorithm.net = net = ValueIsObs(True)
     advantage, target = torch.tensor([3.0, 1.0]), torch.tensor([4.0, 0.0])
     coefs = {"entropy_coef": torch.tensor(0.1)}
-    loss, metrics = algorithm.loss(coefs, torch.tensor([[1.0], [1.0]]), torch.tensor([0, 1]), advantage, target)
+    rows = RolloutRows(torch.tensor([[1.0], [1.0]]), torch.tensor([0, 1]), advantage, target)
+    loss, metrics = algorithm.loss(coefs, rows)
     assert metrics["train/policy_loss"].item() == pytest.approx(2 * math.log(2))
     assert metrics["train/value_loss"].item() == pytest.approx((9 + 1) / 2)
     assert loss.item() == pytest.approx(2 * math.log(2) + 0.5 * 5 - 0.1 * math.log(2))
@@ -90,11 +93,13 @@ def test_the_update_is_given_returns_less_the_baseline(monkeypatch):
     algorithm.net = ValueIsObs(True)
     algorithm.net.reset_noise = algorithm.net.update_norm = lambda _: None
     seen = []
-    monkeypatch.setattr(algorithm.optimizer, "minimize", lambda *args: seen.append(args) or {"x": torch.tensor(0.0)})
+    monkeypatch.setattr(
+        algorithm.optimizer, "gradient_step", lambda *args: seen.append(args) or Step({"x": torch.tensor(0.0)})
+    )
     algorithm.learn(episodes((1.0, 2.0, 3.0, 4.0, 5.0)))
-    _loss, _coefs, _obs, _action, advantage, target = seen[0]
-    assert advantage.tolist() == pytest.approx([1.75, 1.5, 0, 5, 5])
-    assert target.tolist() == pytest.approx([2.75, 3.5, 3, 9, 10])
+    _loss, _coefs, rows = seen[0]
+    assert rows.advantage.tolist() == pytest.approx([1.75, 1.5, 0, 5, 5])
+    assert rows.value_target.tolist() == pytest.approx([2.75, 3.5, 3, 9, 10])
 
 
 @pytest.mark.parametrize("baseline", [True, False])

@@ -47,7 +47,7 @@ def transitions(*, action, reward, terminated, truncated, state=(0, 0), next_sta
 
 
 def loss_of(algorithm, batch):
-    loss, metrics = algorithm.loss(batch.obs, batch.action, batch.reward, batch.next_obs, batch.terminated)
+    loss, metrics, _ = algorithm.loss(batch.obs, batch.action, batch.reward, batch.next_obs, batch.terminated)
     return loss.item(), metrics
 
 
@@ -97,7 +97,7 @@ def test_no_gradient_flows_through_the_target():
     with torch.no_grad():
         next_value = algorithm.next_value(batch.next_obs)
     batch.reward += 1.0
-    loss, _ = algorithm.loss(batch.obs, batch.action, batch.reward, batch.next_obs, batch.terminated)
+    loss, *_ = algorithm.loss(batch.obs, batch.action, batch.reward, batch.next_obs, batch.terminated)
     q_value = algorithm.q_net(batch.obs).gather(1, batch.action.unsqueeze(1)).squeeze(1)
     by_hand = ((q_value - 1 - algorithm.cfg.gamma * next_value) ** 2).mean()
     params = list(algorithm.q_net.parameters())
@@ -179,7 +179,7 @@ def test_evaluation_is_greedy_and_draws_nothing():
 
 def test_a_random_step_does_not_ask_the_network(monkeypatch):
     algorithm = make(epsilon_start=1.0, epsilon_end=1.0)
-    monkeypatch.setattr(algorithm.policy, "choose", lambda *_: pytest.fail("the network was asked"))
+    monkeypatch.setattr(algorithm.policy, "forward", lambda *_: pytest.fail("the network was asked"))
     assert act(algorithm.policy, 4, 0).shape == (4,)
 
 
@@ -227,7 +227,7 @@ def test_the_first_step_by_hand_with_adam_s_eps():
     # Adam's first step: m / (1 - beta1) = g and v / (1 - beta2) = g^2, so p -= lr g / (|g| + eps)
     algorithm = make(lr=1e-2, adam_eps=0.5)
     batch = random_batch(torch.Generator().manual_seed(0))
-    loss, _ = algorithm.loss(batch.obs, batch.action, batch.reward, batch.next_obs, batch.terminated)
+    loss, *_ = algorithm.loss(batch.obs, batch.action, batch.reward, batch.next_obs, batch.terminated)
     params = list(algorithm.q_net.parameters())
     expected = [p - 1e-2 * g / (g.abs() + 0.5) for p, g in zip(params, torch.autograd.grad(loss, params), strict=True)]
     algorithm.learn(batch)
@@ -243,7 +243,7 @@ def test_state_round_trip_continues_identically():
     second.load_state_dict(first.state_dict())
     for _ in range(20):
         batch = random_batch(generator)
-        one, other = (algorithm.learn(batch).metrics["train/value_loss"].item() for algorithm in (first, second))
+        one, other = (algorithm.learn(batch).metrics["train/td_loss"].item() for algorithm in (first, second))
         assert one == other
     assert first.updates == second.updates == 27
 
@@ -271,9 +271,9 @@ def check_compiled(kind=DQN, **settings):
             eager.load_state_dict(states[1])
         batch = random_batch(generator, 64, step, width=4)
         with torch.compiler.set_stance("fail_on_recompile" if step else "default"):
-            actual = compiled.learn(batch).metrics["train/value_loss"]
+            actual = compiled.learn(batch).metrics["train/td_loss"]
         assert not actual.requires_grad
-        torch.testing.assert_close(actual, eager.learn(batch).metrics["train/value_loss"], rtol=0, atol=1e-5)
+        torch.testing.assert_close(actual, eager.learn(batch).metrics["train/td_loss"], rtol=0, atol=1e-5)
     assert torch._dynamo.utils.counters["stats"]["unique_graphs"] == 1
     assert not torch._dynamo.utils.counters["graph_break"]
 
@@ -302,7 +302,7 @@ def test_rows_of_several_steps_bring_their_own_discount():
     algorithm = with_tables(make(gamma=0.5, n_step=2), ONLINE, TARGET)
     batch = transitions(action=[0, 1], reward=[1.0, 1.0], terminated=[False] * 2, truncated=[False, True])
     rows = (batch.obs, batch.action, batch.reward, batch.next_obs, batch.terminated)
-    loss, _ = algorithm.loss(*rows, torch.tensor([0.25, 0.5]))
+    loss, *_ = algorithm.loss(*rows, torch.tensor([0.25, 0.5]))
     assert loss.item() == pytest.approx((1.5**2 + 2**2) / 2)
     spec = DQN.data(algorithm.cfg)
     assert (spec.n_step, spec.gamma) == (2, 0.5)
@@ -313,9 +313,9 @@ def test_prioritised_rows_are_weighted_and_give_their_errors():
     algorithm = with_tables(make(gamma=0.5, buffer_type="PER_QUE"), ONLINE, TARGET)
     batch = transitions(action=[0, 1], reward=[1.0, 1.0], terminated=[True, False], truncated=[False, True])
     rows = (batch.obs, batch.action, batch.reward, batch.next_obs, batch.terminated)
-    loss, metrics = algorithm.loss(*rows, None, torch.tensor([1.0, 0.25]))
+    loss, _, td_error = algorithm.loss(*rows, None, torch.tensor([1.0, 0.25]))
     assert loss.item() == pytest.approx((0 + 0.25 * 4) / 2)
-    assert metrics["td_error"].tolist() == [0, 2]
+    assert td_error.tolist() == [0, 2]
 
     algorithm = make(buffer_type="PER_QUE", priority_alpha=0.7, priority_beta=0.5)
     spec = DQN.data(algorithm.cfg)
@@ -324,7 +324,7 @@ def test_prioritised_rows_are_weighted_and_give_their_errors():
     batch.extras["weight"] = torch.rand(32)
     output = algorithm.learn(batch)
     assert output.priorities.shape == (32,) and not output.priorities.requires_grad
-    assert "td_error" not in output.metrics
+    assert set(output.metrics) == {"train/td_loss", "train/mean_q", "train/learning_rate"}
 
 
 @needs_compiler

@@ -6,7 +6,7 @@ import torch
 from gymnasium import spaces
 
 from algos.base import Batch
-from algos.common.sequences import learned_weight
+from algos.common.sequences import loss_mask
 from algos.value.config import DRQNConfig
 from algos.value.drqn import DRQN
 
@@ -57,8 +57,8 @@ def single_steps(net, batch, row):
 
 def loss_of(algorithm, batch):
     rows = (batch.obs, batch.action, batch.reward, batch.next_obs, batch.terminated)
-    weight = learned_weight(batch.terminated, batch.truncated, algorithm.cfg.burn_in)
-    return algorithm.sequence_loss(*rows, weight, batch.reset, batch.state)
+    mask = loss_mask(batch.terminated, batch.truncated, algorithm.cfg.burn_in)
+    return algorithm.loss(*rows, mask, batch.reset, batch.state)
 
 
 @pytest.mark.parametrize("burn_in", [0, 2])
@@ -120,7 +120,7 @@ def test_weights_have_mean_one_and_no_unknown_target():
     # of 10 steps after the burn-in one is unknown: (0, 2)
     expected = torch.full((2, STEPS), 10 / 9)
     expected[0, 2] = 0
-    torch.testing.assert_close(learned_weight(terminated, truncated, algorithm.cfg.burn_in)[:, 1:], expected[:, 1:])
+    torch.testing.assert_close(loss_mask(terminated, truncated, algorithm.cfg.burn_in)[:, 1:], expected[:, 1:])
 
 
 def test_dict_observations_with_a_memory_in_a_branch():
@@ -130,7 +130,7 @@ def test_dict_observations_with_a_memory_in_a_branch():
     batch.state = algorithm.policy.init_state(ROWS)
     index = torch.zeros(ROWS, STEPS, dtype=torch.int64)
     batch.obs, batch.next_obs = {"a": batch.obs, "b": index}, {"a": batch.next_obs, "b": index}
-    assert torch.isfinite(algorithm.learn(batch).metrics["train/value_loss"])
+    assert torch.isfinite(algorithm.learn(batch).metrics["train/td_loss"])
 
 
 def test_data_and_state_round_trip():
@@ -141,5 +141,5 @@ def test_data_and_state_round_trip():
         first.learn(sequences(first, seed))
     second.load_state_dict(first.state_dict())
     for seed in range(4, 10):
-        losses = [algorithm.learn(sequences(first, seed)).metrics["train/value_loss"] for algorithm in (first, second)]
+        losses = [algorithm.learn(sequences(first, seed)).metrics["train/td_loss"] for algorithm in (first, second)]
         assert losses[0] == losses[1]

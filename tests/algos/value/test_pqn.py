@@ -7,6 +7,7 @@ from gymnasium import spaces
 from torch import nn
 
 from algos.base import Batch
+from algos.common.optim import Step
 from algos.value.config import PQNConfig
 from algos.value.pqn import PQN
 
@@ -67,7 +68,9 @@ def test_targets_against_a_plain_loop(q_lambda):
 def test_every_step_is_learned_once_an_epoch():
     algorithm = make(n_epochs=3, batch_size=20)
     seen = []
-    algorithm.optimizer.minimize = lambda loss, obs, action, target: seen.append(obs) or {"x": torch.zeros(())}
+    algorithm.optimizer.gradient_step = lambda loss, obs, action, target: (
+        seen.append(obs) or Step({"x": torch.zeros(())})
+    )
     batch = rollout()
     assert algorithm.learn(batch).updates == 9  # 48 steps: 20, 20 and 8
     assert [len(rows) for rows in seen] == [20, 20, 8] * 3
@@ -108,4 +111,4 @@ def test_dict_observations():
     algorithm, batch = make(obs_space=space), rollout()
     index = torch.zeros(12, 4, dtype=torch.int64)
     batch.obs, batch.next_obs = {"a": batch.obs, "b": index}, {"a": batch.next_obs, "b": index}
-    assert torch.isfinite(algorithm.learn(batch).metrics["train/value_loss"])
+    assert torch.isfinite(algorithm.learn(batch).metrics["train/td_loss"])

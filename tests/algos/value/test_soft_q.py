@@ -45,7 +45,8 @@ def test_target_holds_the_soft_value_unless_terminated():
     algorithm = make(temperature=0.5, gamma=0.5)
     algorithm.target_net = nn.Linear(1, 2, bias=False)
     algorithm.target_net.weight.data = torch.full((2, 1), 2.0)
-    discount = torch.tensor([0.5, 0.0])
-    with torch.no_grad():
-        found = algorithm.target(torch.tensor([1.0, 1.0]), discount, torch.ones(2, 1))
-    assert found.tolist() == pytest.approx([1 + 0.5 * (2 + 0.5 * math.log(2)), 1])
+    algorithm.q_net = nn.Linear(1, 2, bias=False)
+    algorithm.q_net.weight.data.zero_()  # so that the TD errors are the targets
+    ones, terminated = torch.ones(2, 1), torch.tensor([False, True])
+    *_, td_error = algorithm.loss(ones, torch.tensor([0, 1]), torch.tensor([1.0, 1.0]), ones, terminated)
+    assert td_error.tolist() == pytest.approx([1 + 0.5 * (2 + 0.5 * math.log(2)), 1])

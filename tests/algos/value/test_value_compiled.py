@@ -39,7 +39,7 @@ def test_a_graph_learns_what_eager_calls_learn(name, monkeypatch):
     for _ in range(4):
         batch = batch_of(generator, rollout=name == "PQN")
         one, other = eager.learn(batch), graph.learn(batch)
-        for metric in ("train/value_loss", "train/mean_q"):
+        for metric in ("train/td_loss", "train/mean_q"):
             torch.testing.assert_close(other.metrics[metric], one.metrics[metric], rtol=1e-4, atol=1e-5)
         if one.priorities is not None:
             assert not other.priorities.requires_grad

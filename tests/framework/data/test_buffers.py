@@ -3,8 +3,8 @@ import pytest
 import torch
 from scipy.stats import chisquare
 
-from algos.base import Batch, DataSpec
-from framework.data.buffers import ReplayBuffer, RolloutBuffer, batch_to, learning_dtype
+from algos.base import DataSpec
+from framework.data.buffers import ReplayBuffer, RolloutBuffer, learning_dtype
 from framework.data.rollout import Rollout
 
 
@@ -117,13 +117,3 @@ def test_priorities_have_no_effect_where_rows_are_drawn_alike():
         buffer.add(rollout(0, 20))
     one.update_priorities(np.arange(20), np.arange(20.0))
     assert one.sample(64, 0).action.equal(other.sample(64, 0).action)
-
-
-def test_batch_to_keeps_all_columns():
-    buffer = RolloutBuffer(n_rollouts=2, length=3)
-    buffer.add(rollout(0, 3, 2))
-    batch = buffer.sample(0, step=5)
-    assert batch_to(batch, "cpu") is batch
-    moved = batch_to(batch, "meta")
-    assert isinstance(moved, Batch) and moved.step == 5 and moved.obs.device.type == "meta"
-    assert moved.reset is not None and moved.extras["value"].device.type == "meta" and moved.state == ()
