@@ -78,3 +78,10 @@ def arrays(batch):
     """obs, action, reward, next_obs in NumPy, and 1 where the episode goes on."""
     columns = [getattr(batch, name).numpy() for name in ("obs", "action", "reward", "next_obs")]
     return *columns, 1.0 - batch.terminated.numpy()
+
+
+def trained(name, **settings):
+    """An algorithm whose targets and networks are apart, and whose alpha is 0.3."""
+    algorithm = make(name, alpha=0.3, auto_alpha=False, **settings)
+    algorithm.learn(random_batch(algorithm, seed=5))
+    return algorithm

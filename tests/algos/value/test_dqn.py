@@ -1,4 +1,4 @@
-"""DQN and Double DQN: targets by hand, exploration, target updates, saved state, the compiled update."""
+"""DQN: targets by hand, exploration, target updates, saved state, the compiled update."""
 
 import copy
 import shutil
@@ -72,15 +72,6 @@ def test_target_terminated_bootstraps_not_truncated_does():
     loss, metrics = loss_of(with_tables(make(gamma=0.5), ONLINE, TARGET), batch)
     assert loss == pytest.approx((0**2 + 2**2) / 2)
     assert metrics["train/mean_q"].item() == pytest.approx(1.5)
-
-
-def test_double_dqn_lets_the_online_net_choose_and_the_target_net_value():
-    # in state 1 the online net takes action 0 (9 > 3), which the target net values at 4: 1 + 0.5 * 4 = 3
-    batch = transitions(action=[0, 1], reward=[1.0, 1.0], terminated=[False] * 2, truncated=[False] * 2)
-    loss, _ = loss_of(with_tables(make(DoubleDQN, gamma=0.5), ONLINE, TARGET), batch)
-    assert loss == pytest.approx(((1 - 3) ** 2 + (2 - 3) ** 2) / 2)
-    plain, _ = loss_of(with_tables(make(DQN, gamma=0.5), ONLINE, TARGET), batch)
-    assert plain == pytest.approx(((1 - 4) ** 2 + (2 - 4) ** 2) / 2)
 
 
 def test_huber_is_quadratic_up_to_one_and_linear_beyond():
