@@ -1,4 +1,4 @@
-"""What every algorithm is: a policy that acts, and an algorithm that learns. Nothing here knows who drives them."""
+"""Base classes: a policy that acts, an algorithm that learns, and the data between them. No driver is known here."""
 
 import copy
 from abc import ABC, abstractmethod
@@ -51,7 +51,7 @@ class Batch:
 
 @dataclass
 class LearnOutput:
-    """What one call of `learn` leaves: metrics (0-d tensors, read later), priorities [B] if any, updates made.
+    """Result of one call of `learn`: metrics (0-d tensors, read later), priorities [B] if any, updates made.
 
     Priorities are the absolute TD errors of the batch's rows, in their order; `index` is the batch's, put in by the
     learner.
@@ -157,7 +157,7 @@ class DataSpec:
 
 
 class Policy(ABC):
-    """Acts. All that a worker or an evaluator holds; it knows of no loss and no optimiser."""
+    """Policy: chooses actions. All that a worker or an evaluator holds; it knows of no loss and no optimiser."""
 
     def __init__(self, net: nn.Module, device: str = "cpu"):
         self.net = net
@@ -251,7 +251,7 @@ class RandomPolicy(Policy):
 
 
 class Algorithm(ABC):
-    """Learns. Owns the policy, target networks and optimisers; `Config` is the dataclass of its settings.
+    """Learning algorithm: owns policy, target networks and optimisers; `Config` is the dataclass of its settings.
 
     Subclasses set `Config`, `action_spaces` and `data`, build their networks in `__init__` (after `super().__init__`)
     and implement `learn`. Networks, optimisers and plain values that belong to a saved model go into `state_dict`.
@@ -302,4 +302,4 @@ class Algorithm(ABC):
 
     @abstractmethod
     def load_state_dict(self, state: dict[str, Any]) -> None:
-        """Take over what `state_dict` gave; raises RuntimeError where shapes differ."""
+        """Load what `state_dict` returned; raises RuntimeError where shapes differ."""

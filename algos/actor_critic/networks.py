@@ -61,11 +61,11 @@ class Actor(Heads):
         return self.params(self.features(obs))
 
     def params(self, features: Tensor) -> Any:
-        """Features [B, D] -> what the policy acts by."""
+        """Features [B, D] -> parameters of the policy."""
         return self.heads[0](features)
 
     def step(self, obs: Tree, state: Tree) -> tuple[Any, Tree]:
-        """What the policy acts by for one observation of each row, and the next state of the memory."""
+        """Parameters of the policy for one observation of each row, and the next state of the memory."""
         features, state = one_step(self.encoder, obs, state)
         return self.params(features), state
 
@@ -89,7 +89,7 @@ class GaussianActor(Actor):
 
 
 class Critics(Heads):
-    """Observations and actions [B, A] -> what `n_critics` critics say of them [B, n_critics, out].
+    """Observations and actions [B, A] -> outputs of `n_critics` critics [B, n_critics, out].
 
     The state of sequences is the actor's: their own memory starts from nothing, and the burn-in brings it up to date.
     """

@@ -1,4 +1,4 @@
-"""How the actor-critics act: at first at random, then by the actor, with noise of their own stream when exploring."""
+"""Policies of the actor-critics: at first uniform random, then the actor's, with noise when exploring."""
 
 from abc import abstractmethod
 from typing import Any, cast

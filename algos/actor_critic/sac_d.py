@@ -15,7 +15,7 @@ from algos.networks.state import Tree
 
 
 class SACDiscrete(SAC):
-    """SAC whose expectations over actions are sums: actor and critics say something of each of the K actions."""
+    """SAC whose expectations over actions are sums: actor and critics have an output for each of the K actions."""
 
     Config = SACDiscreteConfig
     cfg: SACDiscreteConfig

@@ -1,4 +1,4 @@
-"""Updates of the actor-critics with memory: their losses over replayed sequences, whose learned steps are the rows."""
+"""Sequence losses of the actor-critics with memory: the learned steps of replayed sequences are the rows."""
 
 from collections.abc import Callable
 
@@ -11,7 +11,7 @@ from algos.networks.state import Tree, tree_map
 
 
 class SequenceLosses:
-    """The losses of rows, over sequences: columns [B, T, ...], noise [B, T - burn_in, ...] for the steps learned.
+    """Losses over sequences, from losses over rows: columns [B, T, ...], noise [B, T - burn_in, ...] for the steps learned.
 
     So that several learners can share the sequences of a batch, a loss takes columns of sequences and makes them
     rows itself. `discount` is gamma, 0-d.
@@ -22,7 +22,7 @@ class SequenceLosses:
         self.discount, self.burn_in = discount, burn_in
 
     def critic_columns(self, batch: Batch, draw_noise: Callable[[int], Tree]) -> tuple[Tree, ...]:
-        """What `critic_loss` takes of a batch."""
+        """The inputs of `critic_loss`, from a batch."""
         mask = loss_mask(batch.terminated, batch.truncated, self.burn_in)
         columns = (batch.obs, batch.action, batch.reward, batch.next_obs, batch.terminated)
         return (*columns, mask, batch.reset, batch.state[0], self._noise(batch, draw_noise))
@@ -50,7 +50,7 @@ class SequenceLosses:
         return loss, metrics
 
     def actor_columns(self, batch: Batch, draw_noise: Callable[[int], Tree]) -> tuple[Tree, ...]:
-        """What `actor_loss` takes of a batch."""
+        """The inputs of `actor_loss`, from a batch."""
         return batch.obs, batch.reset, batch.state[0], self._noise(batch, draw_noise)
 
     def actor_loss(self, obs: Tree, reset: Tensor, state: Tree, noise: Tree) -> tuple[Tensor, Metrics, Tree]:

@@ -9,7 +9,7 @@ TD_LOSSES = {"mse": F.mse_loss, "huber": F.smooth_l1_loss}  # the setting `loss`
 
 
 class RowLoss(NamedTuple):
-    """The loss of each row of a batch, and what is reported of it."""
+    """Loss of each row of a batch, with its TD error and Q value."""
 
     loss: Tensor  # [B]
     td_error: Tensor  # |target - Q(s, a)| [B], the row's priority; the mean over critics where there are several

@@ -117,6 +117,6 @@ class RewardScale:
         return {"returns": self.returns, "norm": self.norm.state_dict()}
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
-        """Take over what `state_dict` gave."""
+        """Load what `state_dict` returned."""
         self.norm.load_state_dict(state["norm"])
         self.returns = state["returns"].to(self.norm.mean.device).clone()

@@ -1,4 +1,4 @@
-"""The one gate that all gradients pass: eager, or as one compiled graph; averaged where several learn together."""
+"""Optimiser: the one gate of all gradients, eager or as one compiled graph, averaged over several learners."""
 
 import math
 import os
@@ -24,7 +24,7 @@ DECAY = 0.99  # of RMSprop's mean of squares
 
 
 class Step(NamedTuple):
-    """What a gradient step leaves, detached: metrics, 0-d, and the loss's result by row, a tree of tensors [B, ...]."""
+    """Result of a gradient step, detached: metrics (0-d), and the loss's result by row, a tree of tensors [B, ...]."""
 
     metrics: Metrics
     by_row: Tree = ()
@@ -99,7 +99,7 @@ class Optimizer:
             self._lr_tensor.fill_(lr)
 
     def gradient_step(self, loss_fn: LossFn, *inputs: Any) -> Step:
-        """One step down the gradient of `loss_fn(*inputs)`; what the loss gives beside itself comes back, detached."""
+        """One step down the gradient of `loss_fn(*inputs)`; returns the metrics and the result by row, detached."""
         if not self._learners:
             self._learners = peers.count()
         if self._learners > 1:
@@ -215,7 +215,7 @@ class Optimizer:
         return {"step": self.steps[0], "means": self.means, "squares": self.squares}
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
-        """Take over what `state_dict` gave, from an eager or a compiled run alike."""
+        """Load what `state_dict` returned, from an eager or a compiled run alike."""
         steps = [state["step"]] * len(self.steps)
         mine = [*self.steps, *self.means, *self.squares]
         for own, given in zip(mine, [*steps, *state["means"], *state["squares"]], strict=True):

@@ -1,4 +1,4 @@
-"""Replayed sequences [B, T]: what a network says after a burn-in, and which steps have a target."""
+"""Replayed sequences [B, T]: unrolling a network after a burn-in, and the mask of steps with a target."""
 
 from dataclasses import dataclass
 from typing import Any
@@ -22,13 +22,13 @@ class Sequences:
     burn_in: int
 
     def shifted(self, next_obs: Tree) -> "Sequences":
-        """The same one step further: what comes after each step that is learned; next_obs [B, T, ...]."""
+        """Sequences shifted by one step: the successors of the steps that are learned; next_obs [B, T, ...]."""
         longer = tree_map(lambda now, after: torch.cat([now, after[:, -1:]], 1), self.obs, next_obs)
         reset = torch.cat([self.reset, torch.zeros_like(self.reset[:, :1])], 1)
         return Sequences(longer, reset, self.state, self.burn_in + 1)
 
     def unroll(self, net: Any) -> Tensor:
-        """What `net` gives for the steps after the burn-in, [B, T - burn_in, D]; no gradient flows into that."""
+        """Outputs of `net` for the steps after the burn-in, [B, T - burn_in, D]; no gradient flows into the burn-in."""
         obs, reset, state, burn_in = self.obs, self.reset, self.state, self.burn_in
         if burn_in:
             with torch.no_grad():
@@ -39,7 +39,7 @@ class Sequences:
 
 
 def loss_mask(terminated: Tensor, truncated: Tensor, burn_in: int) -> Tensor:
-    """Weights [B, T] of mean 1 over the steps that are learned: 0 for those whose target is unknown.
+    """Loss mask [B, T] of mean 1 over the steps that are learned: 0 for those whose target is unknown.
 
     The value after a step is read off at the next one; where an episode was cut, that belongs to another.
     """

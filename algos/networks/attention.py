@@ -48,7 +48,7 @@ class Clock:
 
 
 class Mixer(nn.Module):
-    """What mixes steps: x [B, T, d_model] -> [B, T, d_model], heads joined, with a memory of the steps before."""
+    """A mixer of steps: x [B, T, d_model] -> [B, T, d_model], heads joined, with a memory of the steps before."""
 
     @abstractmethod
     def init_memory(self, batch_size: int) -> Tree:
@@ -258,7 +258,7 @@ class Attention(StatefulLayer):
 
 
 def make_mixer(spec: AttentionSpec) -> Mixer:
-    """What a spec's kind names."""
+    """The mixer that a spec's kind names."""
     if spec.kind == "flash":
         return WindowAttention(spec.d_model, spec.n_heads, spec.window)
     if spec.kind == "linear":

@@ -169,5 +169,5 @@ def _one_dimensional(space: spaces.MultiDiscrete, where: str) -> None:
 
 
 def _way_out(space: spaces.Space[Any]) -> str:
-    """What to do about a space that Gymnasium can make a vector of."""
+    """Advice for a space that Gymnasium can flatten to a vector."""
     return "; env_cfg.wrappers=[FlattenObservation] makes one vector of it" if space.is_np_flattenable else ""

@@ -43,7 +43,7 @@ class FSMNBlock(nn.Module):
         return self.out(m, x), past[:, 1:]
 
     def out(self, m: Tensor, x: Tensor) -> Tensor:
-        """What the block gives for a memory m and its input x."""
+        """The block's output for a memory m and its input x."""
         y: Tensor = self.activation(self.norm(m + x if x.shape == m.shape else m))
         return y
 

@@ -82,7 +82,7 @@ def activation(name: str) -> list[nn.Module]:
 
 
 def to_vector(shape: Shape) -> Built:
-    """What makes a vector of a sample of `shape`; no module where it is one already."""
+    """The modules that flatten a sample of `shape` to a vector; none where it is one already."""
     return ([] if len(shape) == 1 else [nn.Flatten()]), (math.prod(shape),)
 
 

@@ -30,7 +30,7 @@ class StatefulLayer(nn.Module):
 
 
 class Recurrent(StatefulLayer):
-    """What GRU and LSTM share: `n_layers` cells of torch, and how episodes pass through them.
+    """Base of GRU and LSTM: `n_layers` cells of torch, and how episodes pass through them.
 
     All episodes of a batch go through one fused call a layer. Looking for the resets reads `reset`, which waits for
     a GPU and breaks a compiled graph; T = 1 does neither.
@@ -111,7 +111,7 @@ class LSTM(Recurrent):
     def _packed(
         self, layer: nn.Module, x: Tensor, hidden: tuple[Tensor, Tensor], episodes: "PackedEpisodes"
     ) -> tuple[Tensor, tuple[Tensor, Tensor]]:
-        """An input of 1 in the padding shuts the gate of what is new and opens that of the cell, which so stays."""
+        """An input of 1 in the padding shuts the input gate and opens the forget gate, so that the cell stays."""
         w_ih, *others = layer.parameters()
         hold = w_ih.new_tensor([-HOLD, HOLD, 0.0, 0.0]).repeat_interleave(self.hidden_size)  # gates i, f, g, o
         weights = [torch.cat([w_ih, hold.unsqueeze(1)], dim=1), *others]
@@ -132,7 +132,7 @@ class LSTM(Recurrent):
 
 
 class PackedEpisodes:
-    """Rows [B, T] cut where episodes start: S episodes, padded behind to the longest of them, L."""
+    """Packed episodes: rows [B, T] cut where episodes start, S of them, padded at the end to the longest, L."""
 
     def __init__(self, reset: Tensor):
         self.rows, self.steps = reset.shape

@@ -18,7 +18,7 @@ def reset_rows(state: Tree, initial: Tree, reset: torch.Tensor) -> Tree:
 
 
 def one_step(net: Any, obs: Tree, state: Tree) -> tuple[Any, Tree]:
-    """What a network gives for one observation of each row, and its next state; with memory, for a sequence of one.
+    """A network's output for one observation of each row, and its next state; with memory, for a sequence of one.
 
     The state has been reset where an episode begins.
     """

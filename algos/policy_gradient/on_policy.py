@@ -22,7 +22,7 @@ from algos.policy_gradient.rows import RolloutRows
 
 
 class OnPolicy(Algorithm):
-    """Learns once from what the present policy has done. Subclasses give `Config`, `data` and `learn`."""
+    """On-policy learning: each rollout is learned once. Subclasses give `Config`, `data` and `learn`."""
 
     action_spaces = (spaces.Discrete, spaces.Box, spaces.MultiDiscrete, spaces.MultiBinary)
     cfg: Any
@@ -104,7 +104,7 @@ class OnPolicy(Algorithm):
         }
 
     def output(self, batch: Batch, updates: list[Metrics]) -> LearnOutput:
-        """The means of a batch's updates, and what the rollout was like."""
+        """Means of the metrics of a batch's updates, and the rollout's mean reward and value."""
         means = {name: torch.stack([metrics[name] for metrics in updates]).mean() for name in updates[0]}
         rollout = {"rollout/mean_reward": batch.reward.mean()}
         if "value" in batch.extras:

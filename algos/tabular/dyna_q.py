@@ -11,7 +11,7 @@ from algos.tabular.q_learning import QLearning
 
 
 class DynaQ(QLearning):
-    """Q-learning that also learns from a model: what each pair (s, a) led to when it was last tried.
+    """Q-learning that also learns from a model: the last outcome seen of each pair (s, a).
 
     In a world of chance the model knows one outcome of many, and planning leans towards the last one seen.
     """

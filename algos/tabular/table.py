@@ -1,4 +1,4 @@
-"""What all tabular algorithms share: the index of an observation, the table, the policy that reads it."""
+"""Base of the tabular algorithms: the index of an observation, the table, the policy that reads it."""
 
 import math
 from collections.abc import Iterator
@@ -108,7 +108,7 @@ class TablePolicy(Policy):
         return {"eps": self.cfg.epsilon(step)}
 
     def tables(self) -> dict[str, np.ndarray]:
-        """What was learned, to be drawn: `q_value` [S, A]."""
+        """Learned tables, to be drawn: `q_value` [S, A]."""
         return {"q_value": self.net.array}
 
 

@@ -1,4 +1,4 @@
-"""Distributional Q-learning: what C51 and QR-DQN have in common."""
+"""Distributional Q-learning: the base of C51 and QR-DQN."""
 
 from abc import abstractmethod
 
