@@ -13,8 +13,8 @@ from gymnasium import spaces
 from torch import Tensor, nn
 
 from algos.common.errors import UserError
+from algos.common.trees import Tree, tree_map
 from algos.networks.layers import NoisyLinear
-from algos.networks.state import Tree, tree_map
 
 
 @dataclass

@@ -13,7 +13,7 @@ from algos.actor_critic.off_policy import ReplayActorCritic
 from algos.actor_critic.policies import NoisyPolicy
 from algos.common.optim import Metrics
 from algos.common.targets import make_target, update_target
-from algos.networks.state import Tree
+from algos.common.trees import Tree
 
 
 class DDPG(ReplayActorCritic):

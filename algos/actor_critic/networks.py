@@ -11,9 +11,10 @@ from torch.nn import functional as F
 from algos.actor_critic.config import ReplayActorCriticConfig
 from algos.common.errors import UserError
 from algos.common.sequences import Sequences
+from algos.common.trees import Tree
 from algos.networks.builder import build_encoder, build_head_stack
 from algos.networks.spec import CARRY_STATE
-from algos.networks.state import Tree, one_step
+from algos.networks.state import one_step
 
 LOG_STD_MIN, LOG_STD_MAX = -20.0, 2.0  # the bounds of Haarnoja et al.
 _HALF_LOG_2PI = 0.5 * math.log(2 * math.pi)

@@ -16,7 +16,7 @@ from algos.common.losses import RowLoss
 from algos.common.optim import Metrics, Optimizer, Step
 from algos.common.schedule import Schedule
 from algos.common.targets import make_target, update_target
-from algos.networks.state import Tree
+from algos.common.trees import Tree
 
 
 class ReplayActorCritic(Algorithm):

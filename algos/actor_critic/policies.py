@@ -14,7 +14,7 @@ from algos.base import Policy, obs_to_tensors
 from algos.common.distributions import Categorical
 from algos.common.errors import UserError
 from algos.common.schedule import Schedule
-from algos.networks.state import Tree, tree_leaves, tree_map
+from algos.common.trees import Tree, tree_leaves, tree_map
 
 
 class ReplayPolicy(Policy):

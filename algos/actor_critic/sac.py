@@ -11,7 +11,7 @@ from algos.actor_critic.policies import ReplayPolicy, SquashedGaussianPolicy
 from algos.base import Batch
 from algos.common.optim import Metrics, Optimizer, Step
 from algos.common.schedule import Schedule
-from algos.networks.state import Tree
+from algos.common.trees import Tree
 
 
 class SAC(ReplayActorCritic):

@@ -11,7 +11,7 @@ from algos.actor_critic.networks import Actor, Critics
 from algos.actor_critic.policies import CategoricalPolicy
 from algos.actor_critic.sac import SAC
 from algos.common.optim import Metrics
-from algos.networks.state import Tree
+from algos.common.trees import Tree
 
 
 class SACDiscrete(SAC):

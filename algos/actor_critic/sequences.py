@@ -7,11 +7,11 @@ from torch import Tensor
 from algos.base import Batch
 from algos.common.optim import LossFn, Metrics
 from algos.common.sequences import Sequences, loss_mask
-from algos.networks.state import Tree, tree_map
+from algos.common.trees import Tree, tree_map
 
 
 class SequenceLosses:
-    """Losses over sequences, from losses over rows: columns [B, T, ...], noise [B, T - burn_in, ...] for the steps learned.
+    """Losses over sequences, from losses over rows: columns [B, T, ...], noise [B, T - burn_in, ...].
 
     So that several learners can share the sequences of a batch, a loss takes columns of sequences and makes them
     rows itself. `discount` is gamma, 0-d.

@@ -4,7 +4,7 @@ from torch import Tensor
 
 from algos.actor_critic.config import TD3Config
 from algos.actor_critic.ddpg import DDPG
-from algos.networks.state import Tree
+from algos.common.trees import Tree
 
 
 class TD3(DDPG):

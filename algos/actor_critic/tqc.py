@@ -11,7 +11,7 @@ from algos.actor_critic.config import TQCConfig
 from algos.actor_critic.networks import Critics, squashed_gaussian
 from algos.actor_critic.sac import SAC
 from algos.common.losses import RowLoss
-from algos.networks.state import Tree
+from algos.common.trees import Tree
 
 
 class TQC(SAC):

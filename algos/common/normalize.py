@@ -8,7 +8,7 @@ from gymnasium import spaces
 from torch import Tensor, nn
 
 from algos.common.errors import UserError
-from algos.networks.state import Tree
+from algos.common.trees import Tree
 
 EPS, LIMIT = 1e-8, 10.0  # added to a variance; what is normalised is clipped to +- LIMIT
 

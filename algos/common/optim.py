@@ -14,7 +14,7 @@ from torch.optim.adam import adam
 
 from algos.common import peers
 from algos.common.errors import UserError
-from algos.networks.state import Tree, tree_leaves, tree_map
+from algos.common.trees import Tree, tree_leaves, tree_map
 
 Metrics = dict[str, Tensor]
 LossFn = Callable[..., tuple[Tensor, Metrics] | tuple[Tensor, Metrics, Tree]]

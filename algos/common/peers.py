@@ -8,7 +8,7 @@ import torch
 import torch.distributed as dist
 from torch import Tensor
 
-from algos.networks.state import Tree, tree_leaves, tree_map
+from algos.common.trees import Tree, tree_leaves, tree_map
 
 
 def join(address: str, rank: int, size: int, device: str, seconds: float) -> None:

@@ -6,7 +6,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from algos.networks.state import Tree, tree_map
+from algos.common.trees import Tree, tree_map
 
 
 @dataclass(frozen=True)

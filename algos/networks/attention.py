@@ -12,10 +12,10 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from algos.common.trees import Tree
 from algos.networks.layers import Built, Shape, make_layer, to_vector
 from algos.networks.memory import StatefulLayer
 from algos.networks.spec import AttentionSpec
-from algos.networks.state import Tree
 
 CHUNK = 64  # steps that linear attention takes at once
 Turn = tuple[Tensor, Tensor]  # cosine and sine of the angles by which pairs of numbers are rotated

@@ -3,10 +3,10 @@
 import torch
 from torch import Tensor, nn
 
+from algos.common.trees import Tree
 from algos.networks.layers import Built, Shape, activation, make_layer, to_vector
 from algos.networks.memory import StatefulLayer
 from algos.networks.spec import FSMNSpec
-from algos.networks.state import Tree
 
 
 class FSMNBlock(nn.Module):

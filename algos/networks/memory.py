@@ -7,9 +7,9 @@ from typing import ClassVar
 import torch
 from torch import Tensor, nn
 
+from algos.common.trees import Tree, tree_map
 from algos.networks.layers import Built, Shape, make_layer, to_vector
 from algos.networks.spec import GRUSpec, LSTMSpec
-from algos.networks.state import Tree, tree_map
 
 HOLD = 1e4  # of which sigmoid is 1 and 0 exactly
 

@@ -11,8 +11,9 @@ from algos.base import Policy, obs_to_tensors
 from algos.common.distributions import FORBIDDEN, Distribution, head_size, make_distribution
 from algos.common.errors import UserError
 from algos.common.normalize import ObsNorm
+from algos.common.trees import Tree, tree_map
 from algos.networks.builder import build_encoder, build_head_stack, orthogonal_
-from algos.networks.state import Tree, one_step, tree_map
+from algos.networks.state import one_step
 from algos.policy_gradient.config import OnPolicyConfig
 
 MASK = "action_mask"  # key of a Dict observation: 1 where an action is allowed; Discrete [n], MultiDiscrete [sum nvec]

@@ -14,8 +14,8 @@ from algos.common.normalize import RewardScale
 from algos.common.optim import Metrics, Optimizer
 from algos.common.returns import gae
 from algos.common.schedule import Schedule
+from algos.common.trees import tree_map
 from algos.networks.spec import CARRY_STATE
-from algos.networks.state import tree_map
 from algos.policy_gradient.actor_critic import ActorCritic, ActorCriticPolicy
 from algos.policy_gradient.config import OnPolicyConfig
 from algos.policy_gradient.rows import RolloutRows

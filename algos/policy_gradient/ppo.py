@@ -9,7 +9,8 @@ from torch.nn import functional as F
 
 from algos.base import Batch, DataSpec, LearnOutput
 from algos.common.optim import Metrics
-from algos.networks.state import minibatches, tree_map
+from algos.common.trees import tree_map
+from algos.networks.state import minibatches
 from algos.policy_gradient.config import PPOConfig
 from algos.policy_gradient.on_policy import OnPolicy
 from algos.policy_gradient.rows import RolloutRows

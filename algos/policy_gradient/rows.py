@@ -4,7 +4,7 @@ from typing import NamedTuple
 
 from torch import Tensor
 
-from algos.networks.state import Tree
+from algos.common.trees import Tree
 
 
 class RolloutRows(NamedTuple):

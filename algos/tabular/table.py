@@ -12,7 +12,7 @@ from torch import Tensor, nn
 
 from algos.base import Algorithm, Batch, DataSpec, Policy
 from algos.common.errors import UserError
-from algos.networks.state import Tree, tree_leaves, tree_map
+from algos.common.trees import Tree, tree_leaves, tree_map
 
 MOST_ENTRIES = 100_000_000  # of a table: 800 MB
 Transition = tuple[int, int, int, float, int, bool, bool]  # env, s, a, r, s', terminated, truncated

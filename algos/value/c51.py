@@ -8,8 +8,8 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from algos.common.losses import RowLoss
+from algos.common.trees import Tree
 from algos.networks.builder import Network
-from algos.networks.state import Tree
 from algos.value.config import C51Config
 from algos.value.distributional import DistributionalDQN
 from algos.value.networks import AtomNetwork, build_q_network

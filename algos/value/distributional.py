@@ -6,7 +6,7 @@ import torch
 from torch import Tensor
 
 from algos.common.optim import Metrics
-from algos.networks.state import Tree
+from algos.common.trees import Tree
 from algos.value.dqn import DQN
 from algos.value.networks import AtomNetwork
 

@@ -2,7 +2,7 @@
 
 from torch import Tensor
 
-from algos.networks.state import Tree
+from algos.common.trees import Tree
 from algos.value.dqn import DQN
 
 

@@ -15,8 +15,8 @@ from algos.common.losses import TD_LOSSES, RowLoss
 from algos.common.optim import Metrics, Optimizer
 from algos.common.schedule import Schedule
 from algos.common.targets import make_target, update_target
+from algos.common.trees import Tree
 from algos.networks.builder import Network
-from algos.networks.state import Tree
 from algos.value.config import DQNConfig
 from algos.value.networks import build_q_network
 from algos.value.policies import EpsilonGreedy

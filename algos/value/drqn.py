@@ -13,8 +13,8 @@ from algos.base import Batch, DataSpec
 from algos.common.losses import TD_LOSSES
 from algos.common.optim import Metrics
 from algos.common.sequences import Sequences, loss_mask
+from algos.common.trees import Tree
 from algos.networks.builder import Network
-from algos.networks.state import Tree
 from algos.value.config import DRQNConfig
 from algos.value.dqn import DQN
 from algos.value.networks import build_q_network

@@ -8,8 +8,9 @@ from torch import Tensor
 from algos.base import Policy, obs_to_tensors
 from algos.common.distributions import Categorical
 from algos.common.schedule import epsilon_at
+from algos.common.trees import Tree, tree_leaves, tree_map
 from algos.networks.builder import Network
-from algos.networks.state import Tree, one_step, tree_leaves, tree_map
+from algos.networks.state import one_step
 from algos.value.config import SoftQConfig, ValueConfig
 
 

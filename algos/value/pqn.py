@@ -11,8 +11,9 @@ from algos.base import Algorithm, Batch, DataSpec, LearnOutput
 from algos.common.optim import Metrics, Optimizer
 from algos.common.returns import gae
 from algos.common.schedule import Schedule
+from algos.common.trees import Tree, tree_map
 from algos.networks.builder import Network
-from algos.networks.state import Tree, minibatches, tree_map
+from algos.networks.state import minibatches
 from algos.value.config import PQNConfig
 from algos.value.networks import build_q_network
 from algos.value.policies import EpsilonGreedy

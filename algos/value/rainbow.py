@@ -5,7 +5,7 @@ Of its six parts, four are settings: dueling, noisy, buffer_type: PER_QUE (by th
 
 from torch import Tensor
 
-from algos.networks.state import Tree
+from algos.common.trees import Tree
 from algos.value.c51 import C51
 from algos.value.config import RainbowConfig
 

@@ -5,7 +5,7 @@ For finitely many actions the soft value has a closed form, and the Boltzmann po
 
 from torch import Tensor
 
-from algos.networks.state import Tree
+from algos.common.trees import Tree
 from algos.value.config import SoftQConfig
 from algos.value.dqn import DQN
 from algos.value.policies import Boltzmann

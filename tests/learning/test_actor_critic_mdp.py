@@ -14,7 +14,7 @@ from gymnasium import spaces
 from learning_loop import Run, mean_reward
 from worlds import HOT, Chain
 
-from algos.networks.state import tree_leaves
+from algos.common.trees import tree_leaves
 from algos.registry import get_algorithm, get_config_class
 
 torch.set_num_threads(1)  # small networks

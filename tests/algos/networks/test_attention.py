@@ -7,6 +7,7 @@ import torch
 from torch.nn import functional as F
 
 from algos.common.errors import UserError
+from algos.common.trees import tree_leaves
 from algos.networks import attention
 from algos.networks.attention import (
     Attention,
@@ -20,7 +21,6 @@ from algos.networks.attention import (
     turn_of,
 )
 from algos.networks.spec import AttentionSpec, parse_layers
-from algos.networks.state import tree_leaves
 
 D, HEADS, FEATURES, ROWS = 8, 2, 4, 3
 

@@ -12,8 +12,8 @@ import yaml
 from gymnasium import spaces
 
 from algos.common.errors import UserError
+from algos.common.trees import tree_leaves, tree_map
 from algos.networks.builder import build_encoder, build_head_stack, build_network, orthogonal_
-from algos.networks.state import tree_leaves, tree_map
 
 BOX = spaces.Box(-1, 1, (3,), np.float32)
 DICT = spaces.Dict(

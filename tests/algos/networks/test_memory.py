@@ -4,10 +4,10 @@ import pytest
 import torch
 
 from algos.common.errors import UserError
+from algos.common.trees import tree_leaves, tree_map
 from algos.networks.builder import build_head_stack
 from algos.networks.memory import GRU, LSTM, StatefulLayer
 from algos.networks.spec import LAYER_TYPES, any_carries_state
-from algos.networks.state import tree_leaves, tree_map
 
 ROWS, STEPS, SIZE = 5, 12, 6
 ATTENTION = {"layer_type": "attention", "d_model": 8, "n_heads": 2, "feature_dim": 4}

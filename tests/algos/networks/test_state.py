@@ -1,23 +1,8 @@
 """What is done with trees of tensors."""
 
-from typing import NamedTuple
-
 import torch
 
-from algos.networks.state import minibatches, reset_rows, tree_leaves, tree_map
-
-
-class Pair(NamedTuple):
-    first: torch.Tensor
-    second: tuple = ()
-
-
-def test_tree_map_keeps_the_types_of_a_tree():
-    tree = {"a": Pair(torch.tensor(1), (torch.tensor(2),)), "b": [torch.tensor(3)], "c": Pair(torch.tensor(4))}
-    doubled = tree_map(lambda one, other: one + other, tree, tree)
-    assert [leaf.item() for leaf in tree_leaves(doubled)] == [2, 4, 6, 8]
-    assert type(doubled["a"]) is Pair and type(doubled["a"].second) is tuple and type(doubled["b"]) is list
-    assert doubled["c"].second == ()
+from algos.networks.state import minibatches, reset_rows
 
 
 def test_the_initial_state_is_taken_where_an_episode_starts():

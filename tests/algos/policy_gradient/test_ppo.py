@@ -14,7 +14,7 @@ from algos.base import Batch
 from algos.common.distributions import Categorical
 from algos.common.errors import UserError
 from algos.common.optim import Step
-from algos.networks.state import tree_map
+from algos.common.trees import tree_map
 from algos.policy_gradient.config import PPOConfig
 from algos.policy_gradient.ppo import PPO
 from algos.policy_gradient.rows import RolloutRows
