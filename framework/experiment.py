@@ -20,6 +20,7 @@ from framework.reports.grid_plot import plot_policy
 from framework.reports.learning_curve import plot_learning_curve
 from framework.runs import logs
 from framework.runs.checkpoint import save_model
+from framework.runs.loggers import check_loggers
 from framework.runs.models import COUNTERS, find_model, load_into, read_model
 from framework.runs.run_folder import RunFolder
 from framework.runs.trajectories import TrajectoryWriter
@@ -40,7 +41,6 @@ from framework.training.driver import Driver, Parts
 from framework.training.environments import Environments, EnvObject, id_of
 from framework.training.evaluator import Evaluation
 from framework.training.learner import Learner
-from framework.training.loggers import check_loggers
 from framework.training.parts import Learning, Sampling
 from framework.training.recorder import Recorder
 from framework.training.resume import open_folder, restorable, run_to_resume, start_file

@@ -1,4 +1,4 @@
-"""Pictures and tables made from run folders.
+"""What a person looks at: curves, pictures and tables made from run folders, and the progress of a run that goes on.
 
-Reads files alone: no torch, no environment, no training.
+Takes files and numbers alone: no torch, no environment, no training.
 """

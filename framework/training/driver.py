@@ -9,6 +9,7 @@ from typing import Any
 from algos.base import Policy
 from algos.common.errors import UserError
 from framework.data.rollout import Rollout
+from framework.reports.progress import ProgressReport
 from framework.runs.checkpoint import save_checkpoint
 from framework.runs.run_folder import RunFolder
 from framework.runs.trajectories import TrajectoryWriter
@@ -16,7 +17,6 @@ from framework.settings.schema import GeneralConfig
 from framework.training.callbacks import Callbacks
 from framework.training.counters import Counters
 from framework.training.parts import Sampled
-from framework.training.progress import ProgressReport
 from framework.training.recorder import Recorder
 
 log = logging.getLogger("joyride")

@@ -13,9 +13,9 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from framework.runs.loggers import make_logger
 from framework.runs.run_folder import RunFolder, atomic_write
 from framework.training.evaluator import Evaluation
-from framework.training.loggers import make_logger
 from framework.training.worker import Episode
 
 RECENT = 100  # episodes in the running means

@@ -6,9 +6,9 @@ from tensorboard.backend.event_processing.event_accumulator import EventAccumula
 
 from algos.common.errors import UserError
 from framework.reports.tables import read_csv
+from framework.runs.loggers import check_loggers
 from framework.runs.run_folder import RunFolder
 from framework.training.evaluator import Evaluation
-from framework.training.loggers import check_loggers
 from framework.training.recorder import Recorder, mean_of
 from framework.training.worker import Episode
 

@@ -6,9 +6,9 @@ from framework_fakes import DQN, PPO
 from rich.console import Console
 
 from framework import Experiment
+from framework.reports import progress
+from framework.reports.progress import ProgressReport
 from framework.runs import logs
-from framework.training import progress
-from framework.training.progress import ProgressReport
 
 
 @pytest.fixture
