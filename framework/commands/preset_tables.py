@@ -13,9 +13,9 @@ from omegaconf._utils import get_yaml_loader
 
 from algos.common.errors import UserError
 from framework.commands.results_page import Cells, number, read_rows, seeds_of, take_over
+from framework.runs.checkout import ROOT
 from framework.runs.run_folder import atomic_write
 
-ROOT = Path(__file__).resolve().parents[2]
 RESULTS = ROOT / "docs" / "results.md"
 README = ROOT / "README.md"
 PRESETS = ROOT / "config" / "preset"

@@ -21,6 +21,7 @@ from framework.commands.sweep_status import Status
 from framework.commands.verdict import NOTE, RESULT, SCORE
 from framework.commands.verify_report import report
 from framework.runs import provenance
+from framework.runs.checkout import ROOT
 from framework.runs.run_folder import RunFolder, atomic_write
 from framework.settings.hydra_session import options, parse_overrides
 from framework.settings.overrides import quoted, sort_words
@@ -156,8 +157,8 @@ def _note(folder: Path, master: Job, preset: str) -> None:
     """Write down what is verified, and with which code each time it was run."""
     path = folder / NOTE
     commits = json.loads(path.read_text())["commits"] if path.exists() else []
-    commit = provenance.code_version(provenance.SOURCE)["commit"]
-    changed = provenance.is_changed(provenance.SOURCE, *CODE)
+    commit = provenance.code_version(ROOT)["commit"]
+    changed = provenance.is_changed(ROOT, *CODE)
     here = (commit[:7] if commit else "unknown") + ("+changes" if changed else "")
     note = {"preset": preset, "settings": _learned(master), "commits": list(dict.fromkeys([*commits, here]))}
     atomic_write(path, json.dumps(note, indent=2).encode())

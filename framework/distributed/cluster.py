@@ -34,12 +34,12 @@ from framework.distributed import resources
 from framework.distributed.actors import EvaluatorActor, LearnerActor, ServerActor, WorkerActor
 from framework.distributed.failures import CallFailed, PartLost, cause_in
 from framework.distributed.pacing import BATCHES
+from framework.runs.checkout import ROOT
 from framework.settings.compose import Config
 from framework.training.environments import Environments
 
 log = logging.getLogger("joyride")
 
-ROOT = Path(__file__).resolve().parents[2]
 NOT_SHIPPED = ["tasks", ".git", ".venv", "tests", "docs", "**/__pycache__", ".mypy_cache", ".ruff_cache"]
 FOLDER = "joyride-ray-"  # Ray's files of a run, in the folder for temporary files; then the process id
 Handle: TypeAlias = Any  # of an actor

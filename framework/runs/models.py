@@ -8,7 +8,7 @@ from typing import Any
 from algos.base import Algorithm
 from algos.common.errors import UserError
 from framework.runs.checkpoint import load_model
-from framework.settings.compose import find_run
+from framework.runs.run_search import find_run
 
 log = logging.getLogger("joyride")
 COUNTERS = ("env_step", "update_step", "episode")

@@ -14,13 +14,13 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any
 
+from framework.runs.checkout import ROOT
 from framework.runs.run_folder import atomic_write
 
 log = logging.getLogger("joyride")
 
 FILE = "provenance.json"
 PACKAGES = ("torch", "gymnasium", "numpy", "ray", "hydra-core", "omegaconf")
-SOURCE = Path(__file__).resolve().parents[2]
 
 
 def collect() -> dict[str, Any]:
@@ -29,7 +29,7 @@ def collect() -> dict[str, Any]:
         "started": datetime.now().astimezone().isoformat(timespec="seconds"),
         "command": shlex.join(sys.orig_argv),
         "cwd": os.getcwd(),
-        "code": code_version(SOURCE),
+        "code": code_version(ROOT),
         "python": platform.python_version(),
         "platform": platform.platform(),
         "versions": {name: _version(name) for name in PACKAGES},

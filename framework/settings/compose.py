@@ -7,14 +7,13 @@ from pathlib import Path
 from omegaconf import OmegaConf
 
 from framework.runs.run_folder import atomic_write
-from framework.runs.run_search import find_run
 from framework.settings.hydra_session import hydra_session
 from framework.settings.overrides import to_override
-from framework.settings.prepare import prepare, to_config
+from framework.settings.prepare import prepare
 from framework.settings.schema import Config
 from framework.settings.yaml_file import YamlFile
 
-__all__ = ["Config", "compose", "find_run", "save_config", "to_config", "to_override"]
+__all__ = ["Config", "compose", "save_config", "to_override"]
 
 
 def compose(overrides: Sequence[str] = (), yaml_file: Path | str | None = None) -> Config:

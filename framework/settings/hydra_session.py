@@ -8,7 +8,6 @@ from argparse import ArgumentParser, Namespace
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field, is_dataclass
-from pathlib import Path
 from typing import Any
 
 import yaml
@@ -28,11 +27,12 @@ from omegaconf.errors import OmegaConfBaseException
 from algos.common.errors import UserError, did_you_mean
 from algos.registry import ALGORITHMS, get_config_class
 from envs.config import EnvConfig
+from framework.runs.checkout import ROOT
 from framework.settings.keys import field_types, first_line
 from framework.settings.schema import ExpectedScore, GeneralConfig
 from framework.settings.yaml_file import yaml_problem
 
-CONFIG_DIR = Path(__file__).resolve().parents[2] / "config"
+CONFIG_DIR = ROOT / "config"
 CONFIG_NAME = "config"
 USER_MISTAKES = (HydraException, OmegaConfBaseException, yaml.YAMLError, ValueError)  # of composing, so of its input
 

@@ -12,7 +12,8 @@ from algos.common.errors import UserError
 from framework.runs import provenance
 from framework.runs.checkpoint import load_checkpoint, save_model
 from framework.runs.run_folder import RunFolder
-from framework.settings.compose import Config, find_run, save_config
+from framework.runs.run_search import find_run
+from framework.settings.compose import Config, save_config
 
 log = logging.getLogger("joyride")
 

@@ -10,7 +10,8 @@ from algos.common.errors import UserError
 from algos.policy_gradient.config import PPOConfig
 from algos.registry import ALGORITHMS, get_config_class
 from algos.value.config import DQNConfig
-from framework.settings.compose import Config, compose, find_run, save_config, to_override
+from framework.runs.run_search import find_run
+from framework.settings.compose import Config, compose, save_config, to_override
 from framework.settings.hydra_session import CONFIG_DIR
 
 SEED_YAML = """\
