@@ -12,7 +12,7 @@ MEMORY_INPUTS = ("obs", "action", "reward")
 class EnvConfig:
     id: str = "CartPole-v1"  # id of a registered Gymnasium environment; "module:Name-v0" imports the module first
     kwargs: dict[str, Any] = setting(factory=dict)  # keyword arguments of the environment
-    render_mode: str | None = setting(None, choices=("human", "rgb_array"))  # a window, or videos/video.gif
+    render_mode: str | None = setting(None, choices=("human", "rgb_array"), affects="rendering")  # a window, or a GIF
     wrappers: list[Any] = setting(factory=list)  # {type: a name in gymnasium.wrappers or "module:Class", ...kwargs}
     memory_inputs: list[str] = setting(factory=lambda: ["obs"])  # of obs, action, reward: also the last step's, joined
     vectorization: str = setting("sync", choices=("sync", "async", "native"))  # how several envs are stepped

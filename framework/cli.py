@@ -137,7 +137,7 @@ def _run(hydra: Hydra, job: Job) -> int:
         try:
             from framework.commands import modes  # torch is imported here, not before
 
-            results.append(modes.run(to_config(composed, job.config.overrides), hydra_cfg=HydraConfig.get()))
+            results.append(modes.run(to_config(composed), hydra_cfg=HydraConfig.get()))
         except Exception as error:
             results.append(error)
 

@@ -38,7 +38,7 @@ class ReplayActorCriticConfig(EncoderConfig):
     )  # env steps between two rounds of updates; with memory a multiple of sequence_length
     gradient_steps: int = setting(1, ge=1, also=(-1,))  # updates a round; -1: one for each env step
     max_grad_norm: float | None = setting(None, gt=0)  # gradients are clipped to this norm; null: not clipped
-    compile: bool = False  # one compiled graph for each loss's update: 10-20 s at the first call, then faster
+    compile: bool = setting(False, affects="speed")  # each loss's update as one graph: 10-20 s at first, then faster
 
     def check(self, section: str) -> None:
         super().check(section)

@@ -1,10 +1,23 @@
 """Fields of configuration dataclasses with the values that they allow (torch-free)."""
 
 import dataclasses
-from typing import Any
+from typing import Any, Literal
 
 from algos.common.errors import UserError, did_you_mean
 from algos.common.schedule import Schedule
+
+Effect = Literal[
+    "learning",  # what is learned
+    "record",  # the last digits or the rows of what is recorded, and no score
+    "purpose",  # what the run is for
+    "start",  # what it starts from
+    "future",  # what is still to come: when the run ends, what hooks into it
+    "ray",  # how the work is shared among processes
+    "speed",  # where and how it is computed
+    "files",  # which files are written beside the tables
+    "rendering",  # what is shown of the environment
+    "call",  # nothing but this one call of the program
+]
 
 
 def setting(
@@ -18,15 +31,17 @@ def setting(
     lt: float | None = None,
     also: tuple[float, ...] = (),
     schedule: bool = False,
+    affects: Effect = "learning",
 ) -> Any:
     """A dataclass field whose value is checked by `check_settings`.
 
     `ge`, `gt`, `le`, `lt` bound a number, `also` names values allowed outside the bounds (-1 for "unlimited"),
     `choices` lists the allowed strings, `schedule` asks for a number or a linear decay ("lin_1e-3"). None always
-    passes where the field's type allows it.
+    passes where the field's type allows it. `affects` says what another value changes; from it follows whether a
+    resumed run may have one, who inherits it, and whether scores can be compared (framework/settings/effects.py).
     """
-    metadata = {"choices": choices, "ge": ge, "gt": gt, "le": le, "lt": lt, "also": also, "schedule": schedule}
-    return dataclasses.field(default=default, default_factory=factory, metadata=metadata)
+    limits = {"choices": choices, "ge": ge, "gt": gt, "le": le, "lt": lt, "also": also, "schedule": schedule}
+    return dataclasses.field(default=default, default_factory=factory, metadata={**limits, "affects": affects})
 
 
 def check_settings(config: Any, section: str) -> None:

@@ -32,7 +32,7 @@ class OnPolicyConfig(EncoderConfig):
     normalize_reward: bool = False  # learn from rewards divided by the running deviation of the discounted return
     ortho_init: bool = True  # orthogonal weights: gain sqrt(2), 0.01 for the policy's head, 1 for the value's
     log_std_init: float = 0.0  # Box actions: log of the standard deviation at the start
-    compile: bool = False  # one compiled graph for the whole update: 7-10 s at the first call, then faster
+    compile: bool = setting(False, affects="speed")  # the whole update as one graph: 7-10 s at first, then faster
 
 
 @dataclass

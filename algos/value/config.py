@@ -35,7 +35,7 @@ class ValueConfig(EncoderConfig):
     epsilon_schedule: str = setting("exp", choices=("exp", "linear"))
     max_grad_norm: float | None = setting(None, gt=0)  # gradients are clipped to this norm; null: not clipped
     adam_eps: float = setting(1e-8, gt=0)  # added to the root of Adam's mean square: small gradients take small steps
-    compile: bool = False  # one compiled graph for the whole update: 7-10 s at the first call, then faster
+    compile: bool = setting(False, affects="speed")  # the whole update as one graph: 7-10 s at first, then faster
 
     def check(self, section: str) -> None:
         super().check(section)

@@ -10,8 +10,9 @@ from hydra.plugins.completion_plugin import CompletionPlugin
 from algos.common.errors import UserError
 from algos.registry import ALGORITHMS
 from framework.settings.hydra_session import CONFIG_NAME, USER_MISTAKES, explain, options
-from framework.settings.keys import SHORT_SECTIONS, field_types, sections_with
+from framework.settings.keys import field_types, sections_with
 from framework.settings.prepare import Job, prepare
+from framework.settings.schema import SECTIONS
 
 
 def complete(hydra: Hydra, arguments: Sequence[str]) -> None:
@@ -57,7 +58,7 @@ def _short_completions(hydra: Hydra, job: Job, last: str) -> list[str]:
     sections = sections_with(type(job.config.algo_cfg))
     name, equals, _ = last.partition("=")
     if not equals:
-        names = [key for section in SHORT_SECTIONS for key in field_types(sections[section])]
+        names = [key for section in SECTIONS for key in field_types(sections[section])]
         return [f"{key}=" for key in names if last and key.startswith(last) and names.count(key) == 1]
     known = [f"{name}={value}" for value in _allowed_values(hydra, sections, name)]
     return [word for word in known if word.startswith(last)]
@@ -69,9 +70,7 @@ def _allowed_values(hydra: Hydra, sections: dict[str, Any], key: str) -> list[st
         return list(ALGORITHMS)
     if name in ("env_name", "preset"):
         return options(hydra, {"env_name": "env_cfg"}.get(name, name))
-    field = next(
-        (sections[s].__dataclass_fields__[name] for s in SHORT_SECTIONS if name in field_types(sections[s])), None
-    )
+    field = next((sections[s].__dataclass_fields__[name] for s in SECTIONS if name in field_types(sections[s])), None)
     if field is None:
         return []
     return ["true", "false"] if field.type is bool else list(field.metadata.get("choices") or [])

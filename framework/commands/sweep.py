@@ -48,7 +48,6 @@ class Sweep:
     folder: Path
     names: list[str]  # of the jobs' folders
     labels: list[str]  # the swept overrides of each job
-    overrides: list[list[str]]  # all overrides of each job, as the user wrote them
     work: str = "run"  # the function of framework.commands.modes that does a job
     alike: bool = False  # the jobs differ by their seed alone: what the user got wrong in one is wrong in all
 
@@ -67,7 +66,7 @@ def run_sweep(hydra: Hydra, texts: Sequence[str], yaml_file: YamlFile | None) ->
     jobs = [_prepare(hydra, job, yaml_file, n, labels[n]) for n, job in enumerate(overrides)]
     tasks = Path(jobs[0].config.general_cfg.tasks_dir)
     is_new = not tasks.exists()
-    sweep = Sweep(make_folder(tasks, jobs, "Sweep"), folder_names(labels), labels, overrides)
+    sweep = Sweep(make_folder(tasks, jobs, "Sweep"), folder_names(labels), labels)
     code = _finish(sweep, *run_jobs(hydra, sweep, jobs))
     if is_new and code == 2:
         with suppress(OSError):
@@ -144,7 +143,7 @@ def run_job(sweep: Sweep, composed: DictConfig) -> None:
     try:
         from framework.commands import modes  # torch is imported here, not before
 
-        config = to_config(composed, sweep.overrides[number])
+        config = to_config(composed)
         work = getattr(modes, sweep.work)
         code = work(config, hydra_cfg=HydraConfig.get(), run_dir=sweep.folder / sweep.names[number]) or 0
     except UserError as error:

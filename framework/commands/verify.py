@@ -23,17 +23,14 @@ from framework.commands.verify_report import report
 from framework.runs import provenance
 from framework.runs.checkout import ROOT
 from framework.runs.run_folder import RunFolder, atomic_write
+from framework.settings.effects import changes_score
 from framework.settings.hydra_session import options, parse_overrides
 from framework.settings.overrides import quoted, sort_words
 from framework.settings.prepare import Job, prepare
 from framework.settings.yaml_file import YamlFile
 
 SEEDS = 5  # unless general_cfg.seeds says otherwise
-OWN = ("mode", "seed", "seeds", "resume")  # of general_cfg: each seed's run gets its own
-NEUTRAL = (  # of general_cfg: they do not change what a seed learns, but for rounding
-    *OWN, "load_checkpoint", "device", "torch_threads", "checkpoint_keep", "loggers", "log_interval", "progress",
-    "save_fig", "show_fig", "tasks_dir",
-)  # fmt: skip
+OWN = ("mode", "seed", "seeds", "resume", "load_checkpoint")  # of general_cfg: each seed's run gets its own
 CODE = ("main.py", "algos", "envs", "framework", "config")
 
 
@@ -135,13 +132,12 @@ def _check_same(note: dict[str, Any], master: Job, preset: str, folder: Path) ->
 def _learned(job: Job) -> dict[str, Any]:
     """The settings that change what a seed learns, and what it is compared with, by full key, as JSON keeps them."""
     config = job.config
-    sections = {name: dataclasses.asdict(getattr(config, name)) for name in ("general_cfg", "algo_cfg", "env_cfg")}
-    sections["expected"] = dataclasses.asdict(config.expected)
+    sections = {**config.settings(), "expected": dataclasses.asdict(config.expected)}
     kept = {
         f"{section}.{key}": value
         for section, values in sections.items()
         for key, value in values.items()
-        if not (section == "general_cfg" and key in NEUTRAL) and key not in ("render_mode", "compile")
+        if changes_score(getattr(config, section), key) and not (section == "general_cfg" and key in OWN)
     }
     settings: dict[str, Any] = json.loads(json.dumps(kept, default=str))
     return settings
@@ -175,7 +171,7 @@ def _run(
         overrides.append([*words, "mode=train", "seeds=null", f"seed={seed}", resume])
     jobs = [prepare(hydra, job, yaml_file, tag=name) for job, name in zip(overrides, names, strict=True)]
     labels = [f"seed={seed}" for seed in seeds]
-    sweep = Sweep(folder, names, labels, overrides, work="train_and_test", alike=True)
+    sweep = Sweep(folder, names, labels, work="train_and_test", alike=True)
     shutil.rmtree(sweep.status.folder, ignore_errors=True)  # of a verification that was killed
     return run_jobs(hydra, sweep, jobs)
 
@@ -190,8 +186,10 @@ def _clear(folder: Path) -> None:
 
 def _changes(hydra: Hydra, texts: Sequence[str], yaml_file: YamlFile | None, master: Job, preset: str) -> list[str]:
     """The settings in which this verification differs from the bare preset."""
+    general = master.config.general_cfg
+    neutral = {*OWN, "preset", *(key for key in vars(general) if not changes_score(general, key))}
     keys = [key for key, _ in _settings(hydra, texts)]
-    if yaml_file is None and all(key in (*NEUTRAL, "preset") or key.startswith("hydra") for key in keys):
+    if yaml_file is None and all(key in neutral or key.startswith("hydra") for key in keys):
         return []
     bare = _learned(prepare(hydra, [*master.hydra_overrides, f"preset={preset}"], tag="bare"))
     return [f"{key}={value}" for key, value in _learned(master).items() if value != bare.get(key)]

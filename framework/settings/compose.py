@@ -1,6 +1,5 @@
 """A run's configuration: composed from schema, groups, preset, loaded run, YAML file and overrides; saved to YAML."""
 
-import dataclasses
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -30,5 +29,4 @@ def save_config(config: Config, path: Path | str) -> None:
 
     Raises UserError where it cannot be written.
     """
-    sections = {name: dataclasses.asdict(getattr(config, name)) for name in ("general_cfg", "algo_cfg", "env_cfg")}
-    atomic_write(path, OmegaConf.to_yaml(OmegaConf.create(sections)).encode())
+    atomic_write(path, OmegaConf.to_yaml(OmegaConf.create(config.settings())).encode())

@@ -7,7 +7,7 @@ import re
 from argparse import ArgumentParser, Namespace
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, field, is_dataclass
+from dataclasses import is_dataclass
 from typing import Any
 
 import yaml
@@ -21,30 +21,19 @@ from hydra.core.override_parser.types import Override
 from hydra.core.plugins import Plugins
 from hydra.errors import HydraException, MissingConfigException, OverrideParseException
 from hydra.types import RunMode
-from omegaconf import MISSING, DictConfig
+from omegaconf import DictConfig
 from omegaconf.errors import OmegaConfBaseException
 
 from algos.common.errors import UserError, did_you_mean
 from algos.registry import ALGORITHMS, get_config_class
-from envs.config import EnvConfig
 from framework.runs.checkout import ROOT
 from framework.settings.keys import field_types, first_line
-from framework.settings.schema import ExpectedScore, GeneralConfig
+from framework.settings.schema import Config
 from framework.settings.yaml_file import yaml_problem
 
 CONFIG_DIR = ROOT / "config"
 CONFIG_NAME = "config"
 USER_MISTAKES = (HydraException, OmegaConfBaseException, yaml.YAMLError, ValueError)  # of composing, so of its input
-
-
-@dataclass
-class Schema:
-    """The whole configuration."""
-
-    general_cfg: GeneralConfig = field(default_factory=GeneralConfig)
-    algo_cfg: Any = MISSING  # the dataclass of the chosen algorithm, from its group
-    env_cfg: EnvConfig = field(default_factory=EnvConfig)
-    expected: ExpectedScore = field(default_factory=ExpectedScore)
 
 
 @contextmanager
@@ -57,7 +46,7 @@ def hydra_session() -> Iterator[Hydra]:
     store = ConfigStore.instance()
     before = _copied(store.repo)
     try:
-        store.store(name="schema", node=Schema)
+        store.store(name="schema", node=Config)
         for name in ALGORITHMS:
             register_algorithm(name, name)
         with initialize_config_dir(str(CONFIG_DIR), job_name="joyride", version_base="1.3"):

@@ -14,10 +14,9 @@ from omegaconf.errors import GrammarParseError, OmegaConfBaseException
 from algos.common.errors import UserError
 from algos.registry import ALGORITHMS, get_config_class
 from envs.config import EnvConfig
-from framework.settings.schema import ExpectedScore, GeneralConfig
+from framework.settings.schema import SECTIONS, ExpectedScore, GeneralConfig
 
 Sections = dict[str, type[Any]]  # section -> the dataclass of its keys
-SHORT_SECTIONS = ("general_cfg", "algo_cfg", "env_cfg")  # their keys can be written without the section
 TYPE_NAMES = {
     float: "a number",
     int: "an integer",
@@ -49,7 +48,7 @@ def expand_key(key: str, sections: Sections, algo_name: str) -> str:
         if rest:
             field_type(key, sections, algo_name)
         return key
-    found = [name for name in SHORT_SECTIONS if name in sections and head in field_types(sections[name])]
+    found = [name for name in SECTIONS if name in sections and head in field_types(sections[name])]
     if len(found) > 1:
         candidates = ", ".join(f"{name}.{key}" for name in found)
         raise UserError(f"key {key!r} is in several sections; write one of {candidates}")

@@ -11,9 +11,10 @@ from hydra.core.override_parser.types import Override
 
 from algos.common.errors import UserError
 from framework.settings.keys import Sections, check_type, expand_key, field_type, is_free
+from framework.settings.schema import SECTIONS
 
 GROUP_OF_NAME = {"algo_name": "algo_cfg", "env_name": "env_cfg"}  # these keys choose a group's option
-GROUPS = ("general_cfg", "algo_cfg", "env_cfg", "preset")
+GROUPS = (*SECTIONS, "preset")
 
 
 @dataclass

@@ -15,6 +15,7 @@ from algos.common.settings import check_settings
 from algos.registry import canonical_name, get_config_class
 from envs.config import EnvConfig
 from framework.runs.run_search import find_run, newest_run
+from framework.settings.effects import not_handed_on
 from framework.settings.hydra_session import (
     USER_MISTAKES,
     compose_config,
@@ -25,14 +26,10 @@ from framework.settings.hydra_session import (
     register_algorithm,
     register_layer,
 )
-from framework.settings.keys import SHORT_SECTIONS, Sections, sections_with
+from framework.settings.keys import Sections, sections_with
 from framework.settings.overrides import GROUP_OF_NAME, Words, quoted, sort_words, write_out
-from framework.settings.schema import Config, GeneralConfig
+from framework.settings.schema import SECTIONS, Config, GeneralConfig
 from framework.settings.yaml_file import YamlFile
-
-NOT_INHERITED = ("load_checkpoint", "load_path", "load_model_step", "resume", "tasks_dir", "progress", "show_fig")
-NOT_INHERITED_BY_LOADING = ("mode", "collect_traj", "collect_explore")  # resuming goes on with them
-OF_RAY = ("sync", "n_learners", "ray_address", "worker_timeout", "max_worker_restarts")  # nothing to a single process
 
 
 @dataclass
@@ -56,14 +53,13 @@ class SavedRun:
     def algo_name(self) -> str:
         return str(self.file.section("general_cfg").get("algo_name"))
 
-    def settings(self, alone: bool) -> dict[str, Any]:
-        """What defines the experiment, without what was particular to that run; `alone`: asked for one process now."""
+    def settings(self, one_process: bool) -> dict[str, Any]:
+        """What defines the experiment, without what the run keeps to itself (`framework.settings.effects`)."""
         settings = _without_names(self.file)
-        dropped = NOT_INHERITED if self.key == "resume" else (*NOT_INHERITED, *NOT_INHERITED_BY_LOADING)
-        for key in (*dropped, *(OF_RAY if alone else ())):
-            settings.get("general_cfg", {}).pop(key, None)
-        if self.key != "resume":
-            settings.get("env_cfg", {}).pop("render_mode", None)
+        schemas = {"general_cfg": GeneralConfig, "algo_cfg": get_config_class(self.algo_name), "env_cfg": EnvConfig}
+        for section, schema in schemas.items():
+            for key in not_handed_on(schema, resumed=self.key == "resume", one_process=one_process):
+                settings.get(section, {}).pop(key, None)
         return settings
 
 
@@ -84,7 +80,8 @@ def prepare(hydra: Hydra, texts: Sequence[str], yaml_file: YamlFile | None = Non
             algo_name, algo_config = saved.algo_name, get_config_class(saved.algo_name)
         chosen = {**_choices_of_saved(hydra, words, saved), **chosen}
         _check_saved(saved, sections_with(algo_config), algo_name)
-        layers.append(register_layer("saved_run", f"job_{tag}", saved.settings(_asks_for_one_process(words))))
+        inherited = saved.settings(one_process=_asks_for_one_process(words))
+        layers.append(register_layer("saved_run", f"job_{tag}", inherited))
     sections = sections_with(algo_config)
     if yaml_file is not None:
         yaml_file.check(sections, algo_name)
@@ -93,24 +90,24 @@ def prepare(hydra: Hydra, texts: Sequence[str], yaml_file: YamlFile | None = Non
     if saved is not None:
         settings.append(f"general_cfg.{saved.key}={quoted(saved.text)}")
     overrides = [*(f"{group}={option}" for group, option in chosen.items()), *layers, *settings]
-    config = to_config(compose_config(hydra, [*words.hydra, *overrides]), texts)
+    config = to_config(compose_config(hydra, [*words.hydra, *overrides]))
     return Job(config, overrides, words.hydra)
 
 
-def to_config(composed: DictConfig, overrides: Sequence[str] = ()) -> Config:
+def to_config(composed: DictConfig) -> Config:
     """A composed configuration as checked dataclasses.
 
     Raises UserError for a value that is not allowed, and for an interpolation that does not resolve.
     """
     try:
         parts: dict[str, Any] = {
-            name: OmegaConf.to_object(composed[name]) for name in (*SHORT_SECTIONS, "expected") if name in composed
+            name: OmegaConf.to_object(composed[name]) for name in (*SECTIONS, "expected") if name in composed
         }
     except USER_MISTAKES as error:
         raise UserError(explain(error)) from error
-    for name in SHORT_SECTIONS:
+    for name in SECTIONS:
         check_settings(parts[name], name)
-    return Config(**parts, overrides=list(overrides))
+    return Config(**parts)
 
 
 def type_of(node: Any) -> type[Any]:

@@ -1,12 +1,15 @@
 """Schema of `general_cfg`: the keys of the runner itself, with JoyRL's names and meanings; and of the whole
 configuration (torch-free)."""
 
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from typing import Any
+
+from omegaconf import MISSING
 
 from algos.common.settings import require, setting
 from envs.config import EnvConfig
 
+SECTIONS = ("general_cfg", "algo_cfg", "env_cfg")  # of settings; `expected` only tells what is hoped for
 DEFAULT_ENV_STEPS = 50_000
 
 
@@ -14,46 +17,46 @@ DEFAULT_ENV_STEPS = 50_000
 class GeneralConfig:
     algo_name: str = "DQN"  # an algorithm of algos/registry.py, or "package.module:Class"
     env_name: str = "gym"  # group of config/env_cfg/; the environment itself is env_cfg.id
-    device: str = "cpu"  # cpu, cuda, cuda:<n>, or auto (cuda where there is one)
-    mode: str = setting("train", choices=("train", "test", "collect", "verify"))
+    device: str = setting("cpu", affects="speed")  # cpu, cuda, cuda:<n>, or auto (cuda where there is one)
+    mode: str = setting("train", choices=("train", "test", "collect", "verify"), affects="purpose")
     seed: int = setting(1, ge=0)  # 0 draws one and records it
     seeds: int | None = setting(None, ge=1)  # mode=verify: the preset is trained with seeds 1 to this; null: 5
     n_workers: int = setting(1, ge=1)  # workers; a single process steps them in turn
     n_envs: int = setting(1, ge=1)  # environments in each worker's vector env
-    torch_threads: int = setting(1, ge=1)  # threads of torch's operators; small networks are fastest with 1
+    torch_threads: int = setting(1, ge=1, affects="record")  # of torch's operators; small networks are fastest with 1
 
-    mp_backend: str = setting("single", choices=("single", "ray"))  # one process, or Ray actors
-    sync: str = setting("exact", choices=("exact", "async"))  # Ray: equal to one process, or nobody waits for another
-    n_learners: int = setting(1, ge=1)  # Ray: learners that share each batch and average their gradients
-    ray_address: str | None = None  # null: Ray on this machine for this run; auto or <host>:<port>: a running cluster
-    worker_timeout: float = setting(600.0, gt=0)  # Ray: seconds without an answer until a process is replaced
-    max_worker_restarts: int = setting(20, ge=0)  # Ray: processes replaced within a run; one more failure ends it
+    mp_backend: str = setting("single", choices=("single", "ray"), affects="ray")  # one process, or Ray actors
+    sync: str = setting("exact", choices=("exact", "async"), affects="ray")  # as one process, or nobody waits
+    n_learners: int = setting(1, ge=1, affects="ray")  # Ray: they share each batch and average their gradients
+    ray_address: str | None = setting(None, affects="ray")  # null: Ray for this run; auto or <host>:<port>: a cluster
+    worker_timeout: float = setting(600.0, gt=0, affects="ray")  # Ray: silent seconds until a process is replaced
+    max_worker_restarts: int = setting(20, ge=0, affects="ray")  # Ray: in a run; one more failure ends it
 
-    load_checkpoint: bool | None = None  # start from a saved model; null: yes if load_path is given or mode is test
-    load_path: str | None = None  # a run's name under tasks/, a path of a run or model file, or latest
-    load_model_step: str = "best"  # best, last, or the update step of a saved model
-    resume: str | None = None  # go on with an interrupted run, in its folder: a run's name, path, or latest
+    load_checkpoint: bool | None = setting(None, affects="start")  # from a saved model; null: if load_path or mode=test
+    load_path: str | None = setting(None, affects="start")  # a run's name or path, a model file, or latest
+    load_model_step: str = setting("best", affects="start")  # best, last, or the update step of a saved model
+    resume: str | None = setting(None, affects="start")  # go on with this run in its folder: name, path, or latest
 
-    max_episode: int = setting(-1, ge=1, also=(-1,))  # episodes to train or collect; -1: no limit
+    max_episode: int = setting(-1, ge=1, also=(-1,), affects="future")  # episodes to train or collect; -1: no limit
     max_step: int = setting(-1, ge=1, also=(-1,))  # steps an episode, then it is truncated; -1: the env's own limit
-    max_env_step: int | None = setting(None, ge=1, also=(-1,))  # -1: no limit; null: 50,000 unless max_episode is set
-    reward_threshold: float | None = None  # stop once an online evaluation's mean reaches it
+    max_env_step: int | None = setting(None, ge=1, also=(-1,), affects="future")  # null: 50,000, or -1 with max_episode
+    reward_threshold: float | None = setting(None, affects="future")  # stop once an online evaluation's mean reaches it
 
     online_eval: bool = True  # evaluate during training, on environments of its own
     online_eval_episode: int = setting(10, ge=1)  # episodes of an evaluation, also of mode=test
     model_save_fre: int = setting(500, ge=1)  # update steps between two saved models, evaluations and checkpoints
     save_best_model: bool | None = None  # keep models/best.pt, the best by online evaluation; null: as online_eval
-    checkpoint_keep: int = setting(2, ge=1)  # checkpoints kept; the older ones are deleted
-    collect_traj: bool = False  # also write trajectories while training
-    collect_explore: bool = False  # mode=collect with a model: act with exploration instead of greedily
+    checkpoint_keep: int = setting(2, ge=1, affects="files")  # checkpoints kept; the older ones are deleted
+    collect_traj: bool = setting(False, affects="purpose")  # also write trajectories while training
+    collect_explore: bool = setting(False, affects="purpose")  # mode=collect with a model: explore, do not act greedily
 
-    callbacks: list[Any] = setting(factory=list)  # "package.module:Class", or {type: ..., argument: value}
-    loggers: list[str] = setting(factory=lambda: ["tensorboard"])  # tensorboard, wandb; CSV files are always written
-    log_interval: int = setting(100, ge=1)  # update steps between two rows of updates.csv
-    progress: str = setting("auto", choices=("auto", "bar", "lines", "off"))  # auto: a bar on a terminal, else lines
-    save_fig: bool = True  # draw figs/learning_curve.png at the end
-    show_fig: bool = False  # open the learning curve in a window at the end
-    tasks_dir: str = "tasks"  # where run folders are made
+    callbacks: list[Any] = setting(factory=list, affects="future")  # "package.module:Class" or {type: ..., arguments}
+    loggers: list[str] = setting(factory=lambda: ["tensorboard"], affects="files")  # and wandb; CSV files always
+    log_interval: int = setting(100, ge=1, affects="record")  # update steps between two rows of updates.csv
+    progress: str = setting("auto", choices=("auto", "bar", "lines", "off"), affects="call")  # auto: bar or lines
+    save_fig: bool = setting(True, affects="files")  # draw figs/learning_curve.png at the end
+    show_fig: bool = setting(False, affects="call")  # open the learning curve in a window at the end
+    tasks_dir: str = setting("tasks", affects="call")  # where run folders are made
 
     def check(self, section: str) -> None:
         """Refuse values that contradict each other."""
@@ -126,10 +129,13 @@ class ExpectedScore:
 
 @dataclass
 class Config:
-    """The whole configuration of a run."""
+    """The whole configuration of a run, and its schema for Hydra."""
 
-    general_cfg: GeneralConfig
-    algo_cfg: Any  # an instance of the algorithm's settings
-    env_cfg: EnvConfig
+    general_cfg: GeneralConfig = field(default_factory=GeneralConfig)
+    algo_cfg: Any = MISSING  # an instance of the algorithm's settings, from its group
+    env_cfg: EnvConfig = field(default_factory=EnvConfig)
     expected: ExpectedScore = field(default_factory=ExpectedScore)
-    overrides: list[str] = field(default_factory=list)  # what was asked for, as given; for the run's provenance
+
+    def settings(self) -> dict[str, dict[str, Any]]:
+        """Every setting by section, as plain values."""
+        return {name: asdict(getattr(self, name)) for name in SECTIONS}

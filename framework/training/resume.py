@@ -14,15 +14,9 @@ from framework.runs.checkpoint import load_checkpoint, save_model
 from framework.runs.run_folder import RunFolder
 from framework.runs.run_search import find_run
 from framework.settings.compose import Config, save_config
+from framework.settings.effects import may_change
 
 log = logging.getLogger("joyride")
-
-SECTIONS = ("general_cfg", "algo_cfg", "env_cfg")
-FREE = (  # settings that may change when a run is resumed: they do not change what it has done
-    "resume", "load_checkpoint", "load_path", "load_model_step", "device", "compile", "max_episode", "max_env_step",
-    "reward_threshold", "checkpoint_keep", "callbacks", "loggers", "progress", "save_fig", "show_fig", "tasks_dir",
-    "render_mode", "mp_backend", "sync", "n_learners", "ray_address", "worker_timeout", "max_worker_restarts",
-)  # fmt: skip
 
 
 def start_file(folder: Path) -> Path:
@@ -37,13 +31,11 @@ def run_to_resume(cfg: Config) -> RunFolder | None:
         return None
     folder = RunFolder.open(find_run(general.resume, general.tasks_dir, "general_cfg.resume"))
     saved: Any = OmegaConf.to_container(OmegaConf.load(folder.config_path))
-    asked: Any = OmegaConf.to_container(
-        OmegaConf.create({name: dataclasses.asdict(getattr(cfg, name)) for name in SECTIONS})
-    )
-    for section in SECTIONS:
-        for key, value in asked[section].items():
+    asked: Any = OmegaConf.to_container(OmegaConf.create(cfg.settings()))
+    for section, settings in asked.items():
+        for key, value in settings.items():
             before = saved.get(section, {}).get(key, value)
-            if value != before and key not in FREE:
+            if value != before and not may_change(getattr(cfg, section), key):
                 raise UserError(
                     f"{section}.{key}={value}: the run to be resumed has {before}, and goes on exactly as it was; for"
                     f" other settings start a new run from its model with load_path={folder.name}"

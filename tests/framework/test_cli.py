@@ -190,7 +190,6 @@ def test_a_run_is_started_with_file_and_overrides(argv: list[str], place: Path, 
     assert main(argv) == 0
     general = started[0].general_cfg
     assert (general.algo_name, general.max_episode, general.seed) == ("PPO", 4, 3)
-    assert started[0].overrides == ["algo_name=PPO", "seed=3"]
     assert sorted(place.rglob("*")) == before, "Hydra wrote something"
 
 

@@ -11,7 +11,7 @@ from algos.policy_gradient.config import PPOConfig
 from algos.registry import ALGORITHMS, get_config_class
 from algos.value.config import DQNConfig
 from framework.runs.run_search import find_run
-from framework.settings.compose import Config, compose, save_config, to_override
+from framework.settings.compose import compose, save_config, to_override
 from framework.settings.hydra_session import CONFIG_DIR
 
 SEED_YAML = """\
@@ -357,8 +357,3 @@ def test_python_values_become_overrides() -> None:
     assert (general.tasks_dir, general.max_env_step, general.online_eval) == (values["tasks_dir"], None, False)
     with pytest.raises(UserError, match="callbacks"):
         to_override("callbacks", [object()])
-
-
-def test_config_keeps_what_was_asked_for() -> None:
-    config = compose(["lr=1", "seed=2"])
-    assert isinstance(config, Config) and config.overrides == ["lr=1", "seed=2"]
