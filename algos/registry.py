@@ -1,12 +1,9 @@
 """Algorithms by name (torch-free: an algorithm's module is imported only when its class is asked for)."""
 
 import dataclasses
-import importlib
-import inspect
-import os
-import sys
 from typing import Any
 
+from algos.common.dotted_path import MalformedPath, MissingModule, import_object
 from algos.common.errors import UserError, did_you_mean
 
 ALGORITHMS = {  # name -> (the algorithm, its settings), each "package.module:Class"
@@ -91,19 +88,9 @@ def get_config_class(name: str) -> type[Any]:
 
 def _import_object(path: str) -> Any:
     """The object at "package.module:name"; an ImportError inside the module itself keeps its traceback."""
-    module_name, _, attribute = path.partition(":")
-    if os.getcwd() not in sys.path and "" not in sys.path:
-        sys.path.append(os.getcwd())  # a user's own modules lie where the command is started
     try:
-        module = importlib.import_module(module_name)
-    except ModuleNotFoundError as error:
-        missing = error.name or ""
-        if missing and f"{module_name}.".startswith(f"{missing}."):
-            raise UserError(f"cannot find module {missing!r} of algorithm {path!r}") from None
-        raise
-    except (ValueError, TypeError):  # an empty or relative module name
+        return import_object(path)
+    except MissingModule as error:
+        raise UserError(f"cannot find module {error.name!r} of algorithm {path!r}") from None
+    except MalformedPath:
         raise UserError(f'{path!r} is not an algorithm; write "package.module:Class"') from None
-    if not hasattr(module, attribute):
-        classes = [name for name, _ in inspect.getmembers(module, inspect.isclass)]
-        raise UserError(f"module {module_name!r} has no {attribute!r}; {did_you_mean(attribute, classes)}")
-    return getattr(module, attribute)

@@ -14,12 +14,13 @@ from gymnasium.vector import AutoresetMode, SyncVectorEnv, VectorEnv
 import envs.goals
 import envs.gridworlds
 import envs.memory  # noqa: F401  # all three register joyride/*
+from algos.common.dotted_path import check_kwargs, import_module, import_object
 from algos.common.errors import UserError
 from envs.config import EnvConfig
 from envs.memory.inputs import MemoryInputs
 from envs.native import AsyncVector, SyncVector, make_native
 from envs.resumable import Resumable
-from envs.wrappers import check_kwargs, import_module, import_object, wrap
+from envs.wrappers import wrap
 
 _EXTRAS = {"box2d": "box2d", "mujoco": "mujoco", "ale_py": "atari", "ale-py": "atari", "cv2": "atari"}
 _SDL_DRIVERS = ("SDL_VIDEODRIVER", "SDL_AUDIODRIVER")
@@ -118,7 +119,7 @@ def spec_of(cfg: EnvConfig) -> EnvSpec:
     """What is known of the environment: its registration, or one made from `entry_point`."""
     if cfg.entry_point is None:
         return find_spec(cfg.id)
-    creator = import_object(cfg.entry_point, "env_cfg.entry_point")
+    creator = import_object(cfg.entry_point, f"env_cfg.entry_point={cfg.entry_point}")
     if not callable(creator):
         raise UserError(f"env_cfg.entry_point={cfg.entry_point} is a {type(creator).__name__}, not a class")
     return EnvSpec(id=creator.__name__, entry_point=creator)

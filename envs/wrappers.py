@@ -1,9 +1,5 @@
 """Environment wrappers: found by name, applied with readable errors; and those that Gymnasium lacks."""
 
-import importlib
-import inspect
-import os
-import sys
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -11,6 +7,7 @@ import gymnasium as gym
 import numpy as np
 from gymnasium import spaces
 
+from algos.common.dotted_path import check_kwargs, import_object
 from algos.common.errors import UserError, did_you_mean
 
 # Entries of the observation that are no velocities, by the environment's name without its version.
@@ -125,50 +122,8 @@ def find_wrapper(name: str, key: str) -> Any:
     if name in _OWN:
         return _OWN[name]
     if "." in name or ":" in name:
-        return import_object(name, key)
+        return import_object(name, f"{key}={name}")
     known = [entry for entry in gym.wrappers.__all__ if entry != "vector"]
     if name not in known:
         raise UserError(f"{key}: no wrapper {name!r} in gymnasium.wrappers; {did_you_mean(name, [*known, *_OWN])}")
     return getattr(gym.wrappers, name)
-
-
-def check_kwargs(function: Any, kwargs: Mapping[str, Any], where: str, given: int = 0) -> None:
-    """Raise UserError unless `function` takes `kwargs` after its first `given` positional arguments."""
-    try:
-        parameters = list(inspect.signature(function).parameters.values())[given:]
-    except (TypeError, ValueError):  # no signature to read: the call itself will tell
-        return
-    named = {p.name for p in parameters if p.kind in (p.POSITIONAL_OR_KEYWORD, p.KEYWORD_ONLY)}
-    free = any(p.kind is p.VAR_KEYWORD for p in parameters)
-    for unknown in [] if free else sorted(kwargs.keys() - named):
-        raise UserError(f"{where} has no parameter {unknown!r}; {did_you_mean(unknown, named)}")
-    for parameter in parameters:
-        if parameter.name in named and parameter.default is parameter.empty and parameter.name not in kwargs:
-            raise UserError(f"{where} needs the parameter {parameter.name!r}")
-
-
-def import_object(path: str, key: str) -> Any:
-    """The object at "package.module:Name" or "package.module.Name"; the working directory is searched too.
-
-    Raises UserError if the module or the name is missing; an error inside the module keeps its traceback.
-    """
-    module_name, _, name = path.partition(":") if ":" in path else path.rpartition(".")
-    if not module_name or not name:
-        raise UserError(f"{key}={path} must look like package.module:Class")
-    module = import_module(module_name, f"{key}={path}")
-    if not hasattr(module, name):
-        classes = [entry for entry, value in vars(module).items() if inspect.isclass(value)]
-        raise UserError(f"{key}={path}: module {module_name!r} has no {name!r}; {did_you_mean(name, classes)}")
-    return getattr(module, name)
-
-
-def import_module(name: str, where: str) -> Any:
-    """Import a module, from the working directory too; UserError if that module itself is missing."""
-    if os.getcwd() not in sys.path:
-        sys.path.append(os.getcwd())
-    try:
-        return importlib.import_module(name)
-    except ModuleNotFoundError as error:
-        if error.name is None or not (name == error.name or name.startswith(f"{error.name}.")):
-            raise
-        raise UserError(f"{where}: no module named {error.name!r} here or among the installed packages") from error

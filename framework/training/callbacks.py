@@ -4,8 +4,8 @@ import re
 from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any
 
+from algos.common.dotted_path import check_kwargs, import_object
 from algos.common.errors import UserError
-from envs.wrappers import check_kwargs, import_object
 
 if TYPE_CHECKING:
     from algos.base import LearnOutput
@@ -90,7 +90,7 @@ def _make_callback(entry: Any, key: str) -> Callback:
         raise UserError(f'{key} must be "package.module:Class", or a mapping with a type; got {entry!r}')
     if not re.fullmatch(r"\w+(\.\w+)*[.:]\w+", path):
         raise UserError(f'{key}={path} must be "package.module:Class"')
-    kind = import_object(path, key)
+    kind = import_object(path, f"{key}={path}")
     if not (isinstance(kind, type) and issubclass(kind, Callback)):
         raise UserError(f"{key}: {path} is not a subclass of framework.Callback")
     check_kwargs(kind, arguments, f"{key} ({path})")

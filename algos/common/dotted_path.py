@@ -1,0 +1,72 @@
+"""Classes that a config names by a dotted path: found, and compared with the arguments that they are to get
+(torch-free)."""
+
+import importlib
+import inspect
+import os
+import sys
+from collections.abc import Mapping
+from typing import Any
+
+from algos.common.errors import UserError, did_you_mean
+
+
+class MalformedPath(UserError):
+    """A path that cannot name a class."""
+
+
+class MissingModule(UserError):
+    """The module of a path, or a package that holds it, does not exist; `name` says which."""
+
+    def __init__(self, name: str, message: str) -> None:
+        super().__init__(message)
+        self.name = name
+
+
+def import_object(path: str, where: str = "") -> Any:
+    """The object at "package.module:Name" or "package.module.Name"; the working directory is searched too.
+
+    `where` begins the messages of errors. Raises MalformedPath, MissingModule, and UserError where the module lacks the
+    name; an error inside the module keeps its traceback.
+    """
+    module_name, _, name = path.partition(":") if ":" in path else path.rpartition(".")
+    if not module_name or not name or module_name.startswith("."):
+        raise MalformedPath(f"{where or path} must look like package.module:Class")
+    module = import_module(module_name, where)
+    if not hasattr(module, name):
+        classes = [entry for entry, value in vars(module).items() if inspect.isclass(value)]
+        raise UserError(f"{_start(where)}module {module_name!r} has no {name!r}; {did_you_mean(name, classes)}")
+    return getattr(module, name)
+
+
+def import_module(name: str, where: str = "") -> Any:
+    """A module by its absolute name, from the working directory too; MissingModule where there is none."""
+    if os.getcwd() not in sys.path and "" not in sys.path:
+        sys.path.append(os.getcwd())  # a user's own modules lie where the command is started
+    try:
+        return importlib.import_module(name)
+    except ModuleNotFoundError as error:
+        missing = error.name or ""
+        if not missing or not f"{name}.".startswith(f"{missing}."):
+            raise  # a module that the user's own one imports
+        message = f"{_start(where)}no module named {missing!r} here or among the installed packages"
+        raise MissingModule(missing, message) from error
+
+
+def check_kwargs(function: Any, kwargs: Mapping[str, Any], where: str, given: int = 0) -> None:
+    """Raise UserError unless `function` takes `kwargs` after its first `given` positional arguments."""
+    try:
+        parameters = list(inspect.signature(function).parameters.values())[given:]
+    except (TypeError, ValueError):  # no signature to read: the call itself will tell
+        return
+    named = {p.name for p in parameters if p.kind in (p.POSITIONAL_OR_KEYWORD, p.KEYWORD_ONLY)}
+    free = any(p.kind is p.VAR_KEYWORD for p in parameters)
+    for unknown in [] if free else sorted(kwargs.keys() - named):
+        raise UserError(f"{where} has no parameter {unknown!r}; {did_you_mean(unknown, named)}")
+    for parameter in parameters:
+        if parameter.name in named and parameter.default is parameter.empty and parameter.name not in kwargs:
+            raise UserError(f"{where} needs the parameter {parameter.name!r}")
+
+
+def _start(where: str) -> str:
+    return f"{where}: " if where else ""
