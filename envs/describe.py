@@ -35,7 +35,8 @@ def _size(space: gym.Space, flat: bool = False) -> Any:
     if isinstance(space, spaces.Box):
         return int(np.prod(space.shape)) if flat or len(space.shape) == 1 else tuple(space.shape)
     if isinstance(space, (spaces.Discrete, spaces.MultiBinary)):
-        return int(space.n) if np.ndim(space.n) == 0 else tuple(np.asarray(space.n).tolist())
+        size = np.asarray(space.n)
+        return tuple(size.tolist()) if size.ndim else int(size)
     if isinstance(space, spaces.MultiDiscrete):
         return tuple(np.asarray(space.nvec).tolist())
     if isinstance(space, spaces.Dict):

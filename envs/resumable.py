@@ -11,7 +11,7 @@ import numpy as np
 from gymnasium.vector import AsyncVectorEnv, SyncVectorEnv, VectorEnv
 from gymnasium.vector.utils import concatenate
 
-from algos.common.errors import UserError
+from algos.common.errors import UserError, first_line
 from envs.plain import difference, equal, is_plain, member, numbers, pack, plain, rng_state, set_rng
 
 # Gymnasium's wrappers whose statistics outlive an episode; any other class names its own in `resume_attributes`.
@@ -98,7 +98,7 @@ class Resumable(gym.Wrapper):
             problem = self._replay(snapshot)
         except Exception as error:
             self.reset()
-            problem = f"replaying its episode failed ({type(error).__name__}: {_first_line(error)}): a new one begins"
+            problem = f"replaying its episode failed ({type(error).__name__}: {first_line(error)}): a new one begins"
         finally:
             if mode == "human":
                 self._base.render_mode = mode
@@ -157,7 +157,7 @@ class Resumable(gym.Wrapper):
             result = self.env.reset(seed=seed, options=options)
         except Exception as error:
             if type(error).__module__.partition(".")[0] == "pygame":
-                raise UserError(f"{advice} [{_first_line(error)}]") from error
+                raise UserError(f"{advice} [{first_line(error)}]") from error
             raise
         pygame: Any = sys.modules.get("pygame")
         # Newer SDL falls back on drivers that draw into nothing, without a word.
@@ -224,10 +224,6 @@ def _has_resumable(venv: Any) -> bool:
 
 def _name(env: gym.Env) -> str:
     return env.spec.id if env.spec is not None else type(env.unwrapped).__name__
-
-
-def _first_line(error: BaseException) -> str:
-    return (str(error).strip().splitlines() or ["no message"])[0]
 
 
 def _carried_attributes(env: Any) -> list[tuple[Any, str]]:

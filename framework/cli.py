@@ -7,15 +7,13 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, NoReturn
 
-from hydra._internal.hydra import Hydra
-from hydra._internal.utils import get_args_parser
-from hydra.core.hydra_config import HydraConfig
 from omegaconf import DictConfig
 
 from algos.common.errors import UserError, did_you_mean
 from framework.commands.completion import complete
 from framework.commands.sweep import run_sweep
 from framework.commands.verify import asks_to_verify, run_verify
+from framework.settings.hydra_private import Hydra, HydraConfig, args_parser
 from framework.settings.hydra_session import CONFIG_NAME, USER_MISTAKES, explain, hydra_session, show_help
 from framework.settings.overrides import quoted
 from framework.settings.prepare import Job, prepare, to_config
@@ -47,7 +45,7 @@ def main(argv: Sequence[str]) -> int:
 
 
 def _parse(argv: Sequence[str]) -> tuple[argparse.Namespace, argparse.ArgumentParser]:
-    parser = get_args_parser()
+    parser = args_parser()
     parser.add_argument("--yaml", action="append", metavar="FILE", help="A file of settings")
     flags = [flag for action in parser._actions for flag in action.option_strings]
 

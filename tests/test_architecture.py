@@ -74,6 +74,14 @@ def test_only_one_file_imports_ray():
     assert not offenders([path for path in FILES if relative(path) != RAY_FILE], "ray")
 
 
+def test_private_parts_of_hydra_and_omegaconf_have_one_place_each():
+    for place, *packages in (
+        ("framework/settings/hydra_private.py", "hydra._internal", "hydra.core", "hydra.plugins"),
+        ("framework/settings/yaml_file.py", "omegaconf._utils"),
+    ):
+        assert {path for path, _ in offenders(FILES, *packages)} == {place}
+
+
 def test_algorithm_folders_do_not_import_each_other():
     for folder in FOLDERS:
         others = [f"algos.{other}" for other in FOLDERS if other != folder]

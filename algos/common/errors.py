@@ -11,6 +11,11 @@ class UserError(Exception):
     """
 
 
+def first_line(error: BaseException) -> str:
+    """The first line that an exception says; the name of its kind where it says nothing."""
+    return next((line.strip() for line in str(error).splitlines() if line.strip()), type(error).__name__)
+
+
 def did_you_mean(word: str, options: Iterable[str]) -> str:
     """End of an error message: the nearest of `options` to `word`, else all of them."""
     known = sorted(options)

@@ -40,7 +40,7 @@ class Rules(ABC):
 class RulesEnv(gym.Env[Any, Any]):
     """The rules for one environment. A subclass gives `rules`, and the parameters that a user may set."""
 
-    metadata: ClassVar[dict[str, Any]] = {"render_modes": ["rgb_array"], "render_fps": 4}
+    metadata: dict[str, Any] = {"render_modes": ["rgb_array"], "render_fps": 4}
 
     def __init__(self, rules: Rules, render_mode: str | None) -> None:
         self.rules, self.render_mode = rules, render_mode
@@ -69,7 +69,7 @@ class RulesEnv(gym.Env[Any, Any]):
 class RulesVector(VectorEnv):
     """The rules for many rows in one step of NumPy; one random stream serves all rows."""
 
-    metadata: ClassVar[dict[str, Any]] = RulesEnv.metadata | {"autoreset_mode": AutoresetMode.SAME_STEP}
+    metadata: dict[str, Any] = RulesEnv.metadata | {"autoreset_mode": AutoresetMode.SAME_STEP}
 
     def __init__(
         self, make_rules: Callable[[int], Rules], num_envs: int, max_episode_steps: int | None, render_mode: str | None

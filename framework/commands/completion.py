@@ -4,11 +4,9 @@ import os
 from collections.abc import Sequence
 from typing import Any
 
-from hydra._internal.hydra import Hydra
-from hydra.plugins.completion_plugin import CompletionPlugin
-
 from algos.common.errors import UserError
 from algos.registry import ALGORITHMS
+from framework.settings.hydra_private import Hydra, words_of_line
 from framework.settings.hydra_session import CONFIG_NAME, USER_MISTAKES, explain, options
 from framework.settings.keys import field_types, sections_with
 from framework.settings.prepare import Job, prepare
@@ -36,7 +34,7 @@ def complete(hydra: Hydra, arguments: Sequence[str]) -> None:
 
 def _split(line: str) -> tuple[list[str], str]:
     """The finished words of a command line after the program, and the one that is being written."""
-    words = CompletionPlugin.strip_python_or_app_name(line).split()
+    words = words_of_line(line)
     last = "" if not words or line[-1:] == " " else words.pop()
     return words, last
 

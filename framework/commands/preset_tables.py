@@ -9,12 +9,12 @@ from pathlib import Path
 from typing import Any
 
 import yaml
-from omegaconf._utils import get_yaml_loader
 
 from algos.common.errors import UserError
 from framework.commands.results_page import Cells, number, read_rows, seeds_of, take_over
 from framework.runs.checkout import ROOT
 from framework.runs.run_folder import atomic_write
+from framework.settings.yaml_file import LOADER
 
 RESULTS = ROOT / "docs" / "results.md"
 README = ROOT / "README.md"
@@ -100,7 +100,7 @@ def _preset(presets: Path, name: str) -> dict[str, Any]:
     """A preset's own sections over those of the presets that it goes on from."""
     path = presets / f"{name}.yaml"
     try:
-        data = yaml.load(path.read_text(encoding="utf-8"), Loader=get_yaml_loader())
+        data = yaml.load(path.read_text(encoding="utf-8"), Loader=LOADER)
     except yaml.YAMLError as error:
         raise UserError(f"{path}: not valid YAML: {' '.join(str(error).split())}") from None
     if not isinstance(data, dict):

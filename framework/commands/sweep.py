@@ -19,21 +19,14 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from hydra._internal.callbacks import Callbacks
-from hydra._internal.core_plugins.basic_launcher import BasicLauncher
-from hydra._internal.hydra import Hydra
-from hydra.core.hydra_config import HydraConfig
-from hydra.core.override_parser.types import Override
-from hydra.core.plugins import Plugins
-from hydra.types import HydraContext, RunMode
 from omegaconf import DictConfig
 
-from algos.common.errors import UserError
+from algos.common.errors import UserError, first_line
 from framework.commands.sweep_report import Row, write_curves, write_summary
 from framework.commands.sweep_status import DONE, FAILED, INTERRUPTED, RUNNING, Status, StatusFiles
 from framework.runs.run_folder import atomic_write, safe_name, writing
+from framework.settings.hydra_private import Hydra, HydraConfig, Override, launcher_of
 from framework.settings.hydra_session import CONFIG_NAME, parse_overrides
-from framework.settings.keys import first_line
 from framework.settings.prepare import Job, prepare, to_config
 from framework.settings.yaml_file import YamlFile
 
@@ -120,15 +113,8 @@ def folder_names(labels: Sequence[str]) -> list[str]:
 
 def launch(hydra: Hydra, sweep: Sweep, jobs: Sequence[Job]) -> None:
     """Run the jobs through the launcher of Hydra that the user chose."""
-    settings = [*jobs[0].hydra_overrides, "hydra.mode=MULTIRUN"]
-    master = hydra.compose_config(CONFIG_NAME, settings, RunMode.MULTIRUN)
-    launcher = Plugins.instance().instantiate_launcher(
-        hydra_context=HydraContext(config_loader=hydra.config_loader, callbacks=Callbacks(master)),
-        task_function=partial(run_job, sweep),
-        config=master,
-    )
-    elsewhere = not isinstance(launcher, BasicLauncher)
-    with _signals_stop(sweep) if elsewhere else nullcontext():
+    launcher, here = launcher_of(hydra, CONFIG_NAME, jobs[0].hydra_overrides, partial(run_job, sweep))
+    with nullcontext() if here else _signals_stop(sweep):
         launcher.launch([job.overrides for job in jobs], initial_job_idx=0)
 
 

@@ -13,8 +13,6 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
-from hydra._internal.hydra import Hydra
-
 from algos.common.errors import UserError, did_you_mean
 from framework.commands.sweep import Sweep, make_folder, run_jobs
 from framework.commands.sweep_status import Status
@@ -24,6 +22,7 @@ from framework.runs import provenance
 from framework.runs.checkout import ROOT
 from framework.runs.run_folder import RunFolder, atomic_write
 from framework.settings.effects import changes_score
+from framework.settings.hydra_private import Hydra
 from framework.settings.hydra_session import options, parse_overrides
 from framework.settings.overrides import quoted, sort_words
 from framework.settings.prepare import Job, prepare

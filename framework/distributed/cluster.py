@@ -28,7 +28,7 @@ from ray.exceptions import OutOfMemoryError, RayActorError, RayError, RayTaskErr
 from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
 from algos.base import DataSpec
-from algos.common.errors import UserError
+from algos.common.errors import UserError, first_line
 from framework.data import memory
 from framework.distributed import resources
 from framework.distributed.actors import EvaluatorActor, LearnerActor, ServerActor, WorkerActor
@@ -93,7 +93,7 @@ class Cluster:
                 _temp_dir=self.folder,
             )
         except (ConnectionError, RuntimeError, ValueError, OSError) as error:
-            raise UserError(f"Ray does not start on this machine: {first_line(error)}") from error
+            raise UserError(f"Ray does not start on this machine: {first_line(error)[:200]}") from error
 
     def _join(self, address: str) -> None:
         """Join a running cluster; the checkout's code goes along."""
@@ -108,7 +108,7 @@ class Cluster:
             ray.init(address=address, log_to_driver=False, logging_level=logging.ERROR, runtime_env=shipped)
         except (ConnectionError, RuntimeError, ValueError) as error:
             token = "" if "RAY_AUTH_MODE" in os.environ else " (one with a token wants RAY_AUTH_MODE=token here too)"
-            reason = f"{first_line(error)}{token}"
+            reason = f"{first_line(error)[:200]}{token}"
             raise UserError(
                 f"general_cfg.ray_address={address}: that cluster cannot be joined: {reason}; start one"
                 " with `ray start --head`, or leave ray_address out"
@@ -260,11 +260,6 @@ def check_answers(address: str) -> None:
             f"general_cfg.ray_address={address}: nothing answers there ({error}); start a cluster with"
             " `ray start --head`, or leave ray_address out"
         ) from None
-
-
-def first_line(error: Exception) -> str:
-    """The beginning of what Ray says, which often is long."""
-    return (str(error).strip() or type(error).__name__).splitlines()[0][:200]
 
 
 def call_failed(error: RayError) -> CallFailed:

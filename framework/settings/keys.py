@@ -11,7 +11,7 @@ from typing import Any
 from omegaconf import OmegaConf
 from omegaconf.errors import GrammarParseError, OmegaConfBaseException
 
-from algos.common.errors import UserError
+from algos.common.errors import UserError, first_line
 from algos.registry import ALGORITHMS, get_config_class
 from envs.config import EnvConfig
 from framework.settings.schema import SECTIONS, ExpectedScore, GeneralConfig
@@ -129,11 +129,6 @@ def wrong_type(key: str, value: Any, hint: Any) -> str:
     shown = json.dumps(value) if value is None or isinstance(value, bool) else value
     extra = f" (write {int(value)})" if isinstance(value, float) and value.is_integer() else ""
     return f"{key}={shown} is of the wrong type: expected {type_text(hint)}{extra}"
-
-
-def first_line(error: Exception) -> str:
-    """The first line that an exception says."""
-    return next((line.strip() for line in str(error).splitlines() if line.strip()), type(error).__name__)
 
 
 def type_text(hint: Any) -> str:

@@ -7,9 +7,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from hydra.core.override_parser.types import Override
-
 from algos.common.errors import UserError
+from framework.settings.hydra_private import Override
 from framework.settings.keys import Sections, check_type, expand_key, field_type, is_free
 from framework.settings.schema import SECTIONS
 

@@ -7,7 +7,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from hydra._internal.hydra import Hydra
 from omegaconf import DictConfig, OmegaConf
 
 from algos.common.errors import UserError
@@ -16,6 +15,7 @@ from algos.registry import canonical_name, get_config_class
 from envs.config import EnvConfig
 from framework.runs.run_search import find_run, newest_run
 from framework.settings.effects import not_handed_on
+from framework.settings.hydra_private import Hydra
 from framework.settings.hydra_session import (
     USER_MISTAKES,
     compose_config,

@@ -5,12 +5,13 @@ from pathlib import Path
 from typing import Any
 
 import yaml
-from omegaconf._utils import get_yaml_loader  # the dialect of all other YAML files here: 1e-3 is a number
+from omegaconf._utils import get_yaml_loader
 
 from algos.common.errors import UserError
 from framework.settings.keys import Sections, check_type, field_type, wrong_type
 
 KeyPath = tuple[str, ...]
+LOADER = get_yaml_loader()  # the dialect of all YAML files here, OmegaConf's: 1e-3 is a number
 
 
 class YamlFile:
@@ -25,9 +26,9 @@ class YamlFile:
         self._lines: dict[KeyPath, int] = {}
         text = _read(self.path)
         try:
-            root = yaml.compose(text, Loader=get_yaml_loader())
+            root = yaml.compose(text, Loader=LOADER)
             self._find_lines(root, ())
-            data = yaml.load(text, Loader=get_yaml_loader())
+            data = yaml.load(text, Loader=LOADER)
         except yaml.YAMLError as error:
             raise UserError(f"{self.path}{yaml_problem(error)}") from None
         self.data: dict[str, Any] = {} if data is None else data

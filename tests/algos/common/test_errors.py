@@ -3,7 +3,7 @@
 import subprocess
 import sys
 
-from algos.common.errors import UserError, did_you_mean
+from algos.common.errors import UserError, did_you_mean, first_line
 
 
 def test_the_nearest_word_is_offered_whatever_its_case():
@@ -18,6 +18,11 @@ def test_all_words_are_listed_when_none_is_near():
 
 def test_a_user_error_is_its_text():
     assert str(UserError("say what to do")) == "say what to do" and issubclass(UserError, Exception)
+
+
+def test_first_line():
+    assert first_line(ValueError("\n  a thing \nand more")) == "a thing"
+    assert first_line(KeyboardInterrupt()) == "KeyboardInterrupt"
 
 
 def test_settings_and_errors_need_no_torch():

@@ -1,0 +1,119 @@
+"""Hydra's inner API, which may change without notice. No other file imports it: look here when Hydra is updated.
+
+`Hydra` composes, `Override` is a parsed `key=value`, `HydraConfig` holds the config of the job that runs.
+"""
+
+from argparse import ArgumentParser, Namespace
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from hydra import initialize_config_dir
+from hydra._internal.callbacks import Callbacks
+from hydra._internal.core_plugins.basic_launcher import BasicLauncher
+from hydra._internal.hydra import Hydra
+from hydra._internal.utils import get_args_parser
+from hydra.core.config_store import ConfigStore
+from hydra.core.global_hydra import GlobalHydra
+from hydra.core.hydra_config import HydraConfig
+from hydra.core.object_type import ObjectType
+from hydra.core.override_parser.overrides_parser import OverridesParser
+from hydra.core.override_parser.types import Override
+from hydra.core.plugins import Plugins
+from hydra.plugins.completion_plugin import CompletionPlugin
+from hydra.plugins.launcher import Launcher
+from hydra.types import HydraContext, RunMode
+from omegaconf import DictConfig
+
+__all__ = [
+    "Hydra", "HydraConfig", "Override", "args_parser", "compose", "group_options", "launcher_of", "open_hydra", "parse",
+    "restored_store", "show_help", "store", "words_of_line",
+]  # fmt: skip
+
+
+@contextmanager
+def restored_store() -> Iterator[None]:
+    """What is stored in Hydra's ConfigStore meanwhile, which is global to the process, leaves it at the end."""
+    Plugins.instance()  # Hydra's plugins store their own configs once, when they are first looked for
+    configs = ConfigStore.instance()
+    before = _copied(configs.repo)
+    try:
+        yield
+    finally:
+        configs.repo = before
+
+
+def store(name: str, node: Any, group: str | None = None, package: str | None = None) -> None:
+    """Make a config known to Hydra: a dataclass or a mapping, an option of `group` or a file of its own."""
+    ConfigStore.instance().store(name=name, node=node, group=group, package=package)
+
+
+@contextmanager
+def open_hydra(config_dir: Path, job_name: str) -> Iterator[Hydra]:
+    """Hydra with a folder of configs; may be opened inside another Hydra application, and again and again."""
+    with initialize_config_dir(str(config_dir), job_name=job_name, version_base="1.3"):
+        hydra = GlobalHydra.instance().hydra
+        assert hydra is not None
+        yield hydra
+
+
+def compose(hydra: Hydra, config_name: str, overrides: Sequence[str]) -> DictConfig:
+    """The composed config, with Hydra's own part."""
+    return hydra.compose_config(
+        config_name=config_name, overrides=list(overrides), run_mode=RunMode.RUN, with_log_configuration=False
+    )
+
+
+def parse(hydra: Hydra, text: str) -> list[Override]:
+    """One `key=value` word; OverrideParseException for a malformed one."""
+    return OverridesParser.create(config_loader=hydra.config_loader).parse_overrides([text])
+
+
+def group_options(hydra: Hydra, config_name: str, group: str, overrides: Sequence[str] = ()) -> list[str]:
+    """The options of a group, with those of its sub-groups as "sub/option"; `overrides` may widen the search path."""
+    loader: Any = hydra.config_loader
+    # What get_group_options makes for each folder, made once: there are many folders of presets.
+    _, repository = loader._parse_overrides_and_create_caching_repo(config_name, list(overrides))
+
+    def below(group: str) -> list[str]:
+        subs = [(sub, below(f"{group}/{sub}")) for sub in repository.get_group_options(group, ObjectType.GROUP)]
+        nested = [f"{sub}/{option}" for sub, found in subs for option in found]
+        return [*repository.get_group_options(group, ObjectType.CONFIG), *nested]
+
+    return sorted(below(group))
+
+
+def args_parser() -> ArgumentParser:
+    """A parser of Hydra's flags."""
+    parser: ArgumentParser = get_args_parser()
+    return parser
+
+
+def show_help(hydra: Hydra, config_name: str, parser: ArgumentParser, of_flags: bool) -> None:
+    """Print the help of the project, or that of Hydra's own flags, whatever else is asked for."""
+    loader: Any = hydra.config_loader
+    repository = loader.repository
+    # Hydra copies it, with all schemas, for each folder of options that it lists: seconds, and nothing here changes it
+    repository.__deepcopy__ = lambda memo: repository
+    show = hydra.hydra_help if of_flags else hydra.app_help
+    show(config_name, parser, Namespace(overrides=[], resolve=False))
+
+
+def launcher_of(
+    hydra: Hydra, config_name: str, settings: Sequence[str], task: Callable[[DictConfig], Any]
+) -> tuple[Launcher, bool]:
+    """The launcher that `settings` choose, which runs `task` for each job; and whether it does so in this process."""
+    master = hydra.compose_config(config_name, [*settings, "hydra.mode=MULTIRUN"], RunMode.MULTIRUN)
+    context = HydraContext(config_loader=hydra.config_loader, callbacks=Callbacks(master))
+    launcher = Plugins.instance().instantiate_launcher(hydra_context=context, task_function=task, config=master)
+    return launcher, isinstance(launcher, BasicLauncher)
+
+
+def words_of_line(line: str) -> list[str]:
+    """The words of a command line after the program."""
+    return CompletionPlugin.strip_python_or_app_name(line).split()
+
+
+def _copied(tree: dict[str, Any]) -> dict[str, Any]:
+    return {name: _copied(item) if isinstance(item, dict) else item for name, item in tree.items()}
