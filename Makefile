@@ -6,7 +6,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check install --quiet
 
-.PHONY: help train setup setup-dev test test-slow tables
+.PHONY: help train setup setup-dev lint format test test-slow tables
 .DEFAULT_GOAL := help
 
 help: ## show this list
@@ -28,10 +28,16 @@ setup: $(VENV)/.runtime ## make .venv and install requirements.lock into it
 
 setup-dev: $(VENV)/.dev ## the same, with what the tests need
 
-test: setup-dev ## lint, types and the test suite
+lint: setup-dev ## style and types
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
+
+format: setup-dev ## mend the style
+	$(BIN)/ruff check --fix .
+	$(BIN)/ruff format .
+
+test: lint ## lint and the test suite
 	$(BIN)/python -m pytest -n 2
 
 test-slow: setup-dev ## the tests that learn for many minutes

@@ -1,4 +1,4 @@
-"""From the user's words (command line, YAML files, presets, saved runs) to a checked configuration.
+"""From what the user gives (command line, YAML files, presets, saved runs) to a checked configuration.
 
 Loads neither torch nor gymnasium, so that `--help` and mistakes answer at once.
 """

@@ -17,20 +17,20 @@ GROUPS = (*SECTIONS, "preset")
 
 
 @dataclass
-class Words:
-    """Overrides by what they do."""
+class Overrides:
+    """The user's overrides by what they do."""
 
     choices: dict[str, str] = field(default_factory=dict)  # group -> option
     settings: list[Override] = field(default_factory=list)
     hydra: list[str] = field(default_factory=list)
 
 
-def sort_words(overrides: Sequence[Override]) -> Words:
+def sort_overrides(overrides: Sequence[Override]) -> Overrides:
     """Sort overrides into choices of groups, settings, and Hydra's own.
 
     Raises UserError for a sweep, and for two different choices of one group.
     """
-    words = Words()
+    found = Overrides()
     for override in overrides:
         line = str(override.input_line)
         if override.is_sweep_override():
@@ -39,14 +39,14 @@ def sort_words(overrides: Sequence[Override]) -> Words:
             raise UserError(f"{line}: '@{override.package}' is not supported here; leave it out")
         group = _group_of(override)
         if override.is_hydra_override() or override.key_or_group == "hydra":
-            words.hydra.append(line)
+            found.hydra.append(line)
         elif group is None:
-            words.settings.append(override)
+            found.settings.append(override)
         else:
             option = _option_of(override, group)
-            if words.choices.setdefault(group, option) != option:
-                raise UserError(f"{group} is chosen twice: {words.choices[group]} and {option}")
-    return words
+            if found.choices.setdefault(group, option) != option:
+                raise UserError(f"{group} is chosen twice: {found.choices[group]} and {option}")
+    return found
 
 
 def write_out(override: Override, sections: Sections, algo_name: str) -> str:

@@ -1,4 +1,4 @@
-"""From the user's words to a checked job that Hydra can compose: the algorithm chosen, short keys written out, the
+"""From the user's overrides to a checked job that Hydra can compose: the algorithm chosen, short keys written out,
 settings of a loaded run and of the --yaml file put in their places."""
 
 import copy
@@ -27,7 +27,7 @@ from framework.settings.hydra_session import (
     register_layer,
 )
 from framework.settings.keys import Sections, sections_with
-from framework.settings.overrides import GROUP_OF_NAME, Words, quoted, sort_words, write_out
+from framework.settings.overrides import GROUP_OF_NAME, Overrides, quoted, sort_overrides, write_out
 from framework.settings.schema import SECTIONS, Config, GeneralConfig
 from framework.settings.yaml_file import YamlFile
 
@@ -68,30 +68,30 @@ def prepare(hydra: Hydra, texts: Sequence[str], yaml_file: YamlFile | None = Non
 
     Raises UserError for whatever is wrong with them, the YAML file, or the run that is to be loaded.
     """
-    words = sort_words(parse_overrides(hydra, texts))
-    chosen = {**_choices(yaml_file), **words.choices}
-    chosen = {group: _option(hydra, words, group, option) for group, option in chosen.items()}
-    draft = _draft(hydra, words, chosen, yaml_file, tag)
-    saved = _saved_run(draft, chosen, words, yaml_file)
+    given = sort_overrides(parse_overrides(hydra, texts))
+    chosen = {**_choices(yaml_file), **given.choices}
+    chosen = {group: _option(hydra, given, group, option) for group, option in chosen.items()}
+    draft = _draft(hydra, given, chosen, yaml_file, tag)
+    saved = _saved_run(draft, chosen, given, yaml_file)
     algo_name, algo_config = draft.general_cfg.algo_name, type_of(draft.algo_cfg)
     layers = []
     if saved is not None:
         if "algo_cfg" not in chosen:
             algo_name, algo_config = saved.algo_name, get_config_class(saved.algo_name)
-        chosen = {**_choices_of_saved(hydra, words, saved), **chosen}
+        chosen = {**_choices_of_saved(hydra, given, saved), **chosen}
         _check_saved(saved, sections_with(algo_config), algo_name)
-        inherited = saved.settings(one_process=_asks_for_one_process(words))
+        inherited = saved.settings(one_process=_asks_for_one_process(given))
         layers.append(register_layer("saved_run", f"job_{tag}", inherited))
     sections = sections_with(algo_config)
     if yaml_file is not None:
         yaml_file.check(sections, algo_name)
         layers.append(register_layer("yaml_file", f"job_{tag}", _without_names(yaml_file)))
-    settings = [write_out(override, sections, algo_name) for override in words.settings]
+    settings = [write_out(override, sections, algo_name) for override in given.settings]
     if saved is not None:
         settings.append(f"general_cfg.{saved.key}={quoted(saved.text)}")
     overrides = [*(f"{group}={option}" for group, option in chosen.items()), *layers, *settings]
-    config = to_config(compose_config(hydra, [*words.hydra, *overrides]))
-    return Job(config, overrides, words.hydra)
+    config = to_config(compose_config(hydra, [*given.hydra, *overrides]))
+    return Job(config, overrides, given.hydra)
 
 
 def to_config(composed: DictConfig) -> Config:
@@ -123,16 +123,16 @@ def _choices(file: YamlFile | None) -> dict[str, str]:
     return {group: str(general[name]) for name, group in GROUP_OF_NAME.items() if general.get(name) is not None}
 
 
-def _choices_of_saved(hydra: Hydra, words: Words, saved: SavedRun) -> dict[str, str]:
+def _choices_of_saved(hydra: Hydra, given: Overrides, saved: SavedRun) -> dict[str, str]:
     chosen = _choices(saved.file)
-    if chosen.get("env_cfg") not in options(hydra, "env_cfg", words.hydra):
+    if chosen.get("env_cfg") not in options(hydra, "env_cfg", given.hydra):
         chosen.pop("env_cfg", None)  # its group was local to that run; its settings are all in the file
-    return {group: _option(hydra, words, group, option) for group, option in chosen.items()}
+    return {group: _option(hydra, given, group, option) for group, option in chosen.items()}
 
 
-def _option(hydra: Hydra, words: Words, group: str, name: str) -> str:
+def _option(hydra: Hydra, given: Overrides, group: str, name: str) -> str:
     """The option of a group that a user's name stands for; an algorithm outside the tree gets one."""
-    known = options(hydra, group, words.hydra)
+    known = options(hydra, group, given.hydra)
     if name in known or (group == "preset" and name == "null"):
         return name
     if group != "algo_cfg":
@@ -153,7 +153,7 @@ def _without_names(file: YamlFile) -> dict[str, Any]:
     return settings
 
 
-def _draft(hydra: Hydra, words: Words, chosen: dict[str, str], yaml_file: YamlFile | None, tag: str) -> DictConfig:
+def _draft(hydra: Hydra, given: Overrides, chosen: dict[str, str], yaml_file: YamlFile | None, tag: str) -> DictConfig:
     """A first composition without the algorithm's settings: it tells the algorithm, and which run is to be loaded."""
     sections: Sections = {"general_cfg": GeneralConfig, "env_cfg": EnvConfig}
     layers = []
@@ -162,17 +162,19 @@ def _draft(hydra: Hydra, words: Words, chosen: dict[str, str], yaml_file: YamlFi
         settings = {name: part for name, part in _without_names(yaml_file).items() if name in sections}
         layers.append(register_layer("yaml_file", f"draft_{tag}", settings))
     written = []
-    for override in words.settings:
+    for override in given.settings:
         try:
             written.append(write_out(override, sections, ""))
         except UserError:
             continue  # a setting of the algorithm, or a mistake, told when all sections are known
     return compose_config(
-        hydra, [*words.hydra, *(f"{group}={option}" for group, option in chosen.items()), *layers, *written]
+        hydra, [*given.hydra, *(f"{group}={option}" for group, option in chosen.items()), *layers, *written]
     )
 
 
-def _saved_run(draft: DictConfig, chosen: dict[str, str], words: Words, yaml_file: YamlFile | None) -> SavedRun | None:
+def _saved_run(
+    draft: DictConfig, chosen: dict[str, str], given: Overrides, yaml_file: YamlFile | None
+) -> SavedRun | None:
     """The run whose settings are inherited, if any."""
     try:
         general: Any = OmegaConf.to_object(draft.general_cfg)
@@ -187,25 +189,25 @@ def _saved_run(draft: DictConfig, chosen: dict[str, str], words: Words, yaml_fil
     if text:
         run = find_run(text, general.tasks_dir, f"general_cfg.{key}")
     else:
-        run = _newest_fitting(draft, chosen, words, yaml_file)
+        run = _newest_fitting(draft, chosen, given, yaml_file)
     return SavedRun(key, text if text and text != "latest" else str(run), YamlFile(run / "config.yaml"))
 
 
-def _asks_for_one_process(words: Words) -> bool:
+def _asks_for_one_process(given: Overrides) -> bool:
     """Whether the command line says mp_backend=single, whatever the saved run had."""
-    last = [override.value() for override in words.settings if override.key_or_group.endswith("mp_backend")][-1:]
+    last = [override.value() for override in given.settings if override.key_or_group.endswith("mp_backend")][-1:]
     return last == ["single"]
 
 
-def _newest_fitting(draft: DictConfig, chosen: dict[str, str], words: Words, yaml_file: YamlFile | None) -> Path:
+def _newest_fitting(draft: DictConfig, chosen: dict[str, str], given: Overrides, yaml_file: YamlFile | None) -> Path:
     """The newest training run of what the user asked for: algorithm and environment, each only where it was given."""
     wanted: dict[tuple[str, str], str] = {}
     if {"algo_cfg", "preset"} & set(chosen):
         wanted["general_cfg", "algo_name"] = draft.general_cfg.algo_name
     if {"env_cfg", "preset"} & set(chosen):
         wanted["general_cfg", "env_name"] = draft.general_cfg.env_name
-    given = any(override.key_or_group in ("id", "env_cfg.id") for override in words.settings)
-    if given or "preset" in chosen or (yaml_file is not None and "id" in yaml_file.section("env_cfg")):
+    asks_for_id = any(override.key_or_group in ("id", "env_cfg.id") for override in given.settings)
+    if asks_for_id or "preset" in chosen or (yaml_file is not None and "id" in yaml_file.section("env_cfg")):
         wanted["env_cfg", "id"] = draft.env_cfg.id
 
     def fits(run: Path) -> bool:

@@ -82,7 +82,7 @@ def _delete_leftovers(run: Path) -> None:
 
 
 def save_hydra(hydra_cfg: Any, folder: RunFolder) -> None:
-    """Write .hydra/ as Hydra would: its own config and the overrides."""
+    """Write .hydra/ as Hydra would; tools that read Hydra's runs look for config.yaml there too."""
     place = folder.path / ".hydra"
     place.mkdir(exist_ok=True)
     OmegaConf.save(hydra_cfg, place / "hydra.yaml")
