@@ -53,14 +53,12 @@ class Batch:
 class LearnOutput:
     """Result of one call of `learn`: metrics (0-d tensors, read later), priorities [B] if any, updates made.
 
-    Priorities are the absolute TD errors of the batch's rows, in their order; `index` is the batch's, put in by the
-    learner.
+    Priorities are the absolute TD errors of the batch's rows, in their order.
     """
 
     metrics: Mapping[str, Tensor | float]
     priorities: Tensor | None = None
     updates: int = 1
-    index: np.ndarray | None = None
 
 
 @dataclass
@@ -109,6 +107,11 @@ class DataSpec:
     def replayed(self) -> bool:
         """Whether data is kept and drawn from again."""
         return self.kind in ("replay", "sequence")
+
+    @property
+    def learns(self) -> bool:
+        """Whether anything is learned from it."""
+        return self.kind != "none"
 
     @property
     def on_policy(self) -> bool:

@@ -30,8 +30,8 @@ from framework.training.build import (
     build_algorithm,
     build_evaluator,
     build_policy,
+    build_sampling,
     build_server,
-    build_workers,
     check_learns,
     resolve_device,
 )
@@ -41,7 +41,7 @@ from framework.training.driver import Driver, Parts
 from framework.training.environments import Environments, EnvObject, id_of
 from framework.training.evaluator import Evaluation
 from framework.training.learner import Learner
-from framework.training.parts import Learning, Sampling
+from framework.training.parts import Learning
 from framework.training.recorder import Recorder
 from framework.training.resume import open_folder, restorable, run_to_resume, start_file
 from framework.training.seeds import draw_seed
@@ -247,8 +247,7 @@ class Experiment:
         recorder = Recorder(folder, loggers, general.log_interval, state["recorder"] if state else None)
         callbacks, learner = Callbacks(self.callbacks), Learner(self.algorithm)
         sampling: Any
-        learning: Any
-        evaluator: Any
+        learning = evaluator = None
         if cluster is not None:
             config = ActorConfig.of(self.cfg, acting, first_step)
             backend = self.ray.Backend(cluster, spec, config, policy, counters, recorder, folder)
@@ -257,10 +256,8 @@ class Experiment:
             else:
                 sampling = backend.collecting(build_server(self.cfg, lambda: self.envs, spec, 1, 0))
         else:
-            window = self.cfg.env_cfg.render_mode == "human" and not training
-            workers = build_workers(self.cfg, self.envs, policy, acting, window=window)
-            server = build_server(self.cfg, lambda: self.envs, spec, general.n_workers, first_step)
-            sampling, learning = Sampling(workers, server, counters), Learning(learner, server)
+            sampling = build_sampling(self.cfg, self.envs, spec, policy, acting, counters, first_step)
+            learning = Learning(learner, sampling.server)
             evaluator = build_evaluator(self.cfg, self.envs, self.algorithm.policy, "evaluation")
         trajectories = TrajectoryWriter(folder.results) if general.collect_traj or not training else None
         parts = Parts(sampling, policy, counters, recorder, callbacks, folder, trajectories)

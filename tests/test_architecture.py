@@ -143,8 +143,61 @@ def test_what_starts_first_loads_neither_torch_nor_ray(start):
     assert not offenders(sorted(closure(ROOT / start)), "torch", "ray", at_load=True)
 
 
+# framework/ in wings: each may import those below it, and what stands beside them at the right.
+WINGS = {
+    "cli": "commands and all below",
+    "commands": "experiment and all below",
+    "experiment": "distributed and all below",
+    "distributed": "training and all below",  # the only one that imports ray
+    "training": "reports and all below",
+    "reports": "data and all below",
+    "data": "settings and all below",
+    "settings": "runs",
+    "runs": "nothing of framework",
+}
+
+
+def wing_of(name):
+    """The wing that a dotted name lies in; None for the package itself and for what is not of framework."""
+    parts = name.split(".")
+    return parts[1] if parts[0] == "framework" and len(parts) > 1 and parts[1] in WINGS else None
+
+
+def test_framework_is_made_of_these_wings():
+    found = {path.relative_to(ROOT / "framework").parts[0].removesuffix(".py") for path in files_under("framework/")}
+    assert found - {"__init__"} == set(WINGS)
+
+
+def test_arrows_between_wings_run_down_only():
+    """Imports inside functions and under TYPE_CHECKING count: they are arrows too."""
+    order = list(WINGS)
+    for path in files_under("framework/"):
+        own = wing_of(relative(path).removesuffix(".py").replace("/", "."))
+        for name in imports(path):
+            other = wing_of(name)
+            if own is not None and other is not None:
+                assert order.index(own) <= order.index(other), f"{relative(path)} imports {name}, which is above it"
+
+
+def test_no_wing_is_crowded():
+    for wing in WINGS:
+        modules = [path for path in files_under(f"framework/{wing}/") if path.name != "__init__.py"]
+        assert len(modules) <= 15, wing
+
+
+def test_each_wing_says_what_lives_there():
+    for wing in WINGS:
+        file = ROOT / "framework" / wing / "__init__.py"
+        if file.parent.is_dir():
+            tree = ast.parse(file.read_text())
+            words = ast.get_docstring(tree) or ""
+            assert len(tree.body) == 1 and 2 <= len(words.splitlines()) <= 4, relative(file)
+
+
 def test_no_cycle_among_modules():
-    graph = {path: {file for n in imports(path, at_load=True) if (file := module_file(n)) in FILES} for path in FILES}
+    """Imports for types alone are counted: what two files both need stands below them."""
+    graph = {path: {file for n in imports(path) if (file := module_file(n)) in FILES} for path in FILES}
+    graph[ROOT / "framework/__init__.py"] = set()  # hands out its names lazily
     done = set()
 
     def walk(path, trail):

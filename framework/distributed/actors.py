@@ -147,6 +147,15 @@ class ServerActor(RemotePart):
         self.server.load_state_dict(tree_map(writable, state))
 
 
+@dataclass
+class Learned:
+    """What a learner tells of a call: an output of plain numbers and the rows in their buffer for each batch."""
+
+    outputs: list[LearnOutput]
+    rows: list[Any]
+    seconds: float
+
+
 class LearnerActor(RemotePart):
     """A learner on its own; several share each batch, see `algos.common.optim`."""
 
@@ -169,12 +178,15 @@ class LearnerActor(RemotePart):
         self.learner.load_state_dict(state)
         take_a_step(self.device)
 
-    def learn(self, batches: list[Batch]) -> tuple[tuple[list[LearnOutput], float], Weights]:
-        """Improve on each batch in turn -> (outputs of plain numbers, seconds they took), and the new weights."""
+    def learn(self, batches: list[Batch]) -> tuple[Learned, Weights]:
+        """Improve on each batch in turn; apart from the new weights what the driver looks at."""
         start = time.perf_counter()
-        outputs = [self.learner.learn(batch) for batch in apart(batches)]
+        rows, outputs = [], []
+        for batch in apart(batches):
+            outputs.append(self.learner.learn(batch))
+            rows.append(batch.index)
         plain = [replace(output, metrics=floats(output.metrics), priorities=numpy_of(output)) for output in outputs]
-        return (plain, time.perf_counter() - start), self.weights()
+        return Learned(plain, rows, time.perf_counter() - start), self.weights()
 
     def weights(self) -> Weights:
         """Weights of the policy's network."""

@@ -7,7 +7,7 @@ from typing import Any
 
 from algos.base import Algorithm, LearnOutput
 from algos.networks.state import tree_map
-from framework.distributed.actors import LearnerActor, on_cpu, writable
+from framework.distributed.actors import Learned, LearnerActor, on_cpu, writable
 from framework.distributed.cluster import Handle
 from framework.distributed.failures import PartLost
 from framework.distributed.traffic import PendingUpdate, RemoteServer, Traffic
@@ -95,10 +95,11 @@ class RemoteLearning:
         except PartLost:
             self.server.updates_due()  # was it the server which failed?
             raise
-        outputs: list[LearnOutput] = answers[0][0]
-        seconds: float = answers[0][1]
+        learned: Learned = answers[0]
+        outputs = learned.outputs
         del self.traffic.updates[0]
-        pairs = [(output.index, output.priorities) for output in outputs if output.priorities is not None]
+        both = zip(learned.rows, outputs, strict=True)
+        pairs = [(index, output.priorities) for index, output in both if output.priorities is not None]
         if pairs:
             self.server.handle.update_priorities.remote(*pairs)
         self.traffic.weights = pending.weights
@@ -106,7 +107,7 @@ class RemoteLearning:
         self.pacing.learned += pending.batches
         updates = sum(output.updates for output in outputs)
         self.updates_a_batch = max(self.updates_a_batch, -(-updates // pending.batches))
-        self.pacing.saw_updates(seconds, updates)
+        self.pacing.saw_updates(learned.seconds, updates)
         if not self.traffic.exact:
             for output in outputs:
                 output.metrics = {**output.metrics, "time/policy_lag": pending.lag}

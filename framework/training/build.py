@@ -11,8 +11,10 @@ from algos.registry import get_algorithm
 from framework.data.data_server import DataServer
 from framework.data.hindsight import GoalReward
 from framework.settings.schema import Config, GeneralConfig
+from framework.training.counters import Counters
 from framework.training.environments import Environments
 from framework.training.evaluator import Evaluator
+from framework.training.parts import Sampling
 from framework.training.seeds import stream
 from framework.training.worker import Worker
 
@@ -118,12 +120,23 @@ def build_worker(
     )
 
 
-def build_workers(
-    cfg: Config, envs: Environments, policy: Policy, acting: Acting, *, window: bool = False
-) -> list[Worker]:
-    """All workers of a single process."""
-    indices = range(cfg.general_cfg.n_workers)
-    return [build_worker(cfg, envs, policy, i, acting, window=window and i == 0) for i in indices]
+def build_sampling(
+    cfg: Config,
+    envs: Environments,
+    spec: DataSpec,
+    policy: Policy,
+    acting: Acting,
+    counters: Counters,
+    first_step: int,
+) -> Sampling:
+    """All workers of a single process and their server; a collection that is to be seen shows the first env."""
+    general = cfg.general_cfg
+    window = cfg.env_cfg.render_mode == "human" and not spec.learns
+    workers = [
+        build_worker(cfg, envs, policy, index, acting, window=window and index == 0)
+        for index in range(general.n_workers)
+    ]
+    return Sampling(workers, build_server(cfg, lambda: envs, spec, general.n_workers, first_step), counters)
 
 
 def build_evaluator(cfg: Config, envs: Environments, policy: Policy, role: str) -> Evaluator:

@@ -16,9 +16,7 @@ class Learner:
 
     def learn(self, batch: Batch) -> LearnOutput:
         """Improve on a batch."""
-        output = self.algorithm.learn(batch.to(self.device))
-        output.index = batch.index
-        return output
+        return self.algorithm.learn(batch.to(self.device))
 
     def weights(self) -> dict[str, torch.Tensor]:
         """Weights of the policy's network, on the CPU."""

@@ -309,7 +309,8 @@ def test_a_learner_learns_as_one_of_a_single_process(case):
     assert same(actor.weights(), weights_of(learner))
     before = sent(batches)
     for some in (batches[:1], batches[1:4], batches[4:]):
-        (outputs, seconds), weights = actor.learn(some)
+        learned, weights = actor.learn(some)
+        outputs, seconds = learned.outputs, learned.seconds
         assert len(outputs) == len(some) and seconds > 0
         for output, batch in zip(outputs, some, strict=True):
             expected = learner.learn(*apart([batch]))
@@ -326,7 +327,7 @@ def test_a_learner_goes_on_from_its_state():
     one, batches = learner_actor(plan, learner_of(plan).state_dict()), batches_of(plan, 4)
     one.learn(batches[:2])
     other = learner_actor(plan, one.state_dict())
-    assert same(one.learn(batches[2:])[0][0], other.learn(batches[2:])[0][0])
+    assert same(one.learn(batches[2:])[0].outputs, other.learn(batches[2:])[0].outputs)
     assert same(one.state_dict(), other.state_dict())
 
 
