@@ -5,12 +5,11 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from hydra._internal.hydra import Hydra
-
 from algos.common.errors import UserError
 from framework.commands.verdict import NOTE, Result, shown
 from framework.commands.verify import other_settings
 from framework.runs.run_folder import atomic_write
+from framework.settings.hydra_private import Hydra
 from framework.settings.hydra_session import hydra_session
 from framework.settings.prepare import prepare
 from framework.settings.schema import ExpectedScore

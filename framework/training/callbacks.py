@@ -2,16 +2,40 @@
 
 import re
 from collections.abc import Iterable
-from typing import TYPE_CHECKING, Any
+from typing import Any, Protocol
 
+from algos.base import LearnOutput
 from algos.common.dotted_path import check_kwargs, import_object
 from algos.common.errors import UserError
+from framework.runs.run_folder import RunFolder
+from framework.settings.schema import GeneralConfig
+from framework.training.evaluator import Evaluation
+from framework.training.recorder import Recorder
+from framework.training.worker import Episode
 
-if TYPE_CHECKING:
-    from algos.base import LearnOutput
-    from framework.training.evaluator import Evaluation
-    from framework.training.trainer import Trainer
-    from framework.training.worker import Episode
+
+class TrainerView(Protocol):
+    """What a callback may read of the run: all of it is there whether the run trains or collects, also over Ray.
+
+    A run that trains has `learner` too, whose `algorithm` holds the networks. In one process they are the ones that
+    learn. Over Ray they are a copy of the last saved model or checkpoint, and to change them changes nothing. A run
+    that collects has no `learner`.
+    """
+
+    @property
+    def cfg(self) -> GeneralConfig: ...
+    @property
+    def env_step(self) -> int: ...  # over the whole run, those of a loaded model included, as the two below
+    @property
+    def update_step(self) -> int: ...
+    @property
+    def episode(self) -> int: ...
+    @property
+    def stop_reason(self) -> str: ...  # why the run ends; empty while it goes on
+    @property
+    def folder(self) -> RunFolder: ...
+    @property
+    def recorder(self) -> Recorder: ...
 
 
 class Callback:
@@ -19,20 +43,20 @@ class Callback:
 
     Order: train_start, then in each iteration pre_iteration, pre_rollout, post_rollout, (pre_update, post_update) for
     each update, post_iteration; episode_end after the rollout in which it ended, evaluation when one was made;
-    train_end last. `trainer.env_step`, `.update_step`, `.episode` count; `trainer.learner`, `.recorder`, ... are free
-    to use. What `state_dict` returns (plain values) is kept in checkpoints.
+    train_end last. A run that collects makes no updates and no evaluations. What post_update adds to `output.metrics`
+    is recorded. What `state_dict` returns (plain values) is kept in checkpoints.
     """
 
-    def train_start(self, trainer: "Trainer") -> bool | None: ...
-    def train_end(self, trainer: "Trainer") -> bool | None: ...
-    def pre_iteration(self, trainer: "Trainer") -> bool | None: ...
-    def post_iteration(self, trainer: "Trainer") -> bool | None: ...
-    def pre_rollout(self, trainer: "Trainer") -> bool | None: ...
-    def post_rollout(self, trainer: "Trainer") -> bool | None: ...
-    def pre_update(self, trainer: "Trainer") -> bool | None: ...
-    def post_update(self, trainer: "Trainer", output: "LearnOutput") -> bool | None: ...
-    def episode_end(self, trainer: "Trainer", episode: "Episode") -> bool | None: ...
-    def evaluation(self, trainer: "Trainer", result: "Evaluation") -> bool | None: ...
+    def train_start(self, trainer: TrainerView) -> bool | None: ...
+    def train_end(self, trainer: TrainerView) -> bool | None: ...
+    def pre_iteration(self, trainer: TrainerView) -> bool | None: ...
+    def post_iteration(self, trainer: TrainerView) -> bool | None: ...
+    def pre_rollout(self, trainer: TrainerView) -> bool | None: ...
+    def post_rollout(self, trainer: TrainerView) -> bool | None: ...
+    def pre_update(self, trainer: TrainerView) -> bool | None: ...
+    def post_update(self, trainer: TrainerView, output: LearnOutput) -> bool | None: ...
+    def episode_end(self, trainer: TrainerView, episode: Episode) -> bool | None: ...
+    def evaluation(self, trainer: TrainerView, result: Evaluation) -> bool | None: ...
 
     def state_dict(self) -> dict[str, Any]:
         """State that a resumed run needs."""
@@ -55,13 +79,13 @@ class Callbacks:
             if not isinstance(callback, Callback):
                 raise TypeError(f"{callback!r} is not a framework.Callback")
 
-    def call(self, hook: str, *args: Any) -> str | None:
+    def call(self, hook: str, trainer: TrainerView, *args: Any) -> str | None:
         """Run a hook of every callback; the name of the one that asks to end the run, if any."""
         stopper = None
         for callback in self.callbacks:
             name = type(callback).__name__
             try:
-                answer = getattr(callback, hook)(*args)
+                answer = getattr(callback, hook)(trainer, *args)
             except Exception as error:
                 raise CallbackError(f"callback {name} failed in {hook}: {type(error).__name__}: {error}") from error
             if answer is False and stopper is None:

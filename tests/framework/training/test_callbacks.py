@@ -3,7 +3,7 @@ from framework_fakes import DQN, PPO
 
 from algos.common.errors import UserError
 from framework import Callback, Experiment
-from framework.training.callbacks import CallbackError, Callbacks, make_callbacks
+from framework.training.callbacks import CallbackError, Callbacks, TrainerView, make_callbacks
 
 HOOKS = (
     "train_start", "train_end", "pre_iteration", "post_iteration", "pre_rollout", "post_rollout", "pre_update",
@@ -72,6 +72,27 @@ def test_episodes_come_after_their_rollout():
             assert names[index - 1] in ("pre_rollout", "episode_end")
             assert entry[1] - 8 < entry[3].env_step <= entry[1] and entry[3].length <= 5
     assert names.count("episode_end") >= 16
+
+
+@pytest.mark.parametrize("mode", ["train", "collect"])
+def test_what_a_callback_may_read(mode):
+    seen = []
+
+    class Reader(Callback):
+        def post_iteration(self, trainer):
+            names = [name for name in vars(TrainerView) if not name.startswith("_")]
+            values = {name: getattr(trainer, name) for name in names}
+            seen.append(values | {"learner": getattr(trainer, "learner", None)})
+
+    experiment = Experiment(**PPO | {"max_env_step": 16, "online_eval": False})
+    experiment.add_callback(Reader())
+    getattr(experiment, mode)()
+    last = seen[-1]
+    assert (last["env_step"], last["update_step"]) == (16, 4) if mode == "train" else last["update_step"] == 0
+    assert last["cfg"] is experiment.general and last["folder"] is experiment.folder
+    assert last["recorder"] is experiment.driver.recorder and seen[0]["stop_reason"] == ""
+    learning = last["learner"].algorithm if mode == "train" else last["learner"]
+    assert learning is (experiment.algorithm if mode == "train" else None)
 
 
 @pytest.mark.parametrize("hook", HOOKS)
