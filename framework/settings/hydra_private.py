@@ -3,6 +3,7 @@
 `Hydra` composes, `Override` is a parsed `key=value`, `HydraConfig` holds the config of the job that runs.
 """
 
+import copy
 from argparse import ArgumentParser, Namespace
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
@@ -27,21 +28,32 @@ from hydra.types import HydraContext, RunMode
 from omegaconf import DictConfig
 
 __all__ = [
-    "Hydra", "HydraConfig", "Override", "args_parser", "compose", "group_options", "launcher_of", "open_hydra", "parse",
-    "restored_store", "show_help", "store", "words_of_line",
+    "Hydra", "HydraConfig", "Override", "args_parser", "compose", "configs_of", "group_options", "launcher_of",
+    "open_hydra", "parse", "show_help", "store", "stored", "words_of_line",
 ]  # fmt: skip
 
 
 @contextmanager
-def restored_store() -> Iterator[None]:
-    """What is stored in Hydra's ConfigStore meanwhile, which is global to the process, leaves it at the end."""
+def stored(configs: dict[str, Any]) -> Iterator[None]:
+    """Have `configs` in Hydra's ConfigStore, which is global to the process; all stored meanwhile leaves it at the end."""
     Plugins.instance()  # Hydra's plugins store their own configs once, when they are first looked for
-    configs = ConfigStore.instance()
-    before = _copied(configs.repo)
+    place = ConfigStore.instance()
+    before, place.repo = place.repo, _merged(place.repo, configs)
     try:
         yield
     finally:
-        configs.repo = before
+        place.repo = before
+
+
+def configs_of(make: Callable[[], None]) -> dict[str, Any]:
+    """What `make` stores, for `stored`."""
+    place = ConfigStore.instance()
+    before, place.repo = place.repo, {}
+    try:
+        make()
+        return place.repo
+    finally:
+        place.repo = before
 
 
 def store(name: str, node: Any, group: str | None = None, package: str | None = None) -> None:
@@ -55,6 +67,10 @@ def open_hydra(config_dir: Path, job_name: str) -> Iterator[Hydra]:
     with initialize_config_dir(str(config_dir), job_name=job_name, version_base="1.3"):
         hydra = GlobalHydra.instance().hydra
         assert hydra is not None
+        loader: Any = hydra.config_loader
+        # Hydra copies it, with all schemas, each time that it composes or lists options: the greater part of the time.
+        # It only ever replaces the list of sources of a copy, and what it takes out of the store is a copy anyway.
+        loader.repository.__deepcopy__ = lambda memo, repository=loader.repository: copy.copy(repository)
         yield hydra
 
 
@@ -92,10 +108,6 @@ def args_parser() -> ArgumentParser:
 
 def show_help(hydra: Hydra, config_name: str, parser: ArgumentParser, of_flags: bool) -> None:
     """Print the help of the project, or that of Hydra's own flags, whatever else is asked for."""
-    loader: Any = hydra.config_loader
-    repository = loader.repository
-    # Hydra copies it, with all schemas, for each folder of options that it lists: seconds, and nothing here changes it
-    repository.__deepcopy__ = lambda memo: repository
     show = hydra.hydra_help if of_flags else hydra.app_help
     show(config_name, parser, Namespace(overrides=[], resolve=False))
 
@@ -115,5 +127,9 @@ def words_of_line(line: str) -> list[str]:
     return CompletionPlugin.strip_python_or_app_name(line).split()
 
 
-def _copied(tree: dict[str, Any]) -> dict[str, Any]:
-    return {name: _copied(item) if isinstance(item, dict) else item for name, item in tree.items()}
+def _merged(tree: dict[str, Any], other: dict[str, Any]) -> dict[str, Any]:
+    """A copy of one tree of entries with those of another."""
+    made = {name: _merged(item, {}) if isinstance(item, dict) else item for name, item in tree.items()}
+    for name, item in other.items():
+        made[name] = _merged(made.get(name, {}), item) if isinstance(item, dict) else item
+    return made

@@ -5,6 +5,7 @@ from argparse import ArgumentParser
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import is_dataclass
+from functools import cache
 from typing import Any
 
 import yaml
@@ -32,12 +33,20 @@ def hydra_session() -> Iterator[Hydra]:
 
     What is stored in Hydra during a session leaves it at its end.
     """
-    with hydra_private.restored_store():
+    with hydra_private.stored(_schemas()), hydra_private.open_hydra(CONFIG_DIR, "joyride") as hydra:
+        yield hydra
+
+
+@cache
+def _schemas() -> dict[str, Any]:
+    """What Hydra holds of this project in every session; nothing changes it."""
+
+    def make() -> None:
         hydra_private.store("schema", Config)
         for name in ALGORITHMS:
             register_algorithm(name, name)
-        with hydra_private.open_hydra(CONFIG_DIR, "joyride") as hydra:
-            yield hydra
+
+    return hydra_private.configs_of(make)
 
 
 def register_algorithm(name: str, option: str) -> None:
