@@ -62,7 +62,7 @@ def policy_lags(experiment):
     return [float(row["time/policy_lag"]) for row in table(experiment, "updates")]
 
 
-@pytest.mark.parametrize("limit", [1501])
+@pytest.mark.parametrize("limit", [1001])
 def test_replay(limit):
     settings = DQN | COUNTING | {"n_workers": 2, "n_envs": 2, "train_freq": 4, "gradient_steps": 2}
     made = run(settings | ASYNC | {"max_env_step": limit, "collect_traj": True, "log_interval": 1})

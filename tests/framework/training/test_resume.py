@@ -10,7 +10,7 @@ from framework_fakes import DQN, PPO
 from memories import MEMORIES
 
 from algos.common.errors import UserError
-from benchmarks.kill_resume import CASES, command, differences, finish, resume_command, start, the_run
+from benchmarks.kill_resume import CASES, command, differences, resume_command, start, the_run
 from framework import Callback, Experiment
 from framework.cli import main
 from framework.settings.compose import compose
@@ -245,19 +245,20 @@ def kill(process, number=signal.SIGKILL):
 
 
 @pytest.fixture
-def base(tmp_path):
-    """Runs a case in this process, without an interruption."""
-
-    def run(arguments):
-        assert main([*command(arguments, tmp_path / "base")[3:]]) == 0
-        return the_run(tmp_path / "base")
-
-    yield run
+def here(tmp_path):
+    """Does in this process, which has all imported, what a command line does to its end."""
+    yield lambda arguments: main(arguments[3:])
     log = logging.getLogger("joyride")
     log.handlers, log.propagate = [], True
 
 
-def test_killed_at_the_start_in_the_middle_and_while_resuming(base, tmp_path):
+def check_ends_as_uninterrupted(here, arguments, tasks, base):
+    """The run under `tasks` is resumed once more, and then equals one that nothing has interrupted."""
+    assert here(resume_command(tasks)) == here(command(arguments, base)) == 0
+    assert differences(the_run(tasks), the_run(base)) == []
+
+
+def test_killed_at_the_start_in_the_middle_and_while_resuming(here, tmp_path):
     arguments, tasks = [*CASES["PPO with GRU, 2 x 4 envs"], "max_env_step=2600"], tmp_path / "tasks"
     process = start(command(arguments, tasks))
     wait_for(process, tasks, "*/config.yaml")
@@ -269,18 +270,19 @@ def test_killed_at_the_start_in_the_middle_and_while_resuming(base, tmp_path):
     process = start(resume_command(tasks))
     wait_for(process, tasks, "*/checkpoints/2???")  # it has gone on, or was there already
     kill(process)
-    finish(start(resume_command(tasks)))
-    assert differences(the_run(tasks), base(arguments)) == []
+    check_ends_as_uninterrupted(here, arguments, tasks, tmp_path / "base")
 
 
-def test_asked_to_stop(base, tmp_path):
-    arguments, tasks = [*CASES["DQN, 4 envs"], "max_env_step=1600"], tmp_path / "tasks"
-    process = start(command(arguments, tasks))
-    for number, code, moment in ((signal.SIGINT, 130, "4"), (signal.SIGTERM, 143, "8")):
+def test_asked_to_stop(here, tmp_path, capfd):
+    arguments, tasks = [*CASES["DQN, 4 envs"], "max_env_step=1200"], tmp_path / "tasks"
+    begin = command(arguments, tasks)
+    for number, code, moment in ((signal.SIGINT, 130, "2"), (signal.SIGTERM, 143, "5")):
+        process = start(begin)
         wait_for(process, tasks, f"*/checkpoints/{moment}??")
         returned, said = kill(process, number)
         run = the_run(tasks)
         assert returned == code and f"go on with: python main.py resume={run}" in said and "Traceback" not in said
         assert "interrupted" in (run / "logs" / "log.txt").read_text()
-        process = start(resume_command(tasks))
-    assert "resuming" in finish(process) and differences(run, base(arguments)) == []
+        begin = resume_command(tasks)
+    check_ends_as_uninterrupted(here, arguments, tasks, tmp_path / "base")
+    assert "resuming" in capfd.readouterr().err
