@@ -35,7 +35,7 @@ __all__ = [
 
 @contextmanager
 def stored(configs: dict[str, Any]) -> Iterator[None]:
-    """Have `configs` in Hydra's ConfigStore, which is global to the process; all stored meanwhile leaves it at the end."""
+    """Have `configs` in Hydra's store, global to the process; what is stored meanwhile leaves it at the end."""
     Plugins.instance()  # Hydra's plugins store their own configs once, when they are first looked for
     place = ConfigStore.instance()
     before, place.repo = place.repo, _merged(place.repo, configs)
