@@ -142,20 +142,20 @@ class RemoteSampling:
         received = self.pool.receive(ref, self.counters.episodes_left())
         if received is None or self.counters.episodes_left() == 0:  # failed, or it came after the end
             return
-        flight, stats, seconds = received
-        self.pacing.saw_rollout(seconds, flight.request.n_steps)
-        self.groups.setdefault(flight.request.group, []).append((flight, stats))
+        pending, stats, seconds = received
+        self.pacing.saw_rollout(seconds, pending.request.n_steps)
+        self.groups.setdefault(pending.request.group, []).append((pending, stats))
         if not self.pacing.in_groups:
-            yield from self._group(flight.request.group)
+            yield from self._group(pending.request.group)
         while self.pacing.in_groups and len(self.groups.get(self.pacing.next_group, ())) == self.pacing.size:
             yield from self._group(self.pacing.next_group)
             self.pacing.next_group += 1
 
     def _group(self, group: int) -> Iterator[Sampled]:
-        for flight, stats in self.groups.pop(group):
+        for pending, stats in self.groups.pop(group):
             stats.episodes = stats.episodes[: self.counters.episodes_left()]
-            self.traffic.acted.append(flight.request.version)
-            yield self._sampled(flight.worker, flight.restart, flight.rollout, stats)
+            self.traffic.acted.append(pending.request.version)
+            yield self._sampled(pending.worker, pending.restart, pending.rollout, stats)
         self.server.store()
 
     def put(self, rollout: Ref) -> None:

@@ -118,46 +118,46 @@ class WorkerPool:
     def least_busy(self) -> tuple[int, int]:
         """The worker that has the fewest rollouts before it, and how many these are."""
         busy = Counter(dict.fromkeys(range(self.n_workers), 0))
-        busy.update(flight.worker for flight in self.in_flight.values())
+        busy.update(pending.worker for pending in self.in_flight.values())
         return min(busy.items(), key=itemgetter(1))
 
     def submit(self, index: int, request: CollectRequest, limit: int | None) -> None:
         """Give a worker a rollout to collect, after those that it has."""
-        ahead = sum(flight.worker == index for flight in self.in_flight.values())
+        ahead = sum(pending.worker == index for pending in self.in_flight.values())
         rollout, stats = self._collect(self.handles[index], request, limit)
         deadline = self._deadline(index) + ahead * self.actor_config.cfg.general_cfg.worker_timeout
         self.in_flight[stats] = InFlightRollout(index, self.restarts[index], request, rollout, deadline)
 
     def receive(self, ref: Ref, limit: int | None) -> tuple[InFlightRollout, WorkerStats, float] | None:
         """A rollout that has arrived, its stats and seconds; None where its worker failed: another collects it."""
-        flight = self.in_flight.pop(ref)
+        pending = self.in_flight.pop(ref)
         try:
-            if not self.cluster.ready(ref, flight.deadline):
+            if not self.cluster.ready(ref, pending.deadline):
                 raise CallFailed("it was not there yet")
             stats, seconds = self.cluster.get(ref)
         except CallFailed as failure:
-            if flight.restart == self.restarts[flight.worker]:  # else it was lost with one that is replaced already
-                self.replace(flight.worker, failure)
-            self.submit(flight.worker, flight.request, limit)
+            if pending.restart == self.restarts[pending.worker]:  # else it was lost with one that is replaced already
+                self.replace(pending.worker, failure)
+            self.submit(pending.worker, pending.request, limit)
             return None
         self.delivered = True
-        self.fresh.discard(flight.worker)
-        return flight, stats, seconds
+        self.fresh.discard(pending.worker)
+        return pending, stats, seconds
 
     def in_order(self, refs: list[Ref]) -> list[Ref]:
         """Without rollouts whose worker has an earlier one that is yet to come: answers may overtake each other."""
         here, waited_for = set(refs), set()
-        for ref, flight in self.in_flight.items():
+        for ref, pending in self.in_flight.items():
             if ref not in here:
-                waited_for.add(flight.worker)
-            elif flight.worker in waited_for:
+                waited_for.add(pending.worker)
+            elif pending.worker in waited_for:
                 here.remove(ref)
         return [ref for ref in refs if ref in here]
 
     def overdue(self) -> list[Ref]:
         """Rollouts that should have arrived."""
         now = time.monotonic()
-        return [ref for ref, flight in self.in_flight.items() if now > flight.deadline]
+        return [ref for ref, pending in self.in_flight.items() if now > pending.deadline]
 
     def cancel(self) -> None:
         """Forget what is in flight; their workers will be done with them before they do anything else."""
