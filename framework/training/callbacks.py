@@ -43,8 +43,9 @@ class Callback:
 
     Order: train_start, then in each iteration pre_iteration, pre_rollout, post_rollout, (pre_update, post_update) for
     each update, post_iteration; episode_end after the rollout in which it ended, evaluation when one was made;
-    train_end last. A run that collects makes no updates and no evaluations. What post_update adds to `output.metrics`
-    is recorded. What `state_dict` returns (plain values) is kept in checkpoints.
+    train_end last. A run that collects makes no updates and no evaluations; with sync=async an iteration takes in
+    what has arrived, which may be nothing. What post_update adds to `output.metrics` is recorded. What `state_dict`
+    returns (plain values) is kept in checkpoints.
     """
 
     def train_start(self, trainer: TrainerView) -> bool | None: ...
