@@ -6,12 +6,9 @@ import torch
 from streams import cut, stream
 
 from algos.base import DataSpec
-from algos.common.errors import UserError
 from framework.data.data_server import DataServer
 from framework.data.episodes import EpisodeBuffer
 from framework.data.rollout import Rollout
-from framework.settings.schema import GeneralConfig
-from framework.training.build import check_learns
 
 
 def episodes_of(whole):
@@ -77,9 +74,3 @@ def test_the_half_episode_of_a_replaced_worker_is_dropped():
     server.put(whole)
     numbers = [number for episode in server.buffer.episodes[before:] for number in episode["action"].tolist()]
     assert numbers == [number for episode in episodes_of(whole) for number in episode]
-
-
-def test_async_is_refused():
-    general = GeneralConfig(mp_backend="ray", sync="async", algo_name="REINFORCE")
-    with pytest.raises(UserError, match="sync=async does not go with REINFORCE"):
-        check_learns(DataSpec("episode", batch_size=1), general)
