@@ -135,27 +135,6 @@ def test_an_object_without_a_spec():
         experiment.evaluate(1)
 
 
-@pytest.mark.parametrize(
-    ("settings", "words"),
-    [
-        ({"n_workers": 2}, "general_cfg.n_workers=2"),
-        ({"n_envs": 4}, "general_cfg.n_envs=4"),
-        ({"wrappers": ["FlattenObservation"]}, "env_cfg"),
-        ({"kwargs": {"x_threshold": 1}}, "env_cfg"),
-    ],
-)
-def test_what_an_object_cannot_have(settings, words):
-    with pytest.raises(UserError, match=words):
-        Experiment(**DQN | {"env": gym.make("CartPole-v1")} | settings)
-
-
-def test_a_vector_with_another_autoreset():
-    with pytest.raises(UserError, match="SAME_STEP"):
-        Experiment(env=gym.make_vec("CartPole-v1", 2, vectorization_mode="sync"))
-    with pytest.raises(UserError, match=r"general_cfg\.max_step"):
-        Experiment(env=gym.make_vec("CartPole-v1", 2, vectorization_mode="sync"), max_step=5)
-
-
 @pytest.mark.parametrize("algo", ["DQN", "DoubleDQN", "PPO"])
 def test_dict_observations(algo, tmp_path, monkeypatch):
     (tmp_path / "dict_env.py").write_text(
