@@ -8,7 +8,7 @@ import torch
 from gymnasium import spaces
 from torch import Tensor
 
-from algos.actor_critic.config import BoxActionConfig, ReplayActorCriticConfig
+from algos.actor_critic.config import DDPGConfig, ReplayActorCriticConfig, SACConfig, SACDiscreteConfig
 from algos.actor_critic.networks import Actor, squashed_gaussian
 from algos.base import Policy, obs_to_tensors
 from algos.common.distributions import Categorical
@@ -77,11 +77,11 @@ class BoxPolicy(ReplayPolicy):
     discrete Ornstein-Uhlenbeck process of variance 1, for environments in which single random steps lead nowhere.
     """
 
-    def __init__(self, net: Actor, action_space: spaces.Box, cfg: Any, device: str):
+    def __init__(self, net: Actor, action_space: spaces.Box, cfg: DDPGConfig | SACConfig, device: str):
         super().__init__(net, cfg, device)
         self.low, self.high, self.shape = action_space.low, action_space.high, action_space.shape
         self.size = int(np.prod(action_space.shape))
-        self.correlation = cast(BoxActionConfig, cfg).noise_correlation
+        self.correlation = cfg.noise_correlation
 
     def init_noise(self, n: int) -> Tree:
         return (torch.zeros(n, self.size, device=self.device),) if self.correlation else ()
@@ -106,7 +106,7 @@ class BoxPolicy(ReplayPolicy):
 class NoisyPolicy(BoxPolicy):
     """A deterministic actor with Gaussian noise."""
 
-    def __init__(self, net: Actor, action_space: spaces.Box, cfg: Any, device: str, total_steps: int | None):
+    def __init__(self, net: Actor, action_space: spaces.Box, cfg: DDPGConfig, device: str, total_steps: int | None):
         super().__init__(net, action_space, cfg, device)
         self.scale = Schedule(cfg.exploration_noise, total_steps, "algo_cfg.exploration_noise")
 
@@ -132,7 +132,7 @@ class SquashedGaussianPolicy(BoxPolicy):
 class CategoricalPolicy(ReplayPolicy):
     """Samples one of K actions by its logits, counted from 0; the environment's count from the space's start."""
 
-    def __init__(self, net: Actor, action_space: spaces.Discrete, cfg: Any, device: str):
+    def __init__(self, net: Actor, action_space: spaces.Discrete, cfg: SACDiscreteConfig, device: str):
         super().__init__(net, cfg, device)
         self.n_actions, self.first = int(action_space.n), int(action_space.start)
 

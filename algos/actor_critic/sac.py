@@ -4,7 +4,7 @@ from typing import Any, ClassVar
 
 from torch import Tensor
 
-from algos.actor_critic.config import SACConfig
+from algos.actor_critic.config import SACConfig, SACDiscreteConfig
 from algos.actor_critic.networks import Actor, Critics, GaussianActor, Temperature, squashed_gaussian
 from algos.actor_critic.off_policy import ReplayActorCritic
 from algos.actor_critic.policies import ReplayPolicy, SquashedGaussianPolicy
@@ -33,7 +33,7 @@ class SAC(ReplayActorCritic):
     Config: ClassVar[type] = SACConfig
     cfg: Any
 
-    def __init__(self, cfg: Any, obs_space: Any, action_space: Any, **kwargs: Any):
+    def __init__(self, cfg: SACConfig | SACDiscreteConfig, obs_space: Any, action_space: Any, **kwargs: Any):
         super().__init__(cfg, obs_space, action_space, **kwargs)
         self.temperature = Temperature(cfg.alpha).to(self.device)
         self.alpha_optimizer = Optimizer(self.temperature, max_grad_norm=None)

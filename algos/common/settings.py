@@ -1,7 +1,7 @@
 """Fields of configuration dataclasses with the values that they allow (torch-free)."""
 
 import dataclasses
-from typing import Any, Literal
+from typing import Any, Literal, Protocol
 
 from algos.common.errors import UserError, did_you_mean
 from algos.common.schedule import Schedule
@@ -61,7 +61,24 @@ def require(condition: bool, message: str) -> None:
         raise UserError(message)
 
 
-def check_sequences(cfg: Any, section: str) -> None:
+class SequenceSettings(Protocol):
+    """Settings of replay from sequences."""
+
+    sequence_length: int
+    burn_in: int
+    batch_size: int
+    buffer_size: int
+    train_freq: int
+
+
+class EpsilonSettings(Protocol):
+    """Settings of a share of random actions that decays."""
+
+    epsilon_start: float
+    epsilon_end: float
+
+
+def check_sequences(cfg: SequenceSettings, section: str) -> None:
     """Refuse settings of replay from sequences that contradict each other."""
     length, burn_in, batch_size = cfg.sequence_length, cfg.burn_in, cfg.batch_size
     require(
@@ -103,7 +120,7 @@ def _check_field(field: "dataclasses.Field[Any]", value: Any, key: str) -> None:
         raise UserError(f"{key}={value} is out of range: it must be {allowed}{extra}")
 
 
-def check_epsilon(cfg: Any, section: str) -> None:
+def check_epsilon(cfg: EpsilonSettings, section: str) -> None:
     """Refuse an epsilon that would rise."""
     require(
         cfg.epsilon_end <= cfg.epsilon_start,

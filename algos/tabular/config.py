@@ -54,3 +54,6 @@ class ValueIterationConfig:
 @dataclass
 class PolicyIterationConfig(ValueIterationConfig):
     gamma: float = setting(0.99, ge=0, lt=1)  # below 1: some policy on the way may never end an episode
+
+
+TabularConfig = QLearningConfig | ValueIterationConfig

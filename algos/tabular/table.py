@@ -13,6 +13,7 @@ from torch import Tensor, nn
 from algos.base import Algorithm, Batch, DataSpec, Policy
 from algos.common.errors import UserError
 from algos.common.trees import Tree, tree_leaves, tree_map
+from algos.tabular.config import TabularConfig
 
 MOST_ENTRIES = 100_000_000  # of a table: 800 MB
 Transition = tuple[int, int, int, float, int, bool, bool]  # env, s, a, r, s', terminated, truncated
@@ -86,7 +87,7 @@ class TablePolicy(Policy):
 
     net: Table
 
-    def __init__(self, net: Table, index: StateIndex, action_space: spaces.Discrete, cfg: Any):
+    def __init__(self, net: Table, index: StateIndex, action_space: spaces.Discrete, cfg: TabularConfig):
         super().__init__(net)
         self.index, self.cfg, self.first = index, cfg, int(action_space.start)
 
@@ -118,7 +119,7 @@ class Tabular(Algorithm):
     action_spaces: ClassVar[tuple[type, ...]] = (spaces.Discrete,)
     policy: TablePolicy
 
-    def __init__(self, cfg: Any, obs_space: Any, action_space: Any, **kwargs: Any):
+    def __init__(self, cfg: TabularConfig, obs_space: Any, action_space: Any, **kwargs: Any):
         super().__init__(cfg, obs_space, action_space, **{**kwargs, "device": "cpu"})
         self.index = StateIndex(obs_space, type(self).__name__)
         entries = self.index.n * int(action_space.n)

@@ -4,8 +4,6 @@ Sequences start from the state that was stored with them, and may have a burn-in
 experience replay in distributed reinforcement learning", ICLR 2019).
 """
 
-from typing import Any
-
 import torch
 from torch import Tensor
 
@@ -15,7 +13,7 @@ from algos.common.optim import Metrics
 from algos.common.sequences import Sequences, loss_mask
 from algos.common.trees import Tree
 from algos.networks.builder import Network
-from algos.value.config import DRQNConfig
+from algos.value.config import DRQNConfig, ReplayConfig
 from algos.value.dqn import DQN
 from algos.value.networks import build_q_network
 
@@ -29,7 +27,7 @@ class DRQN(DQN):
         return build_q_network(self.cfg, self.obs_space, n_actions, memory=True)
 
     @classmethod
-    def data(cls, cfg: Any) -> DataSpec:
+    def data(cls, cfg: ReplayConfig) -> DataSpec:
         return DataSpec.of_replay("sequence", cfg)
 
     def columns(self, batch: Batch) -> tuple[Tree, ...]:

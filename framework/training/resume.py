@@ -6,7 +6,7 @@ import shutil
 from pathlib import Path
 from typing import Any
 
-from omegaconf import OmegaConf
+from omegaconf import DictConfig, OmegaConf
 
 from algos.common.errors import UserError
 from framework.runs import provenance
@@ -51,7 +51,7 @@ def open_folder(
     resumed: RunFolder | None,
     start: dict[str, Any] | None,
     run_dir: Path | None,
-    hydra_cfg: Any,
+    hydra_cfg: DictConfig | None,
 ) -> RunFolder:
     """Make the run's folder, or take the one to be resumed; lock it and write down what is run.
 
@@ -81,7 +81,7 @@ def _delete_leftovers(run: Path) -> None:
         path.unlink(missing_ok=True)
 
 
-def save_hydra(hydra_cfg: Any, folder: RunFolder) -> None:
+def save_hydra(hydra_cfg: DictConfig, folder: RunFolder) -> None:
     """Write .hydra/ as Hydra would; tools that read Hydra's runs look for config.yaml there too."""
     place = folder.path / ".hydra"
     place.mkdir(exist_ok=True)
