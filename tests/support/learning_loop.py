@@ -26,9 +26,10 @@ class Run:
             rollout, _ = self.worker.collect(self.server.spec.n_steps, self.server.env_steps)
             self.server.put(rollout)
             for _ in range(self.server.updates_due()):
-                output = self.learner.learn(self.server.sample())
+                batch = self.server.sample()
+                output = self.learner.learn(batch)
                 if output.priorities is not None:
-                    self.server.update_priorities(output.index, output.priorities.numpy())
+                    self.server.update_priorities(batch.index, output.priorities.numpy())
 
 
 def train(kind, cfg, make_env, *, n_envs, steps, seed):
