@@ -107,10 +107,16 @@ def _bytes(text: str, encoding: str) -> bytes:
     return text.encode(encoding)
 
 
+def _no_bytes() -> bytes:
+    """How the bytes of an empty array are written by pickle's first protocols."""
+    return b""
+
+
 _GLOBALS: dict[tuple[str, str], Callable[..., Any]] = {
     ("numpy", "ndarray"): Array,
     ("numpy", "dtype"): DType,
     ("numpy.core.multiarray", "_reconstruct"): _reconstruct,
     ("numpy.core.numeric", "_frombuffer"): _from_buffer,
     ("_codecs", "encode"): _bytes,
+    ("__builtin__", "bytes"): _no_bytes,
 }

@@ -12,7 +12,7 @@ from typing import Any
 
 from hydra import initialize_config_dir
 from hydra._internal.callbacks import Callbacks
-from hydra._internal.core_plugins.basic_launcher import BasicLauncher
+from hydra._internal.core_plugins import basic_launcher
 from hydra._internal.hydra import Hydra
 from hydra._internal.utils import get_args_parser
 from hydra.core.config_store import ConfigStore
@@ -64,14 +64,22 @@ def store(name: str, node: Any, group: str | None = None, package: str | None = 
 @contextmanager
 def open_hydra(config_dir: Path, job_name: str) -> Iterator[Hydra]:
     """Hydra with a folder of configs; may be opened inside another Hydra application, and again and again."""
-    with initialize_config_dir(str(config_dir), job_name=job_name, version_base="1.3"):
-        hydra = GlobalHydra.instance().hydra
-        assert hydra is not None
-        loader: Any = hydra.config_loader
-        # Hydra copies it, with all schemas, each time that it composes or lists options: the greater part of the time.
-        # It only ever replaces the list of sources of a copy, and what it takes out of the store is a copy anyway.
-        loader.repository.__deepcopy__ = lambda memo, repository=loader.repository: copy.copy(repository)
-        yield hydra
+    outer, GlobalHydra.instance().hydra = GlobalHydra.instance().hydra, None
+    try:
+        with initialize_config_dir(str(config_dir), job_name=job_name, version_base="1.3"):
+            hydra = GlobalHydra.instance().hydra
+            assert hydra is not None
+            _copy_shallowly(hydra)
+            yield hydra
+    finally:
+        GlobalHydra.instance().hydra = outer
+
+
+def _copy_shallowly(hydra: Hydra) -> None:
+    """Spare Hydra the copies of its configs, with all schemas, each time that it composes or lists options: the greater
+    part of the time. It only ever replaces the list of sources of a copy, and takes copies out of the store anyway."""
+    loader: Any = hydra.config_loader
+    loader.repository.__deepcopy__ = lambda memo, repository=loader.repository: copy.copy(repository)
 
 
 def compose(hydra: Hydra, config_name: str, overrides: Sequence[str]) -> DictConfig:
@@ -119,7 +127,7 @@ def launcher_of(
     master = hydra.compose_config(config_name, [*settings, "hydra.mode=MULTIRUN"], RunMode.MULTIRUN)
     context = HydraContext(config_loader=hydra.config_loader, callbacks=Callbacks(master))
     launcher = Plugins.instance().instantiate_launcher(hydra_context=context, task_function=task, config=master)
-    return launcher, isinstance(launcher, BasicLauncher)
+    return launcher, isinstance(launcher, basic_launcher.BasicLauncher)  # Plugins makes that class once more
 
 
 def words_of_line(line: str) -> list[str]:
