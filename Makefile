@@ -43,7 +43,7 @@ test: lint ## lint and the test suite
 test-slow: setup-dev ## the tests that learn for many minutes
 	$(BIN)/python -m pytest -m slow
 
-tables: setup ## write README's table of presets anew, from the presets and docs/results.md
+tables: setup ## take over finished verifications into docs/results.md, and write README's table of presets
 	$(BIN)/python -m framework.commands.preset_tables
 
 $(BIN)/python:
