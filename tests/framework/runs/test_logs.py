@@ -37,6 +37,9 @@ def test_to_a_file(tmp_path):
 
 
 def test_the_file_is_let_go_after_an_error(tmp_path):
+    log = logging.getLogger("joyride")
+    before = list(log.handlers)  # pytest adds handlers of its own to a logger that does not propagate
     with pytest.raises(KeyError), logs.to_file(tmp_path / "log.txt"):
+        assert log.handlers != before
         raise KeyError
-    assert not logging.getLogger("joyride").handlers
+    assert log.handlers == before
