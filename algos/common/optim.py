@@ -42,6 +42,20 @@ class _Loss(nn.Module):
         return _evaluate(self.loss_fn, inputs)
 
 
+class _Group:
+    """The weights of one learning rate, at their `places` among all, with their means, squares and counts."""
+
+    def __init__(self, places: list[int], *columns: list[Tensor]):
+        self.places = places
+        self.params, self.means, self.squares, self.steps = map(self.of, columns)
+        self.lr = 0.0
+        self.lr_tensor = torch.tensor(0.0, device=columns[0][0].device)  # a float in a graph would compile it anew
+
+    def of(self, column: list[Tensor]) -> list[Tensor]:
+        """The group's part of a list over all weights."""
+        return [column[place] for place in self.places]
+
+
 class Optimizer:
     """Adam (Kingma and Ba, 2015) behind `gradient_step`, with gradients clipped to `max_grad_norm` (None: not).
 
@@ -75,6 +89,7 @@ class Optimizer:
         rule: str = "adam",
         weight_decay: float = 0.0,
         norm_name: str = "train/grad_norm",
+        apart: nn.Module | None = None,
     ):
         self.network = network
         self.named = {name: p for name, p in network.named_parameters() if p.requires_grad}
@@ -85,18 +100,25 @@ class Optimizer:
         self.steps = [torch.zeros((), device=device) for _ in self.params]  # all equal; torch's kernel wants one each
         self.eps, self.max_grad_norm, self.compile, self.rule = eps, max_grad_norm, compile, rule
         self.weight_decay, self.norm_name = weight_decay, norm_name
-        self._lr = 0.0
-        self._lr_tensor = torch.tensor(0.0, device=device)  # a graph would be compiled anew for each float
+        self.groups = self._make_groups(apart)
         self._compiled: dict[LossFn, Callable[..., Any]] = {}
         self._learners = 0  # not yet counted: their group may be joined after this
         if compile:
             _check_compiler()
 
-    def set_lr(self, lr: float) -> None:
-        """Learning rate of the next updates."""
-        if lr != self._lr:
-            self._lr = lr
-            self._lr_tensor.fill_(lr)
+    def _make_groups(self, apart: nn.Module | None) -> list[_Group]:
+        """All weights, or all but those of `apart`, and then those."""
+        own = {id(p) for p in apart.parameters()} if apart is not None else set()
+        kinds = [False] if apart is None else [False, True]
+        columns = (self.params, self.means, self.squares, self.steps)
+        return [_Group([i for i, p in enumerate(self.params) if (id(p) in own) == kind], *columns) for kind in kinds]
+
+    def set_lr(self, lr: float, *apart: float) -> None:
+        """Learning rate of the next updates, and that of the part that stands apart, if there is one."""
+        for group, rate in zip(self.groups, (lr, *apart), strict=True):
+            if rate != group.lr:
+                group.lr = rate
+                group.lr_tensor.fill_(rate)
 
     def gradient_step(self, loss_fn: LossFn, *inputs: Any) -> Step:
         """One step down the gradient of `loss_fn(*inputs)`; returns the metrics and the result by row, detached."""
@@ -133,10 +155,11 @@ class Optimizer:
             if self.rule == "rmsprop":
                 self._rmsprop(grads)
                 return norm
-            adam(
-                self.params, grads, self.means, self.squares, [], self.steps, fused=True,
-                lr=self._lr, beta1=BETA1, beta2=BETA2, eps=self.eps, weight_decay=0.0, amsgrad=False, maximize=False,
-            )  # fmt: skip
+            for group in self.groups:
+                adam(
+                    group.params, group.of(grads), group.means, group.squares, [], group.steps, fused=True, lr=group.lr,
+                    beta1=BETA1, beta2=BETA2, eps=self.eps, weight_decay=0.0, amsgrad=False, maximize=False,
+                )  # fmt: skip
             return norm
 
     def _compile(self, loss_fn: LossFn, make_graph: Callable[[LossFn], Callable[..., Any]]) -> Callable[..., Any]:
@@ -194,11 +217,14 @@ class Optimizer:
         # 1 - beta^t by way of expm1: 1 - 0.999 would lose four of a float's seven digits
         bias1 = -torch.expm1(step * math.log(BETA1))
         bias2 = -torch.expm1(step * math.log(BETA2))
-        rate, root = self._lr_tensor / bias1, bias2.sqrt()
-        for param, grad, mean, square in zip(self.params, grads, self.means, self.squares, strict=True):
-            mean.lerp_(grad, 1 - BETA1)
-            square.mul_(BETA2).addcmul_(grad, grad, value=1 - BETA2)
-            param.sub_(rate * mean / (square.sqrt() / root + self.eps))
+        root = bias2.sqrt()
+        for group in self.groups:
+            rate = group.lr_tensor / bias1
+            columns = (group.params, group.of(grads), group.means, group.squares)
+            for param, grad, mean, square in zip(*columns, strict=True):
+                mean.lerp_(grad, 1 - BETA1)
+                square.mul_(BETA2).addcmul_(grad, grad, value=1 - BETA2)
+                param.sub_(rate * mean / (square.sqrt() / root + self.eps))
 
     def _rmsprop(self, grads: list[Tensor]) -> None:
         """v = 0.99 v + 0.01 g^2;  p -= lr g / (sqrt(v) + eps), eagerly and in a graph alike."""
@@ -207,7 +233,8 @@ class Optimizer:
         roots = torch._foreach_sqrt(self.squares)
         torch._foreach_add_(roots, self.eps)
         moves = torch._foreach_div(grads, roots)
-        torch._foreach_mul_(moves, -self._lr_tensor)
+        for group in self.groups:
+            torch._foreach_mul_(group.of(moves), -group.lr_tensor)
         torch._foreach_add_(self.params, moves)
 
     def state_dict(self) -> dict[str, Any]:

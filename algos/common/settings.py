@@ -98,7 +98,7 @@ def check_sequences(cfg: SequenceSettings, section: str) -> None:
 
 def _check_field(field: "dataclasses.Field[Any]", value: Any, key: str) -> None:
     limits = field.metadata
-    if limits and limits["schedule"]:
+    if limits and limits["schedule"] and not (value is None and field.default is None):
         Schedule(value, 1, key)  # its end is checked where the run's length is known
         return
     if value is None or not limits or value in limits["also"]:

@@ -18,7 +18,7 @@ class A2C(OnPolicy):
     def learn(self, batch: Batch) -> LearnOutput:
         advantage, value_target = self.advantages(batch)
         rows = self.rows(batch, self.normalized(advantage), value_target)
-        self.optimizer.set_lr(self.lr(batch.step))
+        self.optimizer.set_lr(*self.learning_rates(batch.step).values())
         self.net.reset_noise(self.generator)
         metrics = self.optimizer.gradient_step(self.loss, self.loss_coefs(batch.step), rows).metrics
         self.net.update_norm(batch.obs)  # only now: acting and learning see the same normalised observations

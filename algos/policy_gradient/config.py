@@ -22,6 +22,7 @@ class OnPolicyConfig(EncoderConfig):
     critic_layers: list[Any] = setting(factory=_two_layers)
     gamma: float = setting(0.99, ge=0, le=1)  # discount a step
     lr: Any = setting(3e-4, schedule=True)  # learning rate: a number or a schedule
+    critic_lr: Any = setting(None, schedule=True)  # of critic_layers and the value's head; null: lr
     entropy_coef: Any = setting(0.0, schedule=True)  # weight of the entropy bonus: a number or a schedule
     value_coef: float = setting(0.5, ge=0)  # weight of the value loss
     max_grad_norm: float = setting(0.5, gt=0)  # gradients are clipped to this norm
@@ -41,6 +42,13 @@ class REINFORCEConfig(OnPolicyConfig):
     n_steps: int = setting(1, ge=1)  # env steps of each environment between two looks for whole episodes
     baseline: bool = True  # subtract a learned value from the return; without it a truncated episode counts as ended
     lr: Any = setting(3e-3, schedule=True)  # learning rate: a number or a schedule
+
+    def check(self, section: str) -> None:
+        super().check(section)
+        require(
+            self.critic_lr is None or self.baseline,
+            f"{section}.critic_lr={self.critic_lr} has no critic to teach: {section}.baseline is false",
+        )
 
 
 @dataclass

@@ -34,10 +34,11 @@ class OnPolicy(Algorithm):
         if cfg.compile and self.net.recurrent:
             raise UserError(f"algo_cfg.compile=true does not go with layers that {CARRY_STATE}")
         self.lr = self.schedule("lr")
+        self.critic_lr = self.schedule("critic_lr") if cfg.critic_lr is not None else None
         self.coefs = {"entropy_coef": self.schedule("entropy_coef")}  # what the loss reads of the global step
         self.optimizer = Optimizer(
             self.net, eps=1e-5, max_grad_norm=cfg.max_grad_norm, compile=cfg.compile, rule=cfg.optimizer,
-            weight_decay=cfg.weight_decay,
+            weight_decay=cfg.weight_decay, apart=self.net.critic if self.critic_lr else None,
         )  # fmt: skip
         self.reward_scale = RewardScale(cfg.gamma, self.device) if cfg.normalize_reward else None
         self.policy = ActorCriticPolicy(self.net, action_space, self.device)
@@ -45,6 +46,13 @@ class OnPolicy(Algorithm):
     def schedule(self, name: str) -> Schedule:
         """The setting of that name as a function of the global step."""
         return Schedule(getattr(self.cfg, name), self.total_steps, f"algo_cfg.{name}")
+
+    def learning_rates(self, step: int) -> dict[str, float]:
+        """Rates at a step by the names of their metrics: of all weights, then of the critic if it has its own."""
+        rates = {"train/learning_rate": self.lr(step)}
+        if self.critic_lr is not None:
+            rates["train/critic_learning_rate"] = self.critic_lr(step)
+        return rates
 
     def loss_coefs(self, step: int) -> dict[str, Tensor]:
         """Coefficients of the loss at a step, 0-d."""
@@ -109,7 +117,7 @@ class OnPolicy(Algorithm):
         rollout = {"rollout/mean_reward": batch.reward.mean()}
         if "value" in batch.extras:
             rollout["rollout/mean_value"] = batch.extras["value"].mean()
-        return LearnOutput({**means, **rollout, "train/learning_rate": self.lr(batch.step)}, updates=len(updates))
+        return LearnOutput({**means, **rollout, **self.learning_rates(batch.step)}, updates=len(updates))
 
     def state_dict(self) -> dict[str, Any]:
         state = {"net": self.net.state_dict(), "optimizer": self.optimizer.state_dict()}

@@ -37,7 +37,7 @@ class PPO(OnPolicy):
     def learn(self, batch: Batch) -> LearnOutput:
         cfg = self.cfg
         rollout = self.rows(batch, *self.advantages(batch))
-        self.optimizer.set_lr(self.lr(batch.step))
+        self.optimizer.set_lr(*self.learning_rates(batch.step).values())
         coefs = {**self.loss_coefs(batch.step), "beta": self.beta}
         updates: list[Metrics] = []
         for _ in range(cfg.n_epochs):

@@ -39,7 +39,7 @@ class REINFORCE(OnPolicy):
     def learn(self, batch: Batch) -> LearnOutput:
         value, returns = self.returns(batch)
         rows = RolloutRows(batch.obs, batch.action, self.normalized(returns - value), returns)
-        self.optimizer.set_lr(self.lr(batch.step))
+        self.optimizer.set_lr(*self.learning_rates(batch.step).values())
         self.net.reset_noise(self.generator)
         metrics = self.optimizer.gradient_step(self.loss, self.loss_coefs(batch.step), rows).metrics
         if not self.cfg.baseline:

@@ -206,3 +206,51 @@ def test_a_missing_compiler_is_told(monkeypatch, tmp_path, name):
     monkeypatch.setenv("CXX", name)
     with pytest.raises(UserError, match=r"algo_cfg\.compile=true needs a C\+\+ compiler, and there is no"):
         Optimizer(Point(), max_grad_norm=None, compile=True)
+
+
+class Pair(nn.Module):
+    """Two weights of one gradient each, the second in a part of its own."""
+
+    def __init__(self):
+        super().__init__()
+        self.x, self.part = nn.Parameter(torch.tensor(0.0)), Point()
+
+    def slope(self, dx, dy):
+        return self.x * dx + self.part.x * dy, {}
+
+
+@pytest.mark.parametrize(
+    ("settings", "factor"),
+    # the first step of Adam is lr g / |g|; that of RMSprop lr g / sqrt(0.01 g^2) = 10 lr
+    [({}, 1), ({"rule": "rmsprop"}, 10), ({"max_grad_norm": 1.0}, 1)],
+)
+def test_a_part_may_have_a_rate_of_its_own(make, settings, factor):
+    net = Pair()
+    optimizer = make(net, apart=net.part, **settings)
+    optimizer.set_lr(0.001, 0.02)
+    metrics = optimizer.gradient_step(net.slope, *tensors(3.0, -4.0)).metrics
+    assert net.x.item() == pytest.approx(-0.001 * factor, rel=1e-5)
+    assert net.part.x.item() == pytest.approx(0.02 * factor, rel=1e-5)
+    assert (net.part.y.item(), net.part.unused.item(), net.part.frozen.item()) == (0, 5, 7)
+    assert metrics.get("train/grad_norm", 5) == 5  # of all weights together
+
+
+def test_the_state_does_not_tell_whether_a_part_stood_apart(make):
+    nets = Pair(), Pair()
+    joint, apart = make(nets[0]), make(nets[1], apart=nets[1].part)
+    for optimizer, rates in ((joint, (0.1,)), (apart, (0.1, 0.1))):
+        optimizer.set_lr(*rates)
+    for slopes in ((3.0, 1.0), (-1.0, 2.0), (0.5, 0.5)):
+        apart.load_state_dict(joint.state_dict())
+        joint.gradient_step(nets[0].slope, *tensors(*slopes))
+        apart.gradient_step(nets[1].slope, *tensors(*slopes))
+        for one, other in zip(nets[0].parameters(), nets[1].parameters(), strict=True):
+            assert torch.equal(one, other)
+
+
+def test_each_part_is_given_its_rate(make):
+    net = Pair()
+    with pytest.raises(ValueError, match="shorter"):
+        make(net, apart=net.part).set_lr(0.1)
+    with pytest.raises(ValueError, match="longer"):
+        make(net).set_lr(0.1, 0.2)

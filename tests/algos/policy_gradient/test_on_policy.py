@@ -100,4 +100,44 @@ def test_reading_the_loss_s_coefficients_leaves_the_rate_alone():
     algorithm = make(lr="lin_1e-3", entropy_coef="lin_0.1", total_steps=1000)
     algorithm.optimizer.set_lr(0.5)
     assert algorithm.loss_coefs(500)["entropy_coef"].item() == pytest.approx(0.05)
-    assert algorithm.optimizer._lr == 0.5
+    assert algorithm.optimizer.groups[0].lr == 0.5
+
+
+def moved(algorithm, before):
+    """The largest change of a weight, by the part of the network that it belongs to."""
+    changes = {}
+    for name, param in algorithm.net.named_parameters():
+        part = name.split(".")[0]
+        changes[part] = max(changes.get(part, 0.0), (param - before[name]).abs().max().item())
+    return changes
+
+
+def test_the_critic_has_its_rate_and_shared_layers_that_of_all():
+    shared = [{"layer_type": "linear", "layer_size": 8}]
+    algorithm = make(
+        merge_layers=shared, lr=1e-3, critic_lr="lin_4e-2", optimizer="adam", max_grad_norm=1e3, total_steps=1000
+    )
+    batch = rollout(algorithm, torch.Generator().manual_seed(0))
+    batch.step = 500
+    before = {name: param.clone() for name, param in algorithm.net.named_parameters()}
+    metrics = algorithm.learn(batch).metrics
+    assert (metrics["train/learning_rate"], metrics["train/critic_learning_rate"]) == pytest.approx((1e-3, 2e-2))
+    # Adam's first step of a weight is its rate, whatever the gradient (eps 1e-5 takes a little off)
+    expected = {"encoder": 1e-3, "actor": 1e-3, "critic": 2e-2}
+    assert moved(algorithm, before) == pytest.approx(expected, rel=1e-2)
+
+
+def test_a_critic_rate_like_the_other_changes_no_bit():
+    one, other = make(lr=1e-3), make(lr=1e-3, critic_lr=1e-3)
+    generator = torch.Generator().manual_seed(0)
+    for _ in range(3):
+        batch = rollout(one, generator)
+        first, second = (algorithm.learn(batch).metrics for algorithm in (one, other))
+        assert "train/critic_learning_rate" not in first and second["train/critic_learning_rate"] == 1e-3
+    for left, right in zip(one.net.parameters(), other.net.parameters(), strict=True):
+        assert torch.equal(left, right)
+
+
+def test_a_wrong_critic_rate_is_told():
+    with pytest.raises(UserError, match=r"algo_cfg\.critic_lr=fast is not a number"):
+        make(critic_lr="fast")
