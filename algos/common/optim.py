@@ -4,7 +4,7 @@ import math
 import os
 import shutil
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import partial
 from typing import Any, NamedTuple
 
@@ -51,7 +51,7 @@ class _Group:
         self.lr = 0.0
         self.lr_tensor = torch.tensor(0.0, device=columns[0][0].device)  # a float in a graph would compile it anew
 
-    def of(self, column: list[Tensor]) -> list[Tensor]:
+    def of(self, column: Sequence[Tensor]) -> list[Tensor]:
         """The group's part of a list over all weights."""
         return [column[place] for place in self.places]
 
