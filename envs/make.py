@@ -16,6 +16,7 @@ import envs.gridworlds
 import envs.memory  # noqa: F401  # all three register joyride/*
 from algos.common.dotted_path import check_kwargs, import_module, import_object
 from algos.common.errors import UserError
+from envs.arguments import as_annotated
 from envs.config import EnvConfig
 from envs.memory.inputs import MemoryInputs
 from envs.native import AsyncVector, SyncVector, make_native
@@ -187,7 +188,7 @@ def _create(spec: EnvSpec, kwargs: dict[str, Any], limit: int | None, render_mod
         creator = load_env_creator(creator) if isinstance(creator, str) else creator
         check_kwargs(creator, spec.kwargs | kwargs, f"environment {spec.id} (env_cfg.kwargs)")
         _check_render_mode(spec.id, creator, render_mode)
-        return gym.make(spec, limit or -1, disable_env_checker=True, **kwargs)
+        return gym.make(spec, limit or -1, disable_env_checker=True, **as_annotated(creator, kwargs))
 
     return _guarded(spec, kwargs, render_mode, build)
 

@@ -9,6 +9,7 @@ from gymnasium import spaces
 
 from algos.common.dotted_path import check_kwargs, import_object
 from algos.common.errors import UserError, did_you_mean
+from envs.arguments import as_annotated
 
 # Entries of the observation that are no velocities, by the environment's name without its version.
 _WITHOUT_VELOCITY = {
@@ -103,7 +104,7 @@ def wrap(env: gym.Env, item: str | Mapping[str, Any], key: str) -> gym.Env:
     kind = find_wrapper(name, key)
     check_kwargs(kind, kwargs, f"{key} ({name})", given=1)
     try:
-        wrapped = kind(env, **kwargs)
+        wrapped = kind(env, **as_annotated(kind, kwargs))
     except UserError as error:
         raise UserError(f"{key}: {error}") from error
     except Exception as error:
