@@ -43,7 +43,7 @@ test: lint ## lint and the test suite
 test-slow: setup-dev ## the tests that learn for many minutes
 	$(BIN)/python -m pytest -m slow
 
-tables: setup ## take over finished verifications into docs/results.md, and write README's table of presets
+tables: setup ## take finished verifications over into docs/results.md, and write docs/presets.md
 	$(BIN)/python -m framework.commands.preset_tables
 
 $(BIN)/python:

@@ -1,4 +1,4 @@
-"""README.md and docs/guide.md tell the truth: commands compose, examples run, files and links exist."""
+"""The pages tell the truth: commands compose, examples run, files and links exist."""
 
 import re
 import shlex
@@ -15,13 +15,15 @@ from framework.settings.compose import compose
 from framework.settings.hydra_session import hydra_session
 
 ROOT = Path(__file__).resolve().parent.parent
-NAMES = ("README.md", "CONTRIBUTING.md", "docs/guide.md", "docs/cluster.md", "docs/algorithms.md", "docs/memory.md")
+NAMES = sorted(path.relative_to(ROOT).as_posix() for path in (*ROOT.glob("*.md"), *ROOT.glob("docs/*.md")))
 PAGES = {name: (ROOT / name).read_text(encoding="utf-8") for name in NAMES}
+ELSEWHERE = ("CONTRIBUTING.md", "docs/cluster.md", "docs/results.md")  # need files, machines, or runs of the past
 COMMANDS = sorted(
     {
         line.partition("  #")[0].strip()
-        for name in ("README.md", "docs/guide.md", "docs/memory.md")
-        for block in re.findall(r"```sh\n(.*?)```", PAGES[name], re.DOTALL)
+        for name, page in PAGES.items()
+        if name not in ELSEWHERE
+        for block in re.findall(r"```sh\n(.*?)```", page, re.DOTALL)
         for line in block.splitlines()
         if line.startswith("python main.py")
     }
@@ -127,7 +129,9 @@ def preset_file(name: str) -> DictConfig:
 def test_table_of_presets_is_that_of_the_files() -> None:
     folder = ROOT / "config" / "preset"
     files = {str(path.relative_to(folder).with_suffix("")) for path in folder.glob("*/*.yaml")}
-    rows = re.findall(r"^\| `(\w\S*/\w+)`.*\| (\S+) (?:\+- (\S+) )?.*\| ([\d,]+) \|$", PAGES["README.md"], re.MULTILINE)
+    rows = re.findall(
+        r"^\| `(\w\S*/\w+)`.*\| (\S+) (?:\+- (\S+) )?.*\| ([\d,]+) \|$", PAGES["docs/presets.md"], re.MULTILINE
+    )
     assert {row[0] for row in rows} == files
     for preset, mean, std, steps in rows:
         expected = preset_file(preset).expected
@@ -141,3 +145,15 @@ def test_columns_of_the_guide_are_those_written() -> None:
 
     for columns in (EPISODES, EVALUATIONS):
         assert ", ".join(f"`{name}`" for name in columns) in PAGES["docs/guide.md"]
+
+
+@pytest.mark.parametrize("page", [name for name in PAGES if name.endswith(".zh-CN.md")])
+def test_translations_have_the_same_code(page: str) -> None:
+    def code(name: str) -> list[str]:
+        """Blocks and inline code but for their comments, each of which is translated."""
+        text = PAGES[name]
+        blocks = [re.sub(r" *#.*", "", block) for block in re.findall(r"```\w*\n.*?```", text, re.DOTALL)]
+        inline = re.findall(r"`([^`\n]+)`", re.sub(r"```.*?```", "", text, flags=re.DOTALL))
+        return [*blocks, *sorted(inline)]
+
+    assert code(page) == code(page.replace(".zh-CN", ""))

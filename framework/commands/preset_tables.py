@@ -1,10 +1,11 @@
-"""The tables of presets: docs/results.md takes over what mode=verify has found, and README.md's table is made from the
-preset files and that page: `make tables`, or `python -m framework.commands.preset_tables [--check | <tasks folder>]`.
+"""The tables of presets: docs/results.md takes over what mode=verify has found, and the tables of docs/presets.md are
+made from the preset files and that page: `make tables`, or
+`python -m framework.commands.preset_tables [--check | <tasks folder>]`.
 """
 
 import re
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -17,65 +18,86 @@ from framework.runs.run_folder import atomic_write
 from framework.settings.yaml_file import LOADER
 
 RESULTS = ROOT / "docs" / "results.md"
-README = ROOT / "README.md"
+PAGE = ROOT / "docs" / "presets.md"
 PRESETS = ROOT / "config" / "preset"
 FROM_ROOT = "/preset/"  # how a preset names the one that it goes on from
-README_HEAD = re.compile(r"\| `preset=` \|.*\|")
-NEW_README_HEAD = "| `preset=` | reached here | reference | env steps |"
+MARK = re.compile(r"<!-- presets: (.*) -->")  # the folders whose presets stand in the table under it
+HEAD = "| `preset=` | reached here | reference | env steps |"
 
 
-def readme_table(presets: Path, page: Path) -> list[str]:
-    """The lines of README's table: every preset file with what was reached here."""
-    rows = read_rows(page.read_text(encoding="utf-8")) if page.exists() else {}
-    names = sorted(str(path.relative_to(presets).with_suffix("")) for path in presets.rglob("*.yaml"))
-    lines = [NEW_README_HEAD, _rule(NEW_README_HEAD)]
-    for name in names:
-        data = _preset(presets, name)
-        expected = data.get("expected") or {}
-        cells = [f"`{name}`{_needs(data)}", _reached(rows.get(name)), _reference(expected), _steps(expected)]
-        lines.append(f"| {' | '.join(cells)} |")
+def table(presets: Path, folders: Sequence[str], reached: Mapping[str, Cells]) -> list[str]:
+    """The lines of a table: every preset file of these folders, with what was reached here.
+
+    Raises UserError for a folder that does not exist.
+    """
+    lines = [HEAD, _rule(HEAD)]
+    for folder in folders:
+        if not (presets / folder).is_dir():
+            raise UserError(f"{PAGE.name}: there is no folder {presets / folder}")
+        for path in sorted((presets / folder).glob("*.yaml")):
+            name = f"{folder}/{path.stem}"
+            data = _preset(presets, name)
+            expected = data.get("expected") or {}
+            cells = [f"`{name}`{_needs(data)}", _reached(reached.get(name)), _reference(expected), _steps(expected)]
+            lines.append(f"| {' | '.join(cells)} |")
     return lines
 
 
-def update_readme(text: str, lines: Sequence[str]) -> str:
-    """The README with its table of presets replaced by `lines`; UserError where it has none."""
-    before = text.split("\n")
-    start = next((n for n, line in enumerate(before) if README_HEAD.fullmatch(line)), None)
-    if start is None:
-        raise UserError(f"{README.name} has no table that begins with '| `preset=` |'")
-    end = start
-    while end < len(before) and before[end].startswith("|"):
-        end += 1
-    return "\n".join([*before[:start], *lines, *before[end:]])
+def update_page(text: str, presets: Path, reached: Mapping[str, Cells]) -> str:
+    """The page with the table under each of its marks made anew.
+
+    Raises UserError for a folder of presets that no mark names, or more than one.
+    """
+    new: list[str] = []
+    named: list[str] = []
+    inside = False  # the table that is replaced
+    for line in text.split("\n"):
+        inside = inside and line.startswith("|")
+        if inside:
+            continue
+        new.append(line)
+        if mark := MARK.fullmatch(line):
+            folders = mark[1].split()
+            named += folders
+            new += table(presets, folders, reached)
+            inside = True
+    wrong = sorted({path.parent.name for path in presets.glob("*/*.yaml")} - set(named))
+    wrong += sorted({name for name in named if named.count(name) > 1})
+    if wrong:
+        raise UserError(
+            f"{PAGE.name} must name each folder of presets in one '<!-- presets: ... -->': {', '.join(wrong)}"
+        )
+    return "\n".join(new)
 
 
 def main(argv: Sequence[str]) -> int:
-    """Bring both tables up to date; with --check say only whether README's is. The exit code: 1 where it was not."""
+    """Bring both pages up to date; with --check say only whether that of the presets is. Exit code 1 where it was not."""
     check = [*argv] == ["--check"]
     if not check and (len(argv) > 1 or "".join(argv).startswith("-")):
         print("error: usage: python -m framework.commands.preset_tables [--check | <tasks folder>]", file=sys.stderr)
         return 2
     try:
-        old = README.read_text(encoding="utf-8")
+        old = PAGE.read_text(encoding="utf-8")
         for line in [] if check else take_over(Path(argv[0]) if argv else ROOT / "tasks", RESULTS):
             print(line)
-        new = update_readme(old, readme_table(PRESETS, RESULTS))
+        reached = read_rows(RESULTS.read_text(encoding="utf-8")) if RESULTS.exists() else {}
+        new = update_page(old, PRESETS, reached)
     except UserError as error:
         print(f"error: {error}", file=sys.stderr)
         return 2
     if new == old:
-        print("README.md is up to date")
+        print("docs/presets.md is up to date")
         return 0
     if check:
-        print("README.md's table of presets is out of date: make tables")
+        print("docs/presets.md is out of date: make tables")
         return 1
-    atomic_write(README, new.encode())
-    print("README.md's table of presets is written anew")
+    atomic_write(PAGE, new.encode())
+    print("docs/presets.md is written anew")
     return 0
 
 
 def _reached(row: Cells | None) -> str:
-    """What README says of a row of docs/results.md."""
+    """What the page says of a row of docs/results.md."""
     if row is None:
         return "-"
     score, interval = row["score"], row["95% interval"]

@@ -1,14 +1,16 @@
-"""README's table of presets, and the command that brings both tables up to date."""
+"""The tables of docs/presets.md, and the command that brings both pages up to date."""
 
 import json
 
 import pytest
 
+from algos.common.errors import UserError
 from framework.commands import preset_tables, results_page
 from framework.commands.verdict import Result, Verdict
 from framework.settings.schema import ExpectedScore
 
-PAGE = "# Title\n\n## Presets\n\n| `preset=` | old |\n|---|---|\n| `gone/DQN` | 1 |\n\nAfter | it.\n"
+FOLDERS = sorted(path.name for path in preset_tables.PRESETS.iterdir())
+PAGE = f"# Title\n\n<!-- presets: {' '.join(FOLDERS)} -->\n| `preset=` | old |\n|---|---|\n| `gone/DQN` | 1 |\n\nAfter | it.\n"
 
 
 @pytest.fixture
@@ -16,7 +18,7 @@ def place(tmp_path, monkeypatch):
     """An empty folder, with pages of its own for the tables."""
     monkeypatch.setattr(preset_tables, "ROOT", tmp_path)
     monkeypatch.setattr(preset_tables, "RESULTS", tmp_path / "results.md")
-    monkeypatch.setattr(preset_tables, "README", tmp_path / "README.md")
+    monkeypatch.setattr(preset_tables, "PAGE", tmp_path / "presets.md")
     return tmp_path
 
 
@@ -27,7 +29,7 @@ def result(passes=True):
     )
 
 
-def test_readme_is_made_of_presets_and_results(place):
+def test_tables_are_made_of_presets_and_results(place):
     presets = place / "preset"
     for name, text in {
         "CartPole-v1/DQN": "expected: {mean_reward: 500, std: 0, max_env_step: 50_000, source: 'Zoo'}",
@@ -41,7 +43,8 @@ def test_readme_is_made_of_presets_and_results(place):
         (presets / f"{name}.yaml").write_text(f"# @package _global_\n{text}\n")
     row = results_page.row_of(result(passes=False), ExpectedScore(500.0, 0.0))
     results_page.write_rows(place / "results.md", {"CartPole-v1/DQN": row})
-    lines = preset_tables.readme_table(presets, place / "results.md")
+    reached = results_page.read_rows((place / "results.md").read_text())
+    lines = preset_tables.table(presets, ["CartPole-v1", "Lander", "Own", "Pong"], reached)
     assert lines[0] == "| `preset=` | reached here | reference | env steps |"
     assert lines[2:] == [
         "| `CartPole-v1/DQN` | 499.0 (498.0 to 500.0), 3 seeds, **missed** | 500 +- 0 (Zoo) | 50,000 |",
@@ -51,24 +54,44 @@ def test_readme_is_made_of_presets_and_results(place):
         "| `Own/A2C` | - | -0.001 (a / b) | - |",
         '| `Pong/DQN` (needs `pip install -e ".[atari]"`) | - | - | - |',
     ]
-    new = preset_tables.update_readme(PAGE, lines)
-    assert new == PAGE[: PAGE.index("| `preset")] + "\n".join(lines) + "\n\nAfter | it.\n"
-    assert preset_tables.update_readme(new, lines) == new
+    marks = "<!-- presets: CartPole-v1 Lander -->\n| old |\n\nText | of a\n<!-- presets: Own Pong -->"
+    new = preset_tables.update_page(marks, presets, reached)
+    assert new.split("\n") == [
+        "<!-- presets: CartPole-v1 Lander -->", *lines[:6], "", "Text | of a",
+        "<!-- presets: Own Pong -->", *lines[:2], *lines[6:],
+    ]  # fmt: skip
+    assert preset_tables.update_page(new, presets, reached) == new
+
+
+@pytest.mark.parametrize(
+    ("marks", "wrong"),
+    [
+        ("<!-- presets: a -->", "b"),
+        ("<!-- presets: a b -->\n\n<!-- presets: a -->", "a"),
+        ("<!-- presets: a b c -->", "c"),
+    ],
+)
+def test_each_folder_of_presets_is_named_once(tmp_path, marks, wrong):
+    for folder in "ab":
+        (tmp_path / folder).mkdir()
+        (tmp_path / folder / "DQN.yaml").write_text("{}")
+    with pytest.raises(UserError, match=f"{wrong}$"):
+        preset_tables.update_page(marks, tmp_path, {})
 
 
 def test_the_command_writes_once(place, capsys):
-    preset_tables.README.write_text(PAGE)
-    assert preset_tables.main(["--check"]) == 1 and preset_tables.README.read_text() == PAGE
+    preset_tables.PAGE.write_text(PAGE)
+    assert preset_tables.main(["--check"]) == 1 and preset_tables.PAGE.read_text() == PAGE
     assert preset_tables.main([]) == 0
-    text = preset_tables.README.read_text()
+    text = preset_tables.PAGE.read_text()
     assert (
         text.count("\n| `") == len(list(preset_tables.PRESETS.rglob("*.yaml"))) + 1 and "| `CartPole-v1/DQN` |" in text
     )
     assert preset_tables.main(["--check"]) == 0 and preset_tables.main([]) == 0
-    assert preset_tables.README.read_text() == text
-    preset_tables.README.write_text("# Title\n")
+    assert preset_tables.PAGE.read_text() == text
+    preset_tables.PAGE.write_text("# Title\n")
     assert preset_tables.main([]) == 2 and preset_tables.main(["--chek"]) == 2
-    assert "has no table" in capsys.readouterr().err
+    assert "must name each folder" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize("elsewhere", [False, True])
@@ -76,12 +99,12 @@ def test_what_was_verified_comes_into_both_tables_and_check_writes_nothing(place
     folder = place / ("runs" if elsewhere else "tasks") / "Verify_a"
     result().write(folder)
     (folder / "verify.json").write_text(json.dumps({"preset": "CartPole-v1/DQN", "settings": {}, "commits": []}))
-    preset_tables.README.write_text(PAGE)
+    preset_tables.PAGE.write_text(PAGE)
     assert preset_tables.main(["--check"]) == 1
-    assert not preset_tables.RESULTS.exists() and preset_tables.README.read_text() == PAGE
+    assert not preset_tables.RESULTS.exists() and preset_tables.PAGE.read_text() == PAGE
     capsys.readouterr()
     assert preset_tables.main([str(folder.parent)] if elsewhere else []) == 0
     assert capsys.readouterr().out.startswith(f"taken: {folder}: CartPole-v1/DQN, 499.0 over 3 seeds\n")
     assert results_page.read_rows(preset_tables.RESULTS.read_text())["CartPole-v1/DQN"]["score"] == "499.0"
-    assert "| `CartPole-v1/DQN` | 499.0 (498.0 to 500.0), 3 seeds | 500" in preset_tables.README.read_text()
+    assert "| `CartPole-v1/DQN` | 499.0 (498.0 to 500.0), 3 seeds | 500" in preset_tables.PAGE.read_text()
     assert preset_tables.main(["--check"]) == 0
