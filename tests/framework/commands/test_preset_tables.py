@@ -10,7 +10,8 @@ from framework.commands.verdict import Result, Verdict
 from framework.settings.schema import ExpectedScore
 
 FOLDERS = sorted(path.name for path in preset_tables.PRESETS.iterdir())
-PAGE = f"# Title\n\n<!-- presets: {' '.join(FOLDERS)} -->\n| `preset=` | old |\n|---|---|\n| `gone/DQN` | 1 |\n\nAfter | it.\n"
+OLD = "| `preset=` | old |\n|---|---|\n| `gone/DQN` | 1 |"
+PAGE = f"# Title\n\n<!-- presets: {' '.join(FOLDERS)} -->\n{OLD}\n\nAfter | it.\n"
 
 
 @pytest.fixture
