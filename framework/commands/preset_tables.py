@@ -71,7 +71,7 @@ def update_page(text: str, presets: Path, reached: Mapping[str, Cells]) -> str:
 
 
 def main(argv: Sequence[str]) -> int:
-    """Bring both pages up to date; with --check say only whether docs/presets.md is. The exit code: 1 where it was not."""
+    """Bring both pages up to date; with --check only say whether docs/presets.md is. Exit code 1 where it was not."""
     check = [*argv] == ["--check"]
     if not check and (len(argv) > 1 or "".join(argv).startswith("-")):
         print("error: usage: python -m framework.commands.preset_tables [--check | <tasks folder>]", file=sys.stderr)
