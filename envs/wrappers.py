@@ -88,7 +88,48 @@ class ActionMask(gym.Wrapper):
         return {**(obs if self._is_dict else {"observation": obs}), "action_mask": mask}
 
 
-_OWN = {kind.__name__: kind for kind in (MaskVelocity, ActionMask)}
+class SkipFrame(gym.Wrapper):
+    """Repeats each action for `skip` frames and adds up their rewards; the episode's end cuts the repetition short.
+
+    Observation, flags and info are those of the last frame. The parts of the reward in the info (its keys that begin
+    with "reward", each a number or a mapping of numbers) are added up, too. A film has a frame for each action of the
+    agent's, at the speed of the environment. Raises UserError for a `skip` that is no whole number of at least 1.
+    """
+
+    def __init__(self, env: gym.Env, skip: int) -> None:
+        super().__init__(env)
+        if isinstance(skip, bool) or not isinstance(skip, int) or skip < 1:
+            raise UserError(f"SkipFrame: skip={skip} must be a whole number of at least 1")
+        self._skip = skip
+        fps = (env.metadata or {}).get("render_fps")
+        if fps:
+            self.metadata = {**env.metadata, "render_fps": fps / skip}
+
+    def step(self, action: Any) -> tuple[Any, Any, bool, bool, dict[str, Any]]:
+        """Up to `skip` frames with one action."""
+        total = 0.0
+        parts: dict[str, Any] = {}
+        for _ in range(self._skip):
+            obs, reward, terminated, truncated, info = self.env.step(action)
+            total += float(reward)
+            for key in info:
+                if str(key).startswith("reward"):
+                    parts[key] = _plus(parts.get(key), info[key])
+            if terminated or truncated:
+                break
+        return obs, total, terminated, truncated, {**info, **parts}
+
+
+def _plus(before: Any, value: Any) -> Any:
+    """The sum `before` (None: of nothing) plus a number or, key by key, a mapping; anything else as it came last."""
+    if isinstance(value, Mapping):
+        known = before or {}
+        return {**known, **{key: _plus(known.get(key), part) for key, part in value.items()}}
+    is_number = isinstance(value, int | float | np.number | np.ndarray)
+    return (0 if before is None else before) + value if is_number else value
+
+
+_OWN = {kind.__name__: kind for kind in (MaskVelocity, ActionMask, SkipFrame)}
 
 
 def wrap(env: gym.Env, item: str | Mapping[str, Any], key: str) -> gym.Env:

@@ -154,6 +154,7 @@ def test_resumed_equals_uninterrupted(env_id, before, max_step, kind, n_envs):
         [{"type": "FrameStackObservation", "stack_size": 4}, {"type": "TimeLimit", "max_episode_steps": 11}],
         ["NormalizeObservation", {"type": "NormalizeReward", "gamma": 0.9}],
         [{"type": "StickyAction", "repeat_action_probability": 0.5}, {"type": "DelayObservation", "delay": 2}],
+        [{"type": "SkipFrame", "skip": 3}, {"type": "TimeLimit", "max_episode_steps": 7}],
     ],
 )
 def test_wrappers_resume_too(wrappers, kind):
