@@ -54,7 +54,7 @@ def column(folder: Path, table: str, name: str) -> list[float]:
 def test_every_example_is_run() -> None:
     assert set(FILES) == {
         "mine/soft_dqn.py", "mine/reinforce.py", "mine/corridor.py", "mine/wrappers.py", "mine/scaled.yaml",
-        "mine/residual.py", "mine/with_residual.py", "mine/patience.py", "mine/patience.yaml",
+        "mine/residual.py", "mine/residual.yaml", "mine/patience.py", "mine/patience.yaml",
     }  # fmt: skip
     ours = [line for line in COMMANDS if line.startswith("python ")]
     assert len(ours) == 7, "a command was added: run it in a test below"
@@ -98,12 +98,16 @@ def test_a_wrapper_scales_the_rewards(run: Run) -> None:
 
 
 def test_a_layer_is_part_of_the_saved_network(run: Run) -> None:
-    folder = run("mine.with_residual")
+    folder = run("mine/residual.yaml")
     import torch
 
     saved = torch.load(folder / "models" / "best.pt", weights_only=True)["algorithm"]["q_net"]
     shapes = [tuple(weight.shape) for name, weight in saved.items() if "inner" in name and name.endswith("weight")]
     assert shapes == [(32, 64), (64, 32)] * 2
+    assert main(["mode=test", f"load_path={folder}", "online_eval_episode=2", "progress=off"]) == 0
+    assert main([f"resume={folder}", "max_env_step=1200", "progress=off"]) == 0
+    models = [torch.load(path, weights_only=True) for path in folder.glob("models/[0-9]*.pt")]
+    assert max(model["env_step"] for model in models) == 1200
 
 
 def test_a_callback_ends_the_run(run: Run) -> None:

@@ -9,7 +9,7 @@ from torch import Tensor, nn
 
 from algos.common.errors import UserError, did_you_mean
 from algos.common.trees import Tree, tree_leaves, tree_map
-from algos.networks import attention, fsmn  # noqa: F401  # they register their layers
+from algos.networks import attention, fsmn, own  # noqa: F401  # they register their layers
 from algos.networks.encoder import prepare
 from algos.networks.layers import NoisyLinear, Shape, make_layer, to_vector
 from algos.networks.memory import StatefulLayer

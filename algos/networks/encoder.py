@@ -11,7 +11,7 @@ from torch import Tensor, nn
 
 from algos.common.errors import UserError
 from algos.networks.layers import Shape
-from algos.networks.spec import Conv2dSpec, EmbedSpec, FlattenSpec, LayerSpec
+from algos.networks.spec import Conv2dSpec, EmbedSpec, FlattenSpec, LayerSpec, ModuleSpec
 
 SUPPORTED = "Box, Discrete, MultiBinary, MultiDiscrete, or a Dict of these"
 
@@ -120,20 +120,24 @@ def _prepare_vector(shape: Shape, layers: list[LayerSpec]) -> Prepared:
 
 
 def _prepare_box(space: spaces.Box, layers: list[LayerSpec]) -> Prepared:
-    conv = next((layer for layer in layers if isinstance(layer, Conv2dSpec)), None)
+    conv = next((layer for layer in layers if isinstance(layer, Conv2dSpec) or _takes_images(layer)), None)
     pixels = space.dtype == np.uint8
     left_flat = bool(layers) and isinstance(layers[0], FlattenSpec)
     is_image = len(space.shape) in (2, 3) and (conv is not None or (pixels and not left_flat))
     if not is_image:
         return _prepare_vector(space.shape, layers)
     grey = len(space.shape) == 2
-    channels_last = not grey and _channels_last(space.shape, conv.in_channel if conv else None)
+    channels_last = not grey and _channels_last(space.shape, getattr(conv, "in_channel", None))
     shape = (1, *space.shape) if grey else space.shape
     if channels_last:
         shape = (shape[2], *shape[:2])
     if conv is None:
         layers = [*default_cnn(shape, "default CNN"), *layers]
     return Prepared(Image(grey, channels_last, pixels), shape, layers)
+
+
+def _takes_images(layer: LayerSpec) -> bool:
+    return isinstance(layer, ModuleSpec) and layer.takes_images
 
 
 def _channels_last(shape: Shape, in_channel: int | None) -> bool:

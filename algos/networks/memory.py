@@ -21,6 +21,8 @@ class StatefulLayer(nn.Module):
     T = 1 is acting. Step by step, chunk by chunk and whole sequences give the same numbers (1e-5).
     """
 
+    carries_state: ClassVar[bool] = True  # for those who name a layer by its dotted path
+
     @abstractmethod
     def init_state(self, batch_size: int) -> Tree:
         """State before the first step of an episode: a tree of tensors [B, ...] on the layer's device."""

@@ -1,10 +1,12 @@
 """The layer language: YAML lists of layers become checked dataclasses (torch-free; see docs/networks.md)."""
 
 import dataclasses
+import inspect
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
+from algos.common.dotted_path import import_object
 from algos.common.errors import UserError, did_you_mean
 
 ACTIVATIONS = (
@@ -213,6 +215,28 @@ class AttentionSpec(LayerSpec):
             raise self.error("feature_dim", f"is {self.feature_dim}, but must be even: positions rotate pairs")
 
 
+@dataclass(frozen=True)
+class ModuleSpec(LayerSpec):
+    """A layer of the user's: `kind`, the class or function at the dotted path `name`, makes a module of `settings`."""
+
+    name: str
+    kind: Callable[..., Any]
+    settings: dict[str, Any]
+
+    @property
+    def parameters(self) -> set[str]:
+        """Names of what `kind` takes, as far as it can be read."""
+        try:
+            return set(inspect.signature(self.kind).parameters)
+        except (TypeError, ValueError):
+            return set()
+
+    @property
+    def takes_images(self) -> bool:
+        """Whether it wants an observation as an image, not as a vector."""
+        return bool({"in_channels", "shape"} & self.parameters)
+
+
 LAYER_TYPES: dict[str, type[LayerSpec]] = {
     "linear": LinearSpec,
     "noisy_linear": NoisyLinearSpec,
@@ -235,8 +259,22 @@ CARRY_STATE = f"carry state ({', '.join(name for name, spec in LAYER_TYPES.items
 def any_carries_state(*lists: Any) -> bool:
     """Whether a layer of these lists carries state, as far as they can be read: their mistakes are told elsewhere."""
     layers = [layer for one in lists if isinstance(one, Sequence) and not isinstance(one, str) for layer in one]
-    names = [str(layer.get("layer_type")).lower() for layer in layers if isinstance(layer, Mapping)]
-    return any(LAYER_TYPES[name].carries_state for name in names if name in LAYER_TYPES)
+    names = [str(layer.get("layer_type")) for layer in layers if isinstance(layer, Mapping)]
+    return any(_carries_state(name) for name in names)
+
+
+def _carries_state(name: str) -> bool:
+    """Whether the layer of that type or dotted path carries state; not where there is none of that name."""
+    try:
+        kind = import_object(name) if _is_path(name) else LAYER_TYPES.get(name.lower())
+    except UserError:
+        return False
+    return getattr(kind, "carries_state", False)
+
+
+def _is_path(name: Any) -> bool:
+    """Whether a layer_type is the dotted path of a user's own layer."""
+    return isinstance(name, str) and (":" in name or "." in name)
 
 
 def parse_layers(layers: Any, path: str) -> list[LayerSpec]:
@@ -257,6 +295,8 @@ def parse_layer(layer: Any, where: str) -> LayerSpec:
         raise UserError(f"{where}={layer!r}: expected a mapping such as {{layer_type: linear, layer_size: 64}}")
     if "layer_type" not in layer:
         raise UserError(f"{where}.layer_type: missing; choose from {', '.join(LAYER_TYPES)}")
+    if _is_path(layer["layer_type"]):
+        return _parse_own(layer, where)
     layer_type = _read(_choice(tuple(LAYER_TYPES)), layer["layer_type"], f"{where}.layer_type")
     spec_type = LAYER_TYPES[layer_type]
     fields = {field.name: field for field in dataclasses.fields(spec_type) if "read" in field.metadata}
@@ -281,6 +321,15 @@ def parse_layer(layer: Any, where: str) -> LayerSpec:
     spec = spec_type(where, **values)
     spec.check()
     return spec
+
+
+def _parse_own(layer: Mapping[str, Any], where: str) -> ModuleSpec:
+    """A layer whose layer_type is a dotted path; its settings are checked when it is built."""
+    name = layer["layer_type"]
+    kind = import_object(name, f"{where}.layer_type={name}")
+    if not callable(kind):
+        raise UserError(f"{where}.layer_type={name} must be a class, not a value of type {type(kind).__name__}")
+    return ModuleSpec(where, name, kind, {key: value for key, value in layer.items() if key != "layer_type"})
 
 
 def _read(read: Callable[[Any], Any], value: Any, key: str) -> Any:

@@ -210,7 +210,9 @@ def test_unroll_of_a_memoryless_network_compiles_whole():
 
 def test_examples_of_the_guide_build():
     text = (Path(__file__).parents[3] / "docs" / "networks.md").read_text()
-    mlp, cnn, branched = [yaml.safe_load(block)["algo_cfg"] for block in re.findall(r"```yaml\n(.*?)```", text, re.S)]
+    _own, mlp, cnn, branched = [
+        yaml.safe_load(block)["algo_cfg"] for block in re.findall(r"```yaml\n(.*?)```", text, re.S)
+    ]
     assert build_network(BOX, mlp["value_layers"], out_features=2)(batch(BOX, 4)).shape == (4, 2)
     image = spaces.Box(0, 255, (12, 12, 3), np.uint8)
     assert build_network(image, cnn["value_layers"], out_features=2)(batch(image, 4)).shape == (4, 2)
