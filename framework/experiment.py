@@ -47,6 +47,7 @@ from framework.training.resume import open_folder, restorable, run_to_resume, st
 from framework.training.seeds import draw_seed
 from framework.training.signals import stopped_by_signals
 from framework.training.trainer import Collector, Trainer
+from framework.training.video import Film
 
 log = logging.getLogger("joyride")
 COLLECT_STEPS = 64  # vector steps between two looks of the collector at its limits
@@ -115,6 +116,7 @@ class Experiment:
         self.counters = dict.fromkeys(COUNTERS, 0)
         self.model_path = self._model_to_load()
         self.model_name: str | None = None  # what the loaded or trained weights are, in words
+        self.caption = "untrained"  # the same, short: for a film
         if self.model_path is None:
             self.algorithm = build_algorithm(cfg, self.envs, self.device)
             for text in self.algorithm.policy.warnings():
@@ -137,7 +139,7 @@ class Experiment:
         self.counters = {name: saved[name] for name in COUNTERS}
         self.algorithm = build_algorithm(self.cfg, self.envs, self.device, self.counters["env_step"])
         load_into(self.algorithm, saved, path)
-        self.model_name = saved.get("model_name", str(path))
+        self.model_name, self.caption = saved.get("model_name", str(path)), path.name
         log.info("loaded %s (update %s)", self.model_name, f"{saved['update_step']:,}")
 
     def add_callback(self, callback: Callback) -> None:
@@ -162,12 +164,13 @@ class Experiment:
     def evaluate(self, episodes: int | None = None, *, gif: Path | None = None) -> Evaluation:
         """Deterministic episodes with the model as it is, on environments and seeds that training never sees."""
         count = episodes or self.general.online_eval_episode
+        film = None if gif is None else Film(gif, self.caption)
         if self.ray:
-            result: Evaluation = self.ray.evaluate(self.cfg, self.envs, self.algorithm.policy, count, gif)
+            result: Evaluation = self.ray.evaluate(self.cfg, self.envs, self.algorithm.policy, count, film)
             return result
-        return self._evaluate(self.algorithm.policy, count, gif)
+        return self._evaluate(self.algorithm.policy, count, film)
 
-    def _evaluate(self, policy: Policy, episodes: int, gif: Path | None) -> Evaluation:
+    def _evaluate(self, policy: Policy, episodes: int, gif: Film | None) -> Evaluation:
         evaluator = build_evaluator(self.cfg, self.envs, policy, "test")
         try:
             return evaluator.evaluate(episodes, 0, gif=gif)
@@ -227,6 +230,7 @@ class Experiment:
             if mode == "train":
                 self.counters = {name: getattr(driver, name) for name in COUNTERS}
                 self.model_name = f"the model trained in {folder.path}"
+                self.caption = f"after {driver.update_step:,} updates"
             self._draw(mode, folder, driver)
         return reason
 
@@ -295,10 +299,10 @@ class Experiment:
         if mode == "train" and best.exists():
             shown = build_algorithm(self.cfg, self.envs, self.device, self.counters["env_step"])
             load_into(shown, read_model(best), best)
-            policy = shown.policy
+            policy, name = shown.policy, best.name
         else:
-            policy = driver.policy
-        self._evaluate(policy, 1, folder.videos / "video.gif")
+            policy, name = driver.policy, "random actions" if self.model_name is None else self.caption
+        self._evaluate(policy, 1, Film(folder.videos / "video.gif", name))
 
     def _draw_policy(self, folder: RunFolder) -> None:
         """figs/policy.png, of a policy with a table of action values in a grid world."""

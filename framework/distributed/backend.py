@@ -1,7 +1,6 @@
 """The parts of a run as Ray actors behind the methods of the single process, and a driver that survives their loss."""
 
 from dataclasses import dataclass, replace
-from pathlib import Path
 
 from algos.base import DataSpec, Policy
 from framework.data.data_server import DataServer
@@ -24,6 +23,7 @@ from framework.training.evaluator import Evaluation
 from framework.training.learner import Learner
 from framework.training.recorder import Recorder
 from framework.training.trainer import Trainer
+from framework.training.video import Film
 
 __all__ = ["Backend", "Cluster", "evaluate", "run"]
 
@@ -101,12 +101,12 @@ def _replace(driver: Trainer, lost: PartLost) -> None:
         driver.load_checkpoint(found[1])
 
 
-def evaluate(cfg: Config, envs: Environments, policy: Policy, episodes: int, gif: Path | None) -> Evaluation:
+def evaluate(cfg: Config, envs: Environments, policy: Policy, episodes: int, gif: Film | None) -> Evaluation:
     """mode=test: deterministic episodes in an evaluator on this machine."""
     general = replace(cfg.general_cfg, device="cpu", n_workers=1, n_learners=1)
     with Cluster(replace(cfg, general_cfg=general), DataSpec("none"), envs) as cluster:
         evaluator = cluster.spawn(EvaluatorActor, ActorConfig.of(cfg, Acting(), 0), "test")
-        path = None if gif is None else gif.absolute()
-        answer = evaluator.evaluate.remote(weights_of(policy), episodes, 0, path)
+        film = None if gif is None else gif._replace(path=gif.path.absolute())
+        answer = evaluator.evaluate.remote(weights_of(policy), episodes, 0, film)
         result: Evaluation = cluster.value(answer, EVALUATOR)
         return result

@@ -2,7 +2,6 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import gymnasium as gym
@@ -13,7 +12,7 @@ from algos.base import Policy
 from algos.networks.state import reset_rows
 from framework.data.rollout import stack
 from framework.reports.statistics import mean_interval
-from framework.training.video import GifRecorder
+from framework.training.video import Film, GifRecorder
 
 PARALLEL = 10  # environments stepped side by side, so that one forward pass serves them all
 
@@ -63,7 +62,7 @@ class Evaluator:
         """The next result; None where there is none."""
         return self.results.pop(0) if self.results else None
 
-    def evaluate(self, episodes: int, key: int, gif: Path | None = None) -> Evaluation:
+    def evaluate(self, episodes: int, key: int, gif: Film | None = None) -> Evaluation:
         """Play `episodes` episodes whose seeds follow from `key`; `gif` records the first of them."""
         sequence = np.random.SeedSequence(self.seed, spawn_key=(key,))
         seeds = [int(seed) for seed in sequence.generate_state(episodes)]

@@ -1,8 +1,9 @@
 """One episode as a GIF file."""
 
 import io
+import math
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import gymnasium as gym
 import imageio.v3 as imageio
@@ -12,7 +13,56 @@ from algos.common.errors import UserError
 from framework.runs.run_folder import atomic_write
 
 MAX_SIDE = 400  # pixels; larger frames are scaled down
+MIN_SIDE = 160  # pixels; frames that are narrower are enlarged by a whole factor, so that a caption can be read
 MIN_DELAY = 2  # hundredths of a second; players slow shorter delays down to a crawl
+
+if TYPE_CHECKING:
+    from PIL.Image import Image
+
+
+class Film(NamedTuple):
+    """Where a film is written, and what its caption says of who acts and of which episode it is."""
+
+    path: Path
+    model: str
+    episode: int = 1
+
+
+class Caption:
+    """The strip below each frame: "episode 3 · return 500 · best.pt", in as many lines as the width asks for."""
+
+    MARGIN, INK, PAPER = 4, (225, 225, 225), (35, 35, 35)
+
+    def __init__(self, film: Film, width: int) -> None:
+        from PIL import ImageFont
+
+        font: Any = ImageFont.load_default(14 if width >= 300 else 11)
+        self.parts = [f"episode {film.episode}", "return {}", film.model]
+        widest = [font.getlength(part.replace("{}", "-10000.00")) for part in self.parts]
+        self.width = max(width, math.ceil(max(widest)) + 2 * self.MARGIN)
+        self.lines: list[list[str]] = [[]]  # settled once: the strip must not grow with the return
+        room: float = self.width - 2 * self.MARGIN
+        for part, length in zip(self.parts, widest, strict=True):
+            if self.lines[-1] and length > room:
+                self.lines.append([])
+                room = self.width - 2 * self.MARGIN
+            self.lines[-1].append(part)
+            room -= length + font.getlength(" · ")
+        self.font, self.line_height = font, sum(font.getmetrics())
+        self.height = len(self.lines) * self.line_height + 2 * self.MARGIN
+
+    def below(self, picture: "Image", total: float) -> "Image":
+        """A picture of the width that was told, with the strip under it; `total` is the return so far."""
+        from PIL import Image, ImageDraw
+
+        page = Image.new("RGB", (self.width, picture.height + self.height), self.PAPER)
+        page.paste(picture, ((self.width - picture.width) // 2, 0))
+        draw = ImageDraw.Draw(page)
+        number = f"{total:.2f}".rstrip("0").rstrip(".")
+        for index, line in enumerate(self.lines):
+            text = " · ".join(line).replace("{}", number)
+            draw.text((self.MARGIN, picture.height + self.MARGIN + index * self.line_height), text, self.INK, self.font)
+        return page
 
 
 class GifRecorder(gym.Wrapper):
@@ -26,24 +76,24 @@ class GifRecorder(gym.Wrapper):
         super().__init__(env)
         self.max_frames = max_frames
         self.fps = float((env.metadata or {}).get("render_fps") or 30)
-        self._path: Path | None = None
+        self._film: Film | None = None
         self._recording = False
 
-    def record(self, path: Path | str) -> None:
-        """Record the episode that the next reset starts to the file `path`.
+    def record(self, film: Film) -> None:
+        """Record the episode that the next reset starts to the file `film.path`.
 
         The file appears, whole, when that episode ends, is cut off by a reset or by close, or has `max_frames`.
         UserError where the environment does not render single frames, or the file cannot be written.
         """
-        self._path = Path(path)
+        self._film = film
 
     def reset(self, **kwargs: Any) -> tuple[Any, dict[str, Any]]:
         if self._recording:
             self._write()
         result = self.env.reset(**kwargs)
-        if self._path is not None:
+        if self._film is not None:
             self._recording = True
-            self._seen, self._size = 0, (0, 0)
+            self._seen, self._total, self._size = 0, 0.0, (0, 0)
             self._due: list[int] = []  # when each kept frame is shown, in hundredths of a second
             self._durations: list[int] = []  # of each kept frame but the last, in milliseconds
             self._content = io.BytesIO()
@@ -54,6 +104,7 @@ class GifRecorder(gym.Wrapper):
     def step(self, action: Any) -> tuple[Any, Any, bool, bool, dict[str, Any]]:
         result = self.env.step(action)
         if self._recording:
+            self._total += float(result[1])
             self._take_frame()
             if result[2] or result[3] or len(self._due) >= self.max_frames:
                 self._write()
@@ -73,7 +124,7 @@ class GifRecorder(gym.Wrapper):
         self._due.append(due)
         frame = self.env.render()
         if not isinstance(frame, np.ndarray) or frame.ndim not in (2, 3):
-            self._recording, self._path = False, None
+            self._recording, self._film = False, None
             got = "a list of frames" if isinstance(frame, list) else type(frame).__name__
             raise UserError(f"a video needs env_cfg.render_mode=rgb_array: the environment's render() gave {got}")
         # Kept with a palette of its own, a byte a pixel. The list of durations is read when the file is written; Pillow
@@ -82,22 +133,28 @@ class GifRecorder(gym.Wrapper):
         self._gif.write(self._pixels(frame), bits=8, is_batch=False, loop=0, duration=duration)
 
     def _pixels(self, frame: np.ndarray) -> np.ndarray:
-        """The frame as RGB [H, W, 3] of the first one's size, scaled down if that is large."""
+        """The frame as RGB [H, W, 3] over its caption, scaled like the first one to a size that can be seen."""
         from PIL import Image
 
+        assert self._film is not None
         frame = frame[:, :, 0] if frame.ndim == 3 and frame.shape[2] == 1 else frame
         image = Image.fromarray(np.clip(frame, 0, 255).astype(np.uint8)).convert("RGB")
         if not self._durations:
-            scale = min(1.0, MAX_SIDE / max(image.size))
+            scale = min(math.ceil(MIN_SIDE / image.width), MAX_SIDE / max(image.size))
+            scale = math.floor(scale) if scale > 1 else scale
             self._size = (max(1, round(image.width * scale)), max(1, round(image.height * scale)))
-        return np.asarray(image if image.size == self._size else image.resize(self._size))
+            self._caption = Caption(self._film, self._size[0])
+        if image.size != self._size:
+            enlarged = image.width < self._size[0]
+            image = image.resize(self._size, Image.Resampling.NEAREST if enlarged else None)
+        return np.asarray(self._caption.below(image, self._total))
 
     def _write(self) -> None:
-        path, self._path, self._recording = self._path, None, False
-        assert path is not None
+        film, self._film, self._recording = self._film, None, False
+        assert film is not None
         self._durations.append(self._last_delay())
         self._gif.close()
-        atomic_write(path, self._content.getvalue())
+        atomic_write(film.path, self._content.getvalue())
 
     def _last_delay(self) -> int:
         return 10 * max(MIN_DELAY, round(100 / self.fps))

@@ -9,7 +9,7 @@ from algos.common.errors import UserError
 from envs.config import EnvConfig
 from envs.make import make_env
 from envs.wrappers import SkipFrame
-from framework.training.video import GifRecorder
+from framework.training.video import Film, GifRecorder
 
 
 class Frames(gym.Env):
@@ -79,7 +79,7 @@ def test_a_wrong_skip_is_told(skip):
 def test_a_film_runs_at_the_speed_of_the_environment(tmp_path):
     env = GifRecorder(SkipFrame(Frames(ends=8), skip=4))
     assert env.metadata["render_fps"] == 5 and env.unwrapped.metadata["render_fps"] == 20
-    env.record(tmp_path / "video.gif")
+    env.record(Film(tmp_path / "video.gif", "best.pt"))
     env.reset()
     env.step(0), env.step(0)
     with Image.open(tmp_path / "video.gif") as film:

@@ -11,6 +11,7 @@ from PIL import Image
 
 from framework.cli import main
 from framework.settings.compose import to_override
+from framework.training.video import GifRecorder
 
 
 def arguments(**more):
@@ -30,6 +31,15 @@ def home(tmp_path, monkeypatch):
     logging.getLogger("joyride").propagate = True
 
 
+@pytest.fixture
+def films(monkeypatch):
+    """The model that each film's caption names."""
+    named = []
+    record = GifRecorder.record
+    monkeypatch.setattr(GifRecorder, "record", lambda self, film: named.append(film.model) or record(self, film))
+    return named
+
+
 def said(capsys):
     return capsys.readouterr().err
 
@@ -45,7 +55,7 @@ def newest(prefix):
     return run
 
 
-def test_train_then_test(home, capsys):
+def test_train_then_test(home, capsys, films):
     assert main(arguments(render_mode="rgb_array", save_fig=True, show_fig=True)) == 0
     run = newest("Train")
     out = said(capsys)
@@ -73,6 +83,7 @@ def test_train_then_test(home, capsys):
     assert mean == pytest.approx(sum(float(row["reward"]) for row in rows) / 13, abs=0.01)
     assert gif_frames(tested) > 3 and not (tested / "models").exists()
     assert numbers[0] in (tested / "logs" / "log.txt").read_text()
+    assert films == ["best.pt", "best.pt"]
 
 
 def test_a_test_is_repeatable(home):
@@ -83,19 +94,23 @@ def test_a_test_is_repeatable(home):
     assert len(tables) == 2 and tables[0] == tables[1]
 
 
-def test_collect(home, capsys):
+def test_collect(home, capsys, films):
     assert main(arguments(mode="collect", max_episode=4, render_mode="rgb_array")) == 0
+    assert films == ["random actions"]
     run, out = newest("Collect"), said(capsys)
     assert "random actions" in out and gif_frames(run) > 3 and (run / "results" / "trajs_0.pkl").exists()
     assert not (run / "models").exists() and not (run / "tb_logs").exists()
 
 
-def test_the_video_is_of_the_best_and_leaves_the_last_loaded(home):
+def test_the_video_is_of_the_best_and_leaves_the_last_loaded(home, films):
     from framework import Experiment
     from framework.runs.checkpoint import load_model
 
     experiment = Experiment(**DQN | {"render_mode": "rgb_array", "loggers": []})
     experiment.train()
+    assert films == ["best.pt"]
+    experiment.evaluate(1, gif=home / "last.gif")
+    assert films[1:] == [f"after {experiment.counters['update_step']} updates"]
     last = load_model(max(experiment.folder.models.glob("[0-9]*.pt"), key=lambda path: int(path.stem)))
     state = experiment.algorithm.state_dict()["q_net"]
     assert all(value.equal(last["algorithm"]["q_net"][name]) for name, value in state.items())

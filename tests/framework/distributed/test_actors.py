@@ -36,6 +36,7 @@ from framework.training.build import (
 )
 from framework.training.environments import Environments
 from framework.training.learner import Learner
+from framework.training.video import Film
 
 NOISY = {"value_layers": [{"layer_type": "noisy_linear", "layer_size": 8}]}
 CASES = {
@@ -354,7 +355,9 @@ def test_an_evaluator_judges_as_one_of_a_single_process(case, role):
 
 def test_an_evaluator_films(tmp_path):
     plan = plan_of(**DQN | {"render_mode": "rgb_array", "max_step": 5})
-    EvaluatorActor(plan, "test").evaluate(sent(weights_of(learner_of(plan))), 1, 0, tmp_path / "episode.gif")
+    EvaluatorActor(plan, "test").evaluate(
+        sent(weights_of(learner_of(plan))), 1, 0, Film(tmp_path / "episode.gif", "best.pt")
+    )
     assert (tmp_path / "episode.gif").read_bytes()[:3] == b"GIF"
 
 

@@ -1,11 +1,13 @@
+import math
+
 import gymnasium as gym
 import numpy as np
 import pytest
 from gymnasium.vector import AutoresetMode, SyncVectorEnv
-from PIL import Image, ImageSequence
+from PIL import Image, ImageDraw, ImageSequence
 
 from algos.common.errors import UserError
-from framework.training.video import GifRecorder
+from framework.training.video import MIN_SIDE, Caption, Film, GifRecorder
 
 
 class Painter(gym.Env):
@@ -36,18 +38,27 @@ class Painter(gym.Env):
         return picture
 
 
-def frames(path):
+def whole_frames(path):
     with Image.open(path) as image:
         assert image.info.get("loop") == 0
         return [(np.array(frame.convert("RGB")), frame.info["duration"]) for frame in ImageSequence.Iterator(image)]
 
 
-def play(env, path):
-    env.record(path)
+def frames(path, size=(60, 40)):
+    """Pictures without their captions, at the size (width, height) that they had, and their durations."""
+    factor = max(1, math.ceil(MIN_SIDE / size[0]))
+    return [
+        (picture[: factor * size[1] : factor, : factor * size[0] : factor], duration)
+        for picture, duration in whole_frames(path)
+    ]
+
+
+def play(env, path, size=(60, 40)):
+    env.record(Film(path, "best.pt"))
     env.reset()
     while not any(env.step(0)[2:4]):
         pass
-    return frames(path)
+    return frames(path, size)
 
 
 def test_an_episode_is_recorded_frame_by_frame(tmp_path):
@@ -64,13 +75,13 @@ def test_an_episode_is_recorded_frame_by_frame(tmp_path):
 
 def test_cartpole_is_small_and_plays_at_its_speed(tmp_path):
     env = GifRecorder(gym.make("CartPole-v1", render_mode="rgb_array"))
-    env.record(tmp_path / "a.gif")
+    env.record(Film(tmp_path / "a.gif", "best.pt"))
     env.reset(seed=3)
     for step in range(200):
         if any(env.step(step % 2)[2:4]):
             break
     env.close()
-    got = frames(tmp_path / "a.gif")
+    got = frames(tmp_path / "a.gif", (400, 267))
     assert got[0][0].shape == (267, 400, 3)
     assert sum(duration for _, duration in got) == 20 * (step + 2)  # 50 fps; a frame like the one before prolongs it
     assert len({picture.tobytes() for picture, _ in got}) > 10
@@ -94,7 +105,7 @@ def test_in_a_vector_env_that_resets_in_the_same_step(tmp_path):
     )
     envs.reset()
     envs.step(np.zeros(2, int))
-    envs.envs[0].record(tmp_path / "a.gif")  # in the middle of an episode: it is the next one's
+    envs.envs[0].record(Film(tmp_path / "a.gif", "best.pt"))  # in the middle of an episode: it is the next one's
     for _ in range(3 + 4):
         envs.step(np.zeros(2, int))
     got = frames(tmp_path / "a.gif")
@@ -113,13 +124,13 @@ def test_the_speed_is_true_at_any_fps(tmp_path, fps):
 
 def test_an_episode_cut_off_is_still_a_video(tmp_path):
     env = GifRecorder(Painter(length=100))
-    env.record(tmp_path / "reset.gif")
+    env.record(Film(tmp_path / "reset.gif", "best.pt"))
     env.reset()
     env.step(0)
     assert not (tmp_path / "reset.gif").exists()
     env.reset()
     assert len(frames(tmp_path / "reset.gif")) == 2
-    env.record(tmp_path / "close.gif")
+    env.record(Film(tmp_path / "close.gif", "best.pt"))
     env.reset()
     env.close()
     assert len(frames(tmp_path / "close.gif")) == 1
@@ -133,7 +144,7 @@ def test_at_most_max_frames(tmp_path):
 @pytest.mark.parametrize("frame", [lambda: None, lambda: [np.zeros((4, 4, 3), np.uint8)], lambda: "text"])
 def test_what_is_no_picture_is_told_in_a_line(tmp_path, frame):
     env = GifRecorder(Painter(frame=frame))
-    env.record(tmp_path / "a.gif")
+    env.record(Film(tmp_path / "a.gif", "best.pt"))
     with pytest.raises(UserError, match="render_mode=rgb_array") as error:
         env.reset()
     assert "\n" not in str(error.value)
@@ -155,7 +166,7 @@ NOISE = np.random.default_rng(0).integers(0, 256, (30, 50, 3), np.uint8)  # more
 )
 def test_pictures_of_all_kinds(tmp_path, frame):
     pictures = iter([frame, frame[::-1]])
-    got = play(GifRecorder(Painter(length=1, frame=lambda: next(pictures))), tmp_path / "a.gif")
+    got = play(GifRecorder(Painter(length=1, frame=lambda: next(pictures))), tmp_path / "a.gif", (50, 30))
     expected = frame[:, :, :3] if frame.ndim == 3 else frame[:, :, None]
     assert np.abs(got[0][0].astype(float) - expected).mean() < 12
     assert np.abs(got[1][0].astype(float) - expected[::-1]).mean() < 12
@@ -163,7 +174,7 @@ def test_pictures_of_all_kinds(tmp_path, frame):
 
 def test_large_pictures_are_scaled_and_sizes_may_change(tmp_path):
     pictures = iter([np.zeros((720, 1280, 3), np.uint8), np.full((100, 100, 3), 255, np.uint8)])
-    got = play(GifRecorder(Painter(length=1, frame=lambda: next(pictures))), tmp_path / "a.gif")
+    got = play(GifRecorder(Painter(length=1, frame=lambda: next(pictures))), tmp_path / "a.gif", (400, 225))
     assert [picture.shape for picture, _ in got] == [(225, 400, 3)] * 2
     assert got[1][0].min() == 255
 
@@ -175,5 +186,52 @@ def test_an_environment_that_draws_into_one_array(tmp_path):
         canvas[...] += 20
         return canvas
 
-    got = play(GifRecorder(Painter(length=4, frame=draw)), tmp_path / "a.gif")
+    got = play(GifRecorder(Painter(length=4, frame=draw)), tmp_path / "a.gif", (20, 20))
     assert [int(picture[0, 0, 0]) for picture, _ in got] == [20, 40, 60, 80, 100]
+
+
+class Paid(Painter):
+    """Pays 1, 2.5, 4, ... for its steps, in frames of one colour."""
+
+    def step(self, action):
+        obs, _, *rest = super().step(action)
+        return obs, 1.5 * self.t - 0.5, *rest
+
+
+def strips(monkeypatch, tmp_path, size, model="best.pt", episode=1):
+    """The texts of each frame's caption, and the film's frames."""
+    said = []
+    draw = ImageDraw.ImageDraw.text
+    spy = lambda self, place, text, *rest: said.append(text) or draw(self, place, text, *rest)  # noqa: E731
+    monkeypatch.setattr(ImageDraw.ImageDraw, "text", spy)
+    env = GifRecorder(Paid(length=3, frame=lambda: np.full((size[1], size[0], 3), 200, np.uint8)))
+    env.record(Film(tmp_path / "a.gif", model, episode))
+    env.reset()
+    while not any(env.step(0)[2:4]):
+        pass
+    return said, [picture for picture, _ in whole_frames(tmp_path / "a.gif")]
+
+
+def test_a_caption_tells_episode_return_and_model(monkeypatch, tmp_path):
+    said, pictures = strips(monkeypatch, tmp_path, (400, 200), episode=3)
+    assert said == [f"episode 3 · return {total} · best.pt" for total in ("0", "1", "3.5", "7.5")]
+    assert {picture.shape[1] for picture in pictures} == {400} and (pictures[0][:200] == 200).all()
+    strip = pictures[0][200:]
+    assert 16 <= len(strip) <= 32 and strip.min() < 50 and strip.max() > 180
+
+
+@pytest.mark.parametrize(
+    ("size", "width", "height"),
+    [((84, 84), 168, 168), ((1000, 500), 400, 200), ((10, 300), 10, 300), ((30, 30), 180, 180), ((200, 210), 200, 210)],
+)
+def test_a_caption_goes_with_frames_of_any_size(monkeypatch, tmp_path, size, width, height):
+    said, pictures = strips(monkeypatch, tmp_path, size, model="123456.pt")
+    page = pictures[0]
+    assert page.shape[0] > height and page.shape[1] >= width
+    left = (page.shape[1] - width) // 2
+    assert (page[:height, left : left + width] == 200).all()
+    first = said[: len(said) // 4]
+    assert " · ".join(first) == "episode 1 · return 0 · 123456.pt"
+    caption = Caption(Film(tmp_path, "123456.pt"), width)
+    assert all(caption.font.getlength(line) <= page.shape[1] - 2 * Caption.MARGIN for line in said)
+    assert (page[height:, :2] < 50).all() and (page[height:, -2:] < 50).all()  # the text keeps clear of the edges
