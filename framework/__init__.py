@@ -1,21 +1,31 @@
 """The runner. `from framework import Experiment` is the Python API; importing the package alone loads no torch."""
 
+from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
+from framework.runs.checkout import import_own_packages
+
+import_own_packages("algos", "envs")
+
 if TYPE_CHECKING:
+    from algos.common.errors import UserError
     from framework.experiment import Experiment
     from framework.training.callbacks import Callback
 
-__all__ = ["Callback", "Experiment"]
+__version__ = "0.1.0"
+__all__ = ["Callback", "Experiment", "UserError"]
+_PLACES = {
+    "Callback": "framework.training.callbacks",
+    "Experiment": "framework.experiment",
+    "UserError": "algos.common.errors",
+}
 
 
 def __getattr__(name: str) -> Any:
-    if name == "Experiment":
-        from framework.experiment import Experiment
+    if name not in _PLACES:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    return getattr(import_module(_PLACES[name]), name)
 
-        return Experiment
-    if name == "Callback":
-        from framework.training.callbacks import Callback
 
-        return Callback
-    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+def __dir__() -> list[str]:
+    return [*__all__, "__version__"]

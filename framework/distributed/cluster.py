@@ -34,7 +34,7 @@ from framework.distributed import resources
 from framework.distributed.actors import EvaluatorActor, LearnerActor, ServerActor, WorkerActor
 from framework.distributed.failures import CallFailed, PartLost, cause_in
 from framework.distributed.pacing import BATCHES
-from framework.runs.checkout import ROOT
+from framework.runs.checkout import IS_CHECKOUT, ROOT
 from framework.settings.compose import Config
 from framework.training.environments import Environments
 
@@ -96,14 +96,16 @@ class Cluster:
             raise UserError(f"Ray does not start on this machine: {first_line(error)[:200]}") from error
 
     def _join(self, address: str) -> None:
-        """Join a running cluster; the checkout's code goes along."""
+        """Join a running cluster; Joyride's own code goes along."""
         if address.startswith("ray://"):
             raise UserError(
                 f"general_cfg.ray_address={address} is for Ray Client; run main.py on a machine of the cluster, with"
                 " ray_address=auto or <head>:6379"
             )
         check_answers(running_cluster() if address == "auto" else address)
-        shipped = {"working_dir": str(ROOT), "excludes": NOT_SHIPPED}
+        shipped: dict[str, Any] = {"working_dir": str(ROOT), "excludes": NOT_SHIPPED}
+        if not IS_CHECKOUT:  # ROOT is the folder of all installed packages
+            shipped = {"py_modules": [str(ROOT / name) for name in ("algos", "envs", "framework")]}
         try:
             ray.init(address=address, log_to_driver=False, logging_level=logging.ERROR, runtime_env=shipped)
         except (ConnectionError, RuntimeError, ValueError) as error:

@@ -1,5 +1,29 @@
-"""Where the code lies: the folder of main.py, config/ and docs/, whatever the working directory is."""
+"""Where the code lies, whatever the working directory is: in a checkout, or among the installed packages."""
 
+import sys
+from importlib import import_module
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[2]
+_INSTALLED = ROOT / "framework" / "config"  # where pyproject.toml has pip put config/
+CONFIG_DIR = _INSTALLED if _INSTALLED.is_dir() else ROOT / "config"
+IS_CHECKOUT = CONFIG_DIR.parent == ROOT
+
+
+def import_own_packages(*names: str) -> None:
+    """Import Joyride's own packages of these names, even where a package of the user's stands before them on the path.
+
+    Raises ImportError where one of the user's is imported already.
+    """
+    sys.path.insert(0, str(ROOT))
+    try:
+        for name in names:
+            module = import_module(name)
+            found = Path(next(iter(getattr(module, "__path__", ())), getattr(module, "__file__", None) or "?"))
+            if found.resolve() != ROOT / name:
+                raise ImportError(
+                    f"Joyride has a package named {name!r} ({ROOT / name}), but another {name!r} is imported already:"
+                    f" {found}. Rename that one, or move it into a package of yours"
+                )
+    finally:
+        sys.path.remove(str(ROOT))

@@ -14,13 +14,14 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any
 
-from framework.runs.checkout import ROOT
+from framework.runs.checkout import IS_CHECKOUT, ROOT
 from framework.runs.run_folder import atomic_write
 
 log = logging.getLogger("joyride")
 
 FILE = "provenance.json"
-PACKAGES = ("torch", "gymnasium", "numpy", "ray", "hydra-core", "omegaconf")
+NO_CODE = {"commit": None, "branch": None, "dirty": None, "diff_sha256": None}
+PACKAGES = ("torch", "gymnasium", "numpy", "ray", "hydra-core", "omegaconf", "joyride")
 
 
 def collect() -> dict[str, Any]:
@@ -29,7 +30,8 @@ def collect() -> dict[str, Any]:
         "started": datetime.now().astimezone().isoformat(timespec="seconds"),
         "command": shlex.join(sys.orig_argv),
         "cwd": os.getcwd(),
-        "code": code_version(ROOT),
+        # installed packages may lie inside a repository of the user's, whose commit says nothing of them
+        "code": code_version(ROOT) if IS_CHECKOUT else dict(NO_CODE),
         "python": platform.python_version(),
         "platform": platform.platform(),
         "versions": {name: _version(name) for name in PACKAGES},
@@ -58,12 +60,11 @@ def code_version(folder: Path) -> dict[str, Any]:
 
     All None where there is no git or no commit; `branch` is None on a detached head.
     """
-    nothing = {"commit": None, "branch": None, "dirty": None, "diff_sha256": None}
     commit = _git(folder, "rev-parse", "--verify", "HEAD")
     # Fixed options: the same changes must give the same hash on a machine with other git settings.
     diff = _git(folder, "diff", "HEAD", "--binary", "--no-color", "--no-ext-diff", "--no-textconv")
     if commit is None or diff is None:
-        return nothing
+        return dict(NO_CODE)
     branch = _git(folder, "branch", "--show-current") or b""
     return {
         "commit": commit.decode().strip(),

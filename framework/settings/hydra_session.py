@@ -15,14 +15,13 @@ from omegaconf.errors import OmegaConfBaseException
 
 from algos.common.errors import UserError, did_you_mean, first_line
 from algos.registry import ALGORITHMS, get_config_class
-from framework.runs.checkout import ROOT
+from framework.runs.checkout import CONFIG_DIR
 from framework.settings import hydra_private
 from framework.settings.hydra_private import Hydra, Override
 from framework.settings.keys import field_types
 from framework.settings.schema import Config
 from framework.settings.yaml_file import yaml_problem
 
-CONFIG_DIR = ROOT / "config"
 CONFIG_NAME = "config"
 USER_MISTAKES = (HydraException, OmegaConfBaseException, yaml.YAMLError, ValueError)  # of composing, so of its input
 

@@ -1,0 +1,47 @@
+"""Joyride's Python API from any folder: `from joyride import Experiment`. No torch is loaded before a name is used.
+
+The names are those of the package `framework`, also where the working folder has a `framework`, `envs` or `algos`.
+"""
+
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+_HERE = str(Path(__file__).resolve().parent)
+sys.path.insert(0, _HERE)
+try:
+    import framework
+finally:
+    sys.path.remove(_HERE)
+if not hasattr(framework, "import_own_packages"):
+    raise ImportError(
+        f"Joyride has a package named 'framework' ({_HERE}/framework), but another 'framework' is imported already:"
+        f" {framework.__file__}. Rename that one, or move it into a package of yours"
+    )
+
+if TYPE_CHECKING:
+    from framework import Callback, Experiment, UserError
+
+__version__ = framework.__version__
+__all__ = ["Callback", "Experiment", "UserError"]
+
+
+def __getattr__(name: str) -> Any:
+    if name in __all__:
+        return getattr(framework, name)
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+
+
+def __dir__() -> list[str]:
+    return [*__all__, "__version__"]
+
+
+def main() -> int:
+    """The command `joyride`: what main.py is in a checkout."""
+    from framework.cli import main as run
+
+    return run(sys.argv[1:])
+
+
+if __name__ == "__main__":
+    sys.exit(main())
