@@ -91,6 +91,6 @@ def _import_object(path: str) -> Any:
     try:
         return import_object(path)
     except MissingModule as error:
-        raise UserError(f"cannot find module {error.name!r} of algorithm {path!r}") from None
+        raise UserError(f"cannot find module {error.name!r} of algorithm {path!r}{error.hidden}") from None
     except MalformedPath:
         raise UserError(f'{path!r} is not an algorithm; write "package.module:Class"') from None

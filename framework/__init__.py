@@ -7,6 +7,10 @@ from framework.runs.checkout import import_own_packages
 
 import_own_packages("algos", "envs")
 
+from algos.common.hidden import stand_guard  # noqa: E402  # only now are these surely Joyride's own
+
+stand_guard()
+
 if TYPE_CHECKING:
     from algos.common.errors import UserError
     from framework.experiment import Experiment

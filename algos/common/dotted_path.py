@@ -9,6 +9,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from algos.common.errors import UserError, did_you_mean
+from algos.common.hidden import HiddenModule, why_hidden
 
 
 class MalformedPath(UserError):
@@ -16,11 +17,11 @@ class MalformedPath(UserError):
 
 
 class MissingModule(UserError):
-    """The module of a path, or a package that holds it, does not exist; `name` says which."""
+    """The module of a path, or a package that holds it, does not exist; `name` says which, `hidden` what hides it."""
 
-    def __init__(self, name: str, message: str) -> None:
-        super().__init__(message)
-        self.name = name
+    def __init__(self, name: str, start: str, hidden: str) -> None:
+        super().__init__(f"{start}no module named {name!r}" + (hidden or " here or among the installed packages"))
+        self.name, self.hidden = name, hidden
 
 
 def import_object(path: str, where: str = "") -> Any:
@@ -35,7 +36,8 @@ def import_object(path: str, where: str = "") -> Any:
     module = import_module(module_name, where)
     if not hasattr(module, name):
         classes = [entry for entry, value in vars(module).items() if inspect.isclass(value)]
-        raise UserError(f"{_start(where)}module {module_name!r} has no {name!r}; {did_you_mean(name, classes)}")
+        hint = why_hidden(module_name) or did_you_mean(name, classes)
+        raise UserError(f"{_start(where)}module {module_name!r} has no {name!r}; {hint}")
     return getattr(module, name)
 
 
@@ -45,12 +47,14 @@ def import_module(name: str, where: str = "") -> Any:
         sys.path.append(os.getcwd())  # a user's own modules lie where the command is started
     try:
         return importlib.import_module(name)
+    except HiddenModule as error:
+        raise MissingModule(error.module, _start(where), f": {error.reason}") from error
     except ModuleNotFoundError as error:
         missing = error.name or ""
         if not missing or not f"{name}.".startswith(f"{missing}."):
             raise  # a module that the user's own one imports
-        message = f"{_start(where)}no module named {missing!r} here or among the installed packages"
-        raise MissingModule(missing, message) from error
+        reason = why_hidden(name)
+        raise MissingModule(missing, _start(where), f": {reason}" if reason else "") from error
 
 
 def check_kwargs(function: Any, kwargs: Mapping[str, Any], where: str, given: int = 0) -> None:
