@@ -1,7 +1,7 @@
 """Mistakes of the user's, told in a line or two. Kept free of torch so that the command line stays fast."""
 
-import difflib
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 
 
 class UserError(Exception):
@@ -16,11 +16,63 @@ def first_line(error: BaseException) -> str:
     return next((line.strip() for line in str(error).splitlines() if line.strip()), type(error).__name__)
 
 
+class Mistakes:
+    """Several mistakes of the user's, told in one answer."""
+
+    def __init__(self) -> None:
+        self.texts: list[str] = []
+
+    def __bool__(self) -> bool:
+        return bool(self.texts)
+
+    @contextmanager
+    def noted(self) -> Iterator[None]:
+        """Note a UserError instead of letting it pass."""
+        try:
+            yield
+        except UserError as error:
+            self.texts.append(str(error))
+
+    def tell(self) -> None:
+        """Raise one UserError with a line for each mistake, if there is any."""
+        if self.texts:
+            raise UserError("\n".join(dict.fromkeys(self.texts)))
+
+
+def nearest(word: str, options: Iterable[str]) -> str | None:
+    """The option that `word` is a slip of the pen for, whatever its case; None where all differ by more than that.
+
+    A slip is one letter in short words, two from 8 letters on, three from 12 on: wrong, missing, added, or swapped
+    with the next.
+    """
+    slips = max(1, min(3, len(word) // 4))
+    found: list[tuple[int, str]] = []
+    for option in sorted(options):
+        if abs(len(option) - len(word)) <= slips:
+            distance = _edits(word.lower(), option.lower())
+            if distance <= slips and distance * 3 <= max(len(word), len(option)):
+                found.append((distance, option))
+    return min(found)[1] if found else None
+
+
 def did_you_mean(word: str, options: Iterable[str]) -> str:
     """End of an error message: the nearest of `options` to `word`, else all of them."""
     known = sorted(options)
-    folded = {option.lower(): option for option in known}
-    near = difflib.get_close_matches(word.lower(), folded, n=1, cutoff=0.6)
-    if near:
-        return f"did you mean {folded[near[0]]!r}?"
+    near = nearest(word, known)
+    if near is not None:
+        return f"did you mean {near!r}?"
     return f"known: {', '.join(known)}" if known else "nothing is known here"
+
+
+def _edits(one: str, other: str) -> int:
+    """How many letters must be changed, dropped, added, or swapped with the next, to make `one` into `other`."""
+    before: list[int] = []
+    row = list(range(len(other) + 1))
+    for i, letter in enumerate(one, start=1):
+        earlier, before, row = before, row, [i]
+        for j, wanted in enumerate(other, start=1):
+            cost = min(before[j] + 1, row[j - 1] + 1, before[j - 1] + (letter != wanted))
+            if i > 1 and j > 1 and letter == other[j - 2] and one[i - 2] == wanted:
+                cost = min(cost, earlier[j - 2] + 1)
+            row.append(cost)
+    return row[-1]
