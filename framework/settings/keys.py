@@ -2,7 +2,6 @@
 wrong one. Nothing here knows Hydra."""
 
 import dataclasses
-import difflib
 import json
 import types
 import typing
@@ -11,9 +10,10 @@ from typing import Any
 from omegaconf import OmegaConf
 from omegaconf.errors import GrammarParseError, OmegaConfBaseException
 
-from algos.common.errors import UserError, first_line
+from algos.common.errors import UserError, first_line, nearest
 from algos.registry import ALGORITHMS, get_config_class
 from envs.config import EnvConfig
+from framework.settings.foreign_words import foreign_words, translation
 from framework.settings.schema import SECTIONS, ExpectedScore, GeneralConfig
 
 Sections = dict[str, type[Any]]  # section -> the dataclass of its keys
@@ -89,25 +89,46 @@ def is_free(key: str, hint: Any) -> bool:
 
 
 def unknown_key(key: str, sections: Sections, algo_name: str) -> str:
-    """What to say of a key that the schema lacks: where else it is known, or the nearest known one."""
+    """What to say of a key that the schema lacks: its name here, where else it is known, or the nearest known one."""
+    return f"unknown key {key!r}{_hint(key, sections, algo_name)}"
+
+
+def _hint(key: str, sections: Sections, algo_name: str) -> str:
     head, _, rest = key.partition(".")
     if head not in sections:
-        section = next(iter(difflib.get_close_matches(head, sections, n=1)), None)
+        section = nearest(head, sections)
         if section and (not rest or rest.partition(".")[0] in field_types(sections[section])):
-            return f"unknown key {key!r}; did you mean {(f'{section}.{rest}' if rest else section)!r}?"
+            return f"; did you mean {(f'{section}.{rest}' if rest else section)!r}?"
     word = (rest if head in sections else key).partition(".")[0]
     owners = [name for name in ALGORITHMS if word in field_types(get_config_class(name))]
-    if owners and algo_name not in owners and (head == "algo_cfg" or head not in sections):
-        return f"unknown key {key!r}: 'algo_cfg.{word}' is a setting of {', '.join(owners)}, not of {algo_name}"
+    elsewhere = bool(owners) and algo_name not in owners and (head == "algo_cfg" or head not in sections)
+    if "algo_cfg" in sections:
+        told = translation(key, sections["algo_cfg"], algo_name, only_fitting=elsewhere)
+        if told:
+            return f"; {told}"
+    if elsewhere:
+        return f": 'algo_cfg.{word}' is a setting of {', '.join(owners)}, not of {algo_name}"
+    return _likeness(key, head, word, sections, algo_name)
+
+
+def _likeness(key: str, head: str, word: str, sections: Sections, algo_name: str) -> str:
+    """The hint for a key that may be a slip of the pen."""
     own = field_types(sections[head]) if head in sections else {}
     places = {name: section for section, config in sections.items() for name in field_types(config)}
+    last = key.rpartition(".")[2]
+    if last != word and last in places:
+        return f"; did you mean '{places[last]}.{last}'?"
     for known in (dict.fromkeys(own, head), places):  # its own section first
-        near = difflib.get_close_matches(word, known, n=1)
+        near = nearest(word, known)
         if near:
-            return f"unknown key {key!r}; did you mean '{known[near[0]]}.{near[0]}'?"
+            return f"; did you mean '{known[near]}.{near}'?"
+    foreign = nearest(word, foreign_words())
+    told = translation(foreign, sections["algo_cfg"], algo_name) if foreign and "algo_cfg" in sections else None
+    if told:
+        return f"; {foreign}: {told}"
     if head == "expected":
-        return f"unknown key {key!r}; known: {', '.join(f'expected.{name}' for name in own)}"
-    return f"unknown key {key!r}; `python main.py --cfg job` prints all keys (algorithm {algo_name})"
+        return f"; known: {', '.join(f'expected.{name}' for name in own)}"
+    return f"; `python main.py --help {algo_name}` explains every key"
 
 
 def check_type(key: str, value: Any, hint: Any) -> None:

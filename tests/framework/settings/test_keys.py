@@ -55,7 +55,7 @@ def test_unknown_keys(key: str, message: str) -> None:
 
 
 def test_a_key_like_no_other() -> None:
-    assert unknown_key("qwertyuiop", SECTIONS, "DQN").endswith("prints all keys (algorithm DQN)")
+    assert unknown_key("qwertyuiop", SECTIONS, "DQN").endswith("`python main.py --help DQN` explains every key")
     assert unknown_key("expected.qwertyuiop", SECTIONS, "DQN").startswith(
         "unknown key 'expected.qwertyuiop'; known: expected.mean_reward, expected.std"
     )
