@@ -202,8 +202,8 @@ TABLE = {
     "n_planning": "planning_steps",
     # networks
     "net_arch hidden_sizes hidden_size hidden_dim hidden_dims hidden_layers hidden_units fcnet_hiddens layer_sizes"
-    " num_layers network_arch policy_kwargs ac_kwargs policy model model_config value_layers": f"!actor_layers + critic_layers:"
-    f" {_LAYERS} | value_layers: {_LAYERS}",
+    " num_layers network_arch policy_kwargs ac_kwargs policy model model_config value_layers":
+    f"!actor_layers + critic_layers: {_LAYERS} | value_layers: {_LAYERS}",
     "activation_fn activation fcnet_activation nonlinearity hidden_activation": f"!actor_layers + critic_layers:"
     f" {_LAYERS} | value_layers: {_LAYERS}",
     "layer_norm batch_norm use_layer_norm": f"!actor_layers + critic_layers: {_NORM} | value_layers: {_NORM}",
