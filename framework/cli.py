@@ -9,8 +9,9 @@ from typing import Any, NoReturn
 
 from omegaconf import DictConfig
 
-from algos.common.errors import UserError, did_you_mean
+from algos.common.errors import UserError
 from framework.commands.completion import complete
+from framework.commands.flags import refuse_flags
 from framework.commands.sweep import run_sweep
 from framework.commands.verify import asks_to_verify, run_verify
 from framework.settings.hydra_private import Hydra, HydraConfig, args_parser
@@ -32,7 +33,7 @@ def main(argv: Sequence[str]) -> int:
         with hydra_session() as hydra:
             return _dispatch(hydra, args, parser)
     except UserError as error:
-        print(f"error: {error}", file=sys.stderr)
+        print(f"error: {error}".replace("\n", "\n       "), file=sys.stderr)  # under the first of several mistakes
         return 2
     except KeyboardInterrupt:
         return 130
@@ -50,11 +51,10 @@ def _parse(argv: Sequence[str]) -> tuple[argparse.Namespace, argparse.ArgumentPa
     flags = [flag for action in parser._actions for flag in action.option_strings]
 
     def refuse(message: str) -> NoReturn:
-        unknown = [word for word in message.partition("unrecognized arguments: ")[2].split() if word.startswith("-")]
-        if unknown:
-            raise UserError(f"unknown flag {unknown[0]}; {did_you_mean(unknown[0].partition('=')[0], flags)}")
+        refuse_flags(argv, flags)
         raise UserError(message)
 
+    parser.allow_abbrev = False  # --res is no flag, --config is a word of other tools
     parser.error = refuse  # type: ignore[method-assign] # argparse would print its whole usage
     args = parser.parse_intermixed_args(argv)
     for flag, value in (("--config-path", args.config_path), ("--config-name", args.config_name)):

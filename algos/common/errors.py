@@ -31,7 +31,11 @@ class Mistakes:
         try:
             yield
         except UserError as error:
-            self.texts.append(str(error))
+            self.note(str(error))
+
+    def note(self, text: str) -> None:
+        """Note a mistake."""
+        self.texts.append(text)
 
     def tell(self) -> None:
         """Raise one UserError with a line for each mistake, if there is any."""

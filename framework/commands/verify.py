@@ -23,7 +23,7 @@ from framework.runs.checkout import ROOT
 from framework.runs.run_folder import RunFolder, atomic_write
 from framework.settings.effects import changes_score
 from framework.settings.hydra_private import Hydra
-from framework.settings.hydra_session import options, parse_overrides
+from framework.settings.hydra_session import parse_overrides
 from framework.settings.overrides import quoted, sort_overrides
 from framework.settings.prepare import Job, prepare
 from framework.settings.yaml_file import YamlFile
@@ -89,8 +89,7 @@ def _checked(hydra: Hydra, texts: Sequence[str], yaml_file: YamlFile | None) -> 
         raise UserError("general_cfg.mode=verify trains with seeds 1 to general_cfg.seeds; leave out seed")
     preset = sort_overrides(parse_overrides(hydra, texts)).choices.get("preset", "null")
     if preset == "null":
-        known = ", ".join(options(hydra, "preset"))
-        raise UserError(f"general_cfg.mode=verify needs a preset: preset=<env>/<ALGO>; known: {known}")
+        raise UserError("general_cfg.mode=verify needs preset=<env>/<ALGO>; `python main.py --help` lists the presets")
     words = [text for key, text in _settings(hydra, texts) if key != "resume"]
     master = prepare(hydra, words, yaml_file)
     if master.config.expected.mean_reward is None:

@@ -26,7 +26,7 @@ TABLE = {
     "random_seed rand_seed np_seed manual_seed": "seed",
     "n_seeds num_seeds num_samples": "seed: several seeds are a sweep, -m seed=1,2,3",
     "torch_deterministic cudnn_deterministic deterministic_torch": ": nothing to set: on a CPU a seed repeats its run",
-    "algo algorithm agent alg algo_id agent_name algorithm_name model_name": "algo_name: such as PPO",
+    "algo algorithm agent alg algo_id agent_name algorithm_name model_name": "algo_name",
     "framework": ": nothing to set: everything is PyTorch",
     "compile_model torch_compile": "compile",
     # devices and processes
@@ -202,10 +202,12 @@ TABLE = {
     "n_planning": "planning_steps",
     # networks
     "net_arch hidden_sizes hidden_size hidden_dim hidden_dims hidden_layers hidden_units fcnet_hiddens layer_sizes"
-    " num_layers network_arch policy_kwargs ac_kwargs policy model model_config value_layers":
+    " num_layers network_arch policy value_layers":
     f"!actor_layers + critic_layers: {_LAYERS} | value_layers: {_LAYERS}",
     "activation_fn activation fcnet_activation nonlinearity hidden_activation": f"!actor_layers + critic_layers:"
     f" {_LAYERS} | value_layers: {_LAYERS}",
+    "policy_kwargs ac_kwargs model model_config": "!actor_layers + critic_layers: net_arch and activation_fn"
+    " are layers here, see docs/networks.md | value_layers: net_arch and activation_fn are layers here",
     "layer_norm batch_norm use_layer_norm": f"!actor_layers + critic_layers: {_NORM} | value_layers: {_NORM}",
     "actor_hidden_dim policy_model_config": f"actor_layers: {_LAYERS}",
     "critic_hidden_dim q_model_config": f"critic_layers: {_LAYERS}",

@@ -37,6 +37,11 @@ def meanings(word: str) -> list[Meaning]:
     return _table().get(normal(word), [])
 
 
+def is_of_the_environment(word: str) -> bool:
+    """Whether a word means keyword arguments of the environment or its wrappers, whose own keys are nobody's."""
+    return any(key in ("env_cfg.kwargs", "env_cfg.wrappers") for meaning in meanings(word) for key in meaning.keys)
+
+
 def foreign_words() -> Iterable[str]:
     """Every word of the table."""
     return _table()

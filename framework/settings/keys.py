@@ -3,6 +3,7 @@ wrong one. Nothing here knows Hydra."""
 
 import dataclasses
 import json
+import re
 import types
 import typing
 from typing import Any
@@ -13,7 +14,7 @@ from omegaconf.errors import GrammarParseError, OmegaConfBaseException
 from algos.common.errors import UserError, first_line, nearest
 from algos.registry import ALGORITHMS, get_config_class
 from envs.config import EnvConfig
-from framework.settings.foreign_words import foreign_words, translation
+from framework.settings.foreign_words import foreign_words, meanings, translation
 from framework.settings.schema import SECTIONS, ExpectedScore, GeneralConfig
 
 Sections = dict[str, type[Any]]  # section -> the dataclass of its keys
@@ -88,6 +89,11 @@ def is_free(key: str, hint: Any) -> bool:
     return (hint is Any and key.count(".") > 1) or typing.get_origin(hint) is dict
 
 
+def is_word(name: str, sections: Sections) -> bool:
+    """Whether a name is that of a key here or in another tool, wherever it stands."""
+    return bool(meanings(name)) or any(name in field_types(config) for config in sections.values())
+
+
 def unknown_key(key: str, sections: Sections, algo_name: str) -> str:
     """What to say of a key that the schema lacks: its name here, where else it is known, or the nearest known one."""
     return f"unknown key {key!r}{_hint(key, sections, algo_name)}"
@@ -131,6 +137,26 @@ def _likeness(key: str, head: str, word: str, sections: Sections, algo_name: str
     return f"; `python main.py --help {algo_name}` explains every key"
 
 
+def fit(key: str, value: Any, hint: Any, text: str | None = None) -> Any:
+    """`value` as `key` takes it: 1e5 is an integer where one is wanted, YAML's `no` is the word where text is.
+
+    `text` is how it was written, where that is known. Raises UserError for a value that does not fit.
+    """
+    kinds = typing.get_args(hint) if _is_union(hint) else (hint,)
+    if isinstance(value, str) and value == "???":
+        raise UserError(f"{key}=??? is no value; give one, or leave the key out")
+    if isinstance(value, float) and value.is_integer() and int in kinds and float not in kinds:
+        value = int(value)
+    elif isinstance(value, bool) and str in kinds and bool not in kinds:
+        if text is None:
+            raise UserError(f"{wrong_type(key, value, hint)}; put it in quotes")
+        value = text
+    elif isinstance(value, int) and text is not None and re.match(r"[-+]?0\d|.*:", text):
+        raise UserError(f"{key}={text}: YAML reads that as {value}; write it without leading zeros or colons")
+    check_type(key, value, hint)
+    return value
+
+
 def check_type(key: str, value: Any, hint: Any) -> None:
     """Raise UserError, with the full key and the expected type, unless `value` fits the type of `key`."""
     try:
@@ -148,19 +174,22 @@ def check_type(key: str, value: Any, hint: Any) -> None:
 def wrong_type(key: str, value: Any, hint: Any) -> str:
     """What to say of a value of the wrong type."""
     shown = json.dumps(value) if value is None or isinstance(value, bool) else value
-    extra = f" (write {int(value)})" if isinstance(value, float) and value.is_integer() else ""
-    return f"{key}={shown} is of the wrong type: expected {type_text(hint)}{extra}"
+    return f"{key}={shown} is of the wrong type: expected {type_text(hint)}"
 
 
 def type_text(hint: Any) -> str:
     """A type in words: `float | None` is "a number or null"."""
-    if typing.get_origin(hint) in (types.UnionType, typing.Union):
+    if _is_union(hint):
         return " or ".join(type_text(part) for part in typing.get_args(hint))
     if typing.get_origin(hint) is list and typing.get_args(hint)[0] in TYPE_NAMES:
         return f"a list of {TYPE_NAMES[typing.get_args(hint)[0]].split()[-1]} values"
     if dataclasses.is_dataclass(hint):
         return "a mapping"
     return TYPE_NAMES.get(typing.get_origin(hint) or hint, str(hint))
+
+
+def _is_union(hint: Any) -> bool:
+    return typing.get_origin(hint) in (types.UnionType, typing.Union)
 
 
 def _below(hint: Any, parent: str, key: str) -> Any:

@@ -9,7 +9,7 @@ from typing import Any
 
 from algos.common.errors import UserError
 from framework.settings.hydra_private import Override
-from framework.settings.keys import Sections, check_type, expand_key, field_type, is_free
+from framework.settings.keys import Sections, expand_key, field_type, fit, is_free
 from framework.settings.schema import SECTIONS
 
 GROUP_OF_NAME = {"algo_name": "algo_cfg", "env_name": "env_cfg"}  # these keys choose a group's option
@@ -65,7 +65,10 @@ def write_out(override: Override, sections: Sections, algo_name: str) -> str:
         if not inside:
             raise UserError(f"~{key}: a setting cannot be deleted; give it another value, such as null")
         return f"~{key}{value}"
-    check_type(key, override.value(), hint)
+    given = override.value()
+    fitted = fit(key, given, hint, override.get_value_string() if isinstance(given, bool) else None)
+    if fitted is not given and has_value:
+        value = f"={_value_text(key, fitted)}"
     return f"{'++' if is_free(key, hint) else ''}{key}{value}"  # ++: the key may be new in a free mapping
 
 

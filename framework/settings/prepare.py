@@ -9,18 +9,18 @@ from typing import Any
 
 from omegaconf import DictConfig, OmegaConf
 
-from algos.common.errors import UserError
+from algos.common.errors import Mistakes, UserError
 from algos.common.settings import check_settings
 from algos.registry import canonical_name, get_config_class
 from envs.config import EnvConfig
 from framework.runs.run_search import find_run, newest_run
+from framework.settings.choices import no_such_choice, preset_of_another
 from framework.settings.effects import not_handed_on
 from framework.settings.hydra_private import Hydra
 from framework.settings.hydra_session import (
     USER_MISTAKES,
     compose_config,
     explain,
-    no_such_option,
     options,
     parse_overrides,
     register_algorithm,
@@ -55,7 +55,7 @@ class SavedRun:
 
     def settings(self, one_process: bool) -> dict[str, Any]:
         """What defines the experiment, without what the run keeps to itself (`framework.settings.effects`)."""
-        settings = _without_names(self.file)
+        settings = _without_names({name: self.file.section(name) for name in self.file.data})
         schemas = {"general_cfg": GeneralConfig, "algo_cfg": get_config_class(self.algo_name), "env_cfg": EnvConfig}
         for section, schema in schemas.items():
             for key in not_handed_on(schema, resumed=self.key == "resume", one_process=one_process):
@@ -69,10 +69,13 @@ def prepare(hydra: Hydra, texts: Sequence[str], yaml_file: YamlFile | None = Non
     Raises UserError for whatever is wrong with them, the YAML file, or the run that is to be loaded.
     """
     given = sort_overrides(parse_overrides(hydra, texts))
-    chosen = {**_choices(yaml_file), **given.choices}
-    chosen = {group: _option(hydra, given, group, option) for group, option in chosen.items()}
-    draft = _draft(hydra, given, chosen, yaml_file, tag)
-    saved = _saved_run(draft, chosen, given, yaml_file)
+    mistakes = Mistakes()
+    chosen = _chosen(hydra, given, yaml_file, mistakes)
+    try:
+        draft = _draft(hydra, given, chosen, yaml_file, tag)
+    except UserError as error:
+        raise preset_of_another(hydra, chosen, given.hydra) or error from error
+    saved = None if mistakes else _saved_run(draft, chosen, given, yaml_file)
     algo_name, algo_config = draft.general_cfg.algo_name, type_of(draft.algo_cfg)
     layers = []
     if saved is not None:
@@ -84,9 +87,13 @@ def prepare(hydra: Hydra, texts: Sequence[str], yaml_file: YamlFile | None = Non
         layers.append(register_layer("saved_run", f"job_{tag}", inherited))
     sections = sections_with(algo_config)
     if yaml_file is not None:
-        yaml_file.check(sections, algo_name)
-        layers.append(register_layer("yaml_file", f"job_{tag}", _without_names(yaml_file)))
-    settings = [write_out(override, sections, algo_name) for override in given.settings]
+        file_settings = _without_names(yaml_file.fitted(sections, algo_name, mistakes))
+        layers.append(register_layer("yaml_file", f"job_{tag}", file_settings))
+    settings = []
+    for override in given.settings:
+        with mistakes.noted():
+            settings.append(write_out(override, sections, algo_name))
+    mistakes.tell()
     if saved is not None:
         settings.append(f"general_cfg.{saved.key}={quoted(saved.text)}")
     overrides = [*(f"{group}={option}" for group, option in chosen.items()), *layers, *settings]
@@ -117,6 +124,25 @@ def type_of(node: Any) -> type[Any]:
     return found
 
 
+def _chosen(hydra: Hydra, given: Overrides, yaml_file: YamlFile | None, mistakes: Mistakes) -> dict[str, str]:
+    """The options that the command line and the file choose; those that do not exist are noted.
+
+    Raises UserError for an algorithm that does not exist: without it no other key can be judged.
+    """
+    names = {group: name for name, group in GROUP_OF_NAME.items()}
+    chosen = {}
+    for group, option in {**_choices(yaml_file), **given.choices}.items():
+        of_file = yaml_file is not None and group not in given.choices
+        place = yaml_file.place(("general_cfg", names[group])) if yaml_file is not None and of_file else ""
+        try:
+            chosen[group] = _option(hydra, given, group, option)
+        except UserError as error:
+            mistakes.note(f"{place}{error}")
+            if group == "algo_cfg":
+                mistakes.tell()
+    return chosen
+
+
 def _choices(file: YamlFile | None) -> dict[str, str]:
     """The options that a file of settings chooses by algo_name and env_name."""
     general = file.section("general_cfg") if file is not None else {}
@@ -136,8 +162,7 @@ def _option(hydra: Hydra, given: Overrides, group: str, name: str) -> str:
     if name in known or (group == "preset" and name == "null"):
         return name
     if group != "algo_cfg":
-        hint = " (the environment itself is env_cfg.id)" if group == "env_cfg" else ""
-        raise UserError(no_such_option(group, name, known) + hint)
+        raise UserError(no_such_choice(group, name, known))
     name = canonical_name(name)
     option = name.replace(":", ".")
     if option not in known:
@@ -145,9 +170,9 @@ def _option(hydra: Hydra, given: Overrides, group: str, name: str) -> str:
     return option
 
 
-def _without_names(file: YamlFile) -> dict[str, Any]:
-    """A file's settings but for the names that choose groups: those work through the choice alone."""
-    settings = {name: copy.deepcopy(file.section(name)) for name in file.data}
+def _without_names(sections: dict[str, dict[str, Any]]) -> dict[str, Any]:
+    """Settings but for the names that choose groups: those work through the choice alone."""
+    settings = copy.deepcopy(sections)
     for name in GROUP_OF_NAME:
         settings.get("general_cfg", {}).pop(name, None)
     return settings
@@ -158,9 +183,8 @@ def _draft(hydra: Hydra, given: Overrides, chosen: dict[str, str], yaml_file: Ya
     sections: Sections = {"general_cfg": GeneralConfig, "env_cfg": EnvConfig}
     layers = []
     if yaml_file is not None:
-        yaml_file.check(sections_with(get_config_class("DQN")), "DQN", only=tuple(sections))
-        settings = {name: part for name, part in _without_names(yaml_file).items() if name in sections}
-        layers.append(register_layer("yaml_file", f"draft_{tag}", settings))
+        settings = yaml_file.fitted(sections, "", Mistakes(), only=tuple(sections))  # mistakes are told later
+        layers.append(register_layer("yaml_file", f"draft_{tag}", _without_names(settings)))
     written = []
     for override in given.settings:
         try:

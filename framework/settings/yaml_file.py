@@ -1,14 +1,18 @@
 """A YAML file of settings that remembers the line of every key, for error messages."""
 
+import copy
 import dataclasses
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import yaml
 from omegaconf._utils import get_yaml_loader
 
-from algos.common.errors import UserError
-from framework.settings.keys import Sections, check_type, field_type, wrong_type
+from algos.common.errors import Mistakes, UserError, nearest
+from framework.settings.foreign_words import is_of_the_environment
+from framework.settings.keys import Sections, field_type, fit, is_word, unknown_key, wrong_type
+from framework.settings.schema import SECTIONS
 
 KeyPath = tuple[str, ...]
 LOADER = get_yaml_loader()  # the dialect of all YAML files here, OmegaConf's: 1e-3 is a number
@@ -24,6 +28,7 @@ class YamlFile:
     def __init__(self, path: Path | str) -> None:
         self.path = Path(path)
         self._lines: dict[KeyPath, int] = {}
+        self._texts: dict[KeyPath, str] = {}
         text = _read(self.path)
         try:
             root = yaml.compose(text, Loader=LOADER)
@@ -40,35 +45,68 @@ class YamlFile:
         section = self.data.get(name)
         return section if isinstance(section, dict) else {}
 
-    def check(self, sections: Sections, algo_name: str, only: tuple[str, ...] = ()) -> None:
-        """Raise UserError, with file and line, for an unknown key or a value of the wrong type (in `only`)."""
+    def check(self, sections: Sections, algo_name: str) -> None:
+        """Raise UserError, with file and line, for unknown keys and values of the wrong type, all in one."""
+        mistakes = Mistakes()
+        self.fitted(sections, algo_name, mistakes)
+        mistakes.tell()
+
+    def fitted(
+        self, sections: Sections, algo_name: str, mistakes: Mistakes, only: Sequence[str] = ()
+    ) -> dict[str, dict[str, Any]]:
+        """The settings that fit the schema, by section (of `only`, where that is given), with the types that it wants.
+
+        The others are noted in `mistakes`, with file and line.
+        """
+        found: dict[str, dict[str, Any]] = {}
         for name, value in self.data.items():
             if not only or name in only:
-                self._check((str(name),), value, sections, algo_name)
+                self._fit((str(name),), value, sections, algo_name, mistakes, found)
+        return found
 
-    def _check(self, path: KeyPath, value: Any, sections: Sections, algo_name: str) -> None:
+    def _fit(
+        self, path: KeyPath, value: Any, sections: Sections, algo_name: str, mistakes: Mistakes, into: dict[str, Any]
+    ) -> None:
         key = ".".join(path)
         try:
             hint = field_type(key, sections, algo_name)
-            nested = dataclasses.is_dataclass(hint)
-            if not nested:
-                check_type(key, value, hint)
-            elif value is not None and not isinstance(value, dict):
+            if not dataclasses.is_dataclass(hint):
+                into[path[-1]] = fit(key, copy.deepcopy(value), hint, self._texts.get(path))
+                return
+            if value is not None and not isinstance(value, dict):
                 raise UserError(wrong_type(key, value, hint))
         except UserError as error:
-            raise self._error(path, str(error)) from error
-        if nested:
-            for name, item in (value or {}).items():
-                self._check((*path, str(name)), item, sections, algo_name)
+            told = str(error)
+            if len(path) == 1 and isinstance(value, dict) and not (is_word(key, sections) or nearest(key, sections)):
+                told = f"unknown section {key!r}; the sections are {', '.join(SECTIONS)}"
+            mistakes.note(self.place(path) + told)
+            self._note_inside(path, value, sections, algo_name, mistakes)
+            return
+        below = into[path[-1]] = {}
+        for name, item in (value or {}).items():
+            self._fit((*path, str(name)), item, sections, algo_name, mistakes, below)
 
-    def _error(self, path: KeyPath, message: str) -> UserError:
+    def _note_inside(self, path: KeyPath, value: Any, sections: Sections, algo_name: str, mistakes: Mistakes) -> None:
+        """What lies in a mapping that has no place here (policy_kwargs), as far as there is something to say of it."""
+        if not isinstance(value, dict) or is_of_the_environment(path[-1]):
+            return
+        for name, item in value.items():
+            inner = (*path, str(name))
+            if is_word(str(name), sections):
+                mistakes.note(self.place(inner) + unknown_key(".".join(inner), sections, algo_name))
+            self._note_inside(inner, item, sections, algo_name, mistakes)
+
+    def place(self, path: KeyPath) -> str:
+        """File and line of a key, to begin a message with."""
         while path and path not in self._lines:
             path = path[:-1]  # a merged key (<<) has no line of its own
-        return UserError(f"{self.path}:{self._lines.get(path, 1)}: {message}")
+        return f"{self.path}:{self._lines.get(path, 1)}: "
 
     def _find_lines(self, node: yaml.Node | None, path: KeyPath) -> None:
-        """Note the line of every key; a key that stands twice in one mapping is an error."""
-        if isinstance(node, yaml.SequenceNode):
+        """Note the line and the text of every key; a key that stands twice in one mapping is an error."""
+        if isinstance(node, yaml.ScalarNode):
+            self._texts[path] = node.value
+        elif isinstance(node, yaml.SequenceNode):
             for index, item in enumerate(node.value):
                 self._find_lines(item, (*path, str(index)))
         elif isinstance(node, yaml.MappingNode):
@@ -79,7 +117,7 @@ class YamlFile:
                 self._lines[place] = line
                 if name in seen and name != "<<":
                     text = f"key '{'.'.join(place)}' stands here a second time, first in line {seen[name]}"
-                    raise self._error(place, text)
+                    raise UserError(self.place(place) + text)
                 seen[name] = line
                 self._find_lines(value, place)
 

@@ -156,8 +156,8 @@ def test_a_file_of_settings_can_ask_for_it(seeds, capsys):
 
 
 MISTAKES = [
-    (["mode=verify"], "general_cfg.mode=verify needs a preset: preset=<env>/<ALGO>; known: "),
-    (["mode=verify", "preset=null"], "needs a preset"),
+    (["mode=verify"], "general_cfg.mode=verify needs preset=<env>/<ALGO>; "),
+    (["mode=verify", "preset=null"], "needs preset=<env>/<ALGO>"),
     (["mode=verify", "preset=CartPole-v1/DQM"], "no such option; did you mean 'CartPole-v1/DQN'?"),
     (["mode=verify", "preset=CartPole-v1/DQN", "expected.mean_reward=null"], "it needs expected.mean_reward"),
     (["mode=verify", "preset=CartPole-v1/DQN", "seed=3"], "trains with seeds 1 to general_cfg.seeds; leave out seed"),

@@ -12,6 +12,7 @@ from framework.settings.keys import (
     expand_key,
     field_type,
     field_types,
+    fit,
     is_free,
     sections_with,
     type_text,
@@ -44,6 +45,11 @@ def test_full_form(key: str, full: str) -> None:
         ("std", "unknown key 'std'"),  # of `expected`, whose keys need the section
         ("seed.x", "unknown key 'general_cfg.seed.x': general_cfg.seed is an integer, it has no keys"),
         ("n_epochs", "unknown key 'n_epochs': 'algo_cfg.n_epochs' is a setting of PQN, PPO, PPO_KL, not of DQN"),
+        ("learning_rate", "unknown key 'learning_rate'; here it is algo_cfg.lr"),
+        ("env_cfg.env_name", "unknown key 'env_cfg.env_name'; here it is env_cfg.id"),
+        ("total_timestep", "unknown key 'total_timestep'; total_timesteps: here it is general_cfg.max_env_step"),
+        ("save_freq", "unknown key 'save_freq'; here it is general_cfg.model_save_fre"),
+        ("train.n_envs", "unknown key 'train.n_envs'; did you mean 'general_cfg.n_envs'?"),
         ("general_cgf.seed", "unknown key 'general_cgf.seed'; did you mean 'general_cfg.seed'?"),
         ("expected.mean", "unknown key 'expected.mean'; known: expected.mean_reward, expected.std, "),
     ],
@@ -102,7 +108,7 @@ def test_values_of_the_right_type_pass() -> None:
     [
         ("high", float, "key=high is of the wrong type: expected a number"),
         (None, int, "key=null is of the wrong type: expected an integer"),
-        (1e5, int, "key=100000.0 is of the wrong type: expected an integer (write 100000)"),
+        (1e5, int, "key=100000.0 is of the wrong type: expected an integer"),
         (5, list[Any], "key=5 is of the wrong type: expected a list"),
         ("${a", Any, "key=${a is not a well-formed interpolation: "),
     ],
@@ -111,3 +117,14 @@ def test_values_of_another_type(value: Any, hint: Any, message: str) -> None:
     with pytest.raises(UserError) as error:
         check_type("key", value, hint)
     assert str(error.value).startswith(message) and "\n" not in str(error.value)
+
+
+def test_values_are_fitted_to_their_keys() -> None:
+    assert fit("key", 1e5, int) == 100_000 and isinstance(fit("key", 1e5, int | None), int)
+    assert fit("key", 2.0, float) == 2.0 and fit("key", False, str, "off") == "off" and fit("key", 8, int, "8") == 8
+    for value, text, message in ((False, None, "put it in quotes"), ("???", None, "is no value")):
+        with pytest.raises(UserError, match=message):
+            fit("key", value, str, text)
+    for value, text in ((8, "010"), (90, "1:30")):
+        with pytest.raises(UserError, match=f"YAML reads that as {value}"):
+            fit("key", value, int, text)

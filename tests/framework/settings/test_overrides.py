@@ -67,6 +67,8 @@ def test_what_cannot_be_sorted(texts: list[str], message: str) -> None:
         ("kwargs={a: 1}", "++env_cfg.kwargs={a: 1}"),
         ("~kwargs.a", "~env_cfg.kwargs.a"),
         ("max_env_step=null", "general_cfg.max_env_step=null"),
+        ("buffer_size=1e5", "algo_cfg.buffer_size=100000"),
+        ("tasks_dir=true", "general_cfg.tasks_dir='true'"),
     ],
 )
 def test_written_out_in_full(text: str, expected: str) -> None:

@@ -5,7 +5,8 @@ from pathlib import Path
 import pytest
 import yaml
 
-from algos.common.errors import UserError
+from algos.common.errors import Mistakes, UserError
+from algos.policy_gradient.config import PPOConfig
 from algos.value.config import DQNConfig
 from framework.settings.keys import sections_with
 from framework.settings.yaml_file import LOADER, YamlFile, yaml_problem
@@ -53,7 +54,7 @@ def test_files_that_cannot_be_read(tmp_path: Path, text: str, place: str, messag
         ("general_cfg:\n  seed: 1\n  sede: 1\n", 3, "unknown key 'general_cfg.sede'"),
         ("algo_cfg:\n\n  gamma: high\n", 3, "algo_cfg.gamma=high is of the wrong type: expected a number"),
         ("algo_cfg: 5\n", 1, "algo_cfg=5 is of the wrong type: expected a mapping"),
-        ("a: &a {sede: 1}\ngeneral_cfg:\n  <<: *a\n", 1, "unknown key 'a'"),
+        ("a: &a {sede: 1}\ngeneral_cfg:\n  <<: *a\n", 1, "unknown section 'a'"),
     ],
 )
 def test_wrong_settings(tmp_path: Path, text: str, line: int, message: str) -> None:
@@ -63,11 +64,30 @@ def test_wrong_settings(tmp_path: Path, text: str, line: int, message: str) -> N
     assert str(error.value).startswith(f"{tmp_path / 'f.yaml'}:{line}: {message}")
 
 
-def test_some_sections_alone_can_be_checked(tmp_path: Path) -> None:
-    file = file_of(tmp_path, "general_cfg: {seed: 1}\nalgo_cfg: {of_another: 1}\n")
-    file.check(SECTIONS, "DQN", only=("general_cfg", "env_cfg"))
-    with pytest.raises(UserError, match="of_another"):
-        file.check(SECTIONS, "DQN")
+def test_all_mistakes_are_told_at_once(tmp_path: Path) -> None:
+    file = file_of(
+        tmp_path,
+        "general_cfg:\n  total_timesteps: 5\n  seed: x\n"
+        "algo_cfg:\n  policy_kwargs:\n    net_arch: [64]\n    colour: 1\nenv_cfg:\n  env_kwargs: {seed: 1}\n",
+    )
+    with pytest.raises(UserError) as error:
+        file.check(sections_with(PPOConfig), "PPO")
+    lines = [line.removeprefix(f"{file.path}:") for line in str(error.value).splitlines()]
+    assert [line.partition(":")[0] for line in lines] == ["2", "3", "5", "6", "9"]
+    assert "here it is general_cfg.max_env_step" in lines[0] and "algo_cfg.actor_layers" in lines[3]
+    assert lines[4].endswith("here it is env_cfg.kwargs")  # whose own keys are nobody's
+
+
+def test_values_get_the_types_that_the_schema_wants(tmp_path: Path) -> None:
+    file = file_of(
+        tmp_path, "general_cfg: {max_env_step: 1e5, n_envs: 2.0, progress: off, tasks_dir: no}\nalgo_cfg: {gama: 1}\n"
+    )
+    mistakes = Mistakes()
+    assert file.fitted(SECTIONS, "DQN", mistakes, only=["general_cfg"]) == {
+        "general_cfg": {"max_env_step": 100_000, "n_envs": 2, "progress": "off", "tasks_dir": "no"}
+    }
+    assert not mistakes
+    assert file.fitted(SECTIONS, "DQN", mistakes)["algo_cfg"] == {} and len(mistakes.texts) == 1
 
 
 def test_other_files(tmp_path: Path) -> None:
