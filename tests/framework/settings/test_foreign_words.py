@@ -49,19 +49,22 @@ ASKED = [  # algorithm, word of another tool, key here
 ]
 
 
-@pytest.mark.parametrize("word", foreign_words())
-def test_every_key_of_the_table_exists(word: str) -> None:
-    for meaning in meanings(word):
-        fitting = [config for config in CONFIGS.values() if meaning.fits(config)]
-        assert fitting
-        for key in meaning.keys:
-            place, _, value = key.partition("=")
-            section, _, name = place.partition(".")
-            config = sections_with(fitting[0])[section]
-            field = {field.name: field for field in dataclasses.fields(config)}[name]
-            choices = ALGORITHMS if name == "algo_name" else field.metadata.get("choices")
-            if value and choices:
-                assert value in choices
+def check_key(text: str, config: type) -> None:
+    place, _, value = text.partition("=")
+    section, _, name = place.partition(".")
+    field = {field.name: field for field in dataclasses.fields(sections_with(config)[section])}[name]
+    choices = ALGORITHMS if name == "algo_name" else field.metadata.get("choices")
+    assert not (value and choices) or value in choices, text
+
+
+def test_every_key_of_the_table_exists_in_the_algorithms_that_it_is_named_for() -> None:
+    for word in foreign_words():
+        for meaning in meanings(word):
+            fitting = [config for config in CONFIGS.values() if meaning.fits(config)]
+            assert fitting, word
+            for config in fitting:
+                for key in meaning.keys:
+                    check_key(key, config)
 
 
 def test_remarks_name_keys_that_exist() -> None:
