@@ -148,6 +148,7 @@ WINGS = {
     "cli": "commands and all below",
     "commands": "experiment and all below",
     "experiment": "distributed and all below",
+    "agents": "training and all below",
     "distributed": "training and all below",  # the only one that imports ray
     "training": "reports and all below",
     "reports": "data and all below",

@@ -87,7 +87,7 @@ class WorkerActor(RemotePart):
         self.worker = build_worker(config.cfg, envs, policy, index, config.acting, restart=restart)
         self.version: int | None = None  # of its weights
         # A process's first pass through a network takes many times as long as the next: that is part of the start.
-        policy.fork(0).act(self.worker.obs, self.worker.state, explore=False, step=0)
+        policy.fork(0).act(self.worker.obs, self.worker.rows.state, explore=False, step=0)
 
     def collect(
         self, n_steps: int, step: int, weights: Weights, max_episodes: int | None, version: int | None = None

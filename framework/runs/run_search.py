@@ -25,7 +25,9 @@ def find_run(text: str, tasks_dir: Path | str, key: str = "general_cfg.load_path
         found = in_sweeps[0] if in_sweeps else None
     if found is None:
         raise UserError(f"{key}={text}: {_why_missing(text, tasks)}")
-    run = found.parent.parent if found.is_file() and found.suffix == ".pt" else found
+    run = found
+    if found.is_file() and found.suffix == ".pt":  # in the run's models/, or beside its config.yaml
+        run = found.parent if _is_run(found.parent) else found.parent.parent
     if not _is_run(run):
         jobs = sorted(str(config.parent) for config in run.glob("*/config.yaml")) if run.is_dir() else []
         hint = f"it is a sweep, choose one of its runs, such as {jobs[0]}" if jobs else "it holds no config.yaml"

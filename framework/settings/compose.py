@@ -12,7 +12,7 @@ from framework.settings.prepare import prepare
 from framework.settings.schema import Config
 from framework.settings.yaml_file import YamlFile
 
-__all__ = ["Config", "compose", "save_config", "to_override"]
+__all__ = ["Config", "compose", "config_text", "save_config", "to_override"]
 
 
 def compose(overrides: Sequence[str] = (), yaml_file: Path | str | None = None) -> Config:
@@ -29,4 +29,9 @@ def save_config(config: Config, path: Path | str) -> None:
 
     Raises UserError where it cannot be written.
     """
-    atomic_write(path, OmegaConf.to_yaml(OmegaConf.create(config.settings())).encode())
+    atomic_write(path, config_text(config).encode())
+
+
+def config_text(config: Config) -> str:
+    """The three sections, every value resolved, as YAML."""
+    return OmegaConf.to_yaml(OmegaConf.create(config.settings()))

@@ -4,13 +4,13 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
-import torch
 from gymnasium.vector import VectorEnv
 
 from algos.base import Policy
-from algos.networks.state import Tree, reset_rows, tree_map
+from algos.common.trees import Tree
 from envs.resumable import restore_vector, snapshot_vector
-from framework.data.rollout import Rollout, stack
+from framework.data.rollout import Rollout
+from framework.data.rows import Row, RowMaker, to_rollout
 
 
 @dataclass
@@ -52,14 +52,16 @@ class Worker:
         self.env, self.explore, self.index = env, explore, index
         self.total_envs, self.first_step = total_envs, first_step
         self.n_envs: int = env.num_envs
-        policy_seed, *env_seeds = (int(s) for s in np.random.SeedSequence(seed).generate_state(1 + self.n_envs))
-        self.policy = policy.fork(policy_seed)
+        policy_seed, *env_seeds = worker_seeds(seed, self.n_envs)
+        self.rows = RowMaker(policy.fork(policy_seed), self.n_envs)
         self.obs: Tree = env.reset(seed=env_seeds)[0]  # type: ignore[arg-type]  # one seed for each environment
-        self.initial_state = self.policy.init_state(self.n_envs)
-        self.state = self.initial_state
-        self.reset = np.ones(self.n_envs, dtype=bool)  # the next step is the first of an episode
         self.returns = np.zeros(self.n_envs)
         self.lengths = np.zeros(self.n_envs, dtype=np.int64)
+
+    @property
+    def policy(self) -> Policy:
+        """The policy with the worker's random stream."""
+        return self.rows.policy
 
     def collect(
         self, n_steps: int, step: int, weights: Any = None, max_episodes: int | None = None
@@ -67,8 +69,8 @@ class Worker:
         """Step every environment `n_steps` times from global step `step`; ends early after `max_episodes` episodes."""
         if weights is not None:
             self.policy.net.load_state_dict(weights)
-        start = tree_map(lambda leaf: leaf.cpu().numpy().copy(), self.state)
-        rows: list[dict[str, Any]] = []
+        start = self.rows.state_copy()
+        rows: list[Row] = []
         episodes: list[Episode] = []
         for t in range(n_steps):
             rows.append(self._step(self.first_step + step + t * self.total_envs, last=t == n_steps - 1))
@@ -76,48 +78,24 @@ class Worker:
             if max_episodes is not None and len(episodes) >= max_episodes:
                 episodes = episodes[:max_episodes]
                 break
-        columns = {name: stack([row[name] for row in rows]) for name in rows[0]}
-        if "value" in columns["extras"]:
-            columns["extras"]["next_value"] = next_values(columns)
-        rollout = Rollout(**columns, state=start, worker=self.index)
+        rollout = to_rollout(rows, start, self.index)
         return rollout, WorkerStats(rollout.steps, episodes)
 
-    def _step(self, step: int, last: bool) -> dict[str, Any]:
+    def _step(self, step: int, last: bool) -> Row:
         """One step of every environment -> one row [N, ...] of each column."""
-        obs = self.obs
-        action, extras, state = self.policy.act(obs, self.state, explore=self.explore, step=step)
-        env_action = self.policy.env_action(action)
+        env_action = self.rows.act(self.obs, explore=self.explore, step=step)
         next_obs, reward, terminated, truncated, info = self.env.step(env_action)
         self.obs = next_obs
         done = terminated | truncated
-        any_done = done.any()
-        if any_done:
+        if done.any():
             next_obs = with_final_obs(next_obs, info["final_obs"], done)
-        if "value" in extras:
-            cut = self.policy.bootstrap(next_obs, state) if last or truncated.any() else None
-            extras["bootstrap_value"] = np.zeros_like(extras["value"]) if cut is None else cut
-        row = {
-            "obs": obs,
-            "action": action,
-            "env_action": env_action,
-            "reward": reward,
-            "next_obs": next_obs,
-            "terminated": terminated,
-            "truncated": truncated,
-            "reset": self.reset,
-            "extras": extras,
-        }
-        self.reset = done
-        if any_done and state != ():
-            state = reset_rows(state, self.initial_state, torch.from_numpy(done).to(self.policy.device))
-        self.state = state
-        return row
+        return self.rows.finish(next_obs, reward, terminated, truncated, last=last)
 
-    def _finished(self, row: dict[str, Any], env_step: int) -> list[Episode]:
+    def _finished(self, row: Row, env_step: int) -> list[Episode]:
         """Episodes that ended with this row."""
         self.returns += row["reward"]
         self.lengths += 1
-        done = self.reset
+        done = self.rows.reset
         if not done.any():
             return []
         finished = [Episode(env_step, float(self.returns[i]), int(self.lengths[i])) for i in np.flatnonzero(done)]
@@ -130,9 +108,7 @@ class Worker:
         return {
             "envs": snapshot_vector(self.env),
             "obs": self.obs,
-            "policy": self.policy.generator.get_state(),
-            "state": tree_map(lambda leaf: leaf.cpu().numpy(), self.state),
-            "reset": self.reset,
+            **self.rows.state_dict(),
             "returns": self.returns.copy(),
             "lengths": self.lengths.copy(),
         }
@@ -140,11 +116,15 @@ class Worker:
     def load_state_dict(self, state: dict[str, Any]) -> list[str]:
         """Take over what `state_dict` gave; returns a line for each environment that did not come back equal."""
         warnings = restore_vector(self.env, state["envs"])
-        self.obs, self.reset = state["obs"], state["reset"]
-        self.policy.generator.set_state(state["policy"])
-        self.state = tree_map(lambda leaf: torch.from_numpy(leaf).to(self.policy.device), state["state"])
+        self.obs = state["obs"]
+        self.rows.load_state_dict(state)
         self.returns, self.lengths = state["returns"], state["lengths"]
         return warnings
+
+
+def worker_seeds(seed: int, n_envs: int) -> list[int]:
+    """A worker's seeds: that of its policy's random stream, then one for each environment."""
+    return [int(s) for s in np.random.SeedSequence(seed).generate_state(1 + n_envs)]
 
 
 def with_final_obs(next_obs: Tree, final_obs: Tree, done: np.ndarray) -> Tree:
@@ -164,13 +144,3 @@ def with_final_obs(next_obs: Tree, final_obs: Tree, done: np.ndarray) -> Tree:
     for i in np.flatnonzero(done):
         true_next[i] = final_obs[i]
     return true_next
-
-
-def next_values(columns: dict[str, Any]) -> np.ndarray:
-    """V of the true next observation [T, N]: the next step's value, or the cut's where the row or episode ends.
-
-    Takes `bootstrap_value` out of the extras. Terminated steps hold a value that no target reads.
-    """
-    value, cut = columns["extras"]["value"], columns["extras"].pop("bootstrap_value")
-    following = np.concatenate([value[1:], cut[-1:]])
-    return np.where(columns["truncated"], cut, following)

@@ -1,0 +1,257 @@
+"""Agents stepped by hand: the same parts as a training run, driven by the user's own loop.
+
+    agent = make_agent("PPO", env="CartPole-v1", lr=1e-3)
+    action = agent.select_action(obs)
+    agent.observe(next_obs, reward, terminated, truncated)
+    metrics = agent.update()  # None where no update is due
+
+A row is made by what makes a worker's rows, stored and learned from by the run's own data server and learner. With the
+same settings and seed, and an environment reset once with `agent.env_seed`, the weights equal those of
+`Experiment.train`, bit for bit.
+"""
+
+from collections import deque
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any, cast
+
+import gymnasium as gym
+import numpy as np
+import torch
+from gymnasium import spaces
+from gymnasium.vector.utils import concatenate, create_empty_array
+
+from algos.base import LearnOutput, Policy
+from algos.common.errors import UserError
+from algos.common.trees import Tree, tree_map
+from algos.registry import get_algorithm
+from framework.data.rows import Row, RowMaker, to_rollout
+from framework.runs.checkpoint import save_model
+from framework.runs.models import COUNTERS, load_into, read_model
+from framework.settings.compose import Config, compose, config_text, save_config, to_override
+from framework.training.build import build_algorithm, build_server, resolve_device
+from framework.training.environments import Environments, id_of
+from framework.training.learner import Learner
+from framework.training.parts import Learning
+from framework.training.seeds import draw_seed, stream
+from framework.training.worker import worker_seeds
+
+RECENT = 100  # finished episodes and updates that get_stats looks back on
+
+
+class AgentError(RuntimeError):
+    """An agent was used in a way that cannot work; the text says what to do instead."""
+
+
+class Agent:
+    """An algorithm stepped by hand in one environment; `make_agent` makes one.
+
+    `obs_space` and `action_space` are the environment's. `env_seed` is what a run with this seed hands to its first
+    `env.reset(seed=...)`. Counts: `env_step`, `update_step`, `episode`.
+    """
+
+    def __init__(self, cfg: Config, environments: Any):
+        """`environments` tells the spaces and, to algorithms that plan or relabel goals, what they ask of an env."""
+        general = cfg.general_cfg
+        general.seed = general.seed or draw_seed()
+        torch.set_num_threads(general.torch_threads)
+        self.cfg, self.environments = cfg, environments
+        self.obs_space, self.action_space = environments.obs_space, environments.action_space
+        self.spec = get_algorithm(general.algo_name).data(cfg.algo_cfg)
+        if not self.spec.learns:
+            raise UserError(f"{general.algo_name} learns from no steps: it needs no agent, use Experiment")
+        self.device = resolve_device(general.device)
+        self.training = True
+        self.env_step = self.update_step = self.episode = 0
+        self.returns: deque[tuple[float, int]] = deque(maxlen=RECENT)
+        self.metrics: dict[str, float] = {}
+        self._start(None)
+
+    def _start(self, saved: dict[str, Any] | None, path: Path | None = None) -> None:
+        """Build the parts, from the beginning or from a saved model."""
+        general = self.cfg.general_cfg
+        first = 0 if saved is None else saved["env_step"]
+        self.algorithm = build_algorithm(self.cfg, self.environments, self.device, first)
+        if saved is not None and path is not None:
+            load_into(self.algorithm, saved, path)
+            self.env_step, self.update_step, self.episode = (saved[name] for name in COUNTERS)
+        self.server = build_server(self.cfg, lambda: self.environments, self.spec, 1, first)
+        self.learning = Learning(Learner(self.algorithm), self.server)
+        policy_seed, self.env_seed = worker_seeds(stream(general.seed, "worker"), 1)
+        self.rows = RowMaker(self.algorithm.policy.fork(policy_seed), 1)
+        self.greedy_state: Tree = ()
+        self.greedy = self.algorithm.policy.fork(policy_seed)  # a stream of its own: looking on changes nothing
+        self.start_episode()
+        self.rollout: list[Row] = []
+        self.rollout_state: Tree = self.rows.state_copy()
+        self.acted = False  # an action was given and its outcome is not known yet
+        self.episode_reward, self.episode_length = 0.0, 0
+
+    @property
+    def policy(self) -> Policy:
+        """The policy that acts."""
+        return self.algorithm.policy
+
+    def select_action(self, obs: Any, training: bool | None = None) -> Any:
+        """The action for one observation, as the environment takes it.
+
+        While training (by default as `set_training_mode` says) it explores, and `observe` must tell what came of it.
+        Otherwise it acts greedily and nothing is remembered but the state of a recurrent policy.
+        """
+        row = self._row_of(obs)
+        if not (self.training if training is None else training):
+            action, _, self.greedy_state = self.greedy.act(row, self.greedy_state, explore=False, step=self.env_step)
+            return self.greedy.env_action(action)[0]
+        if self.acted:
+            raise AgentError(
+                "select_action was called twice without observe between; to act without learning, give training=False"
+            )
+        self.acted = True
+        return self.rows.act(row, explore=True, step=self.env_step)[0]
+
+    def start_episode(self) -> None:
+        """Tell a recurrent policy that acts greedily (`training=False`) that the next observation begins an episode."""
+        self.greedy_state = self.greedy.init_state(1)
+
+    def observe(
+        self, next_obs: Any, reward: float, terminated: bool, truncated: bool, info: dict[str, Any] | None = None
+    ) -> None:
+        """What came of the action: `next_obs` is the true one, also where the episode ended, before any reset."""
+        if not self.acted:
+            raise AgentError("observe without an action: call select_action(obs) before each step of the environment")
+        row_obs = self._row_of(next_obs)
+        self.acted = False
+        last = len(self.rollout) + 1 == self.spec.rollout_length(1)
+        columns = np.array([reward], np.float64), np.array([bool(terminated)]), np.array([bool(truncated)])
+        self.rollout.append(self.rows.finish(row_obs, *columns, last=last))
+        self.env_step += 1
+        self._count(float(reward), bool(terminated) or bool(truncated))
+        if last:
+            self.server.put(to_rollout(self.rollout, self.rollout_state))
+            self.rollout, self.rollout_state = [], self.rows.state_copy()
+
+    def update(self) -> dict[str, float] | None:
+        """Make the updates that are due; the means of their metrics, or None where none is.
+
+        Called after every `observe`, it learns when a training run would.
+        """
+        outputs: list[LearnOutput] = []
+        while self.learning.due():
+            self.learning.submit()
+            outputs += self.learning.receive()
+        if not outputs:
+            return None
+        self.update_step += sum(output.updates for output in outputs)
+        self.metrics = means_of(outputs)
+        return dict(self.metrics)
+
+    def set_training_mode(self, training: bool = True) -> None:
+        """What `select_action` does where it is not told: explore and remember, or act greedily."""
+        self.training = training
+        self.start_episode()
+
+    def get_stats(self) -> dict[str, float]:
+        """Counts, the mean reward and length of the last 100 finished episodes, and the last update's metrics."""
+        stats = {"env_step": self.env_step, "update_step": self.update_step, "episode": self.episode, **self.metrics}
+        if self.returns:
+            rewards, lengths = zip(*self.returns, strict=True)
+            stats |= {"episode/mean_reward": float(np.mean(rewards)), "episode/mean_length": float(np.mean(lengths))}
+        return stats
+
+    def get_num_params(self) -> int:
+        """Trainable numbers of the policy's network."""
+        return sum(p.numel() for p in self.policy.net.parameters() if p.requires_grad)
+
+    def save(self, path: str | Path) -> Path:
+        """Write the model, and config.yaml beside it, so that `load_path` and `Experiment.load` take it.
+
+        Raises UserError where the folder holds the models of another config.
+        """
+        path = Path(path)
+        if path.suffix != ".pt":
+            raise UserError(f"{path}: a model's file ends in .pt")
+        path.parent.mkdir(parents=True, exist_ok=True)
+        save_config_beside(self.cfg, path)
+        info = {"algo_name": self.cfg.general_cfg.algo_name, "env_id": self.cfg.env_cfg.id}
+        counters = {name: getattr(self, name) for name in COUNTERS}
+        save_model(path, {**info, **counters, "algorithm": self.algorithm.state_dict()})
+        return path
+
+    def load(self, path: str | Path) -> None:
+        """Take over a saved model: weights, optimisers, counts. What was collected before is forgotten."""
+        path = Path(path)
+        if not path.is_file():
+            raise UserError(f"{path}: no such model file")
+        self._start(read_model(path), path)
+
+    def __repr__(self) -> str:
+        general = self.cfg.general_cfg
+        done = f"{self.env_step:,} env steps, {self.update_step:,} updates"
+        return f"<Agent {general.algo_name} on {self.cfg.env_cfg.id}, seed {general.seed}, {done}>"
+
+    def _row_of(self, obs: Any) -> Tree:
+        """One observation as a row [1, ...] of the space's own types; AgentError where it does not fit."""
+        try:
+            return concatenate(self.obs_space, [obs], cast(Any, create_empty_array(self.obs_space, 1)))
+        except (ValueError, TypeError, KeyError, IndexError) as error:
+            raise AgentError(f"an observation of {self.obs_space} is wanted, not {_shape(obs)}") from error
+
+    def _count(self, reward: float, done: bool) -> None:
+        self.episode_reward += reward
+        self.episode_length += 1
+        if done:
+            self.episode += 1
+            self.returns.append((self.episode_reward, self.episode_length))
+            self.episode_reward, self.episode_length = 0.0, 0
+
+
+def make_agent(algo: str, env: "str | gym.Env[Any, Any] | None" = None, **settings: Any) -> Agent:
+    """An agent for an environment: its id, or an environment object, which is only asked for its spaces.
+
+    `settings` are keys of the config, short or full (`algo_cfg__lr` for algo_cfg.lr), as for `Experiment`. Raises
+    UserError for settings that cannot work.
+    """
+    overrides = [to_override("algo_name", algo)]
+    overrides += [] if env is None else [to_override("env_cfg.id", id_of(env))]
+    cfg = compose([*overrides, *(to_override(key.replace("__", "."), value) for key, value in settings.items())])
+    if cfg.general_cfg.n_envs != 1 or cfg.general_cfg.n_workers != 1:
+        raise UserError("an agent steps one environment: leave out n_envs and n_workers")
+    if env is None or isinstance(env, str):
+        return Agent(cfg, Environments(cfg))
+    return Agent(cfg, SpacesOnly(env.observation_space, env.action_space))
+
+
+class SpacesOnly:
+    """Stands where a run's environments would: spaces are known, an environment cannot be made."""
+
+    def __init__(self, obs_space: spaces.Space[Any], action_space: spaces.Space[Any]):
+        self.obs_space, self.action_space = obs_space, action_space
+
+    def model(self) -> dict[str, Any]:
+        raise UserError("this algorithm asks the environment for its probabilities: make_agent needs its id")
+
+    def single(self, first: bool) -> Any:
+        raise UserError("hindsight asks the environment for rewards of other goals: make_agent needs its id")
+
+
+def save_config_beside(cfg: Config, path: Path) -> None:
+    """Write config.yaml into a model's folder; UserError where another stands there."""
+    place = path.parent / "config.yaml"
+    if not place.exists():
+        save_config(cfg, place)
+    elif place.read_text(encoding="utf-8") != config_text(cfg):
+        raise UserError(f"{place} belongs to models with other settings; save to another folder")
+
+
+def means_of(outputs: Iterable[LearnOutput]) -> dict[str, float]:
+    """The mean of each metric over calls of `learn`."""
+    columns: dict[str, list[float]] = {}
+    for output in outputs:
+        for name, value in output.metrics.items():
+            columns.setdefault(name, []).append(float(value))
+    return {name: float(np.mean(values)) for name, values in columns.items()}
+
+
+def _shape(obs: Any) -> str:
+    shapes = tree_map(lambda leaf: np.shape(leaf), obs) if isinstance(obs, dict | tuple) else np.shape(obs)
+    return f"one of shape {shapes}"

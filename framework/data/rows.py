@@ -1,0 +1,93 @@
+"""Rows: the one place that turns a step into what is learned from, for workers and for agents stepped by hand."""
+
+from typing import Any
+
+import numpy as np
+import torch
+
+from algos.base import Policy
+from algos.networks.state import Tree, reset_rows, tree_map
+from framework.data.rollout import Rollout, stack
+
+Row = dict[str, Any]
+
+
+class RowMaker:
+    """Acts for `n` environments with `policy`, carries its state along, and makes a row of each step.
+
+    `act` and `finish` take turns.
+    """
+
+    def __init__(self, policy: Policy, n: int):
+        self.policy = policy
+        self.initial_state = policy.init_state(n)
+        self.state = self.initial_state
+        self.reset = np.ones(n, dtype=bool)  # the next step is the first of an episode
+        self.row: Row = {}  # what `act` knows of the step that `finish` completes
+        self.next_state: Tree = ()
+
+    def state_copy(self) -> Tree:
+        """The policy's state before the next step, as arrays [N, ...]."""
+        return tree_map(lambda leaf: leaf.cpu().numpy().copy(), self.state)
+
+    def act(self, obs: Tree, *, explore: bool, step: int) -> np.ndarray:
+        """Actions [N, ...] as the environments take them, for observations [N, ...] at global env step `step`."""
+        action, extras, self.next_state = self.policy.act(obs, self.state, explore=explore, step=step)
+        env_action = self.policy.env_action(action)
+        self.row = {"obs": obs, "action": action, "env_action": env_action, "extras": extras}
+        return env_action
+
+    def finish(
+        self, next_obs: Tree, reward: np.ndarray, terminated: np.ndarray, truncated: np.ndarray, *, last: bool
+    ) -> Row:
+        """One row [N, ...] of each column; `next_obs` is the true next one, `last`: the rollout ends here."""
+        row, state = self.row, self.next_state
+        extras, done = row.pop("extras"), terminated | truncated
+        if "value" in extras:
+            cut = self.policy.bootstrap(next_obs, state) if last or truncated.any() else None
+            extras["bootstrap_value"] = np.zeros_like(extras["value"]) if cut is None else cut
+        row |= {
+            "reward": reward,
+            "next_obs": next_obs,
+            "terminated": terminated,
+            "truncated": truncated,
+            "reset": self.reset,
+            "extras": extras,
+        }
+        self.reset = done
+        if state != () and done.any():
+            state = reset_rows(state, self.initial_state, torch.from_numpy(done).to(self.policy.device))
+        self.state, self.row = state, {}
+        return row
+
+    def state_dict(self) -> dict[str, Any]:
+        """The policy's random stream and state, and where episodes begin."""
+        return {
+            "policy": self.policy.generator.get_state(),
+            "state": tree_map(lambda leaf: leaf.cpu().numpy(), self.state),
+            "reset": self.reset,
+        }
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        """Take over what `state_dict` gave."""
+        self.reset = state["reset"]
+        self.policy.generator.set_state(state["policy"])
+        self.state = tree_map(lambda leaf: torch.from_numpy(leaf).to(self.policy.device), state["state"])
+
+
+def to_rollout(rows: list[Row], state: Tree, worker: int = 0) -> Rollout:
+    """The rows of T steps as one rollout; `state` is the policy's before the first."""
+    columns = {name: stack([row[name] for row in rows]) for name in rows[0]}
+    if "value" in columns["extras"]:
+        columns["extras"]["next_value"] = next_values(columns)
+    return Rollout(**columns, state=state, worker=worker)
+
+
+def next_values(columns: dict[str, Any]) -> np.ndarray:
+    """V of the true next observation [T, N]: the next step's value, or the cut's where the row or episode ends.
+
+    Takes `bootstrap_value` out of the extras. Terminated steps hold a value that no target reads.
+    """
+    value, cut = columns["extras"]["value"], columns["extras"].pop("bootstrap_value")
+    following = np.concatenate([value[1:], cut[-1:]])
+    return np.where(columns["truncated"], cut, following)
