@@ -50,7 +50,7 @@ def test_values_of_next_observations():
     rows = [step(maker, 1, 2)[1], step(maker, 2, 3, truncated=True)[1], step(maker, 7, 8, last=True)[1]]
     columns = {"extras": {name: np.stack([row["extras"][name] for row in rows]) for name in rows[0]["extras"]}}
     columns["truncated"] = np.stack([row["truncated"] for row in rows])
-    # the next row's value; at the cut that of the last observation, 3, after two steps; at the end likewise, 8 after one
+    # the next row's value; at the cut that of 3 after two steps; at the end that of 8 after one
     assert next_values(columns)[:, 0].tolist() == [2.0, 302.0, 801.0]
     assert "bootstrap_value" not in columns["extras"]
 
