@@ -11,7 +11,6 @@ same settings and seed, and an environment reset once with `agent.env_seed`, the
 """
 
 from collections import deque
-from collections.abc import Iterable
 from pathlib import Path
 from typing import Any, cast
 
@@ -33,6 +32,7 @@ from framework.training.build import build_algorithm, build_server, resolve_devi
 from framework.training.environments import Environments, id_of
 from framework.training.learner import Learner
 from framework.training.parts import Learning
+from framework.training.recorder import means_of
 from framework.training.seeds import draw_seed, stream
 from framework.training.worker import worker_seeds
 
@@ -142,7 +142,7 @@ class Agent:
         if not outputs:
             return None
         self.update_step += sum(output.updates for output in outputs)
-        self.metrics = means_of(outputs)
+        self.metrics = means_of([output.metrics for output in outputs])
         return dict(self.metrics)
 
     def set_training_mode(self, training: bool = True) -> None:
@@ -241,15 +241,6 @@ def save_config_beside(cfg: Config, path: Path) -> None:
         save_config(cfg, place)
     elif place.read_text(encoding="utf-8") != config_text(cfg):
         raise UserError(f"{place} belongs to models with other settings; save to another folder")
-
-
-def means_of(outputs: Iterable[LearnOutput]) -> dict[str, float]:
-    """The mean of each metric over calls of `learn`."""
-    columns: dict[str, list[float]] = {}
-    for output in outputs:
-        for name, value in output.metrics.items():
-            columns.setdefault(name, []).append(float(value))
-    return {name: float(np.mean(values)) for name, values in columns.items()}
 
 
 def _shape(obs: Any) -> str:
