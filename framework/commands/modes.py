@@ -8,8 +8,10 @@ from pathlib import Path
 from typing import Any
 
 from algos.common.errors import UserError
+from envs.returns import possible_returns
 from framework.commands.verdict import SCORE, TEST_EPISODES
 from framework.experiment import Experiment
+from framework.reports.statistics import cut
 from framework.reports.tables import read_csv
 from framework.runs import logs
 from framework.runs.run_folder import RunFolder, atomic_write
@@ -59,7 +61,7 @@ def test(experiment: Experiment) -> int:
         log.info("testing %s on %s", experiment.model_path, cfg.env_cfg.id)
         result = experiment.evaluate(general.online_eval_episode, gif=gif)
         write_test(result, folder)
-        low, high = result.interval()
+        low, high = cut(result.interval(), possible_returns(cfg.env_cfg))
         log.info(
             "mean reward %.2f (95%% interval %.2f to %.2f), std %.2f, min %.2f, max %.2f over %d episodes",
             result.mean, low, high, result.std, min(result.rewards), max(result.rewards), len(result.rewards),

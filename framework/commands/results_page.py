@@ -6,8 +6,10 @@ from pathlib import Path
 from typing import Any
 
 from algos.common.errors import UserError
+from envs.returns import ANY, possible_returns
 from framework.commands.verdict import NOTE, Result, shown
 from framework.commands.verify import other_settings
+from framework.reports.statistics import cut
 from framework.runs.run_folder import atomic_write
 from framework.settings.hydra_private import Hydra
 from framework.settings.hydra_session import hydra_session
@@ -44,12 +46,13 @@ def write_rows(page: Path, rows: Mapping[str, Cells]) -> None:
     atomic_write(page, text.encode())
 
 
-def row_of(result: Result, expected: ExpectedScore) -> Cells:
-    """The row of a result and of what it was compared with."""
+def row_of(result: Result, expected: ExpectedScore, possible: tuple[float, float] = ANY) -> Cells:
+    """The row of a result and of what it was compared with; `possible` is the range of an episode's return."""
     verdict = result.verdict
+    low, high = cut((verdict.low, verdict.high), possible)
     reference = number(expected.mean_reward or 0) + ("" if expected.std is None else f" ± {number(expected.std)}")
     cells = (
-        f"`{result.preset}`", shown(verdict.mean), f"{shown(verdict.low)} to {shown(verdict.high)}",
+        f"`{result.preset}`", shown(verdict.mean), f"{shown(low)} to {shown(high)}",
         ", ".join(map(shown, result.scores)), reference, "yes" if verdict.passes else "**no**",
         f"{result.env_steps:,.0f}", f"{result.seconds:.0f}", result.commit, result.machine, result.date,
         f"`python main.py mode=verify preset={result.preset} seeds={len(result.scores)}`",
@@ -112,4 +115,4 @@ def _row_or_reason(hydra: Hydra, note: dict[str, Any], result: Result, old: Cell
         return f"{len(result.scores)} seeds, the row on the page has {seeds_of(old)}"
     if old is not None and old["date"] > result.date:
         return f"of {result.date}, the row on the page is of {old['date']}"
-    return row_of(result, preset.config.expected)
+    return row_of(result, preset.config.expected, possible_returns(preset.config.env_cfg))

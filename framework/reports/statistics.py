@@ -19,6 +19,12 @@ def mean_interval(values: Sequence[float]) -> tuple[float, float]:
     return mean - half, mean + half
 
 
+def cut(interval: tuple[float, float], possible: tuple[float, float]) -> tuple[float, float]:
+    """An interval without what lies outside the `possible` range: Student's t does not know of a best score."""
+    low, high = (min(max(end, possible[0]), possible[1]) for end in interval)
+    return low, high
+
+
 def p_below(values: Sequence[float], bound: float) -> float | None:
     """Student's one-sided t-test: the chance of a mean this low if the true one were `bound`.
 

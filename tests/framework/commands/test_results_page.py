@@ -24,6 +24,7 @@ def test_a_row():
         "abc1234", "a CPU / 2 cores", "2026-01-02", "`python main.py mode=verify preset=CartPole-v1/DQN seeds=3`",
     ]  # fmt: skip
     assert row["reference"] == "500 ± 0" and seeds_of(row) == 3
+    assert row_of(result(), ExpectedScore(500.0, 0.0), (0.0, 499.5))["95% interval"] == "498.0 to 499.5"
     missed = row_of(result("Acrobot-v1/PPO", -75.04, passes=False), ExpectedScore(-73.5, None))
     assert (missed["score"], missed["reference"], missed["passes"]) == ("-75.0", "-73.5", "**no**")
     assert [number(value) for value in (500.0, -172.2, 0.1 + 0.2)] == ["500", "-172.2", "0.30000000000000004"]

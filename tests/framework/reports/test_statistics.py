@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from framework.reports.statistics import mean_interval, p_below, standard_error
+from framework.reports.statistics import cut, mean_interval, p_below, standard_error
 
 
 def test_the_interval_is_that_of_the_tables():
@@ -28,3 +28,11 @@ def test_the_chance_of_a_mean_this_low():
     assert p_below([92.0, 94.0, 96.0, 98.0, 100.0], 100.0) == pytest.approx(0.02369, abs=2e-4)
     assert p_below([92.0, 94.0, 96.0, 98.0, 100.0], 96.0) == pytest.approx(0.5)
     assert p_below([92.0, 94.0, 96.0, 98.0, 100.0], 92.0) == pytest.approx(1 - 0.02369, abs=2e-4)
+
+
+@pytest.mark.parametrize(
+    ("possible", "expected"),
+    [((0, 500), (358, 500)), ((400, 500), (400, 500)), ((0, 600), (358, 501)), ((-np.inf, np.inf), (358, 501))],
+)
+def test_an_interval_ends_where_no_score_can_be(possible, expected):
+    assert cut((358, 501), possible) == expected
