@@ -110,6 +110,8 @@ def _dispatch(hydra: Hydra, args: argparse.Namespace, parser: argparse.ArgumentP
     job = prepare(hydra, args.overrides, file)
     if args.cfg or args.info:
         return _show(hydra, args, job)
+    for remark in job.remarks:
+        print(f"note: {remark}", file=sys.stderr)
     return _run(hydra, job)
 
 

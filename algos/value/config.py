@@ -1,5 +1,6 @@
 """Settings of the value-based algorithms (torch-free, so that --help and completion need no torch)."""
 
+from collections.abc import Collection
 from dataclasses import dataclass
 from typing import Any
 
@@ -44,6 +45,22 @@ class ValueConfig(EncoderConfig):
             self.dueling or not self.dueling_layers,
             f"{section}.dueling_layers are layers of the two streams of {section}.dueling=true",
         )
+
+    def remarks(self, section: str, given: Collection[str]) -> list[str]:
+        """What to tell of the settings that the user has `given`: those without effect, and what stands beside them."""
+        lines = []
+        void = [f"{section}.{key}" for key in given if key.startswith("epsilon_")]
+        if self.noisy and void:
+            verb = "has" if len(void) == 1 else "have"
+            lines.append(
+                f"{', '.join(void)} {verb} no effect: with {section}.noisy=true the noise explores, epsilon is 0"
+            )
+        if self.dueling_layers and "value_layers" in given and "dueling_layers" not in given:
+            lines.append(
+                f"{section}.dueling_layers stand behind your value_layers, in each stream: {self.dueling_layers};"
+                " give them too, or [] for none"
+            )
+        return lines
 
 
 @dataclass

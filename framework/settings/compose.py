@@ -1,5 +1,6 @@
 """A run's configuration: composed from schema, groups, preset, loaded run, YAML file and overrides; saved to YAML."""
 
+import logging
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -12,6 +13,8 @@ from framework.settings.prepare import prepare
 from framework.settings.schema import Config
 from framework.settings.yaml_file import YamlFile
 
+log = logging.getLogger("joyride")
+
 __all__ = ["Config", "compose", "config_text", "save_config", "to_override"]
 
 
@@ -21,7 +24,10 @@ def compose(overrides: Sequence[str] = (), yaml_file: Path | str | None = None) 
     Raises UserError for whatever is wrong with them.
     """
     with hydra_session() as hydra:
-        return prepare(hydra, overrides, YamlFile(yaml_file) if yaml_file is not None else None).config
+        job = prepare(hydra, overrides, YamlFile(yaml_file) if yaml_file is not None else None)
+    for remark in job.remarks:
+        log.warning("note: %s", remark)
+    return job.config
 
 
 def save_config(config: Config, path: Path | str) -> None:

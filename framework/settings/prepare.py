@@ -3,7 +3,7 @@ settings of a loaded run and of the --yaml file put in their places."""
 
 import copy
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -39,6 +39,7 @@ class Job:
     config: Config
     overrides: list[str]
     hydra_overrides: list[str]
+    remarks: list[str] = field(default_factory=list)  # for the user, a line each
 
 
 @dataclass
@@ -98,7 +99,16 @@ def prepare(hydra: Hydra, texts: Sequence[str], yaml_file: YamlFile | None = Non
         settings.append(f"general_cfg.{saved.key}={quoted(saved.text)}")
     overrides = [*(f"{group}={option}" for group, option in chosen.items()), *layers, *settings]
     config = to_config(compose_config(hydra, [*given.hydra, *overrides]))
-    return Job(config, overrides, given.hydra)
+    return Job(config, overrides, given.hydra, _remarks(config, settings, yaml_file))
+
+
+def _remarks(config: Config, settings: Sequence[str], yaml_file: YamlFile | None) -> list[str]:
+    """What the algorithm has to say of the settings that the user gave, on the command line or in a file."""
+    of_line = [text.lstrip("+").partition("=")[0].split(".") for text in settings]
+    given = [path[1] for path in of_line if path[0] == "algo_cfg"]
+    given += yaml_file.section("algo_cfg") if yaml_file is not None else []
+    remarks = getattr(config.algo_cfg, "remarks", None)
+    return remarks("algo_cfg", sorted(set(given))) if remarks is not None else []
 
 
 def to_config(composed: DictConfig) -> Config:

@@ -204,6 +204,12 @@ def test_a_run_is_started_with_file_and_overrides(argv: list[str], place: Path, 
     assert sorted(place.rglob("*")) == before, "Hydra wrote something"
 
 
+def test_a_remark_is_a_line_before_the_run(place: Path, started: list[Any], capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["noisy=true", "epsilon_end=0.1"]) == 0 and len(started) == 1
+    assert capsys.readouterr().err.startswith("note: algo_cfg.epsilon_end has no effect")
+    assert main(["noisy=true"]) == 0 and capsys.readouterr().err == ""
+
+
 def test_exit_codes_of_a_run(place: Path, started: list[Any], monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(framework.commands.modes, "run", lambda config, **_: 130)
     assert main([]) == 130

@@ -32,3 +32,30 @@ def test_what_does_not_go_together_is_one_line(cfg, message):
     with pytest.raises(UserError, match=message) as error:
         check_settings(cfg, "algo_cfg")
     assert "\n" not in str(error.value)
+
+
+NOISE = "{} no effect: with algo_cfg.noisy=true the noise explores, epsilon is 0"
+STREAMS = (
+    f"algo_cfg.dueling_layers stand behind your value_layers, in each stream: {LINEAR}; give them too, or [] for none"
+)
+
+
+@pytest.mark.parametrize(
+    ("cfg", "given", "lines"),
+    [
+        (DQNConfig(noisy=True), ["epsilon_end", "lr"], [NOISE.format("algo_cfg.epsilon_end has")]),
+        (
+            DQNConfig(noisy=True),
+            ["epsilon_end", "epsilon_start"],
+            [NOISE.format("algo_cfg.epsilon_end, algo_cfg.epsilon_start have")],
+        ),
+        (DQNConfig(noisy=True), ["noisy"], []),
+        (DQNConfig(), ["epsilon_end"], []),
+        (DQNConfig(dueling=True, dueling_layers=LINEAR), ["value_layers"], [STREAMS]),
+        (DQNConfig(dueling=True, dueling_layers=LINEAR), ["value_layers", "dueling_layers"], []),
+        (DQNConfig(dueling=True, dueling_layers=LINEAR), [], []),
+        (DQNConfig(dueling=True), ["value_layers"], []),
+    ],
+)
+def test_what_is_told_of_the_user_s_own_settings(cfg, given, lines):
+    assert cfg.remarks("algo_cfg", given) == lines

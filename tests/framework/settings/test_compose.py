@@ -162,3 +162,9 @@ def test_what_is_saved_is_what_is_loaded() -> None:
     loaded = compose(["load_path=Train_a"])
     assert (loaded.algo_cfg, loaded.env_cfg) == (config.algo_cfg, config.env_cfg)
     assert loaded.general_cfg.callbacks == ["a.b:C"]
+
+
+def test_remarks_are_logged(caplog: pytest.LogCaptureFixture) -> None:
+    compose(["noisy=true", "epsilon_end=0.1"])
+    compose(["noisy=true"])
+    assert [record.message.split(":")[0] for record in caplog.records] == ["note"]

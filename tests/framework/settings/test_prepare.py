@@ -12,6 +12,7 @@ from algos.value.config import DQNConfig
 from framework.settings.compose import compose, save_config
 from framework.settings.hydra_session import hydra_session
 from framework.settings.prepare import prepare
+from framework.settings.yaml_file import YamlFile
 
 
 @pytest.fixture(autouse=True)
@@ -166,3 +167,21 @@ def test_a_run_keeps_to_itself_what_was_of_one_call() -> None:
     assert loaded.general_cfg.progress == resumed.general_cfg.progress == "auto"
     assert (loaded.env_cfg.render_mode, resumed.env_cfg.render_mode) == (None, "rgb_array")
     assert (loaded.general_cfg.checkpoint_keep, resumed.general_cfg.log_interval) == (5, 7)
+
+
+def test_remarks_are_of_what_the_user_gave_here_not_of_presets_and_saved_runs() -> None:
+    file = YamlFile(write("mine.yaml", "algo_cfg: {noisy: true, epsilon_end: 0.1}"))
+    with hydra_session() as hydra:
+        (remark,) = prepare(hydra, ["epsilon_start=0.5"], file).remarks
+        assert remark.startswith("algo_cfg.epsilon_end, algo_cfg.epsilon_start have no effect")
+        (remark,) = prepare(hydra, ["algo_name=DuelingDQN", "value_layers=[]"]).remarks
+        assert remark.startswith("algo_cfg.dueling_layers stand behind your value_layers")
+        for quiet in (
+            ["preset=CartPole-v1/DuelingDQN"],
+            ["preset=CartPole-v1/RainbowDQN", "lr=0.1"],
+            ["algo_name=PPO"],
+        ):
+            assert prepare(hydra, quiet).remarks == []
+    make_run("noisy", "noisy=true", "epsilon_end=0.1")
+    with hydra_session() as hydra:
+        assert prepare(hydra, ["load_path=noisy"]).remarks == []
