@@ -21,11 +21,11 @@ class ReplayActorCriticConfig(EncoderConfig):
     sequence_length: int = setting(20, ge=1)  # with memory: steps of one environment in a replayed sequence
     burn_in: int = setting(0, ge=0)  # with memory: the first of them, which only bring the memory up to date
     n_critics: int = setting(2, ge=1)  # critics, each with a target; the least of their values counts
-    gamma: float = setting(0.99, ge=0, le=1)  # discount a step
+    gamma: float = setting(0.99, ge=0, le=1)  # discount per step
     tau: float = setting(0.005, gt=0, le=1)  # share of the online networks in each update of the targets
     actor_lr: Any = setting(3e-4, schedule=True)  # learning rate: a number, or "lin_3e-4", 0 at max_env_step
     critic_lr: Any = setting(3e-4, schedule=True)  # of all critics
-    batch_size: int = setting(256, ge=1)  # transitions an update; with memory sequences
+    batch_size: int = setting(256, ge=1)  # transitions per update; with memory sequences
     buffer_type: str = setting("REPLAY_QUE", choices=("REPLAY_QUE", "REPLAY", "PER_QUE", "HER"))  # docs/algorithms.md
     buffer_size: int = setting(1_000_000, ge=1)  # transitions kept
     priority_alpha: float = setting(0.6, ge=0, le=1)  # PER_QUE: power of the priorities; 0 is uniform
@@ -36,7 +36,7 @@ class ReplayActorCriticConfig(EncoderConfig):
     train_freq: int = setting(
         1, ge=1
     )  # env steps between two rounds of updates; with memory a multiple of sequence_length
-    gradient_steps: int = setting(1, ge=1, also=(-1,))  # updates a round; -1: one for each env step
+    gradient_steps: int = setting(1, ge=1, also=(-1,))  # updates per round; -1: one for each env step
     max_grad_norm: float | None = setting(None, gt=0)  # gradients are clipped to this norm; null: not clipped
     compile: bool = setting(False, affects="speed")  # each loss's update as one graph: 10-20 s at first, then faster
 
@@ -84,7 +84,7 @@ class TD3Config(DDPGConfig):
     n_critics: int = setting(2, ge=1)  # the least of their targets' values counts
     policy_delay: int = setting(2, ge=1)  # updates of the critics for each of the actor and the targets
     target_noise: float = setting(0.2, ge=0)  # standard deviation of the noise on the target's actions
-    target_noise_clip: float = setting(0.5, gt=0)  # and its largest size
+    target_noise_clip: float = setting(0.5, gt=0)  # the largest size of that noise
 
 
 @dataclass

@@ -1,6 +1,8 @@
 """Fields of configuration dataclasses with the values that they allow (torch-free)."""
 
 import dataclasses
+import operator
+from collections.abc import Callable
 from typing import Any, Literal, Protocol
 
 from algos.common.errors import UserError, did_you_mean
@@ -18,6 +20,14 @@ Effect = Literal[
     "rendering",  # what is shown of the environment
     "call",  # nothing but this one call of the program
 ]
+
+
+BOUNDS: dict[str, tuple[str, Callable[[Any, float], bool]]] = {
+    "ge": (">=", operator.ge),
+    "gt": (">", operator.gt),
+    "le": ("<=", operator.le),
+    "lt": ("<", operator.lt),
+}
 
 
 def setting(
@@ -59,6 +69,17 @@ def require(condition: bool, message: str) -> None:
     """Raise UserError with `message` unless `condition` holds."""
     if not condition:
         raise UserError(message)
+
+
+def allowed_values(field: "dataclasses.Field[Any]") -> str:
+    """What a field may hold beside what its type says, in words; empty where that is all."""
+    limits = field.metadata
+    if not limits:
+        return ""
+    if limits["choices"] is not None:
+        return ", ".join(limits["choices"])
+    bounds = " and ".join(f"{sign} {limits[name]:g}" for name, (sign, _) in BOUNDS.items() if limits[name] is not None)
+    return bounds + "".join(f", or {special:g}" for special in limits["also"])
 
 
 class SequenceSettings(Protocol):
@@ -107,17 +128,8 @@ def _check_field(field: "dataclasses.Field[Any]", value: Any, key: str) -> None:
         hint = did_you_mean(str(value), limits["choices"])
         near = f" ({hint})" if hint.endswith("?") else ""
         raise UserError(f"{key}={value} is not allowed; choose from {', '.join(limits['choices'])}{near}")
-    tests = {
-        "ge": (">=", lambda v, b: v >= b),
-        "gt": (">", lambda v, b: v > b),
-        "le": ("<=", lambda v, b: v <= b),
-        "lt": ("<", lambda v, b: v < b),
-    }
-    bounds = [(sign, limits[name], test) for name, (sign, test) in tests.items() if limits[name] is not None]
-    if any(not test(value, bound) for _, bound, test in bounds):
-        allowed = " and ".join(f"{sign} {bound:g}" for sign, bound, _ in bounds)
-        extra = "".join(f", or {special:g}" for special in limits["also"])
-        raise UserError(f"{key}={value} is out of range: it must be {allowed}{extra}")
+    if any(not test(value, limits[name]) for name, (_, test) in BOUNDS.items() if limits[name] is not None):
+        raise UserError(f"{key}={value} is out of range: it must be {allowed_values(field)}")
 
 
 def check_epsilon(cfg: EpsilonSettings, section: str) -> None:

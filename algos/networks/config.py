@@ -17,10 +17,10 @@ class EncoderConfig:
     attention_type: str | None = setting(None, choices=("flash", "linear", "hybrid"))  # null: as the next two say
     use_flash: bool | None = None  # softmax attention over the last 64 steps; with use_linear too: hybrid
     use_linear: bool | None = None  # linear attention over the whole episode
-    d_model: int = setting(64, ge=1)  # its width
-    n_heads: int = setting(4, ge=1)
-    n_layers: int = setting(1, ge=1)  # blocks, one behind the other
-    dropout: float = setting(0.0, ge=0, lt=1)
+    d_model: int = setting(64, ge=1)  # width of the attention layer
+    n_heads: int = setting(4, ge=1)  # attention heads
+    n_layers: int = setting(1, ge=1)  # attention blocks, one behind the other
+    dropout: float = setting(0.0, ge=0, lt=1)  # share of values set to 0 in training
     feature_dim: int = setting(32, ge=1)  # linear, hybrid: features of a head's queries and keys
 
     def check(self, section: str) -> None:

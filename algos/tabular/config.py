@@ -9,13 +9,13 @@ from algos.common.settings import check_epsilon, setting
 
 @dataclass
 class QLearningConfig:
-    gamma: float = setting(0.99, ge=0, le=1)  # discount a step
+    gamma: float = setting(0.99, ge=0, le=1)  # discount per step
     lr: Any = setting(0.1, schedule=True)  # step size: a number, or "lin_0.1", which falls to 0 at max_env_step
     initial_value: float = setting(0.0)  # of every entry of the table; above what can be earned, it makes explore
     epsilon_start: float = setting(1.0, ge=0, le=1)  # share of random actions at the first step
-    epsilon_end: float = setting(0.05, ge=0, le=1)  # and in the end
+    epsilon_end: float = setting(0.05, ge=0, le=1)  # share of random actions in the end
     epsilon_decay: int = setting(10_000, ge=1)  # env steps: time constant (exp) or length (linear) of the decay
-    epsilon_schedule: str = setting("exp", choices=("exp", "linear"))
+    epsilon_schedule: str = setting("exp", choices=("exp", "linear"))  # how epsilon decays
 
     def epsilon(self, step: int) -> float:
         """Share of random actions after `step` environment steps."""
@@ -30,7 +30,7 @@ class QLearningConfig:
 class MonteCarloConfig(QLearningConfig):
     visit: str = setting("first", choices=("first", "every"))  # which visits to a pair (s, a) in an episode count
     average: bool = True  # the step size is 1 / visits counted, the mean of all returns; false: lr
-    batch_size: int = setting(1, ge=1)  # episodes an update
+    batch_size: int = setting(1, ge=1)  # episodes per update
     n_steps: int = setting(1, ge=1)  # env steps of each environment collected at a time
 
 
@@ -41,7 +41,7 @@ class DynaQConfig(QLearningConfig):
 
 @dataclass
 class ValueIterationConfig:
-    gamma: float = setting(0.99, ge=0, le=1)  # discount a step
+    gamma: float = setting(0.99, ge=0, le=1)  # discount per step
     tolerance: float = setting(1e-10, gt=0)  # planning ends when no value changes by more than this
     max_sweeps: int = setting(100_000, ge=1)  # sweeps over all states without that are a mistake: gamma=1, say
     initial_value: float = setting(0.0)  # of every entry of the table, before the first sweep

@@ -28,12 +28,12 @@ class ValueConfig(EncoderConfig):
     dueling_layers: list[Any] = setting(factory=list)  # dueling: hidden layers of each stream
     noisy: bool = False  # learned noise in all linear layers but the first of value_layers, and epsilon = 0
     noisy_sigma: float = setting(0.5, ge=0)  # noisy: the noise at the start, times 1 / sqrt(inputs of the layer)
-    gamma: float = setting(0.99, ge=0, le=1)  # discount a step
+    gamma: float = setting(0.99, ge=0, le=1)  # discount per step
     lr: Any = setting(1e-3, schedule=True)  # learning rate: a number, or "lin_1e-3", which falls to 0 at max_env_step
     epsilon_start: float = setting(0.95, ge=0, le=1)  # share of random actions at the first step
-    epsilon_end: float = setting(0.01, ge=0, le=1)  # and in the end
+    epsilon_end: float = setting(0.01, ge=0, le=1)  # share of random actions in the end
     epsilon_decay: int = setting(500, ge=1)  # env steps: time constant (exp) or length (linear) of the decay
-    epsilon_schedule: str = setting("exp", choices=("exp", "linear"))
+    epsilon_schedule: str = setting("exp", choices=("exp", "linear"))  # how epsilon decays
     max_grad_norm: float | None = setting(None, gt=0)  # gradients are clipped to this norm; null: not clipped
     adam_eps: float = setting(1e-8, gt=0)  # added to the root of Adam's mean square: small gradients take small steps
     compile: bool = setting(False, affects="speed")  # the whole update as one graph: 7-10 s at first, then faster
@@ -67,11 +67,11 @@ class ValueConfig(EncoderConfig):
 class ReplayConfig(ValueConfig):
     """Those that learn from replay with a target network."""
 
-    batch_size: int = setting(64, ge=1)  # transitions an update
+    batch_size: int = setting(64, ge=1)  # transitions per update
     buffer_size: int = setting(100_000, ge=1)  # transitions kept
     learning_starts: int = setting(0, ge=0)  # env steps before the first update (at least one batch is awaited)
     train_freq: int = setting(1, ge=1)  # env steps between two rounds of updates
-    gradient_steps: int = setting(1, ge=1, also=(-1,))  # updates a round; -1: one for each env step
+    gradient_steps: int = setting(1, ge=1, also=(-1,))  # updates per round; -1: one for each env step
     target_update: int = setting(4, ge=1)  # updates between two updates of the target network
     tau: float = setting(1.0, gt=0, le=1)  # share of the online network in a target update; 1 copies it
 
@@ -151,9 +151,9 @@ class DRQNConfig(ReplayConfig):
     buffer_type: str = setting("REPLAY_QUE", choices=("REPLAY_QUE",))  # uniform over sequences
     sequence_length: int = setting(20, ge=1)  # steps of one environment in a sequence
     burn_in: int = setting(0, ge=0)  # the first of them, which only bring the memory up to date
-    batch_size: int = setting(32, ge=1)  # sequences an update
+    batch_size: int = setting(32, ge=1)  # sequences per update
     train_freq: int = setting(20, ge=1)  # env steps between two rounds of updates, a multiple of sequence_length
-    gradient_steps: int = setting(5, ge=1, also=(-1,))  # updates a round; -1: one for each env step
+    gradient_steps: int = setting(5, ge=1, also=(-1,))  # updates per round; -1: one for each env step
 
     def check(self, section: str) -> None:
         super().check(section)
@@ -167,7 +167,7 @@ class PQNConfig(ValueConfig):
     buffer_type: str = setting("ONPOLICY_QUE", choices=("ONPOLICY_QUE",))  # each rollout is learned once
     n_steps: int = setting(32, ge=1)  # env steps of each environment in a rollout
     n_epochs: int = setting(4, ge=1)  # passes over a rollout
-    batch_size: int = setting(64, ge=1)  # transitions a minibatch
+    batch_size: int = setting(64, ge=1)  # transitions per minibatch
     q_lambda: float = setting(0.65, ge=0, le=1)  # 0: one-step targets; 1: the rollout's whole return
     epsilon_decay: int = setting(10_000, ge=1)  # env steps: time constant (exp) or length (linear) of the decay
     epsilon_schedule: str = setting("linear", choices=("exp", "linear"))

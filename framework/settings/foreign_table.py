@@ -159,10 +159,10 @@ TABLE = {
     # replay
     "replay_size memory_size memory_capacity buffer_capacity capacity replay_buffer_size max_buffer_size"
     " replay_capacity buffer_max_size": "buffer_size: transitions",
-    "replay_buffer_class replay_buffer_kwargs replay_buffer_config replay_buffer use_her her": "buffer_type: PER_QUE is"
-    " prioritised, HER hindsight",
+    "replay_buffer_class replay_buffer_kwargs replay_buffer_config replay_buffer use_her her":
+    "buffer_type @ priority_alpha: PER_QUE is prioritised, HER hindsight",
     "prioritized_replay use_per per prioritized use_prioritized_replay prioritized_experience_replay":
-    "buffer_type=PER_QUE",
+    "buffer_type=PER_QUE @ priority_alpha",
     "prioritized_replay_alpha per_alpha priority_exponent": "priority_alpha",
     "prioritized_replay_beta per_beta beta beta0 importance_exponent priority_weight": "priority_beta",
     "prioritized_replay_beta_iters per_beta_annealing": "priority_beta: {kind: linear, start: 0.4, end: 1, steps: ...}",

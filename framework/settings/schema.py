@@ -18,28 +18,30 @@ class GeneralConfig:
     algo_name: str = "DQN"  # an algorithm of algos/registry.py, or "package.module:Class"
     env_name: str = "gym"  # group of config/env_cfg/; the environment itself is env_cfg.id
     device: str = setting("cpu", affects="speed")  # cpu, cuda, cuda:<n>, or auto (cuda where there is one)
-    mode: str = setting("train", choices=("train", "test", "collect", "verify"), affects="purpose")
-    seed: int = setting(1, ge=0)  # 0 draws one and records it
+    mode: str = setting("train", choices=("train", "test", "collect", "verify"), affects="purpose")  # what the run does
+    seed: int = setting(1, ge=0)  # of all random numbers; 0 draws one and records it
     seeds: int | None = setting(None, ge=1)  # mode=verify: the preset is trained with seeds 1 to this; null: 5
     n_workers: int = setting(1, ge=1)  # workers; a single process steps them in turn
     n_envs: int = setting(1, ge=1)  # environments in each worker's vector env
-    torch_threads: int = setting(1, ge=1, affects="record")  # of torch's operators; small networks are fastest with 1
+    torch_threads: int = setting(1, ge=1, affects="record")  # for torch's operators; small networks are fastest with 1
 
     mp_backend: str = setting("single", choices=("single", "ray"), affects="ray")  # one process, or Ray actors
-    sync: str = setting("exact", choices=("exact", "async"), affects="ray")  # as one process, or nobody waits
+    sync: str = setting("exact", choices=("exact", "async"), affects="ray")  # async: no process waits for another
     n_learners: int = setting(1, ge=1, affects="ray")  # Ray: they share each batch and average their gradients
     ray_address: str | None = setting(None, affects="ray")  # null: Ray for this run; auto or <host>:<port>: a cluster
-    worker_timeout: float = setting(600.0, gt=0, affects="ray")  # Ray: silent seconds until a process is replaced
-    max_worker_restarts: int = setting(20, ge=0, affects="ray")  # Ray: in a run; one more failure ends it
+    worker_timeout: float = setting(600.0, gt=0, affects="ray")  # Ray: seconds of silence until a process is replaced
+    max_worker_restarts: int = setting(20, ge=0, affects="ray")  # Ray: replacements per run; one more failure ends it
 
-    load_checkpoint: bool | None = setting(None, affects="start")  # from a saved model; null: if load_path or mode=test
+    load_checkpoint: bool | None = setting(None, affects="start")  # of a saved model; null: if load_path or mode=test
     load_path: str | None = setting(None, affects="start")  # a run's name or path, a model file, or latest
     load_model_step: str = setting("best", affects="start")  # best, last, or the update step of a saved model
     resume: str | None = setting(None, affects="start")  # go on with this run in its folder: name, path, or latest
 
     max_episode: int = setting(-1, ge=1, also=(-1,), affects="future")  # episodes to train or collect; -1: no limit
-    max_step: int = setting(-1, ge=1, also=(-1,))  # steps an episode, then it is truncated; -1: the env's own limit
-    max_env_step: int | None = setting(None, ge=1, also=(-1,), affects="future")  # null: 50,000, or -1 with max_episode
+    max_step: int = setting(-1, ge=1, also=(-1,))  # steps per episode, then it is truncated; -1: the env's own limit
+    max_env_step: int | None = setting(
+        None, ge=1, also=(-1,), affects="future"
+    )  # steps over all environments, then the run ends; -1: no limit; null: 50,000, or -1 with max_episode
     reward_threshold: float | None = setting(None, affects="future")  # stop once an online evaluation's mean reaches it
 
     online_eval: bool = True  # evaluate during training, on environments of its own
@@ -121,7 +123,7 @@ class GeneralConfig:
 class ExpectedScore:
     """Published score of a preset's experiment (`expected` in its file): what its result is to be compared with."""
 
-    mean_reward: float | None = None  # over evaluation episodes
+    mean_reward: float | None = None  # mean over evaluation episodes
     std: float | None = None  # between seeds
     max_env_step: int | None = None  # environment steps of training after which it is reached
     source: str | None = None  # where it was published
