@@ -1,9 +1,11 @@
 """From the command line to one mode. Free of torch, gymnasium and ray until a run is dispatched."""
 
 import argparse
+import io
 import os
 import sys
 from collections.abc import Sequence
+from contextlib import redirect_stdout
 from pathlib import Path
 from typing import Any, NoReturn
 
@@ -12,12 +14,15 @@ from omegaconf import DictConfig
 from algos.common.errors import UserError
 from framework.commands.completion import complete
 from framework.commands.flags import refuse_flags
+from framework.commands.help_topics import show_topics, topics_of
 from framework.commands.sweep import run_sweep
 from framework.commands.verify import asks_to_verify, run_verify
+from framework import __version__
 from framework.settings.hydra_private import Hydra, HydraConfig, args_parser
 from framework.settings.hydra_session import CONFIG_NAME, USER_MISTAKES, explain, hydra_session, show_help
 from framework.settings.overrides import quoted
 from framework.settings.prepare import Job, prepare, to_config
+from framework.settings.reference import with_meaning_of_null
 from framework.settings.yaml_file import YamlFile
 
 
@@ -28,6 +33,9 @@ def main(argv: Sequence[str]) -> int:
     Any other exception is a programming error and passes through.
     """
     os.environ["HYDRA_FULL_ERROR"] = "1"  # Hydra raises its errors instead of printing them: they are told here
+    if "--version" in argv:
+        print(f"Joyride {__version__}")
+        return 0
     try:
         args, parser = _parse(argv)
         with hydra_session() as hydra:
@@ -96,6 +104,10 @@ def _add_config_dir(args: argparse.Namespace) -> None:
 
 
 def _dispatch(hydra: Hydra, args: argparse.Namespace, parser: argparse.ArgumentParser) -> int:
+    topics = topics_of(args.overrides) if args.help else []
+    if topics:
+        show_topics(topics)
+        return 0
     if args.help or args.hydra_help:
         show_help(hydra, parser, of_flags=not args.help)
         return 0
@@ -117,9 +129,12 @@ def _dispatch(hydra: Hydra, args: argparse.Namespace, parser: argparse.ArgumentP
 
 def _show(hydra: Hydra, args: argparse.Namespace, job: Job) -> int:
     overrides = [*job.hydra_overrides, *job.overrides]
+    shown = io.StringIO()
     try:
         if args.cfg:
-            hydra.show_cfg(CONFIG_NAME, overrides, args.cfg, args.package, args.resolve)
+            with redirect_stdout(shown):
+                hydra.show_cfg(CONFIG_NAME, overrides, args.cfg, args.package, args.resolve)
+            print(with_meaning_of_null(shown.getvalue(), job.config), end="")
         else:
             hydra.show_info(args.info, CONFIG_NAME, overrides)
     except USER_MISTAKES as error:

@@ -19,6 +19,7 @@ from algos.common.settings import allowed_values
 from algos.registry import canonical_name, get_config_class
 from framework.runs.checkout import ROOT
 from framework.settings.keys import field_types, sections_with, type_text
+from framework.settings.schema import Config
 from framework.settings.yaml_file import LOADER
 
 
@@ -52,6 +53,20 @@ def null_stands_for(meaning: str) -> str:
     """What a meaning says of null; empty where it says nothing."""
     found = re.search(r"\bnull: ([^;]+)", meaning)
     return found[1].strip() if found else ""
+
+
+def with_meaning_of_null(text: str, config: Config) -> str:
+    """A printed configuration whose nulls say, in a comment, what they stand for."""
+    lines, section = [], ""
+    for line in text.splitlines(keepends=True):
+        found = re.fullmatch(r"(\w+):\n", line)
+        section = found[1] if found else section
+        key = re.fullmatch(r"  (\w+): null\n", line)
+        if key and hasattr(config, section):
+            told = null_stands_for(meanings_of(type(getattr(config, section))).get(key[1], ""))
+            line = line.rstrip("\n") + (f" # {told}\n" if told else "\n")
+        lines.append(line)
+    return "".join(lines)
 
 
 @cache
