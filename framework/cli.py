@@ -12,12 +12,12 @@ from typing import Any, NoReturn
 from omegaconf import DictConfig
 
 from algos.common.errors import UserError
+from framework import __version__
 from framework.commands.completion import complete
 from framework.commands.flags import refuse_flags
 from framework.commands.help_topics import show_topics, topics_of
 from framework.commands.sweep import run_sweep
 from framework.commands.verify import asks_to_verify, run_verify
-from framework import __version__
 from framework.settings.hydra_private import Hydra, HydraConfig, args_parser
 from framework.settings.hydra_session import CONFIG_NAME, USER_MISTAKES, explain, hydra_session, show_help
 from framework.settings.overrides import quoted
@@ -56,6 +56,7 @@ def main(argv: Sequence[str]) -> int:
 def _parse(argv: Sequence[str]) -> tuple[argparse.Namespace, argparse.ArgumentParser]:
     parser = args_parser()
     parser.add_argument("--yaml", action="append", metavar="FILE", help="A file of settings")
+    next(action for action in parser._actions if action.dest == "version").help = "Show Joyride's version and exit"
     flags = [flag for action in parser._actions for flag in action.option_strings]
 
     def refuse(message: str) -> NoReturn:

@@ -17,7 +17,7 @@ import yaml
 
 from algos.common.settings import allowed_values
 from algos.registry import canonical_name, get_config_class
-from framework.runs.checkout import ROOT
+from framework.runs.checkout import CONFIG_DIR
 from framework.settings.keys import field_types, sections_with, type_text
 from framework.settings.schema import Config
 from framework.settings.yaml_file import LOADER
@@ -70,7 +70,7 @@ def with_meaning_of_null(text: str, config: Config) -> str:
 
 
 @cache
-def meanings_of(config: type[Any]) -> dict[str, str]:
+def meanings_of(config: Any) -> dict[str, str]:
     """The comments beside the fields of a dataclass; that of a parent where a field is given anew without one."""
     found: dict[str, str] = {}
     for parent in reversed(config.__mro__):
@@ -118,7 +118,7 @@ def shown(value: Any) -> str:
 @cache
 def _of_group(algo_name: str) -> dict[str, Any]:
     """What an algorithm's file in config/algo_cfg/ changes of the schema's defaults, by section."""
-    path = ROOT / "config" / "algo_cfg" / f"{algo_name}.yaml"
+    path = CONFIG_DIR / "algo_cfg" / f"{algo_name}.yaml"
     data = yaml.load(path.read_text(encoding="utf-8"), Loader=LOADER) if path.exists() else {}
     return {section: values for section, values in data.items() if isinstance(values, dict)}
 

@@ -9,7 +9,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import yaml
 
+import framework
 import framework.commands
 from framework.cli import main
 
@@ -257,6 +259,35 @@ def test_help_tells_groups_modes_and_examples(place: Path) -> None:
     assert done.stdout.count("  python main.py") >= 6 and "saved_run" not in done.stdout
 
 
+def test_cfg_says_what_null_stands_for_and_stays_yaml(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["--cfg", "job", "algo_name=PPO"]) == 0
+    text = capsys.readouterr().out
+    assert "\n  max_env_step: null # 50,000, or -1 with max_episode\n" in text
+    assert "\n  sequence_length: null # n_steps\n" in text and "\n  load_path: null\n" in text
+    assert yaml.safe_load(text)["general_cfg"]["max_env_step"] is None
+
+
+def test_version(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["--version"]) == 0 and capsys.readouterr().out == f"Joyride {framework.__version__}\n"
+
+
+def test_the_mistakes_of_a_file_and_of_the_line_are_told_together(
+    place: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (place / "sb3.yaml").write_text(
+        "general_cfg:\n  algo_name: PPO\n  env_name: CartPole-v1\nalgo_cfg:\n  clip_range: 0.2\n  epsilon_start: 1\n"
+    )
+    assert main(["--yaml", "sb3.yaml", "ent_coef=0.01", "sede=3"]) == 2
+    first, *lines = capsys.readouterr().err.splitlines()
+    assert first.startswith("error: sb3.yaml:3: ") and first.endswith("env_cfg.id=CartPole-v1")
+    assert [line.strip() for line in (lines[0], *lines[2:])] == [
+        "sb3.yaml:5: unknown key 'algo_cfg.clip_range'; here it is algo_cfg.clip",
+        "unknown key 'ent_coef'; here it is algo_cfg.entropy_coef",
+        "unknown key 'sede'; did you mean 'general_cfg.seed'?",
+    ]
+    assert "sb3.yaml:6: " in lines[1] and lines[1].endswith("not of PPO")
+
+
 def test_cfg_and_info(place: Path) -> None:
     done = run_main("--cfg", "job", "--resolve", "algo_name=PPO", "n_steps=7", cwd=place)
     assert done.returncode == 0 and "  n_steps: 7\n" in done.stdout and done.stderr == ""
@@ -268,7 +299,18 @@ def test_cfg_and_info(place: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    "argv", [["--help"], ["--cfg", "job", "--resolve"], ["--info", "defaults"], ["-sc", "query=bash"], ["sede=1"]]
+    "argv",
+    [
+        ["--help"],
+        ["--help", "lr"],
+        ["--version"],
+        ["--env", "x"],
+        ["learning_rate=1"],
+        ["--cfg", "job", "--resolve"],
+        ["--info", "defaults"],
+        ["-sc", "query=bash"],
+        ["sede=1"],
+    ],
 )
 def test_nothing_heavy_is_imported_before_a_run(argv: list[str], place: Path) -> None:
     code = f"""
