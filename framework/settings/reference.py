@@ -69,11 +69,11 @@ def with_meaning_of_null(text: str, config: Config) -> str:
     return "".join(lines)
 
 
-@cache
-def meanings_of(config: Any) -> dict[str, str]:
+def meanings_of(config: type[Any]) -> dict[str, str]:
     """The comments beside the fields of a dataclass; that of a parent where a field is given anew without one."""
     found: dict[str, str] = {}
-    for parent in reversed(config.__mro__):
+    parents: list[Any] = [*reversed(config.__mro__)]
+    for parent in parents:
         file = getattr(sys.modules.get(parent.__module__), "__file__", None)
         if file and dataclasses.is_dataclass(parent):
             found |= _comments(Path(file)).get(parent.__name__, {})
