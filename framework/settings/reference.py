@@ -72,10 +72,9 @@ def with_meaning_of_null(text: str, config: Config) -> str:
 def meanings_of(config: type[Any]) -> dict[str, str]:
     """The comments beside the fields of a dataclass; that of a parent where a field is given anew without one."""
     found: dict[str, str] = {}
-    parents: list[Any] = [*reversed(config.__mro__)]
-    for parent in parents:
+    for parent in reversed(config.__mro__):
         file = getattr(sys.modules.get(parent.__module__), "__file__", None)
-        if file and dataclasses.is_dataclass(parent):
+        if file:
             found |= _comments(Path(file)).get(parent.__name__, {})
     return {field.name: found.get(field.name, "") for field in dataclasses.fields(config)}
 
