@@ -81,7 +81,7 @@ def finish(process: subprocess.Popen[str], expected: int = 0) -> str:
 
 def the_run(tasks: Path) -> Path:
     """The only run under `tasks`."""
-    (run,) = (path for path in tasks.iterdir() if path.is_dir() and not path.is_symlink())
+    (run,) = (path for path in tasks.iterdir() if path.is_dir() and path.name != "latest")
     return run
 
 
@@ -178,7 +178,7 @@ def kill_and_resume(case: str, base: Path, tasks: Path, moments: list[float]) ->
         process = start(resume_command(tasks) if begun else command(CASES[case], tasks))
     finish(process)
     for empty in tasks.iterdir():  # killed between making the folder and writing the config
-        if empty.is_dir() and not empty.is_symlink() and not (empty / "config.yaml").exists():
+        if empty.is_dir() and empty.name != "latest" and not (empty / "config.yaml").exists():
             empty.rmdir()
     return state, differences(the_run(tasks), base)
 

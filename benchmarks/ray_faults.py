@@ -89,7 +89,7 @@ class Watched:
 
     def progress(self) -> float:
         """Share of the env steps that is done, by the last episode recorded; 0 before the first checkpoint."""
-        runs = [path for path in self.tasks.iterdir() if path.is_dir() and not path.is_symlink()]
+        runs = [path for path in self.tasks.iterdir() if path.is_dir() and path.name != "latest"]
         if not runs or not any(runs[0].glob("checkpoints/*/manifest.json")):
             return 0.0
         lines = _tail(runs[0] / "results" / "episodes.csv")

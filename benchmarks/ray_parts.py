@@ -128,7 +128,7 @@ def train(settings: Mapping[str, Any], tasks: Path, limit: float = 600.0) -> Pat
 
 def the_run(tasks: Path) -> Path:
     """The only run under `tasks`."""
-    (run,) = (path for path in tasks.iterdir() if path.is_dir() and not path.is_symlink())
+    (run,) = (path for path in tasks.iterdir() if path.is_dir() and path.name != "latest")
     return run
 
 

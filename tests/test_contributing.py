@@ -12,6 +12,7 @@ import pytest
 from gymnasium.envs.registration import registry
 
 from framework.cli import main
+from framework.runs.run_folder import RunFolder
 
 ROOT = Path(__file__).resolve().parent.parent
 TEXT = (ROOT / "CONTRIBUTING.md").read_text(encoding="utf-8")
@@ -40,7 +41,9 @@ def run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Run:
             assert main([*words[2:], "online_eval_episode=5", "progress=off"]) == 0
         else:
             subprocess.run([sys.executable, *words[1:]], check=True)
-        return (tmp_path / "tasks" / "latest").resolve()
+        folder = RunFolder.latest(tmp_path / "tasks")
+        assert folder is not None
+        return folder
 
     return run
 

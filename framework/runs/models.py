@@ -7,6 +7,7 @@ from typing import Any
 
 from algos.base import Algorithm
 from algos.common.errors import UserError
+from framework.runs import latest
 from framework.runs.checkpoint import load_model
 from framework.runs.run_search import find_run
 
@@ -21,9 +22,8 @@ def find_model(load_path: str, step: str, tasks_dir: str) -> Path:
     """
     for path in (Path(tasks_dir, load_path), Path(load_path).expanduser()):
         if path.suffix == ".pt" and path.is_file():
-            return path
+            return latest.real(path)
     run = find_run(load_path, tasks_dir)
-    run = run.resolve() if run.is_symlink() else run  # tasks/latest soon points elsewhere
     saved = sorted((path for path in (run / "models").glob("*.pt") if path.stem.isdigit()), key=lambda p: int(p.stem))
     best = run / "models" / "best.pt"
     if step == "best" and best.exists():

@@ -1,4 +1,4 @@
-"""The folder of one run: its name, its places, the link `latest`, the lock, and writing that never tears a file."""
+"""The folder of one run: its name, its places, the lock, and writing that never tears a file."""
 
 import itertools
 import logging
@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any, BinaryIO
 
 from algos.common.errors import UserError
+from framework.runs import latest
 
 try:
     import fcntl
@@ -89,7 +90,7 @@ class RunFolder:
     def create(
         cls, tasks_dir: Path | str, mode: str, env_id: str, algo_name: str, path: Path | str | None = None
     ) -> "RunFolder":
-        """Make `<tasks>/<Mode>_<env>_<ALGO>_<time>[-n]/`, or the given `path`, and point `<tasks>/latest` at it.
+        """Make `<tasks>/<Mode>_<env>_<ALGO>_<time>[-n]/`, or the given `path`, and have `<tasks>/latest` show it.
 
         Two runs never share a folder, also when started at the same moment. UserError where it cannot be made, or
         where `path` already holds a run.
@@ -106,7 +107,7 @@ class RunFolder:
                 if folder.config_path.exists():
                     raise UserError(f"{folder.path} already holds a run; runs are never overwritten")
                 folder.path.mkdir(parents=True, exist_ok=True)
-            _point_latest(tasks, folder.path)
+            latest.point(tasks, folder.path)
         return folder
 
     @classmethod
@@ -118,14 +119,8 @@ class RunFolder:
 
     @staticmethod
     def latest(tasks_dir: Path | str) -> Path | None:
-        """The folder that `<tasks>/latest` points at, or None (no run yet, or that run was deleted)."""
-        link = Path(tasks_dir, "latest")
-        if link.is_symlink():
-            return link.resolve() if link.is_dir() else None
-        with suppress(OSError):
-            target = Path(tasks_dir, Path(tasks_dir, "latest.txt").read_text(encoding="utf-8").strip())
-            return target if target.is_dir() else None
-        return None
+        """The folder of the newest run, or None (no run yet, or that run was deleted)."""
+        return latest.find(Path(tasks_dir))
 
     @property
     def name(self) -> str:
@@ -165,8 +160,10 @@ class RunFolder:
 
     def _place(self, name: str) -> Path:
         place = self.path / name
-        with writing(place):
-            place.mkdir(parents=True, exist_ok=True)
+        if not place.is_dir():
+            with writing(place):
+                place.mkdir(parents=True, exist_ok=True)
+            latest.show(self.path)
         return place
 
     def acquire_lock(self) -> None:
@@ -210,23 +207,3 @@ def _make_new(tasks: Path, stem: str) -> Path:
         except FileExistsError:
             continue
     raise AssertionError("unreachable")
-
-
-def _point_latest(tasks: Path, target: Path) -> None:
-    """Point `<tasks>/latest` at `target`; the link is relative, so that `tasks` can be moved as a whole."""
-    latest = tasks / "latest"
-    try:
-        to = os.path.relpath(target.resolve(), tasks.resolve())
-    except ValueError:  # another drive of Windows
-        to = str(target.resolve())
-    if os.path.lexists(latest) and not latest.is_symlink():
-        log.warning("%s is not a link of Joyride's: it is left alone and does not point at this run", latest)
-        return
-    temporary = temporary_name(latest)
-    try:
-        os.symlink(to, temporary, target_is_directory=True)
-        os.replace(temporary, latest)
-    except (OSError, NotImplementedError):  # no symlinks here
-        with suppress(OSError):
-            temporary.unlink()
-        atomic_write(tasks / "latest.txt", f"{to}\n".encode())

@@ -4,6 +4,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 from algos.common.errors import UserError, did_you_mean
+from framework.runs import latest
 from framework.runs.run_folder import RunFolder
 
 
@@ -15,7 +16,7 @@ def find_run(text: str, tasks_dir: Path | str, key: str = "general_cfg.load_path
     tasks = Path(tasks_dir)
     if text == "latest":
         return _latest(tasks, key)
-    found = next((path for path in (tasks / text, Path(text).expanduser()) if path.exists()), None)
+    found = next((latest.real(path) for path in (tasks / text, Path(text).expanduser()) if path.exists()), None)
     if found is None and "/" not in text:
         in_sweeps = [run for run in runs_newest_first(tasks) if run.name == text]
         if len(in_sweeps) > 1:
@@ -44,13 +45,13 @@ def newest_run(tasks_dir: Path | str, fits: Callable[[Path], bool]) -> Path | No
 def runs_newest_first(tasks: Path) -> Iterator[Path]:
     """The run folders in `tasks` and in its sweeps."""
     configs = [config for pattern in ("*/config.yaml", "*/*/config.yaml") for config in tasks.glob(pattern)]
-    own = [config for config in configs if config.parent.name not in (".hydra", "latest")]  # latest: a link to one
+    own = [config for config in configs if not {".hydra", latest.NAME} & {*config.parts[-3:-1]}]
     newest = sorted(own, key=lambda config: (config.stat().st_mtime_ns, str(config)), reverse=True)
     return (config.parent for config in newest)
 
 
 def _latest(tasks: Path, key: str) -> Path:
-    """The run that `tasks/latest` points at if it can serve `key`; else the newest that can: a test has no model."""
+    """The run that `tasks/latest` shows if it can serve `key`; else the newest that can: a test has no model."""
     needed = "checkpoints/*" if key.endswith("resume") else "models/*.pt"
     last = RunFolder.latest(tasks)
     runs = [*([last] if last is not None and _is_run(last) else []), *runs_newest_first(tasks)]

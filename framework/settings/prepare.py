@@ -13,6 +13,7 @@ from algos.common.errors import Mistakes, UserError
 from algos.common.settings import check_settings
 from algos.registry import canonical_name, get_config_class
 from envs.config import EnvConfig
+from framework.runs import latest
 from framework.runs.run_search import find_run, newest_run
 from framework.settings.choices import no_such_choice, preset_of_another
 from framework.settings.effects import not_handed_on
@@ -224,7 +225,12 @@ def _saved_run(
         run = find_run(text, general.tasks_dir, f"general_cfg.{key}")
     else:
         run = _newest_fitting(draft, chosen, given, yaml_file)
-    return SavedRun(key, text if text and text != "latest" else str(run), YamlFile(run / "config.yaml"))
+    if not text or text == latest.NAME:
+        text = str(run)
+    elif latest.NAME in Path(text).parts:  # it soon shows another run
+        places = (Path(general.tasks_dir, text), Path(text).expanduser())
+        text = next((str(latest.real(place)) for place in places if place.exists()), text)
+    return SavedRun(key, text, YamlFile(run / "config.yaml"))
 
 
 def _asks_for_one_process(given: Overrides) -> bool:

@@ -9,7 +9,7 @@ from typing import Any
 from omegaconf import DictConfig, OmegaConf
 
 from algos.common.errors import UserError
-from framework.runs import provenance
+from framework.runs import latest, provenance
 from framework.runs.checkpoint import load_checkpoint, save_model
 from framework.runs.run_folder import RunFolder
 from framework.runs.run_search import find_run
@@ -70,6 +70,7 @@ def open_folder(
     provenance.write(folder.path, resumed=resumed is not None)
     if hydra_cfg is not None:
         save_hydra(hydra_cfg, folder)
+    latest.show(folder.path)
     return folder
 
 

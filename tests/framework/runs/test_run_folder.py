@@ -1,4 +1,3 @@
-import logging
 import os
 import re
 import signal
@@ -32,11 +31,10 @@ def one_line(error) -> str:
     return text
 
 
-def test_a_run_has_its_name_and_latest_points_at_it_relatively(tmp_path):
+def test_a_run_has_its_name_and_is_the_latest(tmp_path):
     tasks = tmp_path / "deep" / "tasks"
     folder = RunFolder.create(tasks, "train", "ALE/Pong-v5", "PPO")
     assert re.fullmatch(r"Train_ALE-Pong-v5_PPO_\d{8}-\d{6}", folder.name)
-    assert os.readlink(tasks / "latest") == folder.name
     assert RunFolder.latest(tasks) == folder.path.resolve()
     second = RunFolder.create(tasks, "collect", "my.module:Odd env-v0", "package.module:MyDQN")
     assert second.name.startswith("Collect_my.module-Odd-env-v0_MyDQN_")
@@ -70,35 +68,11 @@ def test_a_given_path_is_used_but_never_twice(tmp_path):
     (path / ".hydra").mkdir(parents=True)  # the launcher was there first
     folder = RunFolder.create(tmp_path, "train", "CartPole-v1", "DQN", path=path)
     assert folder.path == path
-    assert os.readlink(tmp_path / "latest") == os.path.join("Sweep_x", "0_lr=1")
+    assert RunFolder.latest(tmp_path) == path
     folder.config_path.write_text("a: 1\n")
     with pytest.raises(UserError) as error:
         RunFolder.create(tmp_path, "train", "CartPole-v1", "DQN", path=path)
     assert "already holds a run" in one_line(error)
-
-
-def test_something_else_named_latest_is_left_alone(tmp_path, caplog):
-    (tmp_path / "latest").mkdir()
-    (tmp_path / "latest" / "mine").touch()
-    with caplog.at_level(logging.WARNING, "joyride"):
-        RunFolder.create(tmp_path, "train", "CartPole-v1", "DQN")
-    assert "latest" in caplog.text and (tmp_path / "latest" / "mine").exists()
-
-
-def test_without_symlinks_a_text_file_names_the_latest(tmp_path, monkeypatch):
-    def refuse(*_, **__):
-        raise OSError("no symlinks here")
-
-    monkeypatch.setattr(run_folder.os, "symlink", refuse)
-    folder = RunFolder.create(tmp_path, "train", "CartPole-v1", "DQN")
-    assert (tmp_path / "latest.txt").read_text() == f"{folder.name}\n"
-    assert RunFolder.latest(tmp_path) == folder.path
-
-
-def test_latest_of_nothing_and_of_a_deleted_run(tmp_path):
-    assert RunFolder.latest(tmp_path / "tasks") is None
-    RunFolder.create(tmp_path, "train", "CartPole-v1", "DQN").path.rmdir()
-    assert RunFolder.latest(tmp_path) is None
 
 
 def test_places_are_made_when_asked_for(tmp_path):
