@@ -225,8 +225,7 @@ class Experiment:
             except Exception as error:
                 log.error("the run failed: %s: %s", type(error).__name__, error)
                 raise
-            counts = f"{driver.episode:,} episodes, {driver.env_step:,} env steps, {driver.update_step:,} updates"
-            log.info("ended: %s (%s, %.1f s)", reason, counts, driver.recorder.wall_time())
+            log.info("ended: %s (%s, %.1f s)", reason, driver.in_words(), driver.recorder.wall_time())
             if mode == "train":
                 self.counters = {name: getattr(driver, name) for name in COUNTERS}
                 self.model_name = f"the model trained in {folder.path}"

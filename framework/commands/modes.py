@@ -15,6 +15,7 @@ from framework.reports.statistics import cut
 from framework.reports.tables import read_csv
 from framework.runs import logs
 from framework.runs.run_folder import RunFolder, atomic_write
+from framework.settings.command import main_command, setting_word, shell_line
 from framework.settings.compose import Config
 from framework.training.evaluator import Evaluation
 
@@ -41,12 +42,14 @@ def report(experiment: Experiment) -> int:
     driver, folder = experiment.driver, experiment.folder
     assert driver is not None and folder is not None
     if driver.signal:
-        log.info("interrupted; go on with: python main.py resume=%s", folder.path)
+        log.info("interrupted; go on with: %s", main_command(setting_word("resume", folder.path)))
         return 128 + driver.signal
     log.info("everything is in %s", folder.path)
     if experiment.general.mode == "train":
-        log.info("next: python main.py mode=test load_path=%s render_mode=rgb_array", folder.path.name)
-        log.info("      tensorboard --logdir %s", folder.path)
+        film = ["render_mode=rgb_array"] if experiment.envs.can_be_filmed() else []
+        log.info("next: %s", main_command("mode=test", setting_word("load_path", folder.path), *film))
+        if "tensorboard" in experiment.general.loggers:
+            log.info("      %s", shell_line("tensorboard", "--logdir", folder.path))
     return 0
 
 

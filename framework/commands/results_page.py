@@ -11,6 +11,7 @@ from framework.commands.verdict import NOTE, Result, shown
 from framework.commands.verify import other_settings
 from framework.reports.statistics import cut
 from framework.runs.run_folder import atomic_write
+from framework.settings.command import main_command, setting_word
 from framework.settings.hydra_private import Hydra
 from framework.settings.hydra_session import hydra_session
 from framework.settings.prepare import prepare
@@ -82,7 +83,8 @@ def take_over(tasks: Path, page: Path) -> list[str]:
         for folder, note, result in _newest_first(tasks):
             preset = note["preset"]
             if result is None:
-                lines.append(f"left: {folder}: {preset} is not finished; go on with resume={folder}")
+                resume = main_command("mode=verify", f"preset={preset}", setting_word("resume", folder))
+                lines.append(f"left: {folder}: {preset} is not finished; go on with {resume}")
             elif preset in taken:
                 lines.append(f"left: {folder}: {taken[preset].name} is newer")
             elif isinstance(row := _row_or_reason(hydra, note, result, old.get(preset)), str):

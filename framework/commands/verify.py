@@ -6,7 +6,6 @@ Seeds run as the jobs of a sweep do: one after the other, or side by side with h
 
 import dataclasses
 import json
-import shlex
 import shutil
 from collections.abc import Sequence
 from contextlib import suppress
@@ -21,6 +20,7 @@ from framework.commands.verify_report import report
 from framework.runs import provenance
 from framework.runs.checkout import ROOT
 from framework.runs.run_folder import RunFolder, atomic_write
+from framework.settings.command import main_command, setting_word
 from framework.settings.effects import changes_score
 from framework.settings.hydra_private import Hydra
 from framework.settings.hydra_session import parse_overrides
@@ -72,7 +72,7 @@ def run_verify(hydra: Hydra, texts: Sequence[str], yaml_file: YamlFile | None) -
     if stop_code or code is None:
         file = ["--yaml", str(yaml_file.path)] if yaml_file is not None else []
         words = [text for key, text in _settings(hydra, texts) if key != "resume"]
-        print("go on with: " + shlex.join(["python", "main.py", *file, *words, f"resume={folder}"]))
+        print("go on with: " + main_command(*file, *words, setting_word("resume", folder)))
     return stop_code or (1 if code is None else code)
 
 

@@ -37,7 +37,7 @@ class TrajectoryWriter:
     def __init__(self, folder: Path | str, per_file: int = 1000) -> None:
         self.folder = Path(folder)
         self.per_file = per_file
-        self.episodes = 0  # written since the start of the run
+        self.episodes = self.steps = 0  # written since the start of the run
         self._number = max([-1, *(number for number, _ in self._files())]) + 1  # of the current file
         self._count = 0  # episodes in the current file
         self._offset = len(_START)  # where its "stop" is
@@ -88,6 +88,7 @@ class TrajectoryWriter:
             "offset": self._offset,
             "count": self._count,
             "episodes": self.episodes,
+            "steps": self.steps,
             "unfinished": unfinished,
         }
 
@@ -95,7 +96,7 @@ class TrajectoryWriter:
         """Go back to a saved state: what was written since is cut off the files."""
         self.close()
         self._number, self._offset, self._count = state["file"], state["offset"], state["count"]
-        self.episodes = state["episodes"]
+        self.episodes, self.steps = state["episodes"], state.get("steps", 0)  # older versions did not count them
         self._cutter.resume(
             {saved["env"]: {key: tree_map(np.array, saved[key]) for key in KEYS} for saved in state["unfinished"]}
         )
@@ -118,7 +119,7 @@ class TrajectoryWriter:
 
     def clear(self) -> None:
         """Delete all trajectory files of the folder and start anew: a run that is resumed without a checkpoint."""
-        fresh = {"file": 0, "offset": len(_START), "count": 0, "episodes": 0, "unfinished": []}
+        fresh = {"file": 0, "offset": len(_START), "count": 0, "episodes": 0, "steps": 0, "unfinished": []}
         self.load_state_dict(fresh)
 
     def close(self) -> None:
@@ -147,6 +148,7 @@ class TrajectoryWriter:
         self._offset += len(item)
         self._count += 1
         self.episodes += 1
+        self.steps += len(episode["reward"])
 
     def _put(self, offset: int, content: bytes) -> None:
         assert self._file is not None

@@ -136,9 +136,10 @@ def _omegaconf_error(error: BaseException | None) -> OmegaConfBaseException | No
 
 
 def _as_literal(text: str) -> str | None:
-    """An override with its value in quotes, where that spares the user to write them: a path such as a/0_seed=1."""
+    """An override with its value in quotes, where that spares the user to write them: a path such as a/0_seed=1, or
+    one with letters of another script."""
     key, _, value = text.partition("=")
-    plain = "=" in value and re.fullmatch(r"[\w./=+ -]+", value) is not None
+    plain = re.fullmatch(r"[\w./=+ -]+", value) is not None
     return f"{key}='{value}'" if plain else None
 
 

@@ -54,6 +54,14 @@ class Counters:
             return f"max_episode {self.cfg.max_episode} reached"
         return ""
 
+    def in_words(self) -> str:
+        """How far the run is; what came on top of a loaded model is told apart."""
+        if not self.first_env_step:
+            return f"{self.episode:,} episodes, {self.env_step:,} env steps, {self.update_step:,} updates"
+        episodes, steps = self.episode - self.first_episode, self.env_step - self.first_env_step
+        more = f"{episodes:,} more episodes, {steps:,} more env steps"
+        return f"{more}; {self.episode:,} episodes, {self.env_step:,} env steps, {self.update_step:,} updates in all"
+
     def state_dict(self) -> dict[str, int]:
         """All counts."""
         return {name: getattr(self, name) for name in NAMES}

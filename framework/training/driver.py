@@ -106,6 +106,10 @@ class Driver(ABC):
     def finish(self) -> None:
         """What is left to do when a run ends of itself."""
 
+    def in_words(self) -> str:
+        """What the run has done."""
+        return self.counters.in_words()
+
     def collect(self) -> None:
         """Take in the next rollouts."""
         self.call("pre_rollout")

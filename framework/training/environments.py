@@ -103,6 +103,18 @@ class Environments:
             env = self._another(render_mode)
         return GifRecorder(env) if render_mode == "rgb_array" else env
 
+    def can_be_filmed(self) -> bool:
+        """Whether render_mode=rgb_array can be had; no frame is drawn to find out."""
+        try:
+            if self.given is None:
+                env = make_env(self.cfg, max_step=self.general.max_step, render_mode="rgb_array", evaluation=True)
+            else:
+                env = self._another("rgb_array")
+        except Exception:  # whatever a constructor says of an argument that it does not know
+            return False
+        env.close()
+        return env.render_mode == "rgb_array"
+
     def model(self) -> dict[str, Any]:
         """The environment's own probabilities, for an algorithm that plans; UserError where it lists none."""
         env = self.single(first=False)

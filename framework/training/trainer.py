@@ -158,3 +158,8 @@ class Collector(Driver):
 
     def finish(self) -> None:
         self.sampling.settle(self.exchange)
+
+    def in_words(self) -> str:
+        assert self.trajectories is not None
+        written = f"{self.trajectories.episodes:,} whole episodes of {self.trajectories.steps:,} steps written"
+        return f"{written}, of {self.env_step:,} env steps"

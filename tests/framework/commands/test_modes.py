@@ -1,7 +1,9 @@
 """The modes, as the command line runs them."""
 
 import csv
+import pickle
 import re
+import shlex
 import signal
 from pathlib import Path
 
@@ -59,7 +61,11 @@ def test_train_then_test(home, capsys, films):
     assert main(arguments(render_mode="rgb_array", save_fig=True, show_fig=True)) == 0
     run = newest("Train")
     out = said(capsys)
-    assert f"everything is in {run}" in out and f"load_path={run.name}" in out and "Traceback" not in out
+    assert (
+        f"everything is in {run}" in out
+        and f"next: python main.py mode=test load_path={run} render_mode=rgb_array" in out
+        and "Traceback" not in out
+    )
     assert "no display here" in out  # show_fig
     assert gif_frames(run) > 3 and (run / "figs" / "learning_curve.png").stat().st_size > 1000
     assert {path.name for path in run.iterdir()} == {
@@ -84,6 +90,31 @@ def test_train_then_test(home, capsys, films):
     assert gif_frames(tested) > 3 and not (tested / "models").exists()
     assert numbers[0] in (tested / "logs" / "log.txt").read_text()
     assert films == ["best.pt", "best.pt"]
+
+
+def test_what_is_suggested_can_be_done(home, capsys):
+    (home / "dark.py").write_text(
+        "from gymnasium.envs.classic_control import CartPoleEnv\n"
+        "class Dark(CartPoleEnv):\n"
+        "    def __init__(self):\n"
+        "        super().__init__()\n"
+    )
+    tasks = str(home / "运行 (1)")
+    assert main([*arguments(entry_point="dark:Dark", max_step=50, tasks_dir=tasks), "loggers=[tensorboard]"]) == 0
+    next_line, logs_line = said(capsys).splitlines()[-2:]
+    assert "render_mode" not in next_line and "tensorboard --logdir" in logs_line
+    words = shlex.split(next_line.partition("main.py ")[2])
+    assert main([*words, "tasks_dir=tested", "online_eval_episode=1"]) == 0
+    assert shlex.split(logs_line)[-1] == str(next(Path(tasks).glob("Train_*")))
+
+
+def test_a_collection_says_what_was_written(home, capsys):
+    assert main(arguments(mode="collect", max_episode=10, max_env_step=-1, n_envs=4, progress="off")) == 0
+    with (newest("Collect") / "results" / "trajs_0.pkl").open("rb") as file:
+        episodes = pickle.load(file)
+    steps = sum(len(episode["reward"]) for episode in episodes)
+    text = said(capsys)
+    assert len(episodes) == 10 and f"10 whole episodes of {steps:,} steps written, of " in text
 
 
 def test_a_test_is_repeatable(home):

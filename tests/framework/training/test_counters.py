@@ -83,3 +83,13 @@ def test_state_round_trip():
     other = make(max_env_step=200)  # the limit was raised before going on
     other.load_state_dict(state | {"stop_reason": "of no concern here"})
     assert other.state_dict() == state and other.env_steps_left() == 160
+
+
+def test_in_words_what_came_on_top_of_a_loaded_model_is_told_apart():
+    counters = make()
+    counters.env_step, counters.episode, counters.update_step = 2000, 40, 900
+    assert counters.in_words() == "40 episodes, 2,000 env steps, 900 updates"
+    counters.start_from(1000, 500, 30)
+    counters.env_step, counters.episode, counters.update_step = 3000, 42, 900
+    text = "12 more episodes, 2,000 more env steps; 42 episodes, 3,000 env steps, 900 updates in all"
+    assert counters.in_words() == text
