@@ -167,7 +167,9 @@ class Policy(ABC):
         self.device = device
         self.generator = torch.Generator(device=device)
         self.noisy = [module for module in net.modules() if isinstance(module, NoisyLinear)]
-        self.dropouts = [module for module in net.modules() if isinstance(module, nn.Dropout)]
+        self.dropouts = [
+            one for one in net.modules() if isinstance(one, nn.Dropout) or getattr(one, "has_modes", False)
+        ]
 
     def fork(self, seed: int) -> "Policy":
         """The same weights with a random stream of its own, for one worker or evaluation."""
@@ -193,17 +195,18 @@ class Policy(ABC):
     def noise_and_dropout(self, explore: bool) -> Iterator[None]:
         """Around a forward pass of acting: fresh noise from the own stream when exploring, mean weights otherwise.
 
-        Dropout is always off. Networks without such layers pay for one comparison.
+        Dropout is always off, a module with `has_modes` in evaluation mode. Networks without such parts pay for one
+        comparison.
         """
         if not self.noisy and not self.dropouts:
             yield
             return
+        for dropout in self.dropouts:
+            dropout.eval()
         for layer in self.noisy:
             layer.train(explore)
             if explore:
                 layer.reset_noise(self.generator)
-        for dropout in self.dropouts:
-            dropout.eval()
         try:
             yield
         finally:  # as learning wants them

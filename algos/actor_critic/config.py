@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from algos.common.settings import check_sequences, require, setting
-from algos.networks.config import EncoderConfig
+from algos.networks.config import ActorCriticConfig
 from algos.networks.spec import CARRY_STATE
 
 
@@ -13,8 +13,8 @@ def _two_layers() -> list[Any]:
 
 
 @dataclass
-class ReplayActorCriticConfig(EncoderConfig):
-    """Actor and critics have an encoder each, in which their memory lies."""
+class ReplayActorCriticConfig(ActorCriticConfig):
+    """Actor and critics have an encoder each, in which their memory lies; an actor's class may have its own."""
 
     actor_layers: list[Any] = setting(factory=_two_layers)  # see docs/networks.md
     critic_layers: list[Any] = setting(factory=_two_layers)  # of each critic, over features and action
@@ -59,6 +59,11 @@ class ReplayActorCriticConfig(EncoderConfig):
             self.buffer_type in ("REPLAY_QUE", "REPLAY"),
             f"{section}.buffer_type={self.buffer_type} does not go with layers that {CARRY_STATE}; take REPLAY_QUE",
         )
+
+    @property
+    def recurrent(self) -> bool:
+        """Whether the actor carries state."""
+        return super().recurrent or self.actor_carries_state
 
     @property
     def first_policy_step(self) -> int:

@@ -27,10 +27,10 @@ class DDPG(ReplayActorCritic):
         self.target_actor = make_target(self.actor)
 
     def make_actor(self) -> DeterministicActor:
-        return DeterministicActor(self.cfg, self.obs_space, self.n_actions)
+        return DeterministicActor(self.cfg, self.obs_space, self.action_space, self.n_actions)
 
     def make_critic(self) -> Critics:
-        return Critics(self.cfg, self.obs_space, self.n_actions)
+        return Critics(self.cfg, self.obs_space, self.action_space, self.n_actions)
 
     def make_policy(self) -> NoisyPolicy:
         return NoisyPolicy(self.actor, self.action_space, self.cfg, self.device, self.total_steps)

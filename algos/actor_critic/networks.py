@@ -11,8 +11,10 @@ from torch.nn import functional as F
 from algos.actor_critic.config import ReplayActorCriticConfig
 from algos.common.errors import UserError
 from algos.common.sequences import Sequences
-from algos.common.trees import Tree
-from algos.networks.builder import build_encoder, build_head_stack
+from algos.common.trees import Tree, tree_map
+from algos.networks.builder import Network, Stack
+from algos.networks.custom import build_head, encoder_for
+from algos.networks.entries import Observation
 from algos.networks.spec import CARRY_STATE
 from algos.networks.state import one_step
 
@@ -23,28 +25,42 @@ _HALF_LOG_2PI = 0.5 * math.log(2 * math.pi)
 class Heads(nn.Module):
     """Networks of one kind over a shared encoder, which only prepares the observation if it has no layers.
 
-    Memory lies in the encoder. Called with `Sequences`, a network gives a row for each of their learned steps.
+    Memory lies in the encoder; an actor whose class has its own is all encoder. Called with `Sequences`, a network
+    gives a row for each of their learned steps.
     """
 
     def __init__(
-        self, cfg: ReplayActorCriticConfig, obs_space: Any, key: str, n_heads: int, out_features: int, n_inputs: int = 0
+        self,
+        cfg: ReplayActorCriticConfig,
+        obs_space: Any,
+        action_space: Any,
+        name: str,
+        n_heads: int,
+        out_features: int,
+        meaning: str,
+        n_inputs: int = 0,
     ):
-        """`key` names the heads' layers in `cfg`; `n_inputs` numbers join the features."""
+        """`name` (actor, critic) tells their layers or class in `cfg`; `n_inputs` numbers join the features."""
         super().__init__()
-        self.encoder = build_encoder(obs_space, cfg.branch_layers, cfg.encoder_layers, "algo_cfg.merge_layers")
-        width, path = self.encoder.out_features + n_inputs, f"algo_cfg.{key}"
-        heads = [build_head_stack(width, getattr(cfg, key), out_features, path) for _ in range(n_heads)]
+        self.of_class = getattr(cfg, f"{name}_class") is not None
+        self.encoder = encoder_for(cfg, obs_space, name)
+        heads = [
+            build_head(cfg, name, self.encoder, action_space, out_features, meaning, n_inputs) for _ in range(n_heads)
+        ]
+        if any(head.recurrent for head in heads):
+            if not (isinstance(self.encoder, Observation) and name == "actor"):
+                key = f"algo_cfg.{name}_{'class' if self.of_class else 'layers'}"
+                raise UserError(f"{key}: layers that {CARRY_STATE} belong into algo_cfg.merge_layers")
+            (self.encoder,), heads = heads, [Network(None, Stack([]), out_features)]
         self.heads = nn.ModuleList(heads)
         self.parts = (self.encoder, *heads)
         self.recurrent = self.encoder.recurrent
-        if any(head.recurrent for head in heads):
-            raise UserError(f"{path}: layers that {CARRY_STATE} belong into algo_cfg.merge_layers")
 
-    def features(self, obs: Tree) -> Tensor:
-        """Observations [N, ...], or sequences of N learned steps, -> [N, D]."""
+    def features(self, obs: Tree) -> Tree:
+        """Observations [N, ...], or sequences of N learned steps, -> [N, D]; the observation itself for a class."""
         if not isinstance(obs, Sequences):
             return self.encoder(obs)
-        return obs.unroll(self.encoder).flatten(0, 1)
+        return tree_map(lambda leaf: leaf.flatten(0, 1), obs.unroll(self.encoder))
 
     def reset_noise(self, generator: torch.Generator) -> None:
         """Fresh noise in noisy layers."""
@@ -55,13 +71,15 @@ class Heads(nn.Module):
 class Actor(Heads):
     """Observations -> parameters of the policy [B, out]: logits, say."""
 
-    def __init__(self, cfg: ReplayActorCriticConfig, obs_space: Any, out_features: int):
-        super().__init__(cfg, obs_space, "actor_layers", 1, out_features)
+    meaning = "a logit for each action"
+
+    def __init__(self, cfg: ReplayActorCriticConfig, obs_space: Any, action_space: Any, out_features: int):
+        super().__init__(cfg, obs_space, action_space, "actor", 1, out_features, self.meaning)
 
     def forward(self, obs: Tree) -> Any:
         return self.params(self.features(obs))
 
-    def params(self, features: Tensor) -> Any:
+    def params(self, features: Tree) -> Any:
         """Features [B, D] -> parameters of the policy."""
         return self.heads[0](features)
 
@@ -74,17 +92,21 @@ class Actor(Heads):
 class DeterministicActor(Actor):
     """Observations -> actions in [-1, 1] [B, A]."""
 
-    def params(self, features: Tensor) -> Tensor:
+    meaning = "the action before tanh"
+
+    def params(self, features: Tree) -> Tensor:
         return super().params(features).tanh()
 
 
 class GaussianActor(Actor):
     """Observations -> mean and log standard deviation, both [B, A], of the action before it is squashed."""
 
-    def __init__(self, cfg: ReplayActorCriticConfig, obs_space: Any, n_actions: int):
-        super().__init__(cfg, obs_space, 2 * n_actions)
+    meaning = "means, then log standard deviations"
 
-    def params(self, features: Tensor) -> tuple[Tensor, Tensor]:
+    def __init__(self, cfg: ReplayActorCriticConfig, obs_space: Any, action_space: Any, n_actions: int):
+        super().__init__(cfg, obs_space, action_space, 2 * n_actions)
+
+    def params(self, features: Tree) -> tuple[Tensor, Tensor]:
         mean, log_std = super().params(features).chunk(2, dim=1)
         return mean, log_std.clamp(LOG_STD_MIN, LOG_STD_MAX)
 
@@ -95,25 +117,32 @@ class Critics(Heads):
     The state of sequences is the actor's: their own memory starts from nothing, and the burn-in brings it up to date.
     """
 
-    def __init__(self, cfg: ReplayActorCriticConfig, obs_space: Any, n_actions: int, out_features: int = 1):
+    def __init__(
+        self, cfg: ReplayActorCriticConfig, obs_space: Any, action_space: Any, n_actions: int, out_features: int = 1
+    ):
         """`n_actions` is 0 where the outputs are for each of the actions."""
-        super().__init__(cfg, obs_space, "critic_layers", cfg.n_critics, out_features, n_actions)
+        meaning = "Q values of an observation and its action" if n_actions else "a Q value for each action"
+        super().__init__(cfg, obs_space, action_space, "critic", cfg.n_critics, out_features, meaning, n_actions)
 
-    def features(self, obs: Tree) -> Tensor:
+    def features(self, obs: Tree) -> Tree:
         if isinstance(obs, Sequences):
             obs = replace(obs, state=self.encoder.init_state(len(obs.reset)))
         return super().features(obs)
 
     def forward(self, obs: Tree, action: Tensor | None = None) -> Tensor:
-        x = self.features(obs)
-        if action is not None:
-            x = torch.cat([x, action], dim=1)
+        x = self.joined(self.features(obs), action)
         return torch.stack([head(x) for head in self.heads], dim=1)
 
     def first(self, obs: Tree, action: Tensor) -> Tensor:
         """Q_1(s, a) [B], without the price of the others."""
-        q_value: Tensor = self.heads[0](torch.cat([self.features(obs), action], dim=1))
+        q_value: Tensor = self.heads[0](self.joined(self.features(obs), action))
         return q_value.squeeze(1)
+
+    def joined(self, features: Tree, action: Tensor | None) -> Tree:
+        """What a head takes: features and action side by side, for a class the two of them."""
+        if action is None:
+            return features
+        return (features, action) if self.of_class else torch.cat([features, action], dim=1)
 
 
 class Temperature(nn.Module):

@@ -41,10 +41,10 @@ class SAC(ReplayActorCritic):
         self.target_entropy = self.entropy_target()
 
     def make_actor(self) -> Actor:
-        return GaussianActor(self.cfg, self.obs_space, self.n_actions)
+        return GaussianActor(self.cfg, self.obs_space, self.action_space, self.n_actions)
 
     def make_critic(self) -> Critics:
-        return Critics(self.cfg, self.obs_space, self.n_actions)
+        return Critics(self.cfg, self.obs_space, self.action_space, self.n_actions)
 
     def make_policy(self) -> ReplayPolicy:
         return SquashedGaussianPolicy(self.actor, self.action_space, self.cfg, self.device)

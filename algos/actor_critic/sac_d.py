@@ -22,10 +22,10 @@ class SACDiscrete(SAC):
     action_spaces = (spaces.Discrete,)  # type: ignore[assignment]
 
     def make_actor(self) -> Actor:
-        return Actor(self.cfg, self.obs_space, int(self.action_space.n))
+        return Actor(self.cfg, self.obs_space, self.action_space, int(self.action_space.n))
 
     def make_critic(self) -> Critics:
-        return Critics(self.cfg, self.obs_space, 0, int(self.action_space.n))
+        return Critics(self.cfg, self.obs_space, self.action_space, 0, int(self.action_space.n))
 
     def make_policy(self) -> CategoricalPolicy:
         return CategoricalPolicy(self.actor, self.action_space, self.cfg, self.device)

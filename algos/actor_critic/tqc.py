@@ -26,7 +26,7 @@ class TQC(SAC):
         self.quantile = ((torch.arange(m, device=self.device) + 0.5) / m).unsqueeze(1)  # [M, 1]: 1/2M, 3/2M, ...
 
     def make_critic(self) -> Critics:
-        return Critics(self.cfg, self.obs_space, self.n_actions, self.cfg.n_quantiles)
+        return Critics(self.cfg, self.obs_space, self.action_space, self.n_actions, self.cfg.n_quantiles)
 
     def value(self, critic: Critics, obs: Tree, action: Tensor) -> Tensor:
         """The mean of all quantiles [B]."""

@@ -131,6 +131,13 @@ def head_size(action_space: spaces.Space[Any]) -> int:
     )
 
 
+def head_meaning(action_space: spaces.Space[Any]) -> str:
+    """What these outputs are, in words."""
+    if isinstance(action_space, spaces.Box):
+        return "the means of the actions"
+    return "a logit for each " + ("yes or no" if isinstance(action_space, spaces.MultiBinary) else "action")
+
+
 def make_distribution(action_space: spaces.Space[Any], params: Tensor, log_std: Tensor | None = None) -> Distribution:
     """The distribution over a space's actions from network outputs [..., head_size].
 

@@ -1,5 +1,6 @@
 """YAML layers + an observation space -> a network, with or without memory."""
 
+from abc import abstractmethod
 from collections.abc import Iterable, Mapping
 from typing import Any, cast
 
@@ -39,6 +40,21 @@ class Stack(nn.Sequential):
         return x, tuple(after)
 
 
+class Entry(nn.Module):
+    """What an observation enters where that may carry state: branches of a Dict, or a class of the user's."""
+
+    recurrent: bool
+    is_initialised: bool = False  # its weights are its own affair: `orthogonal_` leaves them alone
+
+    @abstractmethod
+    def init_state(self, batch_size: int) -> Tree:
+        """State before the first step, leaves [B, ...]."""
+
+    @abstractmethod
+    def unroll(self, obs: Tree, state: Tree, reset: Tensor) -> tuple[Tensor, Tree]:
+        """obs [B, T, ...], reset [B, T] -> [B * T, out_features], and the next state."""
+
+
 class Network(nn.Module):
     """Observations or features -> vectors of `out_features`.
 
@@ -51,7 +67,7 @@ class Network(nn.Module):
         super().__init__()
         self.prepare, self.body = prepare, body
         self.out_features, self.has_head = out_features, has_head
-        self.recurrent = body.recurrent or (isinstance(prepare, Branches) and prepare.recurrent)
+        self.recurrent = body.recurrent or (isinstance(prepare, Entry) and prepare.recurrent)
         self.noisy = tuple(module for module in self.modules() if isinstance(module, NoisyLinear))
         self.has_noise = bool(self.noisy)
         self.has_dropout = any(isinstance(module, nn.Dropout) for module in self.modules())
@@ -74,7 +90,7 @@ class Network(nn.Module):
             y = cast(Tensor, self(tree_map(lambda x: x.flatten(0, 1), obs)))
             return y.unflatten(0, rows_steps), state
         before, inside = state
-        if isinstance(self.prepare, Branches):
+        if isinstance(self.prepare, Entry):
             x, before = self.prepare.unroll(obs, before, reset)
         else:
             flat = obs.flatten(0, 1)
@@ -86,7 +102,7 @@ class Network(nn.Module):
         """State before the first observation of `batch_size` episodes, leaves [B, ...]; () if memoryless."""
         if not self.recurrent:
             return ()
-        before = self.prepare.init_state(batch_size) if isinstance(self.prepare, Branches) else ()
+        before = self.prepare.init_state(batch_size) if isinstance(self.prepare, Entry) else ()
         return before, self.body.init_state(batch_size)
 
     def reset_noise(self, generator: torch.Generator) -> None:
@@ -95,14 +111,14 @@ class Network(nn.Module):
             layer.reset_noise(generator)
 
 
-class Branches(nn.Module):
+class Branches(Entry):
     """One network for each key of a Dict observation, their outputs joined."""
 
     def __init__(self, networks: dict[str, Network]):
         super().__init__()
         self.keys = list(networks)
         self.networks = nn.ModuleList(networks.values())  # ModuleDict refuses keys such as "type" or "a.b"
-        self.recurrent: bool = any(network.recurrent for network in networks.values())
+        self.recurrent = any(network.recurrent for network in networks.values())
         self.out_features = sum(network.out_features for network in networks.values())
 
     def forward(self, obs: dict[str, Tensor]) -> Tensor:
@@ -112,7 +128,7 @@ class Branches(nn.Module):
         return tuple(cast(Network, network).init_state(batch_size) for network in self.networks)
 
     def unroll(self, obs: dict[str, Tensor], state: tuple[Tree, ...], reset: Tensor) -> tuple[Tensor, tuple[Tree, ...]]:
-        """obs [B, T, ...] -> [B * T, out_features], one next state for each key."""
+        """One next state for each key."""
         parts = zip(self.keys, self.networks, state, strict=True)
         outs = [cast(Network, network).unroll(obs[key], one, reset) for key, network, one in parts]
         return torch.cat([y for y, _ in outs], dim=2).flatten(0, 1), tuple(new for _, new in outs)
@@ -155,8 +171,11 @@ def build_head_stack(in_features: int, layers: Any, out_features: int | None, pa
 def orthogonal_(network: Network, gain: float, head_gain: float) -> None:
     """Orthogonal weights of `gain` (the output layer: `head_gain`; each gate of a GRU or LSTM: 1) and zero biases.
 
-    Only the layer that `out_features` asked for is an output layer. Noisy layers keep their sigmas.
+    Only the layer that `out_features` asked for is an output layer. Noisy layers keep their sigmas, a class of the
+    user's all of its weights.
     """
+    if isinstance(network.prepare, Entry) and network.prepare.is_initialised:
+        return
     head = network.body[-1] if network.has_head else None
     for module in network.modules():
         if isinstance(module, NoisyLinear):

@@ -1,9 +1,10 @@
-"""Settings of what every network begins with: branches, their joint layers, perhaps attention (torch-free)."""
+"""Settings that algorithms share: what every network begins with, and network classes of the user's (torch-free)."""
 
-from dataclasses import dataclass
+from dataclasses import MISSING, dataclass, fields
 from typing import Any
 
 from algos.common.settings import require, setting
+from algos.networks.classes import carries_state, find_class
 from algos.networks.spec import any_carries_state, parse_layer
 
 
@@ -56,3 +57,48 @@ class EncoderConfig:
     def recurrent(self) -> bool:
         """Whether a layer of the encoder carries state."""
         return any_carries_state(self.encoder_layers, *self.branch_layers.values())
+
+    @property
+    def has_layers(self) -> bool:
+        """Whether the encoder changes the observation at all."""
+        return bool(self.branch_layers or self.encoder_layers)
+
+
+@dataclass
+class ActorCriticConfig(EncoderConfig):
+    """What algorithms with an actor and a critic have."""
+
+    actor_class: str | None = None  # in place of actor_layers: "package.module:Class", MLPActor, CNNActor
+    actor_cfg: dict[str, Any] = setting(factory=dict)  # arguments of actor_class after the two spaces
+    critic_class: str | None = None  # in place of critic_layers: "package.module:Class", MLPCritic, CNNCritic
+    critic_cfg: dict[str, Any] = setting(factory=dict)  # arguments of critic_class after the two spaces
+
+    def check(self, section: str) -> None:
+        super().check(section)
+        check_class(self, section, "actor", "actor_layers")
+        check_class(self, section, "critic", "critic_layers")
+
+    @property
+    def actor_carries_state(self) -> bool:
+        """Whether the actor is of a class that carries state."""
+        return self.actor_class is not None and carries_state(find_class(self.actor_class, "algo_cfg.actor_class"))
+
+
+def check_class(cfg: Any, section: str, name: str, layers: str) -> None:
+    """Refuse arguments without a class, and a class beside layers of the user's for the same network."""
+    kind, given = getattr(cfg, f"{name}_class"), getattr(cfg, layers)
+    require(
+        kind is not None or not getattr(cfg, f"{name}_cfg"),
+        f"{section}.{name}_cfg holds arguments for {section}.{name}_class, but there is no such class",
+    )
+    require(
+        kind is None or not given or given == default_of(cfg, layers),
+        f"{section}.{layers} and {section}.{name}_class both make the {name}: leave one out ({layers}=[] sets a"
+        " preset's layers aside)",
+    )
+
+
+def default_of(cfg: Any, key: str) -> Any:
+    """The default of a dataclass's field."""
+    (field,) = (field for field in fields(cfg) if field.name == key)
+    return field.default if field.default_factory is MISSING else field.default_factory()

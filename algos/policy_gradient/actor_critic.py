@@ -8,11 +8,13 @@ from gymnasium import spaces
 from torch import Tensor, nn
 
 from algos.base import Policy, obs_to_tensors
-from algos.common.distributions import FORBIDDEN, Distribution, head_size, make_distribution
+from algos.common.distributions import FORBIDDEN, Distribution, head_meaning, head_size, make_distribution
 from algos.common.errors import UserError
 from algos.common.normalize import ObsNorm
 from algos.common.trees import Tree, tree_map
-from algos.networks.builder import build_encoder, build_head_stack, orthogonal_
+from algos.networks.builder import Network, orthogonal_
+from algos.networks.custom import build_head, encoder_for
+from algos.networks.entries import own_log_std
 from algos.networks.state import one_step
 from algos.policy_gradient.config import OnPolicyConfig
 
@@ -23,6 +25,7 @@ class ActorCritic(nn.Module):
     """A distribution of actions and a value for each observation; what is shared lies in the encoder.
 
     Without branch_layers and merge_layers the encoder only prepares the observation: actor and critic are apart.
+    A class of the user's (`actor_class`, `critic_class`) then takes the observation itself.
     Without a critic (`critic` false) all values are 0. A Dict observation's "action_mask" is no input: it rules out
     actions, when acting and learning alike.
     """
@@ -32,18 +35,19 @@ class ActorCritic(nn.Module):
         self.action_space = action_space
         obs_space, self.masked = split_mask(obs_space, action_space)
         self.norm = ObsNorm(obs_space) if cfg.normalize_obs else None
-        self.encoder = build_encoder(obs_space, cfg.branch_layers, cfg.encoder_layers, "algo_cfg.merge_layers")
-        width = self.encoder.out_features
-        self.actor = build_head_stack(width, cfg.actor_layers, head_size(action_space), "algo_cfg.actor_layers")
-        self.critic = build_head_stack(width, cfg.critic_layers, 1, "algo_cfg.critic_layers") if critic else None
+        self.encoder = encoder_for(cfg, obs_space, "actor", "critic")
+        size, meaning = head_size(action_space), head_meaning(action_space)
+        self.actor = build_head(cfg, "actor", self.encoder, action_space, size, meaning)
+        self.critic = build_head(cfg, "critic", self.encoder, action_space, 1, "the value") if critic else None
         if cfg.ortho_init:
             orthogonal_(self.encoder, gain=2**0.5, head_gain=2**0.5)
             orthogonal_(self.actor, gain=2**0.5, head_gain=0.01)
             if self.critic is not None:
                 orthogonal_(self.critic, gain=2**0.5, head_gain=1.0)
         self.log_std = None
-        if isinstance(action_space, spaces.Box):
-            self.log_std = nn.Parameter(torch.full((head_size(action_space),), float(cfg.log_std_init)))
+        self.actor_has_std = isinstance(action_space, spaces.Box) and _holds_log_std(self.actor, size)
+        if isinstance(action_space, spaces.Box) and not self.actor_has_std:
+            self.log_std = nn.Parameter(torch.full((size,), float(cfg.log_std_init)))
         self.parts = tuple(part for part in (self.encoder, self.actor, self.critic) if part is not None)
         self.recurrent = any(part.recurrent for part in self.parts)
 
@@ -79,7 +83,8 @@ class ActorCritic(nn.Module):
 
     def distribution(self, params: Tensor) -> Distribution:
         """The actions' distribution from the actor's output."""
-        return make_distribution(self.action_space, params, self.log_std)
+        log_std = own_log_std(self.actor) if self.actor_has_std else self.log_std
+        return make_distribution(self.action_space, params, log_std)
 
     def init_state(self, n: int) -> Tree:
         """State before the first observation; () without memory."""
@@ -135,6 +140,14 @@ class ActorCriticPolicy(Policy):
             return action.reshape(-1, *space.shape)
         start = space.start  # type: ignore[attr-defined]  # Discrete and MultiDiscrete have it
         return action + start if np.any(start) else action
+
+
+def _holds_log_std(actor: Network, size: int) -> bool:
+    """Whether a class of the user's brings log standard deviations of its own; UserError if they are not [size]."""
+    found = own_log_std(actor)
+    if found is not None and found.shape != (size,):
+        raise UserError(f"algo_cfg.actor_class: its log_std is of shape {list(found.shape)}, expected [{size}]")
+    return found is not None
 
 
 def split_mask(obs_space: spaces.Space[Any], action_space: spaces.Space[Any]) -> tuple[spaces.Space[Any], bool]:

@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from algos.common.settings import require, setting
-from algos.networks.config import EncoderConfig
+from algos.networks.config import ActorCriticConfig
 
 
 def _two_layers() -> list[Any]:
@@ -12,7 +12,7 @@ def _two_layers() -> list[Any]:
 
 
 @dataclass
-class OnPolicyConfig(EncoderConfig):
+class OnPolicyConfig(ActorCriticConfig):
     """What all of them have.
 
     A schedule is "lin_3e-4" (to 0 at max_env_step) or {kind: linear | cosine | exp, start, end, steps or fraction}.
@@ -48,6 +48,10 @@ class REINFORCEConfig(OnPolicyConfig):
         require(
             self.critic_lr is None or self.baseline,
             f"{section}.critic_lr={self.critic_lr} has no critic to teach: {section}.baseline is false",
+        )
+        require(
+            self.critic_class is None or self.baseline,
+            f"{section}.critic_class={self.critic_class} would value nothing: {section}.baseline is false",
         )
 
 

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from algos.common.settings import check_epsilon, check_sequences, require, setting
-from algos.networks.config import EncoderConfig
+from algos.networks.config import EncoderConfig, check_class, default_of
 from algos.networks.spec import CARRY_STATE
 
 
@@ -24,6 +24,8 @@ class ValueConfig(EncoderConfig):
     """What all of them have."""
 
     value_layers: list[Any] = setting(factory=_layers(_WIDE, _WIDE))  # the Q network's layers, see docs/networks.md
+    q_class: str | None = None  # in place of value_layers and head: "package.module:Class", MLPCritic, CNNCritic
+    q_cfg: dict[str, Any] = setting(factory=dict)  # arguments of q_class after the two spaces
     dueling: bool = False  # after value_layers a stream for V and one for A: Q = V + A - mean A
     dueling_layers: list[Any] = setting(factory=list)  # dueling: hidden layers of each stream
     noisy: bool = False  # learned noise in all linear layers but the first of value_layers, and epsilon = 0
@@ -45,6 +47,14 @@ class ValueConfig(EncoderConfig):
             self.dueling or not self.dueling_layers,
             f"{section}.dueling_layers are layers of the two streams of {section}.dueling=true",
         )
+        check_class(self, section, "q", "value_layers")
+        for key in ("dueling", "dueling_layers"):
+            given = getattr(self, key)
+            require(
+                self.q_class is None or not given or given == default_of(self, key),
+                f"{section}.{key} shapes the head of {section}.value_layers, but {section}.q_class makes the whole"
+                " network: leave one out",
+            )
 
     def remarks(self, section: str, given: Collection[str]) -> list[str]:
         """What to tell of the settings that the user has `given`: those without effect, and what stands beside them."""
