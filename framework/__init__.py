@@ -13,15 +13,28 @@ stand_guard()
 
 if TYPE_CHECKING:
     from algos.common.errors import UserError
+    from algos.networks.base_model import BaseModel
+    from algos.networks.ready_made import CNNActor, CNNCritic, MLPActor, MLPCritic
+    from framework.agents import Agent, make_agent
     from framework.experiment import Experiment
     from framework.training.callbacks import Callback
 
 __version__ = "0.1.0"
-__all__ = ["Callback", "Experiment", "UserError"]
+__all__ = [
+    "Agent", "BaseModel", "CNNActor", "CNNCritic", "Callback", "Experiment", "MLPActor", "MLPCritic", "UserError",
+    "make_agent",
+]  # fmt: skip
 _PLACES = {
+    "Agent": "framework.agents",
+    "BaseModel": "algos.networks.base_model",
+    "CNNActor": "algos.networks.ready_made",
+    "CNNCritic": "algos.networks.ready_made",
     "Callback": "framework.training.callbacks",
     "Experiment": "framework.experiment",
+    "MLPActor": "algos.networks.ready_made",
+    "MLPCritic": "algos.networks.ready_made",
     "UserError": "algos.common.errors",
+    "make_agent": "framework.agents",
 }
 
 

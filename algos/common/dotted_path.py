@@ -57,6 +57,21 @@ def import_module(name: str, where: str = "") -> Any:
         raise MissingModule(missing, _start(where), f": {reason}" if reason else "") from error
 
 
+def path_of(kind: type, where: str) -> str:
+    """ "package.module:Class" of a class; one of the program that is running is "__main__:Class".
+
+    `where` begins the message of a UserError where nothing but the object itself leads to the class.
+    """
+    name, module = kind.__qualname__, sys.modules.get(kind.__module__)
+    if "." in name or module is None:
+        raise UserError(
+            f"{where}: {name} stands inside a function or class, where no saved run finds it again; move it out"
+        )
+    if getattr(module, name, None) is not kind:
+        raise UserError(f"{where}: {kind.__module__}:{name} is another object now than the class that was given")
+    return f"{kind.__module__}:{name}"
+
+
 def check_kwargs(function: Any, kwargs: Mapping[str, Any], where: str, given: int = 0) -> None:
     """Raise UserError unless `function` takes `kwargs` after its first `given` positional arguments."""
     try:

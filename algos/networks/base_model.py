@@ -14,7 +14,7 @@ FLAT = [{"layer_type": "flatten"}]
 
 
 class BaseModel(nn.Module):
-    """A network over observations: a subclass makes its layers in `__init__`, and has forward(obs) -> [N, out_features].
+    """A network over observations: a subclass has its layers and forward(obs) -> [N, out_features].
 
     `out_features` is told by the algorithm (docs/networks.md, "Network classes"). With a mapping in place of the
     spaces, as TinyRL has it, the sizes are its `state_dim` and `action_dim`. Raises UserError for observations and

@@ -77,7 +77,7 @@ class MLPCritic(ReadyMade):
 
 
 class CNNActor(ReadyMade):
-    """Convolutions over an image, then linear layers: by default those of Mnih et al. 2015, small ones below 36 pixels."""
+    """Convolutions over an image, then linear layers; by default as Mnih et al. 2015, or smaller below 36 pixels."""
 
     def __init__(
         self,

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from algos.common.dotted_path import path_of
 from algos.common.errors import UserError
 from framework.settings.hydra_private import Override
 from framework.settings.keys import Sections, expand_key, field_type, fit, is_free
@@ -73,7 +74,11 @@ def write_out(override: Override, sections: Sections, algo_name: str) -> str:
 
 
 def to_override(key: str, value: Any) -> str:
-    """The override that sets a key to a Python value; UserError for a value that a config cannot hold."""
+    """The override that sets a key to a Python value, of a class to its dotted path; UserError for anything else."""
+    if isinstance(value, type):
+        value = path_of(value, key)
+    elif key.endswith("_class") and not (value is None or isinstance(value, str)):
+        raise UserError(f"{key} takes a class or its dotted path, not a {type(value).__name__}")
     return f"{key}={_value_text(key, value)}"
 
 
