@@ -42,6 +42,7 @@ class Heads(nn.Module):
     ):
         """`name` (actor, critic) tells their layers or class in `cfg`; `n_inputs` numbers join the features."""
         super().__init__()
+        self.warning = cfg.warning
         self.of_class = getattr(cfg, f"{name}_class") is not None
         self.encoder = encoder_for(cfg, obs_space, name)
         heads = [

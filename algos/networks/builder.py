@@ -62,6 +62,8 @@ class Network(nn.Module):
     apart, `has_noise` and `has_dropout` whether training mode differs from evaluation mode.
     """
 
+    warning: str = ""  # for the user before the start
+
     def __init__(self, prepare: nn.Module | None, body: Stack, out_features: int, has_head: bool = False):
         """`prepare` is None for float vectors; `has_head`: the last layer of `body` is an output layer."""
         super().__init__()

@@ -75,8 +75,14 @@ class ActorCriticConfig(EncoderConfig):
 
     def check(self, section: str) -> None:
         super().check(section)
-        check_class(self, section, "actor", "actor_layers")
-        check_class(self, section, "critic", "critic_layers")
+        check_class(self, section, "actor")
+        check_class(self, section, "critic")
+
+    @property
+    def warning(self) -> str:
+        """What to tell the user before the start."""
+        notes = (set_aside(self, name, f"{name}_layers") for name in ("actor", "critic"))
+        return "; ".join(note for note in notes if note)
 
     @property
     def actor_carries_state(self) -> bool:
@@ -84,18 +90,22 @@ class ActorCriticConfig(EncoderConfig):
         return self.actor_class is not None and carries_state(find_class(self.actor_class, "algo_cfg.actor_class"))
 
 
-def check_class(cfg: Any, section: str, name: str, layers: str) -> None:
-    """Refuse arguments without a class, and a class beside layers of the user's for the same network."""
-    kind, given = getattr(cfg, f"{name}_class"), getattr(cfg, layers)
+def check_class(cfg: Any, section: str, name: str) -> None:
+    """Refuse arguments without a class to take them."""
     require(
-        kind is not None or not getattr(cfg, f"{name}_cfg"),
+        getattr(cfg, f"{name}_class") is not None or not getattr(cfg, f"{name}_cfg"),
         f"{section}.{name}_cfg holds arguments for {section}.{name}_class, but there is no such class",
     )
-    require(
-        kind is None or not given or given == default_of(cfg, layers),
-        f"{section}.{layers} and {section}.{name}_class both make the {name}: leave one out ({layers}=[] sets a"
-        " preset's layers aside)",
-    )
+
+
+def set_aside(cfg: Any, name: str, *keys: str) -> str:
+    """What to say of settings that a class makes idle, where they are not the defaults; "" where there are none.
+
+    A preset may have set them, so they are no mistake.
+    """
+    idle = [f"algo_cfg.{key}" for key in keys if getattr(cfg, key) and getattr(cfg, key) != default_of(cfg, key)]
+    kind = getattr(cfg, f"{name}_class")
+    return f"{', '.join(idle)}: not used, algo_cfg.{name}_class={kind} makes that network" if idle and kind else ""
 
 
 def default_of(cfg: Any, key: str) -> Any:

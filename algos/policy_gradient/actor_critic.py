@@ -32,7 +32,7 @@ class ActorCritic(nn.Module):
 
     def __init__(self, cfg: OnPolicyConfig, obs_space: Any, action_space: Any, critic: bool = True):
         super().__init__()
-        self.action_space = action_space
+        self.action_space, self.warning = action_space, cfg.warning
         obs_space, self.masked = split_mask(obs_space, action_space)
         self.norm = ObsNorm(obs_space) if cfg.normalize_obs else None
         self.encoder = encoder_for(cfg, obs_space, "actor", "critic")

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from algos.common.settings import check_epsilon, check_sequences, require, setting
-from algos.networks.config import EncoderConfig, check_class, default_of
+from algos.networks.config import EncoderConfig, check_class, set_aside
 from algos.networks.spec import CARRY_STATE
 
 
@@ -47,14 +47,12 @@ class ValueConfig(EncoderConfig):
             self.dueling or not self.dueling_layers,
             f"{section}.dueling_layers are layers of the two streams of {section}.dueling=true",
         )
-        check_class(self, section, "q", "value_layers")
-        for key in ("dueling", "dueling_layers"):
-            given = getattr(self, key)
-            require(
-                self.q_class is None or not given or given == default_of(self, key),
-                f"{section}.{key} shapes the head of {section}.value_layers, but {section}.q_class makes the whole"
-                " network: leave one out",
-            )
+        check_class(self, section, "q")
+
+    @property
+    def warning(self) -> str:
+        """What to tell the user before the start."""
+        return set_aside(self, "q", "value_layers", "dueling", "dueling_layers")
 
     def remarks(self, section: str, given: Collection[str]) -> list[str]:
         """What to tell of the settings that the user has `given`: those without effect, and what stands beside them."""

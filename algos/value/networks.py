@@ -85,6 +85,7 @@ def _of_class(cfg: ValueConfig, obs_space: Any, n_actions: int, n_atoms: int, ma
             f"algo_cfg.noisy=true explores by noisy layers, but algo_cfg.q_class={cfg.q_class} has none"
             " (algos.networks.layers.NoisyLinear); with noisy=false it is epsilon that explores"
         )
+    net.warning = cfg.warning
     return net
 
 
