@@ -86,8 +86,8 @@ def build_class(
         network = Network(module.prepare, module.body, module.out_features, has_head=True)
     else:
         network = Network(Custom(module, with_action), Stack([]), out_features)
-        _check_memory(kind, where)
-    _try(network, space, action_space if with_action else None, f"{out_features} numbers: {meaning}", where)
+        _check_memory(kind, with_action, where)
+    _try(network, space, action_space if with_action else None, meaning, where)
     if not any(weight.requires_grad for weight in module.parameters()):
         raise UserError(f"{where} has no parameters to learn; assign its layers to self in __init__")
     return network
@@ -124,11 +124,13 @@ def _make(
         raise UserError(f"{where}: {error}") from error
     except Exception as error:
         said = f"{type(error).__name__}: {first_line(error)}"
-        raise UserError(f"{where} failed in its constructor, called with both spaces and {key}: {said}") from error
+        raise UserError(f"{where} failed when made as (obs_space, action_space, **{key}): {said}") from error
 
 
-def _check_memory(kind: type, where: str) -> None:
-    """`init_state` and `unroll` go together."""
+def _check_memory(kind: type, with_action: bool, where: str) -> None:
+    """`init_state` and `unroll` go together, and not with actions beside the observations."""
+    if with_action and carries_state(kind):
+        raise UserError(f"{where} carries state, which critics of actions have in algo_cfg.merge_layers alone")
     has, lacks = ("init_state", "unroll") if carries_state(kind) else ("unroll", "init_state")
     if callable(getattr(kind, has, None)) and not callable(getattr(kind, lacks, None)):
         raise UserError(
@@ -138,13 +140,16 @@ def _check_memory(kind: type, where: str) -> None:
 
 
 @torch.no_grad()
-def _try(network: Network, space: Any, action_space: spaces.Space[Any] | None, expected: str, where: str) -> None:
+def _try(network: Network, space: Any, action_space: spaces.Space[Any] | None, meaning: str, where: str) -> None:
     """One pass, so that what does not fit is told before the run starts; it draws nothing and changes nothing."""
     modes = [(part, part.training) for part in network.modules()]
     network.eval()
     leading = (ROWS, STEPS) if network.recurrent else (ROWS,)
     obs = _observations(space, leading)
     inputs = obs if action_space is None else (obs, torch.zeros(*leading, int(np.prod(action_space.shape or ()))))
+    call = f"{'unroll' if network.recurrent else 'forward'}(obs{'' if action_space is None else ', action'})"
+    shape = [*leading, network.out_features]
+    expected = f"expected of {call}: float32 {shape}, {meaning}"
     before = tree_map(torch.clone, inputs)
     try:
         if network.recurrent:
@@ -157,12 +162,11 @@ def _try(network: Network, space: Any, action_space: spaces.Space[Any] | None, e
         raise UserError(f"{where}: {error}") from error
     except Exception as error:
         said = f"{type(error).__name__}: {first_line(error)}"
-        raise UserError(f"{where} failed on {ROWS} observations of {space}: {said}") from error
+        raise UserError(f"{where} failed on {ROWS} observations, {_in_words(space)}: {said}; {expected}") from error
     for part, training in modes:
         part.training = training
-    expected = f"expected a float32 tensor {[*leading, network.out_features]}, {expected}"
-    if y.shape != (*leading, network.out_features) or y.dtype != torch.float32:
-        raise UserError(f"{where} gives {list(y.shape)} of {y.dtype} for {ROWS} observations; {expected}")
+    if list(y.shape) != shape or y.dtype != torch.float32:
+        raise UserError(f"{where} gives {str(y.dtype).removeprefix('torch.')} {list(y.shape)}; {expected}")
     if not all(torch.equal(a, b) for a, b in zip(tree_leaves(before), tree_leaves(inputs), strict=True)):
         raise UserError(f"{where} changes its observations in place: work on a copy, they are learned from again")
 
@@ -174,6 +178,12 @@ def _check_states(state: Tree, after: Tree, where: str) -> None:
         raise UserError(f"init_state({ROWS}) gives no tensors of {ROWS} rows")
     if [leaf.shape for leaf in leaves] != [leaf.shape for leaf in later]:
         raise UserError("unroll gives a state of other shapes than init_state's")
+
+
+def _in_words(space: spaces.Space[Any]) -> str:
+    if isinstance(space, spaces.Dict):
+        return f"a Dict of {', '.join(f'{key}: {_in_words(part)}' for key, part in space.items())}"
+    return f"{type(space).__name__} {list(space.shape or ())}"
 
 
 def _observations(space: spaces.Space[Any], leading: tuple[int, ...]) -> Tree:

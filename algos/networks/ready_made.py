@@ -147,7 +147,9 @@ def _convolutions(
 ) -> Layers:
     """conv2d layers of these sizes; those that are not given are chosen by the image's size."""
     if not (isinstance(obs_space, spaces.Box) and len(obs_space.shape) in (2, 3)):
-        raise UserError(f"{name} takes an image, a Box of 2 or 3 dimensions, but the observation is {obs_space}")
+        raise UserError(
+            f"{name} takes an image, a Box of 2 or 3 dimensions, not {type(obs_space).__name__} {obs_space.shape}"
+        )
     usual = NATURE if sorted(obs_space.shape)[-2] >= 36 else SMALL
     given = [list(usual[i] if one is None else one) for i, one in enumerate((channels, kernels, strides))]
     if len({len(one) for one in given}) > 1:

@@ -62,38 +62,41 @@ def build_q_network(
     Raises UserError where layers carry state although the algorithm has no `memory`, or the other way round.
     """
     if cfg.q_class is not None:
-        net = _of_class(cfg, obs_space, n_actions, n_atoms, make)
-        _check_memory(net, memory, "algo_cfg.q_class", "a class or merge_layers")
-        return net
+        return _of_class(cfg, obs_space, n_actions, memory, n_atoms, make)
     where = "algo_cfg.value_layers"
     layers = _with_noise(cfg.value_layers, cfg, first=1)
     trunk = build_network(obs_space, layers, branches=cfg.branch_layers, merge=cfg.encoder_layers, path=where)
-    _check_memory(trunk, memory, where, "layers")
+    if trunk.recurrent and not memory:
+        raise UserError(f"{where}: no layer may {CARRY_STATE} where single steps are learned; take algo_name=DRQN")
+    if memory and not trunk.recurrent:
+        raise UserError(f"{where}: DRQN needs layers that {CARRY_STATE}; without, take algo_name=DQN")
     width, head = trunk.out_features, _linear(trunk.out_features, n_actions * n_atoms, cfg)
     if cfg.dueling:
         head = Dueling(_stream(width, n_atoms, cfg), _stream(width, n_actions * n_atoms, cfg), n_actions)
     return make(trunk.prepare, Stack([*trunk.body, head]), n_actions * n_atoms, has_head=True)
 
 
-def _of_class(cfg: ValueConfig, obs_space: Any, n_actions: int, n_atoms: int, make: Callable[..., Net]) -> Net:
+def _of_class(
+    cfg: ValueConfig, obs_space: Any, n_actions: int, memory: bool, n_atoms: int, make: Callable[..., Net]
+) -> Net:
     """The network of `q_class`, over the encoder's layers if there are any."""
     meaning = "a Q value for each action" if n_atoms == 1 else f"{n_atoms} for each of {n_actions} actions"
     encoder, actions = encoder_for(cfg, obs_space, "q"), spaces.Discrete(n_actions)
     net = behind(encoder, build_class(cfg, "q", features_of(encoder), actions, n_actions * n_atoms, meaning), make)
+    where = f"algo_cfg.q_class={cfg.q_class}"
+    if net.recurrent and not memory:
+        raise UserError(
+            f"{where}: it and merge_layers may not carry state; take algo_name=DRQN, which learns sequences"
+        )
+    if memory and not net.recurrent:
+        raise UserError(f"{where}: for DRQN it has to carry state (init_state, unroll); without, take algo_name=DQN")
     if cfg.noisy and not net.has_noise:
         raise UserError(
-            f"algo_cfg.noisy=true explores by noisy layers, but algo_cfg.q_class={cfg.q_class} has none"
+            f"algo_cfg.noisy=true explores by noisy layers, but {where} has none"
             " (algos.networks.layers.NoisyLinear); with noisy=false it is epsilon that explores"
         )
     net.warning = cfg.warning
     return net
-
-
-def _check_memory(net: Network, memory: bool, where: str, what: str) -> None:
-    if net.recurrent and not memory:
-        raise UserError(f"{where}: no layer may {CARRY_STATE} where single steps are learned; take algo_name=DRQN")
-    if memory and not net.recurrent:
-        raise UserError(f"{where}: DRQN needs {what} that {CARRY_STATE}; without, take algo_name=DQN")
 
 
 def _stream(in_features: int, out_features: int, cfg: ValueConfig) -> nn.Module:

@@ -78,7 +78,7 @@ def to_override(key: str, value: Any) -> str:
     if isinstance(value, type):
         value = path_of(value, key)
     elif key.endswith("_class") and not (value is None or isinstance(value, str)):
-        raise UserError(f"{key} takes a class or its dotted path, not a {type(value).__name__}")
+        raise UserError(f"{key} takes a class or its dotted path, not an object of type {type(value).__name__}")
     return f"{key}={_value_text(key, value)}"
 
 
