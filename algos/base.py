@@ -14,7 +14,7 @@ from torch import Tensor, nn
 
 from algos.common.errors import UserError
 from algos.common.trees import Tree, tree_map
-from algos.networks.layers import NoisyLinear
+from algos.networks.layers import NoisyLinear, has_modes
 
 
 @dataclass
@@ -167,9 +167,7 @@ class Policy(ABC):
         self.device = device
         self.generator = torch.Generator(device=device)
         self.noisy = [module for module in net.modules() if isinstance(module, NoisyLinear)]
-        self.dropouts = [
-            one for one in net.modules() if isinstance(one, nn.Dropout) or getattr(one, "has_modes", False)
-        ]
+        self.modal = [module for module in net.modules() if module.training and has_modes(module)]
 
     def fork(self, seed: int) -> "Policy":
         """The same weights with a random stream of its own, for one worker or evaluation."""
@@ -195,14 +193,14 @@ class Policy(ABC):
     def noise_and_dropout(self, explore: bool) -> Iterator[None]:
         """Around a forward pass of acting: fresh noise from the own stream when exploring, mean weights otherwise.
 
-        Dropout is always off, a module with `has_modes` in evaluation mode. Networks without such parts pay for one
+        Dropout is always off, and what else has modes in that of evaluation. Networks without such parts pay for one
         comparison.
         """
-        if not self.noisy and not self.dropouts:
+        if not self.noisy and not self.modal:
             yield
             return
-        for dropout in self.dropouts:
-            dropout.eval()
+        for module in self.modal:
+            module.training = False
         for layer in self.noisy:
             layer.train(explore)
             if explore:
@@ -210,8 +208,8 @@ class Policy(ABC):
         try:
             yield
         finally:  # as learning wants them
-            for module in (*self.noisy, *self.dropouts):
-                module.train()
+            for module in (*self.noisy, *self.modal):
+                module.training = True
 
     def env_action(self, action: np.ndarray) -> np.ndarray:
         """The action as the environment takes it (clipped to a Box's bounds, say)."""

@@ -18,7 +18,6 @@ class Custom(Entry):
     """
 
     is_initialised = True
-    has_modes = True  # it may be another in training, so whoever acts puts it into evaluation mode
 
     def __init__(self, module: Any, with_action: bool = False):
         super().__init__()

@@ -37,6 +37,12 @@ _ACTIVATIONS = {
     "softmax": lambda: nn.Softmax(dim=1),  # features of [N, D], channels of [N, C, H, W]
 }
 
+MODAL = (
+    *(nn.Dropout, nn.Dropout1d, nn.Dropout2d, nn.Dropout3d, nn.AlphaDropout, nn.FeatureAlphaDropout, nn.RReLU),
+    *(nn.BatchNorm1d, nn.BatchNorm2d, nn.BatchNorm3d, nn.InstanceNorm1d, nn.InstanceNorm2d, nn.InstanceNorm3d),
+    *(nn.SyncBatchNorm, nn.RNNBase, nn.MultiheadAttention, nn.TransformerEncoder, nn.TransformerEncoderLayer),
+)  # modules of torch that read their mode
+
 
 class NoisyLinear(nn.Module):
     """Linear layer with learned, factorised Gaussian noise on weights and biases (Fortunato et al. 2017).
@@ -74,6 +80,17 @@ class NoisyLinear(nn.Module):
         eps_out = self.eps_out.clone()  # the graph must survive a reset_noise between forward and backward
         weight = self.weight_mu + self.weight_sigma * torch.outer(eps_out, self.eps_in)
         return F.linear(x, weight, self.bias_mu + self.bias_sigma * eps_out)
+
+
+def has_modes(module: nn.Module) -> bool:
+    """Whether a module by itself, without its parts, may give something else in training than in evaluation.
+
+    Any module of the user's may: it can read `self.training`. Of noisy layers, exploration decides.
+    """
+    place = type(module).__module__
+    if place.startswith("algos."):
+        return False
+    return isinstance(module, MODAL) if place.startswith("torch.nn.") else True
 
 
 def activation(name: str) -> list[nn.Module]:
