@@ -3,6 +3,7 @@
 import torch
 from torch import nn
 
+from algos.networks.layers import NoisyLinear
 from framework import BaseModel
 
 
@@ -83,6 +84,29 @@ class TinyModel(BaseModel):
 
     def forward(self, x, mask=None):
         return self.line(x)
+
+
+class WideStd(ApexActor):
+    def __init__(self, obs_space, action_space, cfg):
+        super().__init__(obs_space, action_space, cfg)
+        self.log_std = nn.Parameter(self.log_std.detach().unsqueeze(0))
+
+
+class Noisy(Plain):
+    def __init__(self, obs_space, action_space, out_features):
+        super().__init__(obs_space, action_space, out_features)
+        self.line = NoisyLinear(obs_space.shape[0], out_features)
+
+
+class Frozen(Plain):
+    """With a part that is always in evaluation mode."""
+
+    def __init__(self, obs_space, action_space, out_features):
+        super().__init__(obs_space, action_space, out_features)
+        self.frozen = nn.BatchNorm1d(obs_space.shape[0]).eval()
+
+    def forward(self, obs):
+        return self.line(self.frozen(obs))
 
 
 class Split(Plain):
