@@ -215,6 +215,17 @@ class Policy(ABC):
         """The action as the environment takes it (clipped to a Box's bounds, say)."""
         return action
 
+    def greedy_state(self, n: int) -> Tree:
+        """The part of `init_state` that acting without exploration carries on."""
+        return self.init_state(n)
+
+    def greedy_action(self, obs: Tree, state: Tree) -> tuple[Tensor, Tree]:
+        """`act` without exploration and `env_action` in one, of tensors alone: what is exported.
+
+        Raises UserError where a policy has none.
+        """
+        raise UserError(f"{type(self).__name__} cannot be exported: it has no greedy_action (algos/base.py)")
+
     def bootstrap(self, obs: Tree, state: Tree) -> np.ndarray | None:
         """Values [N] of observations at which a row ends without terminating; None if no value is learned."""
         return None

@@ -57,6 +57,17 @@ class ReplayPolicy(Policy):
             action, noise = self.explore(params, noise, step)
         return action.cpu().numpy(), {}, (memory, noise) if self.net.recurrent else noise
 
+    def greedy_state(self, n: int) -> Tree:
+        return self.init_state(n)[0] if self.net.recurrent else ()
+
+    def greedy_action(self, obs: Tree, state: Tree) -> tuple[Tensor, Tree]:
+        params, state = self.net.step(obs, state)
+        return self.scaled(self.greedy(params)), state
+
+    @abstractmethod
+    def scaled(self, action: Tensor) -> Tensor:
+        """`env_action` of a tensor."""
+
     @abstractmethod
     def random(self, rows: int) -> Tensor:
         """Uniform random actions [N, ...]."""
@@ -102,6 +113,11 @@ class BoxPolicy(ReplayPolicy):
         scaled = self.low + share * (self.high - self.low)
         return np.clip(scaled, self.low, self.high).astype(self.low.dtype)  # clipped: rounding may go past a bound
 
+    def scaled(self, action: Tensor) -> Tensor:
+        low, high = torch.from_numpy(self.low), torch.from_numpy(self.high)
+        share = 0.5 * (action.reshape(-1, *self.shape) + 1)
+        return (low + share * (high - low)).clamp(low, high).to(low.dtype)
+
 
 class NoisyPolicy(BoxPolicy):
     """A deterministic actor with Gaussian noise."""
@@ -144,6 +160,9 @@ class CategoricalPolicy(ReplayPolicy):
 
     def explore(self, params: Any, state: Tree, step: int) -> tuple[Tensor, Tree]:
         return Categorical(params).sample(self.generator), state
+
+    def scaled(self, action: Tensor) -> Tensor:
+        return action + self.first
 
     def env_action(self, action: np.ndarray) -> np.ndarray:
         return action + self.first if self.first else action

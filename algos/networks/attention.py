@@ -91,7 +91,7 @@ class WindowAttention(Mixer):
             y = pieces[0] if len(pieces) == 1 else torch.cat(pieces, dim=2)
         # of what is kept, the oldest comes first: step `kept - j` before the next one
         age = torch.arange(kept, 0, -1, device=x.device)
-        known = (age <= clock.position[:, -1:] + 1).view(len(x), 1, kept, 1)
+        known = (age <= clock.position[:, -1:] + 1).view(x.shape[0], 1, kept, 1)
         memory = keys[:, :, steps:] * known, values[:, :, steps:] * known
         return join_heads(y), memory
 

@@ -25,7 +25,7 @@ def one_step(net: Any, obs: Tree, state: Tree) -> tuple[Any, Tree]:
     if not net.recurrent:
         return net(obs), state
     rows = tree_leaves(obs)[0]
-    no_reset = torch.zeros(len(rows), 1, dtype=torch.bool, device=rows.device)
+    no_reset = torch.zeros(rows.shape[0], 1, dtype=torch.bool, device=rows.device)  # an export traces the size
     *outputs, state = net.unroll(tree_map(lambda leaf: leaf.unsqueeze(1), obs), state, no_reset)
     outputs = [output.squeeze(1) for output in outputs]
     return (tuple(outputs) if len(outputs) > 1 else outputs[0]), state

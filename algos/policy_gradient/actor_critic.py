@@ -68,6 +68,12 @@ class ActorCritic(nn.Module):
         value, critic_state = self.critic.unroll(features, critic_state, reset)
         return self.allowed(params, obs), value.squeeze(-1), (encoder_state, actor_state, critic_state)
 
+    def actor_step(self, obs: Tree, state: Tree) -> tuple[Tensor, Tree]:
+        """Parameters for one observation of each row, and the next state of what acts: the critic is left out."""
+        features, encoder_state = one_step(self.encoder, self.normalized(obs), state[0])
+        params, actor_state = one_step(self.actor, features, state[1])
+        return self.allowed(params, obs), (encoder_state, actor_state)
+
     def normalized(self, obs: Tree) -> Tree:
         """Observations as the encoder takes them."""
         return obs if self.norm is None else self.norm(obs)
@@ -121,6 +127,13 @@ class ActorCriticPolicy(Policy):
         extras = {"log_prob": dist.log_prob(action).cpu().numpy(), "value": value.cpu().numpy()}
         return action.cpu().numpy(), extras, state
 
+    def greedy_state(self, n: int) -> Tree:
+        return self.net.encoder.init_state(n), self.net.actor.init_state(n)
+
+    def greedy_action(self, obs: Tree, state: Tree) -> tuple[Tensor, Tree]:
+        params, state = self.net.actor_step(obs, state)
+        return self._to_env(self.net.distribution(params).mode()), state
+
     @torch.inference_mode()
     def bootstrap(self, obs: Tree, state: Tree) -> np.ndarray:
         with self.noise_and_dropout(False):
@@ -140,6 +153,16 @@ class ActorCriticPolicy(Policy):
             return action.reshape(-1, *space.shape)
         start = space.start  # type: ignore[attr-defined]  # Discrete and MultiDiscrete have it
         return action + start if np.any(start) else action
+
+    def _to_env(self, action: Tensor) -> Tensor:
+        """`env_action` of a tensor."""
+        space = self.action_space
+        if isinstance(space, spaces.Box):
+            low, high = torch.from_numpy(space.low), torch.from_numpy(space.high)
+            return action.reshape(-1, *space.shape).clamp(low, high).to(low.dtype)
+        if isinstance(space, spaces.MultiBinary):
+            return action.reshape(-1, *space.shape)
+        return action + torch.as_tensor(space.start)  # type: ignore[attr-defined]
 
 
 def _holds_log_std(actor: Network, size: int) -> bool:

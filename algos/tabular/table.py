@@ -37,6 +37,12 @@ class StateIndex:
         number: np.ndarray = sum(tree_leaves(parts)) - self.shift
         return number
 
+    def of_tensors(self, obs: Tree) -> Tensor:
+        """The same of tensors [N, *shape of the space]."""
+        parts = tree_map(lambda leaf, stride: _weighted(leaf, torch.as_tensor(stride)), obs, self.strides)
+        number: Tensor = sum(tree_leaves(parts)) - self.shift
+        return number
+
     def _layout(self, space: spaces.Space[Any], inner: int) -> tuple[int, Tree, int]:
         """(shift, stride of each part, inner x number of members); `inner` is the stride of the last part.
 
@@ -61,6 +67,11 @@ class StateIndex:
             part_shift, found[key], inner = self._layout(part, inner)
             shift += part_shift
         return shift, found if isinstance(space, spaces.Dict) else tuple(found[key] for key, _ in parts), inner
+
+
+def _weighted(part: Tensor, stride: Tensor) -> Tensor:
+    """An observation's part [N] or [N, K] times its stride, summed over K."""
+    return (part * stride).sum(1) if stride.dim() else part * stride
 
 
 class Table(nn.Module):
@@ -101,6 +112,9 @@ class TablePolicy(Policy):
         dice = torch.rand((rows, 1 + n_actions), generator=self.generator).numpy()
         allowed = (values == values.max(1, keepdims=True)) | (dice[:, :1] < self.cfg.epsilon(step))
         return np.where(allowed, dice[:, 1:], -1.0).argmax(1), {}, state
+
+    def greedy_action(self, obs: Tree, state: Tree) -> tuple[Tensor, Tree]:
+        return self.net.q.argmax(1)[self.index.of_tensors(obs)] + self.first, state
 
     def env_action(self, action: np.ndarray) -> np.ndarray:
         return action + self.first if self.first else action

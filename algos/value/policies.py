@@ -61,6 +61,10 @@ class EpsilonGreedy(Policy):
             q_value, state = one_step(self.net, tensors, state)
         return self.select(q_value, explore).cpu().numpy(), state
 
+    def greedy_action(self, obs: Tree, state: Tree) -> tuple[Tensor, Tree]:
+        q_value, state = one_step(self.net, obs, state)
+        return self.select(q_value, False) + self.first, state
+
     def select(self, q_value: Tensor, explore: bool) -> Tensor:
         """Actions [N] for values [N, A]."""
         return q_value.argmax(1)

@@ -1,0 +1,105 @@
+"""Does an exported file do what its policy does? Both act side by side before the file is called done."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any
+
+import gymnasium as gym
+import numpy as np
+import torch
+from gymnasium import spaces
+
+from algos.base import Policy
+from algos.common.errors import UserError
+from algos.common.trees import Tree, tree_map
+from algos.export.files import FilePolicy
+from algos.export.module import ExportedPolicy, on_cpu
+
+STEPS = 100  # observations, one after the other, and then all of them at once
+TOLERANCE = 1e-5  # of numbers up to 1, and relative to larger ones
+
+
+class Samples:
+    """Stands in for an environment where there is none: observations drawn from their space, in episodes of 50."""
+
+    def __init__(self, obs_space: spaces.Space[Any]):
+        self.space, self.steps = obs_space, 0
+
+    def reset(self, *, seed: int | None = None) -> tuple[Any, dict[str, Any]]:
+        """The first observation of an episode."""
+        if seed is not None:
+            self.space.seed(seed)
+        return self.space.sample(), {}
+
+    def step(self, action: Any) -> tuple[Any, float, bool, bool, dict[str, Any]]:
+        """The next one, whatever the action."""
+        self.steps += 1
+        return self.space.sample(), 0.0, False, self.steps % 50 == 0, {}
+
+
+@dataclass
+class Difference:
+    """The largest difference found, at which output of which observation."""
+
+    size: float = 0.0
+    output: str = ""
+    place: str = ""
+
+    def take(self, size: float, output: str, place: str) -> None:
+        """Keep the larger one."""
+        if not size <= self.size:  # a NaN is the largest of all
+            self.size, self.output, self.place = size, output, place
+
+
+def compare(policy: Policy, module: ExportedPolicy, file: FilePolicy, env: "gym.Env[Any, Any] | Samples") -> Difference:
+    """The largest difference of the file's actions and states over `STEPS` steps of the policy's own episodes."""
+    worst, seen = Difference(), []
+    for number, (obs, fresh, action) in enumerate(play(on_cpu(policy), module, env), start=1):
+        if fresh:
+            state, own_state = file.init_state(1), module.start(1)
+        got, _, state = file.act(obs, state, explore=False, step=0)
+        _, *own_state = module(*(torch.from_numpy(part) for part in module.flat(obs)), *own_state)
+        place = f"observation {number} of {STEPS}"
+        worst.take(distance(got, action), "action", place)
+        for port, one, own in zip(module.states, state, own_state, strict=True):
+            worst.take(distance(one.numpy(), own.numpy()), f"next_{port.name}", place)
+        seen.append(obs)
+    rows = tree_map(lambda *leaves: np.concatenate(leaves), *seen)
+    wanted, got = (
+        one.env_action(one.act(rows, one.init_state(STEPS), explore=False, step=0)[0]) for one in (on_cpu(policy), file)
+    )
+    worst.take(distance(got, wanted), "action", f"all {STEPS} observations at once")
+    return worst
+
+
+def play(
+    policy: Policy, module: ExportedPolicy, env: "gym.Env[Any, Any] | Samples"
+) -> Iterator[tuple[Tree, bool, np.ndarray]]:
+    """Each observation [1, ...] of `STEPS` steps, whether an episode starts there, and the policy's action [1, ...]."""
+    obs, fresh, state = env.reset(seed=0)[0], True, policy.init_state(1)
+    for _ in range(STEPS):
+        rows = module.tree([leaf[None] for leaf in module.flat(obs)])
+        action, _, state = policy.act(rows, state, explore=False, step=0)
+        action = policy.env_action(action)
+        yield rows, fresh, action
+        obs, _, terminated, truncated, _ = env.step(action[0])
+        fresh = terminated or truncated
+        if fresh:
+            obs, state = env.reset()[0], policy.init_state(1)
+
+
+def distance(got: np.ndarray, wanted: np.ndarray) -> float:
+    """The largest |got - wanted| / max(1, |wanted|); infinite where shapes or types differ."""
+    if got.shape != wanted.shape or got.dtype != wanted.dtype:
+        return float("inf")
+    a, b = got.astype(np.float64), wanted.astype(np.float64)
+    return float(np.max(np.abs(a - b) / np.maximum(1.0, np.abs(b)), initial=0.0))
+
+
+def refuse(worst: Difference, format: str) -> None:
+    """Raise UserError, with the numbers, where a file does not agree with its policy."""
+    if not worst.size <= TOLERANCE:
+        raise UserError(
+            f"format={format}: the exported file does not agree with the policy, so nothing is written: its"
+            f" {worst.output} differs by {worst.size:.3g} at {worst.place}, where {TOLERANCE:g} is allowed"
+        )
