@@ -12,6 +12,8 @@ from gymnasium.vector import VectorEnv
 
 from algos.base import DataSpec, Policy
 from algos.common.errors import UserError
+from algos.export import FORMATS
+from algos.export.export import export_policy
 from algos.registry import get_algorithm
 from envs.grid import grid_of
 from framework.data.memory import check_buffer, free_memory
@@ -19,12 +21,15 @@ from framework.distributed.actors import ActorConfig
 from framework.reports.grid_plot import plot_policy
 from framework.reports.learning_curve import plot_learning_curve
 from framework.runs import logs
+from framework.runs.checkout import ROOT
 from framework.runs.checkpoint import save_model
 from framework.runs.loggers import check_loggers
 from framework.runs.models import COUNTERS, find_model, load_into, read_model
-from framework.runs.run_folder import RunFolder
+from framework.runs.provenance import code_version
+from framework.runs.run_folder import RunFolder, atomic_write
 from framework.runs.trajectories import TrajectoryWriter
 from framework.settings.compose import Config, compose, save_config, to_override
+from framework.settings.schema import OF_A_MODEL
 from framework.training.build import (
     Acting,
     build_algorithm,
@@ -177,6 +182,46 @@ class Experiment:
         finally:
             evaluator.close()
 
+    def export(self, path: str | Path, *, format: str | None = None) -> Path:
+        """Write the policy as it is to a file that runs without this library, and tell of it in a JSON beside it.
+
+        `path` is the file, or a folder for `policy.pt` or `policy.onnx`. `format` is torchscript, onnx or onnx_int8;
+        None: as the file's suffix says. Returns the file. Raises UserError where it is not as good as the policy.
+        """
+        path = Path(path)
+        is_file = path.suffix in FORMATS.values()
+        if format is None:
+            format = "onnx" if path.suffix == ".onnx" else "torchscript"
+        if is_file and FORMATS.get(format, path.suffix) != path.suffix:
+            raise UserError(f"format={format} makes a {FORMATS[format]} file, but the path is {path}")
+        files = self.exported(format, path.stem if is_file else "policy")
+        for name, content in files.items():
+            atomic_write((path.parent if is_file else path) / name, content)
+        return (path.parent if is_file else path) / next(iter(files))
+
+    def exported(self, format: str, stem: str = "policy") -> dict[str, bytes]:
+        """The files of `export` by name, the policy's first."""
+        env_cfg = self.cfg.env_cfg
+        facts = {
+            "algorithm": self.general.algo_name,
+            "environment": {key: getattr(env_cfg, key) for key in ("id", "kwargs", "wrappers", "memory_inputs")},
+            "model": self.model_name or "not trained",
+            "env_step": self.counters["env_step"],
+            "commit": code_version(ROOT)["commit"],
+        }
+        try:
+            env = self.envs.single(first=False)
+        except UserError:  # an object that cannot be made again
+            env = None
+        try:
+            return export_policy(
+                self.algorithm, format, stem, env=env, facts=facts,
+                score=lambda policy: self._evaluate(policy, self.general.online_eval_episode, None).rewards,
+            )  # fmt: skip
+        finally:
+            if env is not None:
+                env.close()
+
     def save(self, folder: str | Path | None = None) -> Path:
         """Write the model as it is to `<folder>/models/<update step>.pt`, by default to the run's folder.
 
@@ -199,7 +244,7 @@ class Experiment:
 
     def open_folder(self, mode: str) -> RunFolder:
         """Make the run's folder, or open the one to resume, locked."""
-        start = {**self._model(), "model_name": self.model_name} if self.model_name and mode != "test" else None
+        start = {**self._model(), "model_name": self.model_name} if self.model_name and mode not in OF_A_MODEL else None
         self.folder = open_folder(self.cfg, mode, self.resumed, start, self.run_dir, self.hydra_cfg)
         return self.folder
 

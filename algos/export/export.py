@@ -48,7 +48,10 @@ def export_policy(
     }  # fmt: skip
     if format == "onnx_int8":
         content = to_int8(content)
-        check = {"before_quantisation": check, **judge(score, algorithm.policy, FilePolicy(module, read(content, format)))}
+        check = {
+            "before_quantisation": check,
+            **judge(score, algorithm.policy, FilePolicy(module, read(content, format))),
+        }
     file, card = f"{stem}{FORMATS[format]}", f"{stem}.json"
     told = {
         "file": file, "format": format, **facts, **ports(module),

@@ -30,6 +30,8 @@ def run(cfg: Config, *, hydra_cfg: Any = None, run_dir: Path | None = None) -> i
     experiment = Experiment.from_config(cfg, run_dir=run_dir, hydra_cfg=hydra_cfg)
     if cfg.general_cfg.mode == "test":
         return test(experiment)
+    if cfg.general_cfg.mode == "export":
+        return export(experiment)
     if cfg.general_cfg.mode == "collect":
         experiment.collect()
     else:
@@ -56,8 +58,7 @@ def report(experiment: Experiment) -> int:
 def test(experiment: Experiment) -> int:
     """Evaluate the loaded model and write results/test.csv (and videos/video.gif)."""
     general, cfg = experiment.general, experiment.cfg
-    if experiment.model_path is None:
-        raise UserError("general_cfg.mode=test needs general_cfg.load_path: a run's name, a path, or latest")
+    check_loaded(experiment)
     folder = experiment.open_folder("test")
     with logs.to_file(folder.logs / "log.txt"):
         gif = folder.videos / "video.gif" if cfg.env_cfg.render_mode == "rgb_array" else None
@@ -74,6 +75,29 @@ def test(experiment: Experiment) -> int:
         log.info("everything is in %s", folder.path)
     folder.release_lock()
     return 0
+
+
+def export(experiment: Experiment) -> int:
+    """Write the loaded model's policy to a file of its own, once it has been checked against the policy."""
+    check_loaded(experiment)
+    files = experiment.exported(experiment.general.format)
+    folder = experiment.open_folder("export")
+    for name, content in files.items():
+        atomic_write(folder.path / name, content)
+    file, card, script = files
+    check = json.loads(files[card])["check"]
+    with logs.to_file(folder.logs / "log.txt"):
+        log.info("exported %s: %s", experiment.model_path, ", ".join(f"{key} {value}" for key, value in check.items()))
+        log.info("%s is told by %s and run by %s", folder.path / file, card, script)
+    folder.release_lock()
+    return 0
+
+
+def check_loaded(experiment: Experiment) -> None:
+    """Refuse a mode of a saved model without one."""
+    if experiment.model_path is None:
+        mode = experiment.general.mode
+        raise UserError(f"general_cfg.mode={mode} needs general_cfg.load_path: a run's name, a path, or latest")
 
 
 def train_and_test(cfg: Config, *, hydra_cfg: Any = None, run_dir: Path | None = None) -> int:

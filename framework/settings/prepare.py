@@ -29,7 +29,7 @@ from framework.settings.hydra_session import (
 )
 from framework.settings.keys import Sections, sections_with
 from framework.settings.overrides import GROUP_OF_NAME, Overrides, quoted, sort_overrides, write_out
-from framework.settings.schema import SECTIONS, Config, GeneralConfig
+from framework.settings.schema import OF_A_MODEL, SECTIONS, Config, GeneralConfig
 from framework.settings.yaml_file import YamlFile
 
 
@@ -217,7 +217,7 @@ def _saved_run(
         raise UserError(explain(error)) from error
     if general.resume:
         key, text = "resume", general.resume
-    elif general.load_checkpoint is not False and (general.load_path or general.mode == "test"):
+    elif general.load_checkpoint is not False and (general.load_path or general.mode in OF_A_MODEL):
         key, text = "load_path", general.load_path
     else:
         return None
@@ -262,8 +262,8 @@ def _newest_fitting(draft: DictConfig, chosen: dict[str, str], given: Overrides,
     if run is None:
         what = " with " + ", ".join(f"{key}={value}" for (_, key), value in wanted.items()) if wanted else ""
         raise UserError(
-            f"general_cfg.mode=test: there is no trained model{what} in {draft.general_cfg.tasks_dir}/; train one first"
-            " (leave out mode=test), or give load_path=<run>"
+            f"general_cfg.mode={draft.general_cfg.mode}: there is no trained model{what} in"
+            f" {draft.general_cfg.tasks_dir}/; train one first (leave out mode), or give load_path=<run>"
         )
     return run
 

@@ -7,10 +7,12 @@ from typing import Any
 from omegaconf import MISSING
 
 from algos.common.settings import require, setting
+from algos.export import FORMATS
 from envs.config import EnvConfig
 
 SECTIONS = ("general_cfg", "algo_cfg", "env_cfg")  # of settings; `expected` only tells what is hoped for
 DEFAULT_ENV_STEPS = 50_000
+OF_A_MODEL = ("test", "export")  # modes that are nothing without a saved model
 
 
 @dataclass
@@ -18,7 +20,9 @@ class GeneralConfig:
     algo_name: str = "DQN"  # an algorithm of algos/registry.py, or "package.module:Class"
     env_name: str = "gym"  # group of config/env_cfg/; the environment itself is env_cfg.id
     device: str = setting("cpu", affects="speed")  # cpu, cuda, cuda:<n>, or auto (cuda where there is one)
-    mode: str = setting("train", choices=("train", "test", "collect", "verify"), affects="purpose")  # what the run does
+    mode: str = setting(  # what the run does
+        "train", choices=("train", "test", "collect", "verify", "export"), affects="purpose"
+    )
     seed: int = setting(1, ge=0)  # of all random numbers; 0 draws one and records it
     seeds: int | None = setting(None, ge=1)  # mode=verify: the preset is trained with seeds 1 to this; null: 5
     n_workers: int = setting(1, ge=1)  # workers; a single process steps them in turn
@@ -52,6 +56,8 @@ class GeneralConfig:
     collect_traj: bool = setting(False, affects="purpose")  # also write trajectories while training
     collect_explore: bool = setting(False, affects="purpose")  # mode=collect with a model: explore, do not act greedily
 
+    format: str = setting("torchscript", choices=tuple(FORMATS), affects="call")  # mode=export: the kind of file
+
     callbacks: list[Any] = setting(factory=list, affects="future")  # "package.module:Class" or {type: ..., arguments}
     loggers: list[str] = setting(factory=lambda: ["tensorboard"], affects="files")  # and wandb; CSV files always
     log_interval: int = setting(100, ge=1, affects="record")  # update steps between two rows of updates.csv
@@ -80,16 +86,16 @@ class GeneralConfig:
             f"{section}.reward_threshold needs {section}.online_eval=true: it is compared with online evaluations",
         )
         require(
-            not (self.load_checkpoint and self.load_path is None and self.mode != "test"),
+            not (self.load_checkpoint and self.load_path is None and self.mode not in OF_A_MODEL),
             f"{section}.load_checkpoint=true needs {section}.load_path: a run's name, a path, or latest",
         )
         require(
-            not (self.mode == "test" and self.load_checkpoint is False),
-            f"{section}.mode=test tests a saved model, but {section}.load_checkpoint is false; leave that key out",
+            not (self.mode in OF_A_MODEL and self.load_checkpoint is False),
+            f"{section}.mode={self.mode} takes a saved model, but {section}.load_checkpoint is false; leave that key out",
         )
         require(
-            not (self.resume and (self.load_path or self.mode == "test")),
-            f"{section}.resume goes on with a run's own state; it does not go with load_path or mode=test",
+            not (self.resume and (self.load_path or self.mode in OF_A_MODEL)),
+            f"{section}.resume goes on with a run's own state; it does not go with load_path, mode=test or mode=export",
         )
         require(
             self.seeds is None or self.mode == "verify",
@@ -98,6 +104,10 @@ class GeneralConfig:
         require(
             not (self.mode == "verify" and self.load_path),
             f"{section}.mode=verify trains a preset from nothing; it does not go with {section}.load_path",
+        )
+        require(
+            self.format == "torchscript" or self.mode == "export",
+            f"{section}.format={self.format} needs {section}.mode=export",
         )
         for logger in self.loggers:
             require(

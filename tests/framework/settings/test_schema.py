@@ -41,7 +41,7 @@ def test_allowed(change: dict[str, Any]) -> None:
         ({"save_best_model": True, "online_eval": False}, "general_cfg.save_best_model=true needs"),
         ({"reward_threshold": 1.0, "online_eval": False}, "general_cfg.reward_threshold needs"),
         ({"load_checkpoint": True}, "general_cfg.load_checkpoint=true needs general_cfg.load_path"),
-        ({"mode": "test", "load_checkpoint": False}, "general_cfg.mode=test tests a saved model"),
+        ({"mode": "test", "load_checkpoint": False}, "general_cfg.mode=test takes a saved model"),
         ({"resume": "a", "load_path": "b"}, "general_cfg.resume goes on with a run's own state"),
         ({"seeds": 3}, "general_cfg.seeds needs general_cfg.mode=verify"),
         ({"mode": "verify", "load_path": "a"}, "general_cfg.mode=verify trains a preset from nothing"),
