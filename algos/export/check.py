@@ -16,7 +16,7 @@ from algos.export.files import FilePolicy
 from algos.export.module import ExportedPolicy, on_cpu
 
 STEPS = 100  # observations, one after the other, and then all of them at once
-TOLERANCE = 1e-5  # of numbers up to 1, and relative to larger ones
+TOLERANCE = 1e-5  # of `distance`
 
 
 class Samples:
@@ -89,11 +89,15 @@ def play(
 
 
 def distance(got: np.ndarray, wanted: np.ndarray) -> float:
-    """The largest |got - wanted| / max(1, |wanted|); infinite where shapes or types differ."""
+    """The largest difference of any row [N, ...], as a share of the row's largest number if that is above 1.
+
+    Infinite where shapes or types differ.
+    """
     if got.shape != wanted.shape or got.dtype != wanted.dtype:
         return float("inf")
-    a, b = got.astype(np.float64), wanted.astype(np.float64)
-    return float(np.max(np.abs(a - b) / np.maximum(1.0, np.abs(b)), initial=0.0))
+    a, b = (leaf.astype(np.float64).reshape(len(leaf), -1) for leaf in (got, wanted))
+    largest = np.max(np.abs(b), axis=1, initial=1.0)
+    return float(np.max(np.max(np.abs(a - b), axis=1, initial=0.0) / largest, initial=0.0))
 
 
 def refuse(worst: Difference, format: str) -> None:

@@ -48,10 +48,8 @@ def export_policy(
     }  # fmt: skip
     if format == "onnx_int8":
         content = to_int8(content)
-        check = {
-            "before_quantisation": check,
-            **judge(score, algorithm.policy, FilePolicy(module, read(content, format))),
-        }
+        check["of"] = "the float file, before it was quantised"
+        check |= judge(score, algorithm.policy, FilePolicy(module, read(content, format)))
     file, card = f"{stem}{FORMATS[format]}", f"{stem}.json"
     told = {
         "file": file, "format": format, **facts, **ports(module),
@@ -77,4 +75,4 @@ def judge(score: Callable[[Policy], list[float]], policy: Policy, quantised: Pol
             f"format=onnx_int8: the quantised policy scores {after.mean():.4g} over {len(after)} episodes, where the"
             f" policy itself scores {before.mean():.4g}, so nothing is written; take format=onnx"
         )
-    return {"episodes": len(after), "mean_reward": after.mean(), "mean_reward_before": before.mean()}
+    return {"episodes": len(after), "mean_reward": after.mean(), "mean_reward_of_policy": before.mean()}

@@ -119,7 +119,9 @@ class FilePolicy(Policy):
 @contextmanager
 def quiet() -> Iterator[None]:
     """Without the words of the exporters, which a user can do nothing about: the file is checked anyway."""
-    loggers: list[Any] = [logging.getLogger(name) for name in ("torch.onnx", "onnxscript", "onnx_ir", "root")]
+    loggers: list[Any] = [
+        logging.getLogger(name) for name in ("torch.onnx", "torch.__trace", "onnxscript", "onnx_ir", "root")
+    ]
     levels = [logger.level for logger in loggers]
     try:
         for logger in loggers:

@@ -87,8 +87,14 @@ def export(experiment: Experiment) -> int:
     file, card, script = files
     check = json.loads(files[card])["check"]
     with logs.to_file(folder.logs / "log.txt"):
-        log.info("exported %s: %s", experiment.model_path, ", ".join(f"{key} {value}" for key, value in check.items()))
-        log.info("%s is told by %s and run by %s", folder.path / file, card, script)
+        log.info("exported %s to %s", experiment.model_path, folder.path / file)
+        log.info(
+            "largest difference from the policy over %(observations)d observations: %(largest_difference).2g", check
+        )
+        if "episodes" in check:
+            scores = (check["mean_reward"], check["mean_reward_of_policy"], check["episodes"])
+            log.info("as int8: mean reward %.2f, the policy's own %.2f, over the same %d episodes", *scores)
+        log.info("%s tells its inputs and outputs; next: python %s", card, folder.path / script)
     folder.release_lock()
     return 0
 

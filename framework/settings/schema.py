@@ -91,7 +91,7 @@ class GeneralConfig:
         )
         require(
             not (self.mode in OF_A_MODEL and self.load_checkpoint is False),
-            f"{section}.mode={self.mode} takes a saved model, but {section}.load_checkpoint is false; leave that key out",
+            f"{section}.mode={self.mode} takes a saved model, but {section}.load_checkpoint is false; leave it out",
         )
         require(
             not (self.resume and (self.load_path or self.mode in OF_A_MODEL)),

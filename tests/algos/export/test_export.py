@@ -1,0 +1,78 @@
+"""Every kind of policy in every format: the file does what the policy does."""
+
+import json
+
+import numpy as np
+import pytest
+from exported import KINDS, algorithm, export
+
+from algos.base import RandomPolicy
+from algos.common.errors import UserError
+from algos.export.export import judge
+
+ONNX_KINDS = ("DQN", "images", "Dict", "gru", "fsmn", "hybrid", "SAC with memory", "dueling and noisy", "Box", "table")
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_torchscript_agrees_with_the_policy(kind):
+    """Export refuses a file that does not: see test_check.py."""
+    files, card = export(kind, "torchscript")
+    assert list(files) == ["policy.pt", "policy.json", "run_policy.py"]
+    check = card["check"]
+    assert check.pop("largest_difference") <= 1e-5
+    assert check == {"observations": 100, "from": "samples of their space", "allowed": 1e-5}
+
+
+@pytest.mark.parametrize("kind", ONNX_KINDS)
+def test_onnx_agrees_with_the_policy(kind):
+    for package in ("onnx", "onnxruntime", "onnxscript"):
+        pytest.importorskip(package)
+    files, card = export(kind, "onnx")
+    assert card["check"]["largest_difference"] <= 1e-5 and files["policy.onnx"]
+
+
+def test_int8_is_judged_by_the_score():
+    for package in ("onnx", "onnxruntime", "onnxscript"):
+        pytest.importorskip(package)
+    scores = iter(([100.0, 90.0], [98.0, 91.0], [100.0, 90.0], [50.0, 52.0]))
+    asked = []
+
+    def score(policy):
+        asked.append(policy)
+        return next(scores)
+
+    small, card = export("fsmn", "onnx_int8", score=score)
+    large, _ = export("fsmn", "onnx")
+    assert small["policy.onnx"] != large["policy.onnx"]
+    check = card["check"]
+    assert (check["episodes"], check["mean_reward"], check["mean_reward_of_policy"]) == (2, 94.5, 95.0)
+    action, _, state = asked[1].act(np.zeros((4, 3), np.float32), asked[1].init_state(4), explore=False, step=0)
+    assert action.shape == (4,) and set(action) <= {2, 3, 4} and len(state) == 2  # what is scored is the file
+    with pytest.raises(UserError, match="scores 51 over 2 episodes, where the policy itself scores 95, so nothing"):
+        export("fsmn", "onnx_int8", score=score)
+
+
+def test_a_loss_within_chance_is_none():
+    policy, file = (RandomPolicy(KINDS["DQN"][2]) for _ in range(2))
+    rewards = {id(policy): [-100.0, -300.0, -200.0], id(file): [-190.0, -215.0, -260.0]}
+    assert judge(lambda one: rewards[id(one)], policy, file)["mean_reward_of_policy"] == -200
+    rewards[id(file)] = [-130.0, -325.0, -230.0]
+    with pytest.raises(UserError, match="nothing is written"):
+        judge(lambda one: rewards[id(one)], policy, file)
+
+
+def test_mistakes_are_told():
+    with pytest.raises(UserError, match=r"format=pickle is not allowed; choose from torchscript, onnx, onnx_int8"):
+        export("DQN", "pickle")
+    made = algorithm("DQN")
+    made.policy = RandomPolicy(made.action_space)
+    with pytest.raises(UserError, match="RandomPolicy cannot be exported"):
+        from algos.export.export import export_policy
+
+        export_policy(made, "torchscript", "policy", env=None, facts={}, score=None)
+
+
+def test_the_card_carries_the_facts():
+    files, card = export("hybrid", "torchscript", facts={"algorithm": "PPO", "commit": "abc"})
+    assert card["algorithm"] == "PPO" and card["commit"] == "abc" and card["file"] == "policy.pt"
+    assert json.loads(files["policy.json"]) == card
