@@ -20,9 +20,9 @@ class GeneralConfig:
     algo_name: str = "DQN"  # an algorithm of algos/registry.py, or "package.module:Class"
     env_name: str = "gym"  # group of config/env_cfg/; the environment itself is env_cfg.id
     device: str = setting("cpu", affects="speed")  # cpu, cuda, cuda:<n>, or auto (cuda where there is one)
-    mode: str = setting(  # what the run does
+    mode: str = setting(
         "train", choices=("train", "test", "collect", "verify", "export"), affects="purpose"
-    )
+    )  # what the run does
     seed: int = setting(1, ge=0)  # of all random numbers; 0 draws one and records it
     seeds: int | None = setting(None, ge=1)  # mode=verify: the preset is trained with seeds 1 to this; null: 5
     n_workers: int = setting(1, ge=1)  # workers; a single process steps them in turn
