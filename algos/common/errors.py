@@ -43,13 +43,13 @@ class Mistakes:
             raise UserError("\n".join(dict.fromkeys(self.texts)))
 
 
-def nearest(word: str, options: Iterable[str]) -> str | None:
+def nearest(word: str, options: Iterable[str], most: int = 3) -> str | None:
     """The option that `word` is a slip of the pen for, whatever its case; None where all differ by more than that.
 
-    A slip is one letter in short words, two from 8 letters on, three from 12 on: wrong, missing, added, or swapped
-    with the next.
+    A slip is one letter in short words, two from 8 letters on, three from 12 on, but not above `most`: wrong, missing,
+    added, or swapped with the next.
     """
-    slips = max(1, min(3, len(word) // 4))
+    slips = max(1, min(most, len(word) // 4))
     found: list[tuple[int, str]] = []
     for option in sorted(options):
         if abs(len(option) - len(word)) <= slips:

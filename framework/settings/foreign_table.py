@@ -74,6 +74,9 @@ TABLE = {
     "callback callbacks_class callback_class": "callbacks",
     "hyperparams conf_file config config_file yaml_file cfg": ": a file of settings is given as --yaml FILE",
     "n_trials optimize optimize_hyperparameters sampler pruner": ": there is no tuner; -m lr=1e-3,1e-4 tries values",
+    "upload_model hf_entity study_name storage reset_num_timesteps rollout_buffer_class rollout_buffer_kwargs full_std"
+    " use_expln squash_output truncate_last_trajectory no_done_at_end dual_clip recompute_adv rpo_alpha sync_mode":
+    ": nothing here is set by such a key; leave it out",
     "preset": ": a preset is chosen on the command line: preset=<env>/<ALGO>",
     # the environment
     "env env_id gym_id task environment env_name environment_name gym_env game": "env_cfg.id",
@@ -93,6 +96,7 @@ TABLE = {
     "normalize norm_obs normalize_kwargs normalize_observation normalize_observations obs_norm observation_filter":
     "!normalize_obs + normalize_reward | : methods that learn from replay do not normalise observations",
     "norm_reward rew_norm reward_norm reward_normalization normalize_rewards": "normalize_reward",
+    "evaluation_config eval_env eval_env_kwargs": "env_cfg.wrappers: evaluation leaves out those with train_only: true",
     "normalize_images": ": nothing to set: images of bytes are divided by 255",
     # learning
     "lr learning_rate init_lr initial_lr": "lr | actor_lr + critic_lr",

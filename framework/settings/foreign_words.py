@@ -65,15 +65,20 @@ def translation(key: str, config: type[Any], algo_name: str, *, only_fitting: bo
     if fitting is None:
         if only_fitting:
             return None
-        every = [f"{meaning.text()} ({_algorithms(meaning)})" for meaning in found if meaning.keys]
+        every = [
+            f"{meaning.text()} ({_algorithms(meaning)}{_after(meaning.remark)})" for meaning in found if meaning.keys
+        ]
         return f"here it is {' or '.join(every)}; {algo_name} has no such setting"
-    if not fitting.keys:
-        return fitting.remark
     others = [
         f"in {_algorithms(meaning)} {meaning.text()}" for meaning in found[: found.index(fitting)] if meaning.named
     ]
-    remarks = "; ".join(filter(None, [fitting.remark, *others]))
-    return f"here it is {fitting.text()}" + (f" ({remarks})" if remarks else "")
+    told = f"here it is {fitting.text()}" if fitting.keys else fitting.remark
+    remarks = [fitting.remark, *others] if fitting.keys else others
+    return told + (f" ({'; '.join(filter(None, remarks))})" if any(remarks) else "")
+
+
+def _after(remark: str) -> str:
+    return f": {remark}" if remark else ""
 
 
 @cache

@@ -128,7 +128,7 @@ def _likeness(key: str, head: str, word: str, sections: Sections, algo_name: str
         near = nearest(word, known)
         if near:
             return f"; did you mean '{known[near]}.{near}'?"
-    foreign = nearest(word, foreign_words())
+    foreign = nearest(word, foreign_words(), most=1)
     told = translation(foreign, sections["algo_cfg"], algo_name) if foreign and "algo_cfg" in sections else None
     if told:
         return f"; {foreign}: {told}"

@@ -124,16 +124,19 @@ def _of_group(algo_name: str) -> dict[str, Any]:
 
 @cache
 def _comments(file: Path) -> dict[str, dict[str, str]]:
-    """Class -> field -> the comment at the end of its statement, in a source file."""
+    """Class -> field -> the comment beside it, in a source file."""
     text = file.read_text(encoding="utf-8")
     tokens = tokenize.generate_tokens(io.StringIO(text).readline)
     by_line = {token.start[0]: token.string.lstrip("# ") for token in tokens if token.type == tokenize.COMMENT}
     found: dict[str, dict[str, str]] = {}
     for node in ast.walk(ast.parse(text)):
         if isinstance(node, ast.ClassDef):
-            found[node.name] = {
-                line.target.id: by_line[line.end_lineno]
-                for line in node.body
-                if isinstance(line, ast.AnnAssign) and isinstance(line.target, ast.Name) and line.end_lineno in by_line
-            }
-    return found
+            fields = [line for line in node.body if isinstance(line, ast.AnnAssign)]
+            found[node.name] = {ast.unparse(line.target): _last(by_line, line) for line in fields}
+    return {name: {field: text for field, text in fields.items() if text} for name, fields in found.items()}
+
+
+def _last(by_line: Mapping[int, str], statement: ast.stmt) -> str:
+    """The last comment on the lines of a statement; empty where there is none."""
+    lines = range(statement.end_lineno or statement.lineno, statement.lineno - 1, -1)
+    return next((by_line[line] for line in lines if line in by_line), "")

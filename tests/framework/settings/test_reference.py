@@ -42,6 +42,9 @@ def test_settings_of_a_class_outside_the_tree(tmp_path: Path, monkeypatch: pytes
             heat: float = setting(
                 0.5, gt=0
             )  # how hot
+            cold: float = setting(  # how cold
+                0.5, gt=0
+            )
             gamma: float = 0.9
 
 
@@ -52,6 +55,7 @@ def test_settings_of_a_class_outside_the_tree(tmp_path: Path, monkeypatch: pytes
     monkeypatch.syspath_prepend(tmp_path)
     found = {entry.name: entry for entry in entries("own_algo:Own")}
     assert (found["heat"].meaning, found["heat"].allowed, found["heat"].default) == ("how hot", "> 0", "0.5")
+    assert found["cold"].meaning == "how cold"
     assert (found["gamma"].meaning, found["gamma"].default) == ("discount per step", "0.9")  # the parent's comment
 
 
