@@ -131,12 +131,12 @@ class GeneralConfig:
 
 @dataclass
 class ExpectedScore:
-    """Published score of a preset's experiment (`expected` in its file): what its result is to be compared with."""
+    """Reference score of a preset's experiment (`expected` in its file): what its result is to be compared with."""
 
     mean_reward: float | None = None  # mean over evaluation episodes
     std: float | None = None  # between seeds
     max_env_step: int | None = None  # environment steps of training after which it is reached
-    source: str | None = None  # where it was published
+    source: str | None = None  # where it comes from
 
 
 @dataclass

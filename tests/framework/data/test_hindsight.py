@@ -2,12 +2,10 @@
 
 import numpy as np
 import pytest
-from gymnasium.utils.env_checker import check_env
 
 from algos.base import DataSpec
 from algos.common.errors import UserError
 from envs.config import EnvConfig
-from envs.goals import BitFlip, PointReach
 from envs.make import make_env
 from framework.data.data_server import DataServer, make_buffer
 from framework.data.hindsight import GOALS, GoalReward
@@ -69,14 +67,3 @@ def test_what_is_no_goal_environment_is_refused():
     spec = DataSpec("replay", "HER", batch_size=4, capacity=10, n_step=3)
     with pytest.raises(UserError, match="n_step=3 must be 1"):
         make_buffer(spec, 0)
-
-
-@pytest.mark.parametrize("kind", [BitFlip, PointReach])
-def test_goal_environments(kind):
-    env = kind()
-    check_env(env, skip_render_check=True)
-    obs, _ = env.reset(seed=3)
-    obs, reward, _, _, info = env.step(env.action_space.sample())
-    assert reward == env.compute_reward(obs["achieved_goal"], obs["desired_goal"], info)
-    goals = np.stack([obs["achieved_goal"], obs["desired_goal"]])
-    assert env.compute_reward(goals, goals, [{}, {}]).tolist() == [0.0, 0.0]

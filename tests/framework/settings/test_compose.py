@@ -1,9 +1,9 @@
 """Composition: precedence, groups, and what is saved."""
 
-import textwrap
 from pathlib import Path
 
 import pytest
+from config_files import make_run, write
 
 from algos.registry import ALGORITHMS, get_config_class
 from algos.value.config import DQNConfig
@@ -52,27 +52,6 @@ env_cfg:
   id: CartPole-v1
   render_mode: null
 """
-
-
-@pytest.fixture(autouse=True)
-def elsewhere(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Every test starts in an empty folder, so that its tasks/ is its own."""
-    monkeypatch.chdir(tmp_path)
-
-
-def write(name: str, text: str) -> Path:
-    path = Path(name)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_text(textwrap.dedent(text))
-    return path
-
-
-def make_run(name: str, *overrides: str, model: str = "best.pt") -> Path:
-    run = Path("tasks") / name
-    save_config(compose(overrides), run / "config.yaml")
-    (run / "models").mkdir()
-    (run / "models" / model).touch()
-    return run
 
 
 def test_defaults_are_those_of_the_schema() -> None:

@@ -1,9 +1,7 @@
 """Overrides: sorted, written out in full, made of Python values."""
 
-import textwrap
-from pathlib import Path
-
 import pytest
+from config_files import write
 
 from algos.common.errors import UserError
 from algos.value.config import DQNConfig
@@ -11,19 +9,6 @@ from framework.settings.compose import compose
 from framework.settings.hydra_session import hydra_session, parse_overrides
 from framework.settings.keys import sections_with
 from framework.settings.overrides import Overrides, sort_overrides, to_override, write_out
-
-
-@pytest.fixture(autouse=True)
-def elsewhere(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Every test starts in an empty folder, so that its tasks/ is its own."""
-    monkeypatch.chdir(tmp_path)
-
-
-def write(name: str, text: str) -> Path:
-    path = Path(name)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_text(textwrap.dedent(text))
-    return path
 
 
 def sorted_of(*texts: str) -> Overrides:

@@ -1,39 +1,17 @@
 """From overrides to a checked job: algorithms outside the tree, and runs that are loaded or resumed."""
 
 import sys
-import textwrap
-from pathlib import Path
 
 import pytest
+from config_files import make_run, write
 
 from algos.common.errors import UserError
 from algos.policy_gradient.config import PPOConfig
 from algos.value.config import DQNConfig
-from framework.settings.compose import compose, save_config
+from framework.settings.compose import compose
 from framework.settings.hydra_session import hydra_session
 from framework.settings.prepare import prepare
 from framework.settings.yaml_file import YamlFile
-
-
-@pytest.fixture(autouse=True)
-def elsewhere(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Every test starts in an empty folder, so that its tasks/ is its own."""
-    monkeypatch.chdir(tmp_path)
-
-
-def write(name: str, text: str) -> Path:
-    path = Path(name)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_text(textwrap.dedent(text))
-    return path
-
-
-def make_run(name: str, *overrides: str, model: str = "best.pt") -> Path:
-    run = Path("tasks") / name
-    save_config(compose(overrides), run / "config.yaml")
-    (run / "models").mkdir()
-    (run / "models" / model).touch()
-    return run
 
 
 @pytest.fixture

@@ -1,4 +1,4 @@
-"""The tasks that take memory: Gymnasium's checks, their rules by hand, one environment against many rows, resuming."""
+"""The tasks that take memory: Gymnasium's checks, one environment against many rows, resuming."""
 
 import warnings
 
@@ -10,8 +10,7 @@ from gymnasium.utils.env_checker import check_env
 from algos.common.errors import UserError
 from envs.config import EnvConfig
 from envs.make import make_env, make_vector_env
-from envs.memory.repeat_previous import RepeatPrevious
-from envs.memory.t_maze import DOWN, GOAL_DOWN, GOAL_UP, JUNCTION, LEFT, RIGHT, UP, TMaze
+from envs.memory.t_maze import LEFT, RIGHT
 from envs.resumable import restore_vector, snapshot_vector
 
 TASKS = [
@@ -86,70 +85,6 @@ def test_a_shorter_limit_truncates():
     env = make_env(EnvConfig(id="joyride/TMaze-v0"), max_step=7)
     env.reset(seed=0)
     assert [env.step(LEFT)[3] for _ in range(7)] == [False] * 6 + [True]
-
-
-@pytest.mark.parametrize(("n_decks", "k", "steps"), [(1, 4, 51), (2, 32, 103), (3, 64, 155)])
-def test_naming_the_card_k_back_brings_one_and_a_wrong_suit_minus_one(n_decks, k, steps):
-    env = RepeatPrevious(n_decks, k)
-    for sign in (1, -1):
-        seen, rewards, terminated = [env.reset(seed=3)[0]], [], False
-        while not terminated:
-            answer = seen[-k] if len(seen) >= k else 0
-            obs, reward, terminated, truncated, _ = env.step(answer if sign > 0 else (answer + 1) % 4)
-            assert not truncated
-            seen.append(obs)
-            rewards.append(reward)
-        assert len(rewards) == steps and sum(rewards) == pytest.approx(sign)
-        assert rewards[: k - 1] == [0.0] * (k - 1) and {round(abs(r) * (52 * n_decks - k), 9) for r in rewards[k:]} == {
-            1
-        }
-        assert np.bincount(seen).tolist() == [13 * n_decks] * 4  # every card of the decks, once
-
-
-def test_what_the_present_card_alone_can_tell():
-    """Any suit but the present one is right in 13 of 51 cases: -0.490; the present one in 12 of 51."""
-    venv = make_vector_env(EnvConfig(id="joyride/RepeatPreviousEasy-v0", vectorization="native"), 2000)
-    for shift, expected in ((1, 2 * 13 / 51 - 1), (0, 2 * 12 / 51 - 1)):
-        obs, _ = venv.reset(seed=0)
-        total = 0.0
-        for _ in range(51):
-            obs, reward, *_ = venv.step((obs + shift) % 4)
-            total += reward.mean()
-        assert total == pytest.approx(expected, abs=0.01)
-
-
-def walk(env, actions):
-    """Observations, rewards and the end of an episode of these actions, the start's sign first."""
-    seen, rewards = [env.reset(seed=4)[0]], []
-    for action in actions:
-        obs, reward, terminated, truncated, info = env.step(action)
-        seen.append(obs)
-        rewards.append(reward)
-    return seen, rewards, terminated, truncated, info
-
-
-def test_the_sign_is_seen_once_and_decides():
-    env = TMaze(length=3)
-    sign = env.reset(seed=4)[0]
-    assert sign in (GOAL_UP, GOAL_DOWN)
-    right, wrong = (UP, DOWN) if sign == GOAL_UP else (DOWN, UP)
-    seen, rewards, *end = walk(env, [RIGHT, RIGHT, RIGHT, right])
-    assert seen == [sign, 0, 0, JUNCTION, JUNCTION] and rewards == [0, 0, 0, 1]
-    assert end == [True, False, {"is_success": True}]
-    _, rewards, *end = walk(env, [RIGHT, RIGHT, RIGHT, wrong])
-    assert rewards == [0, 0, 0, 0] and end == [True, False, {"is_success": False}]
-
-
-def test_a_walk_that_lags_behind_costs_and_runs_out_of_time():
-    seen, rewards, terminated, truncated, _ = walk(TMaze(length=3), [LEFT, UP, *[RIGHT] * 5])
-    assert seen[1:] == [0, 0, 0, 0, JUNCTION, JUNCTION, JUNCTION] and rewards == pytest.approx([-1 / 3] * 7)
-    assert (terminated, truncated) == (False, True)
-
-
-def test_signs_are_even():
-    venv = make_vector_env(EnvConfig(id="joyride/TMaze-v0", vectorization="native"), 2000)
-    obs, _ = venv.reset(seed=0)
-    assert 900 < (obs == GOAL_UP).sum() < 1100 and set(obs) == {GOAL_UP, GOAL_DOWN}
 
 
 @pytest.mark.parametrize(

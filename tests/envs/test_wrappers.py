@@ -1,4 +1,6 @@
-"""MaskVelocity, and the description of environments."""
+"""MaskVelocity, and wrappers that are not found."""
+
+import re
 
 import gymnasium as gym
 import numpy as np
@@ -6,9 +8,8 @@ import pytest
 
 from algos.common.errors import UserError
 from envs.config import EnvConfig
-from envs.describe import create_env_config
 from envs.make import make_env
-from envs.wrappers import MaskVelocity
+from envs.wrappers import MaskVelocity, wrap
 
 
 @pytest.mark.parametrize(
@@ -64,52 +65,15 @@ def test_unknown_environment():
         MaskVelocity(gym.make("FrozenLake-v1"))
 
 
-def test_description_of_cartpole():
-    assert create_env_config("CartPole-v1") == {
-        "env_name": "CartPole-v1",
-        "state_dim": 4,
-        "action_dim": 2,
-        "continuous_actions": False,
-        "max_episode_steps": 500,
-    }
-
-
 @pytest.mark.parametrize(
-    ("env_id", "expected"),
+    ("item", "text"),
     [
-        ("Pendulum-v1", (3, 1, True, 200)),
-        ("FrozenLake-v1", (16, 4, False, 100)),
-        ("LunarLander-v3", (8, 4, False, 1000)),
-        ("CarRacing-v3", ((96, 96, 3), 3, True, 1000)),
-        ("Blackjack-v1", ((32, 11, 2), 2, False, None)),
-        ("Taxi-v4", (500, 6, False, 200)),
+        ("MaskVelocty", "here: no wrapper 'MaskVelocty' in gymnasium.wrappers; did you mean 'MaskVelocity'?"),
+        ({"type": "MaskVelocity", "kep": [0]}, "here (MaskVelocity) has no parameter 'kep'; did you mean 'keep'?"),
+        ("no.such:Wrapper", "here=no.such:Wrapper: no module named 'no'"),
+        ("builtins:repr", "here (builtins:repr) made a str, not a gymnasium.Env"),
     ],
 )
-def test_descriptions(env_id, expected):
-    found = create_env_config(env_id)
-    assert (
-        found["state_dim"],
-        found["action_dim"],
-        found["continuous_actions"],
-        found["max_episode_steps"],
-    ) == expected
-
-
-def test_description_of_composite_spaces():
-    class Composite(gym.Env):
-        observation_space = gym.spaces.Dict(
-            {"image": gym.spaces.Box(0, 255, (8, 8, 1), np.uint8), "flags": gym.spaces.MultiBinary(5)}
-        )
-        action_space = gym.spaces.MultiDiscrete([3, 2])
-
-    gym.register("Composite-v0", entry_point=Composite)
-    try:
-        found = create_env_config("Composite-v0")
-    finally:
-        del gym.registry["Composite-v0"]
-    assert found["state_dim"] == {"image": (8, 8, 1), "flags": 5} and found["action_dim"] == (3, 2)
-
-
-def test_unknown_id_is_an_error():
-    with pytest.raises(UserError, match="did you mean 'CartPole-v1'"):
-        create_env_config("CartPol-v1")
+def test_what_is_no_wrapper_is_told(item, text):
+    with pytest.raises(UserError, match=f"^{re.escape(text)}"):
+        wrap(gym.make("CartPole-v1"), item, "here")
