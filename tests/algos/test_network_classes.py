@@ -1,5 +1,8 @@
 """Every family learns with network classes: the user's, with memory or behind other layers, and the ready-made ones."""
 
+import functools
+import shutil
+
 import gymnasium as gym
 import numpy as np
 import pytest
@@ -109,6 +112,31 @@ def test_ready_made_classes_are_their_lists_bit_for_bit(name):
         ready = {"actor_class": "MLPActor", "critic_class": "MLPCritic", "actor_cfg": hidden, "critic_cfg": hidden}
     one, other = weights(run_of(name, **lists)[0]), weights(run_of(name, **ready)[0])
     assert all(torch.equal(value, other[part]) for part, value in one.items())
+
+
+@pytest.mark.parametrize(
+    ("name", "env", "settings"),
+    [
+        ("DQN", None, {"q_class": "network_classes:Plain"}),
+        (
+            "PPO",
+            lambda: gym.make("Pendulum-v1"),
+            {
+                "actor_class": "network_classes:ApexActor",
+                "actor_cfg": {"init_log_std": 0},
+                "critic_class": "network_classes:ApexCritic",
+            },
+        ),
+    ],
+)
+def test_a_compiled_update_of_a_class_equals_the_eager_one(name, env, settings, monkeypatch):
+    monkeypatch.setattr(torch, "compile", functools.partial(torch.compile, backend="aot_eager"))
+    monkeypatch.setattr(shutil, "which", lambda name: name)  # no C++ compiler is asked for
+    eager, start = run_of(name, env=env, steps=32, **settings)
+    graph, _ = run_of(name, env=env, steps=32, compile=True, **settings)
+    for part, value in weights(eager).items():
+        torch.testing.assert_close(weights(graph)[part], value, rtol=1e-4, atol=1e-5)
+        assert not torch.equal(start[part], value)
 
 
 class Images(Chain):

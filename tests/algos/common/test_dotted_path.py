@@ -5,7 +5,14 @@ import sys
 
 import pytest
 
-from algos.common.dotted_path import MalformedPath, MissingModule, check_kwargs, import_module, import_object
+from algos.common.dotted_path import (
+    MalformedPath,
+    MissingModule,
+    check_kwargs,
+    import_module,
+    import_object,
+    path_of,
+)
 from algos.common.errors import UserError
 
 
@@ -74,3 +81,19 @@ def test_arguments_are_compared_with_the_signature():
         check_kwargs(made_of, {"size": 1, "scael": 2.0}, "key", given=1)
     with pytest.raises(UserError, match=r"^key needs the parameter 'size'$"):
         check_kwargs(made_of, {}, "key", given=1)
+
+
+def test_the_path_of_a_class_leads_back_to_it(monkeypatch):
+    thing = import_object("dotted.things:Thing")
+    assert path_of(thing, "key") == "dotted.things:Thing" and import_object(path_of(thing, "key")) is thing
+    monkeypatch.setattr(sys.modules["dotted.things"], "Thing", int)
+    with pytest.raises(UserError, match=r"key: dotted.things:Thing is another object now"):
+        path_of(thing, "key")
+
+
+def test_a_class_inside_a_function_has_no_path():
+    class Local:
+        pass
+
+    with pytest.raises(UserError, match=r"key: .*<locals>.Local stands inside a function or class"):
+        path_of(Local, "key")

@@ -92,3 +92,28 @@ def test_one_token_is_warned_about_at_the_start(kind, mixer, tmp_path, caplog):
     assert any(isinstance(module, mixer) for module in made.algorithm.net.modules())
     warned = "algo_cfg.merge_layers[0].window=1: attention over one step is a linear map of it" in caplog.text
     assert warned == (kind == "flash")
+
+
+def test_arguments_need_a_class():
+    for name, key in (("PPO", "actor"), ("SAC", "critic"), ("DQN", "q")):
+        with pytest.raises(UserError, match=rf"algo_cfg.{key}_cfg holds arguments for algo_cfg.{key}_class"):
+            check_settings(get_config_class(name)(**{f"{key}_cfg": {"width": 3}}), "algo_cfg")
+
+
+def test_only_layers_that_are_not_the_defaults_are_told_to_be_idle():
+    plain, layers = get_config_class("DQN"), [{"layer_type": "linear", "layer_size": 3}]
+    assert plain(q_class="a:B").warning == plain(value_layers=layers).warning == ""
+    said = plain(q_class="a:B", value_layers=layers, dueling=True).warning
+    assert said == "algo_cfg.value_layers, algo_cfg.dueling: not used, algo_cfg.q_class=a:B makes that network"
+    both = get_config_class("PPO")(actor_class="a:B", critic_class="a:C", actor_layers=layers, critic_layers=layers)
+    assert [part.partition(":")[0] for part in both.warning.split("; ")] == [
+        "algo_cfg.actor_layers", "algo_cfg.critic_layers",
+    ]  # fmt: skip
+
+
+def test_an_actor_with_memory_learns_from_sequences():
+    config = get_config_class("SAC")
+    assert config(actor_class="network_classes:Memory").recurrent
+    assert not config(actor_class="network_classes:Small").recurrent and not config(actor_class="MLPActor").recurrent
+    with pytest.raises(UserError, match="must be a multiple of"):
+        check_settings(config(actor_class="network_classes:Memory"), "algo_cfg")

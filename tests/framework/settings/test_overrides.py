@@ -123,3 +123,10 @@ def test_python_values_become_overrides() -> None:
     assert (general.tasks_dir, general.max_env_step, general.online_eval) == (values["tasks_dir"], None, False)
     with pytest.raises(UserError, match="callbacks"):
         to_override("callbacks", [object()])
+
+
+def test_a_class_stands_in_a_config_as_its_path():
+    assert to_override("actor_class", Overrides) == "actor_class='framework.settings.overrides:Overrides'"
+    with pytest.raises(UserError, match="q_class takes a class or its dotted path, not an object of type int"):
+        to_override("q_class", 3)
+    assert to_override("q_class", None) == "q_class=null" and to_override("q_class", "a:B") == "q_class='a:B'"
