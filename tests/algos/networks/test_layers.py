@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from algos.common.errors import UserError
-from algos.networks.layers import NoisyLinear, make_layer
+from algos.networks.layers import NoisyLinear, has_modes, make_layer
 from algos.networks.spec import ACTIVATIONS, parse_layers
 
 
@@ -205,3 +205,14 @@ def test_noise_may_be_drawn_between_forward_and_backward():
     layer.reset_noise(generator)
     y.backward()
     torch.testing.assert_close(layer.bias_sigma.grad, eps)
+
+
+def test_modules_of_the_users_and_those_of_torch_that_read_their_mode_have_modes():
+    class Own(torch.nn.Module):
+        pass
+
+    assert all(
+        has_modes(module) for module in (Own(), torch.nn.Dropout2d(), torch.nn.BatchNorm1d(3), torch.nn.GRU(3, 4))
+    )
+    plain = (torch.nn.Linear(3, 4), torch.nn.Sequential(Own()), torch.nn.LayerNorm(3), NoisyLinear(3, 4))
+    assert not any(has_modes(module) for module in plain)
