@@ -52,17 +52,22 @@ class Difference:
 
 
 def compare(policy: Policy, module: ExportedPolicy, file: FilePolicy, env: "gym.Env[Any, Any] | Samples") -> Difference:
-    """The largest difference of the file's actions and states over `STEPS` steps of the policy's own episodes."""
+    """The largest difference of the file's actions and states over `STEPS` steps of the policy's own episodes.
+
+    The actions are those that its own states lead to, from an episode's start on; the states are compared over one
+    step each, since roundings add up in a memory of a whole episode that no action shows.
+    """
     worst, seen = Difference(), []
     for number, (obs, fresh, action) in enumerate(play(on_cpu(policy), module, env), start=1):
         if fresh:
-            state, own_state = file.init_state(1), module.start(1)
+            state, exact = file.init_state(1), module.start(1)
         got, _, state = file.act(obs, state, explore=False, step=0)
-        _, *own_state = module(*(torch.from_numpy(part) for part in module.flat(obs)), *own_state)
+        after = file.act(obs, exact, explore=False, step=0)[2]
+        _, *exact = module(*(torch.from_numpy(part) for part in module.flat(obs)), *exact)
         place = f"observation {number} of {STEPS}"
         worst.take(distance(got, action), "action", place)
-        for port, one, own in zip(module.states, state, own_state, strict=True):
-            worst.take(distance(one.numpy(), own.numpy()), f"next_{port.name}", place)
+        for port, one, wanted in zip(module.states, after, exact, strict=True):
+            worst.take(distance(one.numpy(), wanted.numpy()), f"next_{port.name}", place)
         seen.append(obs)
     rows = tree_map(lambda *leaves: np.concatenate(leaves), *seen)
     wanted, got = (

@@ -1,12 +1,13 @@
 """The Python API."""
 
+import json
 import subprocess
 import sys
 
 import gymnasium as gym
 import numpy as np
 import pytest
-from framework_fakes import DQN, PPO
+from framework_fakes import DQN, PPO, CountEnv
 from gymnasium.vector import AutoresetMode, SyncVectorEnv
 
 from algos.common.errors import UserError
@@ -50,6 +51,33 @@ def test_train_evaluate_save_load(tmp_path):
     assert Experiment(**DQN, load_path=str(path)).evaluate(5) == result
     best = Experiment.load("latest")
     assert best.model_name.endswith("best.pt") and best.cfg.algo_cfg.value_layers == DQN["value_layers"]
+
+
+def test_export(tmp_path):
+    gru = [{"layer_type": "gru", "layer_size": 8}]
+    inputs = {"merge_layers": gru, "memory_inputs": ["obs", "action", "reward"]}
+    experiment = Experiment(**PPO, **inputs, env="CartPole-v1")
+    assert experiment.export(tmp_path / "out") == tmp_path / "out" / "policy.pt"
+    path = experiment.export(str(tmp_path / "cart.pt"))
+    assert path == tmp_path / "cart.pt" and (tmp_path / "run_cart.py").exists()
+    card = json.loads((tmp_path / "cart.json").read_text())
+    assert card["environment"] == {"id": "CartPole-v1", "kwargs": {}, "wrappers": []} | {
+        "memory_inputs": ["obs", "action", "reward"]
+    }
+    assert {one["name"] for one in card["inputs"]} == {"obs.obs", "obs.action", "obs.reward"}
+    assert card["model"] == "not trained" and card["env_step"] == 0 and not (tmp_path / "tasks").exists()
+    with pytest.raises(UserError, match=r"format=onnx makes a \.onnx file, but the path is cart\.pt"):
+        experiment.export("cart.pt", format="onnx")
+    with pytest.raises(UserError, match="format=tf is not allowed"):
+        experiment.export("cart.pt", format="tf")
+
+
+def test_an_object_that_cannot_be_made_again_is_exported_by_samples(tmp_path):
+    env = CountEnv()
+    env.action_space = gym.spaces.Discrete(3)
+    experiment = Experiment(**PPO, env=env, online_eval=False)
+    card = experiment.export(tmp_path).with_name("policy.json").read_text()
+    assert json.loads(card)["check"]["from"] == "samples of their space"
 
 
 def test_an_untrained_model_can_be_saved():

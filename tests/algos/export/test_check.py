@@ -26,14 +26,14 @@ def setup(kind, spoil):
         ("TD3", lambda outs, ins: [outs[0] * np.float32("nan")], "action"),
         ("TD3", lambda outs, ins: [outs[0].astype(np.float64)], "action"),
         ("DQN", lambda outs, ins: [outs[0] - 2], "action"),  # a Discrete's start
-        ("hybrid", lambda outs, ins: [outs[0], *ins[1:]], "next_state_0"),  # the state is not carried
+        ("hybrid", lambda outs, ins: [outs[0], *ins[1:]], "next_state_"),  # the state is not carried
         ("gru", lambda outs, ins: [outs[0], outs[1] + np.float32(1e-4)], "next_state_0"),
     ],
 )
 def test_a_fault_is_found(kind, spoil, output):
     policy, module, file = setup(kind, spoil)
     worst = compare(policy, module, file, Samples(module.space))
-    assert worst.output == output
+    assert worst.output.startswith(output)
     with pytest.raises(UserError, match=f"format=onnx: .* its {output} differs by .* at .*, where 1e-05 is allowed"):
         refuse(worst, "onnx")
 

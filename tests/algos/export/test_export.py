@@ -10,7 +10,7 @@ from algos.base import RandomPolicy
 from algos.common.errors import UserError
 from algos.export.export import judge
 
-ONNX_KINDS = ("DQN", "images", "Dict", "gru", "fsmn", "hybrid", "SAC with memory", "dueling and noisy", "Box", "table")
+ONNX_KINDS = ("DQN", "images", "Dict", "gru", "fsmn", "hybrid", "SAC with memory", "table")
 
 
 @pytest.mark.parametrize("kind", KINDS)

@@ -1,6 +1,7 @@
 """The modes, as the command line runs them."""
 
 import csv
+import json
 import pickle
 import re
 import shlex
@@ -123,6 +124,39 @@ def test_a_test_is_repeatable(home):
         assert main(["mode=test", "online_eval_episode=3"]) == 0
     tables = [path.read_text() for path in Path("tasks").glob("Test_*/results/test.csv")]
     assert len(tables) == 2 and tables[0] == tables[1]
+
+
+def test_export(home, capsys, monkeypatch):
+    assert main(["mode=export"]) == 2 and "mode=export: there is no trained model" in said(capsys)
+    assert main(arguments(save_fig=False)) == 0
+    run = newest("Train")
+    assert main(["format=onnx"]) == 2 and "general_cfg.format=onnx needs general_cfg.mode=export" in said(capsys)
+    monkeypatch.setattr("algos.export.files.importlib.util.find_spec", lambda name: None)
+    assert main(["mode=export", f"load_path={run}", "format=onnx"]) == 2
+    assert 'onnx and onnxruntime and onnxscript; run: pip install -e ".[export]"' in said(capsys)
+    assert not list(Path("tasks").glob("Export_*"))
+
+    assert main(["mode=export"]) == 0  # the newest, as TorchScript
+    out, exported = said(capsys), newest("Export")
+    assert f"exported tasks/{run.name}/models/best.pt to tasks/{exported.name}/policy.pt" in out
+    assert "largest difference from the policy over 100 observations: 0" in out
+    assert f"next: python tasks/{exported.name}/run_policy.py" in (exported / "logs" / "log.txt").read_text()
+    assert {path.name for path in exported.iterdir()} == {
+        ".hydra", ".lock", "config.yaml", "logs", "policy.json", "policy.pt", "provenance.json", "run_policy.py",
+    }  # fmt: skip
+    card = json.loads((exported / "policy.json").read_text())
+    commit = json.loads((exported / "provenance.json").read_text())["code"]["commit"]
+    assert card["environment"]["id"] == "CartPole-v1" and card["algorithm"] == "DQN" and card["commit"] == commit
+    assert card["model"] == f"tasks/{run.name}/models/best.pt" and card["check"]["from"] == "the environment"
+    assert main(["mode=export", f"resume={run}"]) == 2 and "resume goes on with a run's own state" in said(capsys)
+
+
+def test_int8_tells_both_scores(home, capsys):
+    for package in ("onnx", "onnxruntime", "onnxscript"):
+        pytest.importorskip(package)
+    assert main(arguments(save_fig=False)) == 0
+    assert main(["mode=export", "format=onnx_int8", "online_eval_episode=3"]) in (0, 2)  # 9 weights: it may be worse
+    assert re.search(r"over (the same )?3 episodes", said(capsys))
 
 
 def test_collect(home, capsys, films):
