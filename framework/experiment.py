@@ -2,7 +2,7 @@
 
 import logging
 from collections.abc import Sequence
-from contextlib import ExitStack
+from contextlib import AbstractContextManager, ExitStack
 from pathlib import Path
 from typing import Any
 
@@ -10,16 +10,15 @@ import gymnasium as gym
 import torch
 from gymnasium.vector import VectorEnv
 
-from algos.base import DataSpec, Policy
+from algos.base import Policy
 from algos.common.errors import UserError
 from algos.export import FORMATS
 from algos.export.export import export_policy
-from algos.registry import get_algorithm
-from envs.grid import grid_of
-from framework.data.memory import check_buffer, free_memory
-from framework.distributed.actors import ActorConfig
-from framework.reports.grid_plot import plot_policy
+from framework.data.observations import as_batch, next_action
+from framework.distributed.assemble import build_driver, model_info, plan_run, ray_backend
+from framework.reports.grid_plot import plot_tables
 from framework.reports.learning_curve import plot_learning_curve
+from framework.reports.progress import env_name, start_line
 from framework.runs import logs
 from framework.runs.checkout import ROOT
 from framework.runs.checkpoint import save_model
@@ -27,35 +26,24 @@ from framework.runs.loggers import check_loggers
 from framework.runs.models import COUNTERS, find_model, load_into, read_model
 from framework.runs.provenance import code_version
 from framework.runs.run_folder import RunFolder, atomic_write
-from framework.runs.trajectories import TrajectoryWriter
 from framework.settings.compose import Config, compose, save_config, to_override
 from framework.settings.schema import OF_A_MODEL
 from framework.training.build import (
-    Acting,
     build_algorithm,
     build_evaluator,
-    build_policy,
-    build_sampling,
-    build_server,
-    check_learns,
+    check_run,
     resolve_device,
 )
 from framework.training.callbacks import Callback, Callbacks, make_callbacks
-from framework.training.counters import Counters
-from framework.training.driver import Driver, Parts
-from framework.training.environments import Environments, EnvObject, id_of
+from framework.training.driver import Driver
+from framework.training.environments import Environments, id_of
 from framework.training.evaluator import Evaluation
-from framework.training.learner import Learner
-from framework.training.parts import Learning
-from framework.training.recorder import Recorder
 from framework.training.resume import open_folder, restorable, run_to_resume, start_file
-from framework.training.seeds import draw_seed
+from framework.training.seeds import draw_seed, stream
 from framework.training.signals import stopped_by_signals
-from framework.training.trainer import Collector, Trainer
 from framework.training.video import Film
 
 log = logging.getLogger("joyride")
-COLLECT_STEPS = 64  # vector steps between two looks of the collector at its limits
 
 
 class Experiment:
@@ -99,6 +87,11 @@ class Experiment:
         """Build all that can fail for the user's reasons; nothing is written yet."""
         self.cfg, self.run_dir, self.hydra_cfg = cfg, run_dir, hydra_cfg
         self.general = cfg.general_cfg
+        with self._told():
+            self._build(env)
+
+    def _build(self, env: Any) -> None:
+        cfg = self.cfg
         self.general.seed = self.general.seed or draw_seed()
         self.folder: RunFolder | None = None
         self.driver: Driver | None = None
@@ -111,17 +104,12 @@ class Experiment:
         self.callbacks = make_callbacks(self.general.callbacks)
         self.resumed = run_to_resume(cfg)
         if self.general.mode == "train":
-            spec = get_algorithm(self.general.algo_name).data(cfg.algo_cfg)
-            check_buffer(spec, self.envs.obs_space, self.envs.action_space, free_memory())
-            if self.resumed is None:
-                check_learns(spec, self.general)
-            if spec.by_worker and self.general.sync != "async":
-                name = self.general.algo_name
-                log.info("%s: here the workers go in step (A2C); asynchronous with mp_backend=ray sync=async", name)
+            check_run(cfg, self.envs, resumed=self.resumed is not None)
         self.counters = dict.fromkeys(COUNTERS, 0)
         self.model_path = self._model_to_load()
         self.model_name: str | None = None  # what the loaded or trained weights are, in words
         self.caption = "untrained"  # the same, short: for a film
+        self._player: Policy | None = None  # acts in `predict`
         if self.model_path is None:
             self.algorithm = build_algorithm(cfg, self.envs, self.device)
             for text in self.algorithm.policy.warnings():
@@ -147,6 +135,15 @@ class Experiment:
         self.model_name, self.caption = saved.get("model_name", str(path)), path.name
         log.info("loaded %s (update %s)", self.model_name, f"{saved['update_step']:,}")
 
+    def __repr__(self) -> str:
+        what, steps = f"{self.general.algo_name} on {env_name(self.cfg)}", self.counters["env_step"]
+        where = f", in {self.folder.path}" if self.folder is not None else ""
+        return f"<Experiment: {what}, seed {self.general.seed}, trained for {steps:,} env steps{where}>"
+
+    def _told(self) -> AbstractContextManager[None]:
+        """Meanwhile messages are shown, with `progress=off` warnings alone, unless the command line shows them."""
+        return logs.to_terminal(quiet=self.general.progress == "off")
+
     def add_callback(self, callback: Callback) -> None:
         """Add a callback beside those of `general_cfg.callbacks`."""
         self.callbacks.append(callback)
@@ -165,6 +162,24 @@ class Experiment:
     def collect(self) -> str:
         """Collect trajectories with the loaded or trained model, or at random without one. Returns why it ended."""
         return self._run("collect")
+
+    def predict(
+        self, obs: Any, state: Any = None, episode_start: Any = None, deterministic: bool = True
+    ) -> tuple[Any, Any]:
+        """The action for an observation, in the environment's own form, and the next state of a recurrent policy.
+
+        `obs` is one observation or a batch [N, ...] of them, as the environment with its wrappers gives it; the action
+        is one or [N, ...] likewise. `state` is what the last call returned, None at the start; `episode_start` (one
+        or [N]) says where it begins afresh. Without `deterministic` the policy explores as it does in training.
+        Raises UserError for observations that do not fit the environment's space.
+        """
+        policy = self.algorithm.policy
+        if self._player is None or self._player.net is not policy.net:
+            self._player = policy.fork(stream(self.general.seed, "test"))
+        batch, single = as_batch(obs, self.envs.obs_space)
+        step = self.counters["env_step"]
+        action, state = next_action(self._player, batch, state, episode_start, explore=not deterministic, step=step)
+        return (action[0] if single else action), state
 
     def evaluate(self, episodes: int | None = None, *, gif: Path | None = None) -> Evaluation:
         """Deterministic episodes with the model as it is, on environments and seeds that training never sees."""
@@ -237,10 +252,7 @@ class Experiment:
         return path
 
     def _model(self) -> dict[str, Any]:
-        return {**self._model_info(), **self.counters, "algorithm": self.algorithm.state_dict()}
-
-    def _model_info(self) -> dict[str, Any]:
-        return {"algo_name": self.general.algo_name, "env_id": self.cfg.env_cfg.id}
+        return {**model_info(self.cfg), **self.counters, "algorithm": self.algorithm.state_dict()}
 
     def open_folder(self, mode: str) -> RunFolder:
         """Make the run's folder, or open the one to resume, locked."""
@@ -250,20 +262,24 @@ class Experiment:
 
     def _run(self, mode: str) -> str:
         """Open the folder, build the driver, run it, draw what is to be seen."""
-        with ExitStack() as stack:
-            spec = self._data(mode)
-            cluster = stack.enter_context(self.ray.Cluster(self.cfg, spec, self.envs)) if self.ray else None
+        with self._told(), ExitStack() as stack:
+            plan = plan_run(self.cfg, self.algorithm, mode, self.counters["env_step"], self.model_name)
+            cluster = stack.enter_context(self.ray.Cluster(self.cfg, plan.spec, self.envs)) if self.ray else None
             folder = self.open_folder(mode)
             stack.callback(folder.release_lock)
             stack.enter_context(logs.to_file(folder.logs / "log.txt"))
             state = restorable(folder) if self.resumed is not None else None
             self.resumed = self.run_dir = None  # another run of this object gets a folder of its own
-            self.driver = driver = self._build_driver(mode, spec, folder, state, cluster)
+            recorded = state["recorder"] if state is not None else None
+            driver = build_driver(plan, self.envs, Callbacks(self.callbacks), folder, recorded, cluster)
+            self.driver = driver
             stack.callback(self._close, driver)
             if state is not None:
                 driver.load_checkpoint(state)
             elif mode == "train":
                 driver.counters.start_from(**self.counters)
+            device = self.general.device if self.ray else self.device
+            log.info("%s", start_line(plan.doing(driver, state is not None), self.cfg, device, folder.path))
             try:
                 with stopped_by_signals(driver):
                     reason = driver.run() if self.ray is None else str(self.ray.run(driver))
@@ -278,53 +294,6 @@ class Experiment:
             self._draw(mode, folder, driver)
         return reason
 
-    def _data(self, mode: str) -> DataSpec:
-        """The data that a run is for."""
-        if mode == "train":
-            return type(self.algorithm).data(self.cfg.algo_cfg)
-        return DataSpec("none", n_steps=COLLECT_STEPS)
-
-    def _build_driver(
-        self, mode: str, spec: DataSpec, folder: RunFolder, state: dict[str, Any] | None, cluster: Any
-    ) -> Driver:
-        """The driver of a run over parts in this process, or on a Ray cluster."""
-        general, training = self.general, mode == "train"
-        acting, first_step = self._acting(training), self.counters["env_step"] if training else 0
-        policy, counters = build_policy(self.algorithm, acting), Counters(general, spec)
-        loggers = general.loggers if training else []
-        recorder = Recorder(folder, loggers, general.log_interval, state["recorder"] if state else None)
-        callbacks, learner = Callbacks(self.callbacks), Learner(self.algorithm)
-        sampling: Any
-        learning = evaluator = None
-        if cluster is not None:
-            config = ActorConfig.of(self.cfg, acting, first_step)
-            backend = self.ray.Backend(cluster, spec, config, policy, counters, recorder, folder)
-            if training:
-                sampling, learning, evaluator = backend.training(learner, callbacks)
-            else:
-                sampling = backend.collecting(build_server(self.cfg, lambda: self.envs, spec, 1, 0))
-        else:
-            sampling = build_sampling(self.cfg, self.envs, spec, policy, acting, counters, first_step)
-            learning = Learning(learner, sampling.server)
-            evaluator = build_evaluator(self.cfg, self.envs, self.algorithm.policy, "evaluation")
-        trajectories = TrajectoryWriter(folder.results) if general.collect_traj or not training else None
-        parts = Parts(sampling, policy, counters, recorder, callbacks, folder, trajectories)
-        if not training:
-            return Collector(parts, general)
-        return Trainer(parts, learning, evaluator, general, self._model_info())
-
-    def _acting(self, training: bool) -> Acting:
-        """Workers explore to train; they collect at random, greedily or with the model's exploration."""
-        if training:
-            return Acting()
-        if self.model_name is None:
-            log.info("collecting with random actions (give load_path=<run> to act with a model)")
-            return Acting(at_random=True)
-        explore, step = self.general.collect_explore, self.counters["env_step"]
-        how = f"with its exploration at step {step:,}" if explore else "greedily"
-        log.info("collecting with %s, acting %s", self.model_name, how)
-        return Acting(explore=explore, first_step=step)
-
     def _close(self, driver: Driver) -> None:
         driver.close()
         if self.ray is None:
@@ -336,7 +305,7 @@ class Experiment:
         if self.general.save_fig or self.general.show_fig:
             plot_learning_curve(folder, show=self.general.show_fig)
         if self.general.save_fig and mode == "train":
-            self._draw_policy(folder)
+            plot_tables(folder, self.algorithm.policy, self.envs.single)
         if self.cfg.env_cfg.render_mode != "rgb_array" or driver.signal:
             return
         best = folder.path / "models" / "best.pt"
@@ -347,32 +316,3 @@ class Experiment:
         else:
             policy, name = driver.policy, "random actions" if self.model_name is None else self.caption
         self._evaluate(policy, 1, Film(folder.videos / "video.gif", name))
-
-    def _draw_policy(self, folder: RunFolder) -> None:
-        """figs/policy.png, of a policy with a table of action values in a grid world."""
-        tables = getattr(self.algorithm.policy, "tables", None)
-        if tables is None:
-            return
-        env = self.envs.single(first=False)
-        try:
-            grid = grid_of(env)
-        finally:
-            env.close()
-        if grid is not None:
-            plot_policy(folder, tables()["q_value"], grid)
-
-
-def ray_backend(cfg: Config, given: EnvObject | None) -> Any:
-    """The module that drives Ray, or None for a single process; Ray is imported here, only where it is asked for."""
-    if cfg.general_cfg.mp_backend != "ray":
-        return None
-    if cfg.env_cfg.render_mode == "human" and cfg.general_cfg.mode == "collect":
-        raise UserError("env_cfg.render_mode=human shows the workers' environments, which under Ray have no window")
-    if given is not None:
-        raise UserError("general_cfg.mp_backend=ray needs an environment's id: an object cannot be sent to workers")
-    for key, value in vars(cfg.algo_cfg).items():
-        if key.endswith("_class") and str(value).startswith("__main__:"):
-            raise UserError(f"algo_cfg.{key}={value} is known to this process alone: under Ray, put it in a module")
-    from framework.distributed import backend
-
-    return backend

@@ -11,6 +11,7 @@ from algos.common.errors import UserError
 from envs.returns import possible_returns
 from framework.commands.verdict import SCORE, TEST_EPISODES
 from framework.experiment import Experiment
+from framework.reports.progress import start_line
 from framework.reports.statistics import cut
 from framework.reports.tables import read_csv
 from framework.runs import logs
@@ -24,7 +25,11 @@ log = logging.getLogger("joyride")
 
 def run(cfg: Config, *, hydra_cfg: Any = None, run_dir: Path | None = None) -> int:
     """Run one experiment; returns the exit code: 0, or 128 + the signal that interrupted it."""
-    logs.to_terminal()
+    with logs.to_terminal(alone=True):
+        return _run(cfg, hydra_cfg, run_dir)
+
+
+def _run(cfg: Config, hydra_cfg: Any, run_dir: Path | None) -> int:
     if cfg.general_cfg.mode == "verify":
         raise UserError("general_cfg.mode=verify is for the command line: python main.py mode=verify preset=<preset>")
     experiment = Experiment.from_config(cfg, run_dir=run_dir, hydra_cfg=hydra_cfg)
@@ -62,7 +67,7 @@ def test(experiment: Experiment) -> int:
     folder = experiment.open_folder("test")
     with logs.to_file(folder.logs / "log.txt"):
         gif = folder.videos / "video.gif" if cfg.env_cfg.render_mode == "rgb_array" else None
-        log.info("testing %s on %s", experiment.model_path, cfg.env_cfg.id)
+        log.info("%s", start_line(f"testing {experiment.model_path}", cfg, experiment.device, folder.path))
         result = experiment.evaluate(general.online_eval_episode, gif=gif)
         write_test(result, folder)
         low, high = cut(result.interval(), possible_returns(cfg.env_cfg))
@@ -108,7 +113,11 @@ def check_loaded(experiment: Experiment) -> None:
 
 def train_and_test(cfg: Config, *, hydra_cfg: Any = None, run_dir: Path | None = None) -> int:
     """One seed of mode=verify: train, then test the best model; results/score.json says how, and that it is done."""
-    logs.to_terminal()
+    with logs.to_terminal(alone=True):
+        return _train_and_test(cfg, hydra_cfg, run_dir)
+
+
+def _train_and_test(cfg: Config, hydra_cfg: Any, run_dir: Path | None) -> int:
     experiment = Experiment.from_config(cfg, run_dir=run_dir, hydra_cfg=hydra_cfg)
     experiment.train()
     driver, folder = experiment.driver, experiment.folder

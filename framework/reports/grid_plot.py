@@ -1,11 +1,12 @@
 """figs/policy.png: the values and the greedy moves that a table holds, on the map of its grid world."""
 
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from envs.grid import Grid
+from envs.grid import Grid, grid_of
 from framework.runs.run_folder import RunFolder, atomic_write
 
 MOST_NUMBERS = 150  # cells up to which each shows its value as a number
@@ -20,6 +21,20 @@ def plot_policy(folder: RunFolder, q_value: np.ndarray, grid: Grid) -> Path | No
     figure = draw_policy(q_value, grid, folder.name)
     atomic_write(out, lambda file: figure.savefig(file, format="png", dpi=150))
     return out
+
+
+def plot_tables(folder: RunFolder, policy: Any, make_env: Callable[[bool], Any]) -> None:
+    """The same of a policy that has tables, in the environment that `make_env(False)` makes; of others nothing."""
+    tables = getattr(policy, "tables", None)
+    if tables is None:
+        return
+    env = make_env(False)
+    try:
+        grid = grid_of(env)
+    finally:
+        env.close()
+    if grid is not None:
+        plot_policy(folder, tables()["q_value"], grid)
 
 
 def draw_policy(q_value: np.ndarray, grid: Grid, title: str = "") -> Any:

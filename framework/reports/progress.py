@@ -3,15 +3,36 @@
 import logging
 import sys
 import time
+from pathlib import Path
 from typing import Any
 
 from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 
 from framework.runs.logs import console
+from framework.settings.schema import Config, GeneralConfig
 
 log = logging.getLogger("joyride")
 BAR_SECONDS = 0.2  # between two refreshes of the bar
 LINE_SECONDS = 10.0  # between two plain lines
+
+
+def start_line(doing: str, cfg: Config, device: str, folder: Path) -> str:
+    """What a run says at its start."""
+    general = cfg.general_cfg
+    where = f"Ray, {general.n_workers} workers, device {device}" if general.mp_backend == "ray" else f"device {device}"
+    limit = f"{general.online_eval_episode} episodes" if general.mode == "test" else _limits(general)
+    return f"{doing} on {env_name(cfg)}: {where}, seed {general.seed}, {limit}, in {folder}"
+
+
+def env_name(cfg: Config) -> str:
+    """What the environment is called: its id, or the class in env_cfg.entry_point."""
+    entry_point = cfg.env_cfg.entry_point
+    return cfg.env_cfg.id if entry_point is None else entry_point.replace(":", ".").rpartition(".")[2]
+
+
+def _limits(general: GeneralConfig) -> str:
+    limits = {"env steps": general.env_step_limit, "episodes": general.max_episode}
+    return " or ".join(f"{n:,} {unit}" for unit, n in limits.items() if n > 0) or "without a limit"
 
 
 class ProgressReport:

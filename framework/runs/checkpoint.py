@@ -72,7 +72,6 @@ def load_checkpoint(folder: Path) -> tuple[int, dict[str, Any]] | None:
         except Exception as error:  # whatever is wrong with it: an older one is better than none
             log.warning("checkpoint %s is not whole and is skipped: %s", path, error or type(error).__name__)
             continue
-        log.info("loaded checkpoint %s", path)
         return step, parts
     return None
 

@@ -1,38 +1,139 @@
-"""Messages of a run: to the terminal and to the run's log file."""
+"""Messages of a run: to the terminal and to the run's log file, beside whatever logging the user has set up."""
 
 import logging
 import sys
+import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
+from contextvars import ContextVar
 from pathlib import Path
 
 from rich.console import Console
-from rich.logging import RichHandler
 
 log = logging.getLogger("joyride")
 console = Console(stderr=True)  # shared by messages and the progress bar, so that neither tears the other
 
 
-def to_terminal() -> None:
-    """Show messages on stderr; on a terminal above the progress bar."""
-    handler: logging.Handler = logging.StreamHandler(sys.stderr)
-    if console.is_terminal:
-        handler = RichHandler(console=console, show_time=False, show_level=False, show_path=False, highlighter=None)
+class _Terminal(logging.Handler):
+    """Shows messages on stderr, whatever stderr is by then; on a terminal above the progress bar, a line each.
+
+    `quiet`: warnings alone. `alone`: the user's own handlers get none of them.
+    """
+
+    def __init__(self, quiet: bool, alone: bool):
+        super().__init__(logging.WARNING if quiet else logging.INFO)
+        self.alone = alone
+
+    def emit(self, record: logging.LogRecord) -> None:
+        try:
+            if not self._is_for(record):
+                return
+            text = self.format(record)
+            if console.is_terminal:  # neither folded nor coloured: a path or a command can be copied
+                console.print(text, markup=False, highlight=False, emoji=False, soft_wrap=True)
+            elif sys.stderr is not None:
+                print(text, file=sys.stderr, flush=True)
+        except Exception:
+            self.handleError(record)
+
+    def _is_for(self, record: logging.LogRecord) -> bool:
+        """Of this run, or of a thread that belongs to none; and not told by the user's own handlers."""
+        mine = _terminal.get()
+        if mine is None:
+            mine = next((handler for handler in log.handlers if isinstance(handler, _Terminal)), self)
+        return mine is self and (self.alone or not _told_by_users(record))
+
+
+class _ToUsers(logging.Handler):
+    """Hands messages on to the user's handlers, as if Joyride had changed nothing of its logger."""
+
+    def emit(self, record: logging.LogRecord) -> None:
+        mine = _terminal.get()
+        if log.parent is not None and not (mine is not None and mine.alone) and _users_want(record):
+            log.parent.callHandlers(record)
+
+
+_terminal: ContextVar[_Terminal | None] = ContextVar("terminal", default=None)  # of the run that goes on here
+_file: ContextVar[logging.Handler | None] = ContextVar("file", default=None)
+_lock = threading.Lock()
+_attached: list[logging.Handler] = []
+_before = (logging.NOTSET, True)  # the logger's level and propagation, while something is attached
+_to_users = _ToUsers()
+
+
+@contextmanager
+def to_terminal(*, quiet: bool = False, alone: bool = False) -> Iterator[None]:
+    """Show messages on stderr meanwhile (`quiet`: warnings alone); inside another such block this changes nothing.
+
+    Handlers of the user's get them too, if their levels ask for them, unless Joyride is `alone` in its process.
+    """
+    if _terminal.get() is not None:
+        yield
+        return
+    handler = _Terminal(quiet, alone)
     handler.setFormatter(logging.Formatter("%(message)s"))
-    log.handlers = [handler]
-    log.setLevel(logging.INFO)
-    log.propagate = False
+    token = _terminal.set(handler)
+    try:
+        with _attach(handler):
+            yield
+    finally:
+        _terminal.reset(token)
 
 
 @contextmanager
 def to_file(path: Path) -> Iterator[None]:
-    """Also append messages, with their time, to a file."""
+    """Also append messages of this run, with their time, to a file."""
     handler = logging.FileHandler(path, encoding="utf-8")
     handler.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(message)s"))
-    log.addHandler(handler)
-    log.setLevel(logging.INFO)
+    handler.addFilter(lambda record: _file.get() in (None, handler))
+    token = _file.set(handler)
+    try:
+        with _attach(handler):
+            yield
+    finally:
+        _file.reset(token)
+        handler.close()
+
+
+@contextmanager
+def _attach(handler: logging.Handler) -> Iterator[None]:
+    """Have a handler get all messages; the last one to go leaves the logger as the first one found it."""
+    global _before
+    with _lock:
+        if not _attached:
+            _before = (log.level, log.propagate)
+            log.setLevel(min(logging.INFO, log.getEffectiveLevel()))
+            log.propagate = False
+            log.addHandler(_to_users)
+        _attached.append(handler)
+        log.addHandler(handler)
     try:
         yield
     finally:
-        log.removeHandler(handler)
-        handler.close()
+        with _lock:
+            log.removeHandler(handler)
+            _attached.remove(handler)
+            if not _attached:
+                log.removeHandler(_to_users)
+                log.propagate = _before[1]
+                log.setLevel(_before[0])
+
+
+def _users_want(record: logging.LogRecord) -> bool:
+    """Whether the record would have passed on from the logger as the user has it."""
+    level, propagate = _before
+    assert log.parent is not None
+    return propagate and record.levelno >= (level or log.parent.getEffectiveLevel())
+
+
+def _told_by_users(record: logging.LogRecord) -> bool:
+    """Whether a handler of the user's shows the record on the terminal."""
+    logger = log.parent if _users_want(record) else None
+    while logger is not None:
+        for handler in logger.handlers:
+            place = getattr(handler, "stream", None) or getattr(getattr(handler, "console", None), "file", None)
+            shown = place is not None and place in (sys.stderr, sys.stdout)
+            if shown and record.levelno >= handler.level:
+                return True
+        logger = logger.parent if logger.propagate else None
+    return False

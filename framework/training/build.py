@@ -1,5 +1,6 @@
 """From a config to the parts of a run: device, algorithm, server, workers, evaluator."""
 
+import logging
 from collections.abc import Callable
 from dataclasses import dataclass
 
@@ -10,6 +11,7 @@ from algos.common.errors import UserError
 from algos.registry import get_algorithm
 from framework.data.data_server import DataServer
 from framework.data.hindsight import GoalReward
+from framework.data.memory import check_buffer, free_memory
 from framework.settings.schema import Config, GeneralConfig
 from framework.training.counters import Counters
 from framework.training.environments import Environments
@@ -17,6 +19,8 @@ from framework.training.evaluator import Evaluator
 from framework.training.parts import Sampling
 from framework.training.seeds import stream
 from framework.training.worker import Worker
+
+log = logging.getLogger("joyride")
 
 
 def resolve_device(name: str) -> str:
@@ -47,6 +51,18 @@ def check_learns(spec: DataSpec, general: GeneralConfig) -> None:
             f"general_cfg.max_env_step={general.env_step_limit} ends before anything is learned: {what} takes"
             f" {needed} env steps"
         )
+
+
+def check_run(cfg: Config, envs: Environments, resumed: bool) -> None:
+    """Raise UserError where training cannot work; say what a user may have expected to be otherwise."""
+    general = cfg.general_cfg
+    spec = get_algorithm(general.algo_name).data(cfg.algo_cfg)
+    check_buffer(spec, envs.obs_space, envs.action_space, free_memory())
+    if not resumed:
+        check_learns(spec, general)
+    if spec.by_worker and general.sync != "async":
+        name = general.algo_name
+        log.info("%s: here the workers go in step (A2C); asynchronous with mp_backend=ray sync=async", name)
 
 
 def total_steps(general: GeneralConfig, env_step: int = 0) -> int | None:

@@ -98,7 +98,6 @@ def restorable(folder: RunFolder) -> dict[str, Any] | None:
     """
     found = load_checkpoint(folder.checkpoints)
     if found is not None:
-        log.info("resuming %s from its checkpoint at step %s", folder.name, f"{found[0]:,}")
         return found[1]
     if any(folder.models.glob("*.pt")):
         raise UserError(

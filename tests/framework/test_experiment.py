@@ -193,3 +193,82 @@ def test_what_learns_from_each_worker_says_where_it_does_not(caplog, tmp_path):
     caplog.clear()
     Experiment(algo="A2C", tasks_dir=str(tmp_path))
     assert "in step" not in caplog.text
+
+
+SMALL_NET = [{"layer_type": "linear", "layer_size": 8}]
+GRU = [{"layer_type": "gru", "layer_size": 8}]
+
+
+@pytest.mark.parametrize(
+    "settings",
+    [
+        {"algo": "DQN", "env": "CartPole-v1", "value_layers": SMALL_NET},
+        {"algo": "SAC", "env": "Pendulum-v1", "actor_layers": SMALL_NET, "critic_layers": SMALL_NET},
+        {"algo": "PPO", "env": "CartPole-v1", "actor_layers": GRU, "critic_layers": GRU},
+        {"algo": "QLearning", "env": "FrozenLake-v1"},
+    ],
+    ids=["DQN", "SAC", "PPO with memory", "QLearning"],
+)
+def test_predict_acts_as_evaluation_does(settings):
+    experiment = Experiment(**settings, max_step=40, progress="off")
+    result = experiment.evaluate(3)
+    for seed, reward, length in zip(result.seeds, result.rewards, result.lengths, strict=True):
+        env, state, done, total, steps = gym.make(settings["env"], max_episode_steps=40), None, False, 0.0, 0
+        obs, _ = env.reset(seed=seed)
+        while not done:
+            action, state = experiment.predict(obs, state)
+            obs, more, terminated, truncated, _ = env.step(action)
+            total, steps, done = total + more, steps + 1, terminated or truncated
+        assert (steps, total) == (length, pytest.approx(reward))
+
+
+def test_predict_takes_a_batch_and_explores_when_asked():
+    experiment = Experiment(**PPO)
+    obs = np.random.default_rng(1).normal(size=(40, 4))
+    actions, state = experiment.predict(obs)
+    assert actions.shape == (40,) and state is None
+    assert [experiment.predict(one)[0] for one in obs] == actions.tolist()
+    sampled = [experiment.predict(obs, deterministic=False)[0].tolist() for _ in range(2)]
+    assert sampled[0] != sampled[1]  # a stream of its own, that goes on
+    assert Experiment(**PPO).predict(obs, deterministic=False)[0].tolist() == sampled[0]
+    with pytest.raises(UserError, match=r"shape \(3,\); a single one has \(4,\)"):
+        experiment.predict(np.zeros(3))
+    experiment.train()
+    before = experiment.algorithm.state_dict()
+    experiment.train()  # with another algorithm object
+    assert (experiment.predict(obs)[0] == experiment._player.act(
+        obs.astype(np.float32), (), explore=False, step=0)[0]).all() and before  # fmt: skip
+
+
+def test_a_run_in_a_script_shows_the_lines_of_the_command_line(capsys):
+    experiment = Experiment(**PPO | {"progress": "lines"})
+    assert repr(experiment) == "<Experiment: PPO on CartPole-v1, seed 1, trained for 0 env steps>"
+    assert capsys.readouterr() == ("", "")
+    experiment.train()
+    out, err = capsys.readouterr()
+    lines, folder = err.splitlines(), experiment.folder.path
+    assert lines[0] == f"training PPO on CartPole-v1: device cpu, seed 1, 100 env steps, in {folder}" and out == ""
+    assert lines[1].startswith("evaluation at update 4, ") and lines[-1].startswith("ended: max_env_step 100 reached")
+    assert repr(experiment) == f"<Experiment: PPO on CartPole-v1, seed 1, trained for 100 env steps, in {folder}>"
+    Experiment.load(folder, ["progress=lines"]).collect()
+    err = capsys.readouterr().err
+    assert "collecting with PPO (tasks/" in err and "acting greedily) on CartPole-v1: device cpu, seed 1, " in err
+
+
+def test_progress_off_is_silent_and_nothing_stays_behind(capsys):
+    import logging
+
+    log = logging.getLogger("joyride")
+    before = ([*log.handlers], log.level, log.propagate)
+    Experiment(**PPO).train()
+    assert capsys.readouterr() == ("", "")
+    assert ([*log.handlers], log.level, log.propagate) == before
+
+
+def test_a_resumed_run_says_so_once(capsys):
+    experiment = Experiment(**PPO | {"max_env_step": 60})
+    experiment.train()
+    Experiment(resume=str(experiment.folder.path), progress="lines", max_env_step=100).train()
+    err = capsys.readouterr().err
+    assert err.splitlines()[0].startswith("resuming PPO at step 60 on CartPole-v1: device cpu, seed 1, 100 env steps")
+    assert err.count("resuming") == 1 and "training" not in err

@@ -9,7 +9,7 @@ from envs.config import EnvConfig
 from envs.grid import grid_of
 from envs.make import make_env
 from framework.experiment import Experiment
-from framework.reports.grid_plot import cell_values, draw_policy, plot_policy
+from framework.reports.grid_plot import cell_values, draw_policy, plot_policy, plot_tables
 from framework.runs.run_folder import RunFolder
 
 
@@ -74,8 +74,7 @@ def test_a_table_of_other_states_than_the_grid_is_not_drawn(tmp_path):
     assert plot_policy(RunFolder(tmp_path), np.zeros((48, 4)), world) == tmp_path / "figs" / "policy.png"
 
 
-def test_a_policy_without_tables_costs_no_environment(tmp_path, monkeypatch):
-    experiment = Experiment(**DQN | {"save_fig": True, "loggers": [], "tasks_dir": str(tmp_path)})
-    monkeypatch.setattr(experiment.envs, "single", lambda **_: pytest.fail("an environment was made"))
-    experiment._draw_policy(RunFolder(tmp_path / "run"))
+def test_a_policy_without_tables_costs_no_environment(tmp_path):
+    policy = Experiment(**DQN).algorithm.policy
+    plot_tables(RunFolder(tmp_path / "run"), policy, lambda first: pytest.fail("an environment was made"))
     assert not (tmp_path / "run").exists()

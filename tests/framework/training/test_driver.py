@@ -150,7 +150,7 @@ def check_trajectories(experiment, env_id):
 
 
 @pytest.mark.parametrize("how", ["random", "greedy", "explore"])
-def test_collect(how, caplog):
+def test_collect(how, capsys):
     settings = {"algo": "DQN", "value_layers": [SMALL], "max_env_step": -1, "save_fig": False, "n_envs": 3}
     settings |= {"mode": "collect", "max_episode": 25, "max_step": 40, "online_eval": False}
     if how == "random":
@@ -160,12 +160,12 @@ def test_collect(how, caplog):
         first.train()
         explore = {"load_path": str(first.folder.path), "collect_explore": how == "explore", "epsilon_end": 0.5}
         experiment = Experiment(**settings | explore | {"epsilon_decay": 1, "load_model_step": "last"})
-    caplog.clear()
+    capsys.readouterr()
     assert experiment.collect() == "max_episode 25 reached"
     assert not list(experiment.folder.path.glob("models/*")) and experiment.folder.path.name.startswith("Collect_")
     check_trajectories(experiment, "CartPole-v1")
     said = {"random": "random actions", "greedy": "acting greedily", "explore": "its exploration at step"}
-    assert said[how] in caplog.text
+    assert said[how] in capsys.readouterr().err
     actions = [
         a
         for path in experiment.folder.results.glob("*.pkl")

@@ -148,6 +148,7 @@ def test_the_newest_whole_checkpoint_is_taken(tmp_path, caplog):
 
 
 def test_a_finished_run_says_so_and_goes_on_with_a_higher_limit(tmp_path, caplog):
+    caplog.set_level("INFO")
     Experiment(**DQN, callbacks=[]).train()
     run = the_run(tmp_path / "tasks")
     before = {path: path.stat().st_mtime_ns for path in run.rglob("*.pt")}

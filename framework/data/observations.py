@@ -1,0 +1,76 @@
+"""A policy asked from outside a run: observations as a user has them at hand, and actions for the environment."""
+
+from typing import Any
+
+import numpy as np
+import torch
+from gymnasium import spaces
+
+from algos.base import Policy
+from algos.common.errors import UserError
+from algos.common.trees import Tree, tree_leaves, tree_map
+from algos.networks.state import reset_rows
+
+Space = spaces.Space[Any]
+
+
+def as_batch(obs: Any, space: Space) -> tuple[Tree, bool]:
+    """Observations [N, ...] in the space's own types, and whether `obs` was a single one (N is 1 then).
+
+    Raises UserError for what the space does not fit.
+    """
+    arrays = _convert(obs, space, "the observation")
+    leaves = tree_leaves(arrays)
+    single = {leaf.ndim == dims for leaf, dims in zip(leaves, _dimensions(space), strict=True)}
+    if single == {True}:
+        return tree_map(lambda leaf: leaf[None], arrays), True
+    if single == {False} and len({len(leaf) for leaf in leaves}) == 1:
+        return arrays, False
+    raise UserError("the parts of the observation are not all single ones, nor all batches of one length")
+
+
+def next_action(
+    policy: Policy, obs: Tree, state: Tree, start: Any, *, explore: bool, step: int
+) -> tuple[np.ndarray, Tree]:
+    """Actions for the environment, of observations [N, ...], and the next state: None for a memoryless policy.
+
+    `state` None is that before the first step, as it is in the rows where `start` (one bool or [N]) is true.
+    """
+    rows = len(tree_leaves(obs)[0])
+    initial = policy.init_state(rows)
+    if state is None:
+        state = initial
+    elif start is not None:
+        fresh = np.broadcast_to(np.asarray(start, bool), (rows,)).copy()
+        state = reset_rows(state, initial, torch.from_numpy(fresh).to(policy.device))
+    action, _, state = policy.act(obs, state, explore=explore, step=step)
+    return policy.env_action(action), (None if state == () else state)
+
+
+def _convert(obs: Any, space: Space, where: str) -> Tree:
+    """Arrays of the space's types, each of the space's shape with or without an axis before it."""
+    if isinstance(space, spaces.Dict):
+        if not isinstance(obs, dict) or obs.keys() != space.spaces.keys():
+            raise UserError(f"{where} must be a dict with the keys {', '.join(space.spaces)}")
+        return {key: _convert(obs[key], inner, f"{where}[{key!r}]") for key, inner in space.spaces.items()}
+    if isinstance(space, spaces.Tuple):
+        if not isinstance(obs, tuple) or len(obs) != len(space.spaces):
+            raise UserError(f"{where} must be a tuple of {len(space.spaces)} parts")
+        parts = zip(obs, space.spaces, strict=True)
+        return tuple(_convert(part, inner, f"{where}[{i}]") for i, (part, inner) in enumerate(parts))
+    try:
+        array = np.asarray(obs).astype(space.dtype, casting="unsafe")
+    except (TypeError, ValueError) as error:
+        raise UserError(f"{where} must be an array of numbers, not {type(obs).__name__}") from error
+    shape = space.shape or ()
+    if array.shape != shape and (array.ndim != len(shape) + 1 or array.shape[1:] != shape):
+        raise UserError(f"{where} has the shape {array.shape}; a single one has {shape}, a batch {('n', *shape)}")
+    return array
+
+
+def _dimensions(space: Space) -> list[int]:
+    """Of each array of a single observation."""
+    if isinstance(space, spaces.Dict | spaces.Tuple):
+        inner = space.spaces.values() if isinstance(space, spaces.Dict) else space.spaces
+        return [dims for one in inner for dims in _dimensions(one)]
+    return [len(space.shape or ())]

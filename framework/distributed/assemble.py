@@ -1,0 +1,115 @@
+"""A driver over the parts of this process, or over a Ray cluster; Ray is imported only where it is asked for."""
+
+from dataclasses import dataclass
+from typing import Any
+
+from algos.base import Algorithm, DataSpec
+from algos.common.errors import UserError
+from framework.distributed.actors import ActorConfig
+from framework.runs.run_folder import RunFolder
+from framework.runs.trajectories import TrajectoryWriter
+from framework.settings.compose import Config
+from framework.training.build import Acting, build_evaluator, build_policy, build_sampling, build_server
+from framework.training.callbacks import Callbacks
+from framework.training.counters import Counters
+from framework.training.driver import Driver, Parts
+from framework.training.environments import Environments, EnvObject
+from framework.training.learner import Learner
+from framework.training.parts import Learning
+from framework.training.recorder import Recorder
+from framework.training.trainer import Collector, Trainer
+
+COLLECT_STEPS = 64  # vector steps between two looks of the collector at its limits
+
+
+@dataclass
+class Plan:
+    """What a run does: train the algorithm, or else collect."""
+
+    cfg: Config
+    algorithm: Algorithm
+    training: bool
+    spec: DataSpec
+    acting: Acting
+    first_step: int  # env steps that a loaded model has behind it, if it is trained further
+    how: str  # who acts, in words
+
+    def doing(self, driver: Driver, resumed: bool) -> str:
+        """What starts, in words."""
+        if resumed:
+            return f"resuming {self.how} at step {driver.env_step:,}"
+        return f"training {self.how}" if self.training else f"collecting with {self.how}"
+
+
+def plan_run(cfg: Config, algorithm: Algorithm, mode: str, env_step: int, model_name: str | None) -> Plan:
+    """Workers explore to train; they collect at random, greedily or with the model's exploration.
+
+    `env_step` and `model_name` are those of the loaded or trained model; without a name there is none.
+    """
+    name = cfg.general_cfg.algo_name
+    if mode == "train":
+        spec = type(algorithm).data(cfg.algo_cfg)
+        return Plan(cfg, algorithm, True, spec, Acting(), env_step, name)
+    spec, explore = DataSpec("none", n_steps=COLLECT_STEPS), cfg.general_cfg.collect_explore
+    if model_name is None:
+        return Plan(cfg, algorithm, False, spec, Acting(at_random=True), 0, "random actions (no load_path is given)")
+    how = f"with its exploration at step {env_step:,}" if explore else "acting greedily"
+    acting = Acting(explore=explore, first_step=env_step)
+    return Plan(cfg, algorithm, False, spec, acting, 0, f"{name} ({model_name}, {how})")
+
+
+def model_info(cfg: Config) -> dict[str, Any]:
+    """What a saved model is of."""
+    return {"algo_name": cfg.general_cfg.algo_name, "env_id": cfg.env_cfg.id}
+
+
+def ray_backend(cfg: Config, given: EnvObject | None) -> Any:
+    """The module that drives Ray, or None for a single process."""
+    if cfg.general_cfg.mp_backend != "ray":
+        return None
+    if cfg.env_cfg.render_mode == "human" and cfg.general_cfg.mode == "collect":
+        raise UserError("env_cfg.render_mode=human shows the workers' environments, which under Ray have no window")
+    if given is not None:
+        raise UserError("general_cfg.mp_backend=ray needs an environment's id: an object cannot be sent to workers")
+    for key, value in vars(cfg.algo_cfg).items():
+        if key.endswith("_class") and str(value).startswith("__main__:"):
+            raise UserError(f"algo_cfg.{key}={value} is known to this process alone: under Ray, put it in a module")
+    from framework.distributed import backend
+
+    return backend
+
+
+def build_driver(
+    plan: Plan,
+    envs: Environments,
+    callbacks: Callbacks,
+    folder: RunFolder,
+    recorded: dict[str, Any] | None,
+    cluster: Any,
+) -> Driver:
+    """The driver of a run that writes into `folder`; `recorded` is the recorder's state in the checkpoint to resume.
+
+    `cluster` is None for a single process.
+    """
+    cfg, general, spec, training = plan.cfg, plan.cfg.general_cfg, plan.spec, plan.training
+    policy, counters = build_policy(plan.algorithm, plan.acting), Counters(general, spec)
+    recorder = Recorder(folder, general.loggers if training else [], general.log_interval, recorded)
+    learner = Learner(plan.algorithm)
+    sampling: Any
+    learning = evaluator = None
+    if cluster is not None:
+        config = ActorConfig.of(cfg, plan.acting, plan.first_step)
+        backend = ray_backend(cfg, None).Backend(cluster, spec, config, policy, counters, recorder, folder)
+        if training:
+            sampling, learning, evaluator = backend.training(learner, callbacks)
+        else:
+            sampling = backend.collecting(build_server(cfg, lambda: envs, spec, 1, 0))
+    else:
+        sampling = build_sampling(cfg, envs, spec, policy, plan.acting, counters, plan.first_step)
+        learning = Learning(learner, sampling.server)
+        evaluator = build_evaluator(cfg, envs, plan.algorithm.policy, "evaluation")
+    trajectories = TrajectoryWriter(folder.results) if general.collect_traj or not training else None
+    parts = Parts(sampling, policy, counters, recorder, callbacks, folder, trajectories)
+    if not training:
+        return Collector(parts, general)
+    return Trainer(parts, learning, evaluator, general, model_info(cfg))
