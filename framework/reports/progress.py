@@ -1,18 +1,22 @@
 """What a person sees of a run while it goes: a bar on a terminal, plain lines elsewhere."""
 
+import datetime
 import logging
 import sys
 import time
 from pathlib import Path
 from typing import Any
 
-from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+from rich.progress import Progress, ProgressColumn, Task, TimeRemainingColumn
+from rich.progress_bar import ProgressBar
+from rich.table import Column, Table
 
 from framework.runs.logs import console
 from framework.settings.schema import Config, GeneralConfig
 
 log = logging.getLogger("joyride")
 BAR_SECONDS = 0.2  # between two refreshes of the bar
+LEAST_BAR, MOST_BAR = 5, 40  # characters of the bar
 LINE_SECONDS = 10.0  # between two plain lines
 
 
@@ -35,11 +39,36 @@ def _limits(general: GeneralConfig) -> str:
     return " or ".join(f"{n:,} {unit}" for unit, n in limits.items() if n > 0) or "without a limit"
 
 
+class _Line(ProgressColumn):
+    """A bar, the count, the time left, the time gone, and of the other words as many as the line has room for."""
+
+    def __init__(self, unit: str):
+        self.unit, self.remaining = unit, TimeRemainingColumn()
+        super().__init__(Column(no_wrap=True))
+
+    def render(self, task: Task) -> Table:
+        count = f"{task.completed:,.0f}" + (f"/{task.total:,.0f}" if task.total else "") + f" {self.unit}"
+        left = f"left {str(self.remaining.render(task)).strip()}" if task.total else ""
+        gone = f"{datetime.timedelta(seconds=int(task.elapsed or 0))}"
+        free = console.width - LEAST_BAR
+        words: list[str] = []
+        for word in [count, left, *task.fields["words"], gone]:
+            if word and free >= len(word) + 2:
+                words.append(word)
+                free -= len(word) + 2
+        width = min(MOST_BAR, LEAST_BAR + max(free, 0))
+        line = Table.grid(Column(width=width), Column(no_wrap=True))
+        bar = ProgressBar(task.total, task.completed, width=width, pulse=task.total is None)
+        line.add_row(bar, "  " + "  ".join(words))
+        return line
+
+
 class ProgressReport:
     """Shows reward, length, epsilon or entropy, speed and the time left. `kind`: auto, bar, lines or off."""
 
     def __init__(self, kind: str, total: int | None, unit: str, done: int = 0, env_step: int = 0):
-        self.kind = ("bar" if sys.stderr.isatty() else "lines") if kind == "auto" else kind
+        on_terminal = sys.stderr is not None and sys.stderr.isatty()
+        self.kind = ("bar" if on_terminal else "lines") if kind == "auto" else kind
         self.total, self.unit = total, unit
         self.period = BAR_SECONDS if self.kind == "bar" else LINE_SECONDS
         self.last = self.started = time.monotonic()
@@ -47,16 +76,8 @@ class ProgressReport:
         self.env_step = env_step  # at the last look
         self.bar: Progress | None = None
         if self.kind == "bar":
-            self.bar = Progress(
-                TextColumn("{task.description}"),
-                BarColumn(),
-                TextColumn("{task.completed:,.0f}" + (f"/{total:,}" if total else "") + f" {unit}"),
-                TimeElapsedColumn(),
-                TextColumn("left"),
-                TimeRemainingColumn(),
-                console=console,
-            )
-            self.task = self.bar.add_task("", total=total, completed=done)
+            self.bar = Progress(_Line(unit), console=console)
+            self.task = self.bar.add_task("", total=total, completed=done, words=[])
             self.bar.start()
 
     def due(self) -> bool:
@@ -70,7 +91,7 @@ class ProgressReport:
         words.append(f"{(env_step - self.env_step) / max(now - self.last, 1e-9):,.0f} steps/s")
         self.last, self.env_step = now, env_step
         if self.bar is not None:
-            self.bar.update(self.task, completed=done, description="  ".join(words))
+            self.bar.update(self.task, completed=done, words=words)
         elif self.kind == "lines":
             rate = (done - self.first) / max(now - self.started, 1e-9)
             if self.total and rate > 0:

@@ -1,6 +1,7 @@
 """Hydra, set up for this project: its config folder, the schemas, one session, and errors in plain words."""
 
 import re
+import threading
 from argparse import ArgumentParser
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -25,14 +26,16 @@ from framework.settings.yaml_file import yaml_problem
 CONFIG_NAME = "config"
 USER_MISTAKES = (HydraException, OmegaConfBaseException, yaml.YAMLError, ValueError)  # of composing, so of its input
 
+_one_thread = threading.RLock()  # what Hydra stores is global to the process
+
 
 @contextmanager
 def hydra_session() -> Iterator[Hydra]:
     """Hydra with this project's configuration; may be opened inside another Hydra application, and again and again.
 
-    What is stored in Hydra during a session leaves it at its end.
+    What is stored in Hydra during a session leaves it at its end. Of two threads, one waits for the other's session.
     """
-    with hydra_private.stored(_schemas()), hydra_private.open_hydra(CONFIG_DIR, "joyride") as hydra:
+    with _one_thread, hydra_private.stored(_schemas()), hydra_private.open_hydra(CONFIG_DIR, "joyride") as hydra:
         yield hydra
 
 

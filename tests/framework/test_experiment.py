@@ -3,6 +3,7 @@
 import json
 import subprocess
 import sys
+import threading
 
 import gymnasium as gym
 import numpy as np
@@ -272,3 +273,25 @@ def test_a_resumed_run_says_so_once(capsys):
     err = capsys.readouterr().err
     assert err.splitlines()[0].startswith("resuming PPO at step 60 on CartPole-v1: device cpu, seed 1, 100 env steps")
     assert err.count("resuming") == 1 and "training" not in err
+
+
+def test_in_several_threads(capfd):
+    runs, errors = {}, []
+
+    def run(seed):
+        try:
+            runs[seed] = Experiment(**PPO | {"seed": seed})
+            runs[seed].train()
+        except BaseException as error:
+            errors.append(error)
+
+    threads = [threading.Thread(target=run, args=(seed,)) for seed in (1, 2, 3)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join(120)
+    assert not errors and len({one.folder.path for one in runs.values()}) == 3
+    for seed, one in runs.items():
+        text = (one.folder.logs / "log.txt").read_text()
+        assert text.count("training PPO") == 1 == text.count("ended: ") and f"seed {seed}, " in text
+    assert capfd.readouterr().err == ""

@@ -1,5 +1,6 @@
 import io
 import logging
+import re
 
 import pytest
 from framework_fakes import DQN, PPO
@@ -55,6 +56,41 @@ def test_a_bar(monkeypatch, clock):
     report.show(500, 500, {"reward": 9.5, "entropy": 0.69})
     report.close()
     assert "reward 9.5  entropy 0.69  500 steps/s" in out.getvalue() and "500/2,000 steps" in out.getvalue()
+
+
+@pytest.mark.parametrize(
+    ("width", "shown"),
+    [
+        (40, ["12,345/50,000 steps", "left "]),
+        (80, ["12,345/50,000 steps", "left ", "reward 123.5", "length 123.4"]),
+        (200, ["12,345/50,000 steps", "left ", "reward 123.5", "length 123.4", "eps 0.05", "steps/s", "0:00:00"]),
+    ],
+)
+def test_the_bar_stays_a_bar_and_words_stay_whole(width, shown, monkeypatch):
+    out = io.StringIO()
+    monkeypatch.setattr(progress, "console", Console(file=out, force_terminal=True, width=width, color_system=None))
+    report = ProgressReport("bar", 50_000, "steps")
+    report.show(12_345, 12_345, {"reward": 123.456, "length": 123.4, "eps": 0.05})
+    report.close()
+    line = re.split(r"\x1b\[[^a-zA-Z]*[a-zA-Z]|[\r\n]", out.getvalue().rstrip("\x1b[?25h\r\n"))[-1].rstrip()
+    assert "…" not in line and len(line) <= width
+    bar, *words = re.split(" {2,}", line)
+    assert set(bar) <= set("━╸╺") and line.index(words[0]) - 2 >= progress.LEAST_BAR
+    assert len(words) >= len(shown) and all(part in word for part, word in zip(shown, words, strict=False))
+
+
+def test_a_bar_without_an_end(monkeypatch):
+    out = io.StringIO()
+    monkeypatch.setattr(progress, "console", Console(file=out, force_terminal=True, width=80, color_system=None))
+    report = ProgressReport("bar", None, "episodes")
+    report.show(7, 100, {"reward": 1.0})
+    report.close()
+    assert "  7 episodes  reward 1" in out.getvalue() and "left" not in out.getvalue()
+
+
+def test_without_stderr_there_are_lines(monkeypatch):
+    monkeypatch.setattr(progress.sys, "stderr", None)
+    assert ProgressReport("auto", 10, "steps").kind == "lines"
 
 
 def test_off(clock):

@@ -1,5 +1,6 @@
 """Composition: precedence, groups, and what is saved."""
 
+import threading
 from pathlib import Path
 
 import pytest
@@ -147,3 +148,17 @@ def test_remarks_are_logged(caplog: pytest.LogCaptureFixture) -> None:
     compose(["noisy=true", "epsilon_end=0.1"])
     compose(["noisy=true"])
     assert [record.message.split(":")[0] for record in caplog.records] == ["note"]
+
+
+def test_threads_compose_one_after_the_other() -> None:
+    found: dict[str, str] = {}
+
+    def look(name: str) -> None:
+        found[name] = type(compose([f"algo_name={name}"]).algo_cfg).__name__
+
+    threads = [threading.Thread(target=look, args=(name,)) for name in ("DQN", "PPO", "SAC", "TD3")]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join(60)
+    assert found == {name: f"{name}Config" for name in ("DQN", "PPO", "SAC", "TD3")}
