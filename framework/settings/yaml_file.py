@@ -45,6 +45,18 @@ class YamlFile:
         section = self.data.get(name)
         return section if isinstance(section, dict) else {}
 
+    def line(self, path: KeyPath) -> int:
+        """The line of a key; of the mapping that it was merged into, where it has none of its own (<<)."""
+        while path and path not in self._lines:
+            path = path[:-1]
+        return self._lines.get(path, 1)
+
+    def replaced(self, data: dict[str, Any], lines: dict[KeyPath, int]) -> "YamlFile":
+        """The same file with other settings, of which each names the line that it comes from."""
+        other = copy.copy(self)
+        other.data, other._lines, other._texts = data, lines, {}
+        return other
+
     def check(self, sections: Sections, algo_name: str) -> None:
         """Raise UserError, with file and line, for unknown keys and values of the wrong type, all in one."""
         mistakes = Mistakes()
@@ -98,9 +110,7 @@ class YamlFile:
 
     def place(self, path: KeyPath) -> str:
         """File and line of a key, to begin a message with."""
-        while path and path not in self._lines:
-            path = path[:-1]  # a merged key (<<) has no line of its own
-        return f"{self.path}:{self._lines.get(path, 1)}: "
+        return f"{self.path}:{self.line(path)}: "
 
     def _find_lines(self, node: yaml.Node | None, path: KeyPath) -> None:
         """Note the line and the text of every key; a key that stands twice in one mapping is an error."""
