@@ -44,6 +44,9 @@ ALIASES = {
     "CategoricalDQN": "C51",
     "Rainbow": "RainbowDQN",
     "PPO_new": "PPO",
+    "DQN_CNN": "DQN",
+    "VI": "ValueIteration",
+    "FirstVisitMC": "MonteCarlo",
 }
 
 

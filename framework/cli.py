@@ -17,13 +17,15 @@ from framework.commands.completion import complete
 from framework.commands.flags import refuse_flags
 from framework.commands.help_topics import show_topics, topics_of
 from framework.commands.sweep import run_sweep
+from framework.commands.translate import asks_to_translate, run_translate
 from framework.commands.verify import asks_to_verify, run_verify
+from framework.reports.translation import tell
 from framework.settings.hydra_private import Hydra, HydraConfig, args_parser
 from framework.settings.hydra_session import CONFIG_NAME, USER_MISTAKES, explain, hydra_session, show_help
+from framework.settings.joyrl.translate import read_settings
 from framework.settings.overrides import quoted
 from framework.settings.prepare import Job, prepare, to_config
 from framework.settings.reference import with_meaning_of_null
-from framework.settings.yaml_file import YamlFile
 
 
 def main(argv: Sequence[str]) -> int:
@@ -115,7 +117,11 @@ def _dispatch(hydra: Hydra, args: argparse.Namespace, parser: argparse.ArgumentP
     if args.shell_completion:
         complete(hydra, args.overrides)
         return 0
-    file = YamlFile(args.yaml[0]) if args.yaml else None
+    if asks_to_translate(hydra, args.overrides):
+        return run_translate(args.yaml, args.overrides)
+    file, translation = read_settings(args.yaml[0]) if args.yaml else (None, None)
+    if translation is not None and not (args.cfg or args.info):
+        tell(translation)
     if args.multirun:
         return run_sweep(hydra, args.overrides, file)
     if not (args.cfg or args.info) and asks_to_verify(hydra, args.overrides, file):

@@ -19,6 +19,7 @@ from framework.distributed.assemble import build_driver, model_info, plan_run, r
 from framework.reports.grid_plot import plot_tables
 from framework.reports.learning_curve import plot_learning_curve
 from framework.reports.progress import env_name, start_line
+from framework.reports.translation import tell
 from framework.runs import logs
 from framework.runs.checkout import ROOT
 from framework.runs.checkpoint import save_model
@@ -27,6 +28,7 @@ from framework.runs.models import COUNTERS, find_model, load_into, read_model
 from framework.runs.provenance import code_version
 from framework.runs.run_folder import RunFolder, atomic_write
 from framework.settings.compose import Config, compose, save_config, to_override
+from framework.settings.joyrl.translate import read_settings
 from framework.settings.schema import OF_A_MODEL
 from framework.training.build import (
     build_algorithm,
@@ -76,7 +78,10 @@ class Experiment:
     @classmethod
     def from_yaml(cls, path: str | Path, overrides: Sequence[str] = ()) -> "Experiment":
         """An experiment from a YAML file, as `python main.py --yaml path overrides` would be."""
-        return cls.from_config(compose(list(overrides), yaml_file=path))
+        file, translation = read_settings(path)
+        if translation is not None:
+            tell(translation)
+        return cls.from_config(compose(list(overrides), yaml_file=file))
 
     @classmethod
     def load(cls, run: str | Path, overrides: Sequence[str] = ()) -> "Experiment":

@@ -25,7 +25,7 @@ class OnPolicyConfig(ActorCriticConfig):
     critic_lr: Any = setting(None, schedule=True)  # of critic_layers and the value's head; null: lr
     entropy_coef: Any = setting(0.0, schedule=True)  # weight of the entropy bonus: a number or a schedule
     value_coef: float = setting(0.5, ge=0)  # weight of the value loss
-    max_grad_norm: float = setting(0.5, gt=0)  # gradients are clipped to this norm
+    max_grad_norm: float | None = setting(0.5, gt=0)  # gradients are clipped to this norm; null: not clipped
     optimizer: str = setting("adam", choices=("adam", "rmsprop"))  # of all networks
     weight_decay: float = setting(0.0, ge=0)  # this share of each weight is added to its gradient
     normalize_advantage: bool = True  # subtract the mean and divide by the deviation, in each minibatch

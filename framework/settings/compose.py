@@ -8,6 +8,7 @@ from omegaconf import OmegaConf
 
 from framework.runs.run_folder import atomic_write
 from framework.settings.hydra_session import hydra_session
+from framework.settings.joyrl.translate import read_settings
 from framework.settings.overrides import to_override
 from framework.settings.prepare import prepare
 from framework.settings.schema import Config
@@ -18,13 +19,15 @@ log = logging.getLogger("joyride")
 __all__ = ["Config", "compose", "config_text", "save_config", "to_override"]
 
 
-def compose(overrides: Sequence[str] = (), yaml_file: Path | str | None = None) -> Config:
+def compose(overrides: Sequence[str] = (), yaml_file: YamlFile | Path | str | None = None) -> Config:
     """The configuration that the command line with the same overrides and --yaml file runs.
 
     Raises UserError for whatever is wrong with them.
     """
+    if isinstance(yaml_file, Path | str):
+        yaml_file, _ = read_settings(yaml_file)
     with hydra_session() as hydra:
-        job = prepare(hydra, overrides, YamlFile(yaml_file) if yaml_file is not None else None)
+        job = prepare(hydra, overrides, yaml_file)
     for remark in job.remarks:
         log.warning("note: %s", remark)
     return job.config

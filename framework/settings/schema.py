@@ -21,7 +21,7 @@ class GeneralConfig:
     env_name: str = "gym"  # group of config/env_cfg/; the environment itself is env_cfg.id
     device: str = setting("cpu", affects="speed")  # cpu, cuda, cuda:<n>, or auto (cuda where there is one)
     mode: str = setting(
-        "train", choices=("train", "test", "collect", "verify", "export"), affects="purpose"
+        "train", choices=("train", "test", "collect", "verify", "export", "translate"), affects="purpose"
     )  # what the run does
     seed: int = setting(1, ge=0)  # of all random numbers; 0 draws one and records it
     seeds: int | None = setting(None, ge=1)  # mode=verify: the preset is trained with seeds 1 to this; null: 5

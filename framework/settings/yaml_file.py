@@ -18,6 +18,12 @@ KeyPath = tuple[str, ...]
 LOADER = get_yaml_loader()  # the dialect of all YAML files here, OmegaConf's: 1e-3 is a number
 
 
+class _LastCounts(LOADER):  # type: ignore[misc, valid-type]
+    """The same dialect, in which a key may stand twice."""
+
+    construct_mapping = yaml.SafeLoader.construct_mapping
+
+
 class YamlFile:
     """The settings of a YAML file, by section.
 
@@ -25,15 +31,19 @@ class YamlFile:
     mapping.
     """
 
-    def __init__(self, path: Path | str) -> None:
+    def __init__(self, path: Path | str, *, repeats: bool = False) -> None:
+        """With `repeats` a key may stand twice: the last one counts, and `refuse_repeats` tells of it."""
         self.path = Path(path)
         self._lines: dict[KeyPath, int] = {}
         self._texts: dict[KeyPath, str] = {}
+        self._repeated: list[tuple[KeyPath, int]] = []  # (key, line where it stood first)
         text = _read(self.path)
         try:
             root = yaml.compose(text, Loader=LOADER)
             self._find_lines(root, ())
-            data = yaml.load(text, Loader=LOADER)
+            if not repeats:
+                self.refuse_repeats()
+            data = yaml.load(text, Loader=_LastCounts if repeats else LOADER)
         except yaml.YAMLError as error:
             raise UserError(f"{self.path}{yaml_problem(error)}") from None
         self.data: dict[str, Any] = {} if data is None else data
@@ -44,6 +54,12 @@ class YamlFile:
         """A section's settings: none where the section is absent, empty or (an error that `check` tells) no mapping."""
         section = self.data.get(name)
         return section if isinstance(section, dict) else {}
+
+    def refuse_repeats(self) -> None:
+        """Raise UserError for the first key that stands twice."""
+        for place, line in self._repeated:
+            text = f"key '{'.'.join(place)}' stands here a second time, first in line {line}"
+            raise UserError(self.place(place) + text)
 
     def line(self, path: KeyPath) -> int:
         """The line of a key; of the mapping that it was merged into, where it has none of its own (<<)."""
@@ -113,7 +129,7 @@ class YamlFile:
         return f"{self.path}:{self.line(path)}: "
 
     def _find_lines(self, node: yaml.Node | None, path: KeyPath) -> None:
-        """Note the line and the text of every key; a key that stands twice in one mapping is an error."""
+        """Note the line and the text of every key; the last one of a key that stands twice in one mapping."""
         if isinstance(node, yaml.ScalarNode):
             self._texts[path] = node.value
         elif isinstance(node, yaml.SequenceNode):
@@ -126,8 +142,7 @@ class YamlFile:
                 place = (*path, name)
                 self._lines[place] = line
                 if name in seen and name != "<<":
-                    text = f"key '{'.'.join(place)}' stands here a second time, first in line {seen[name]}"
-                    raise UserError(self.place(place) + text)
+                    self._repeated.append((place, seen[name]))
                 seen[name] = line
                 self._find_lines(value, place)
 

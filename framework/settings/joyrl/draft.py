@@ -1,6 +1,5 @@
 """What a translation of one of JoyRL's files has found so far: settings, what to say of them, and what is missing."""
 
-import dataclasses
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -61,7 +60,7 @@ class Draft:
         return self.defaults.get(key) if place is None else self.file.section(place[0])[key]
 
     def first(self, *keys: str) -> tuple[str, Any]:
-        """The first of these keys that the file has, with its value; else that which JoyRL has a value of its own of."""
+        """The first of these keys that the file has, with its value; else the first with a default."""
         values = {key: self.get(key) for key in keys}
         key = next((key for key in keys if self.has(key)), None)
         key = key or next((key for key in keys if values[key] is not None), keys[0])
@@ -127,7 +126,11 @@ def shown(value: Any) -> str:
     """A value in a few words."""
     if isinstance(value, list) and value and all(isinstance(item, dict) for item in value):
         return "; ".join(_entry(item) for item in value)
-    return {None: "null", True: "true", False: "false"}[value] if value is None or value is True or value is False else str(value)
+    return (
+        {None: "null", True: "true", False: "false"}[value]
+        if value is None or value is True or value is False
+        else str(value)
+    )
 
 
 def _entry(item: dict[str, Any]) -> str:

@@ -36,11 +36,6 @@ def layers_here(layers: Any, lack: Lack) -> Layers:
     return [layer for layer in found if layer is not None]
 
 
-def branch(branches: Any, lack: Lack) -> Layers:
-    """The layers of the first of JoyRL's branches, which is that of the observation."""
-    return branch_layers(branches, 0, lack)
-
-
 def branch_layers(branches: Any, index: int, lack: Lack) -> Layers:
     """The layers of one of JoyRL's branches, a list of {name, layers} with one entry for each input."""
     if not branches:

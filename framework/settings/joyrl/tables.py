@@ -207,13 +207,13 @@ SAME = (
     "save_fig", "show_fig",
 )  # fmt: skip
 # All others of JoyRL's keys, which `translate` and `algorithms` have rules for.
-READ = {
+_WORDS = {
     "general_cfg": (
         "algo_name env_name device learner_device mode max_episode max_step max_steps train_eps test_eps eval_eps "
         "collect_eps eval_per_episode min_reward n_workers n_interactors n_learners is_learner_async mp_backend "
         "exps_trucation_size online_eval_episode model_save_fre policy_summary_fre reward_threshold "
         "reward_threshold_limit render render_mode wrapper Vmin Vmax n_atoms her_sample_num update_every"
-    ).split(),
+    ),
     "algo_cfg": (
         "gamma lr batch_size epsilon_decay epsilon_end epsilon_start epsilon target_update buffer_size max_buffer_size "
         "memory_capacity actor_lr critic_lr critic1_lr critic2_lr alpha_lr buffer_type critic_hidden_dim "
@@ -226,6 +226,7 @@ READ = {
         "mini_batch_normalize dueling per_alpha per_beta per_beta_annealing n_planning enable_soft_update "
         "tau_soft_update v_min v_max n_atoms n_step action_std_bias action_std_scale min_policy value_min value_max "
         "exps_trucation_size batch_episode"
-    ).split(),
-    "env_cfg": "id render_mode wrapper wrappers render".split(),
+    ),
+    "env_cfg": "id render_mode wrapper wrappers render continuous obs_type max_episode_steps is_slippery",
 }
+READ = {section: tuple(words.split()) for section, words in _WORDS.items()}

@@ -4,6 +4,7 @@ JoyRL merges the sections of a file, so a key works in either of general_cfg and
 """
 
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 from algos.common.errors import UserError, did_you_mean
@@ -31,12 +32,15 @@ class Translation:
     remarks: dict[str, str]  # full key here -> a comment
 
 
-def read_settings(file: YamlFile) -> tuple[YamlFile, Translation | None]:
-    """A file of settings as one of this project's, with the translation if it was one of JoyRL's.
+def read_settings(path: Path | str) -> tuple[YamlFile, Translation | None]:
+    """The file of --yaml as one of this project's, with the translation if it is one of JoyRL's.
 
-    Raises UserError that names, with their lines, all things in a file of JoyRL's that have no counterpart here.
+    Raises UserError for a file that cannot be read, and one that names, with their lines, all things in a file of
+    JoyRL's that have no counterpart here.
     """
+    file = YamlFile(path, repeats=True)  # which JoyRL allows
     if not is_joyrl(file):
+        file.refuse_repeats()
         return file, None
     translation = translate(file)
     return translation.file, translation
@@ -52,6 +56,8 @@ def is_joyrl(file: YamlFile) -> bool:
         for key, value in file.section(section).items():
             theirs = theirs or (key in joyrl and key not in here) or _only_joyrl_writes(key, value)
             ours = ours or (key in here and key not in joyrl) or (key == "branch_layers" and isinstance(value, dict))
+    if tables.ALGORITHMS.get(name, ("", ""))[1] == "table":  # in which no key means anything else
+        theirs = theirs or file.section("env_cfg").get("id") in tables.ENVIRONMENTS
     return theirs and not ours
 
 
@@ -143,7 +149,12 @@ def _length(draft: Draft, mode: str) -> None:
     played = draft.first("test_eps")[0] if mode == "test" else draft.first("eval_eps", "online_eval_episode")[0]
     if draft.has(played) and "online_eval_episode" not in draft.settings["general_cfg"]:
         draft.put("general_cfg.online_eval_episode", draft.get(played), played)
-    for other, when in (("test_eps", "test"), ("eval_eps", "train"), ("collect_eps", "collect"), ("train_eps", "train")):
+    for other, when in (
+        ("test_eps", "test"),
+        ("eval_eps", "train"),
+        ("collect_eps", "collect"),
+        ("train_eps", "train"),
+    ):
         if other not in (played, key):
             draft.drop(other, f"it counts in mode={when} alone")
     draft.drop("eval_per_episode", "evaluated every model_save_fre updates instead")

@@ -1,0 +1,23 @@
+"""What a file of JoyRL's means here, for people: one table at the start of a run."""
+
+import os
+
+from framework.settings.joyrl.translate import Translation
+
+
+def tell(translation: Translation) -> None:
+    """Print the table to stderr."""
+    from rich.console import Console  # it takes a while, and --help imports this module
+    from rich.table import Table
+
+    table = Table(title=f"{translation.file.path} is a file of JoyRL's ({translation.year}); what it means here:")
+    table.add_column("line", justify="right")
+    for name in ("JoyRL", "here", "why"):
+        table.add_column(name, overflow="fold")
+    for row in translation.rows:
+        table.add_row(str(row.line or ""), row.theirs, row.here or "-", row.why)
+    console = Console(stderr=True, width=None if os.isatty(2) else 160, highlight=False, markup=False)
+    console.print(table)
+    console.print(
+        f"in the words used here, ready to save: python main.py --yaml {translation.file.path} mode=translate"
+    )
