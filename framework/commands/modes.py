@@ -32,6 +32,10 @@ def run(cfg: Config, *, hydra_cfg: Any = None, run_dir: Path | None = None) -> i
 def _run(cfg: Config, hydra_cfg: Any, run_dir: Path | None) -> int:
     if cfg.general_cfg.mode == "verify":
         raise UserError("general_cfg.mode=verify is for the command line: python main.py mode=verify preset=<preset>")
+    if cfg.general_cfg.mode == "translate":
+        raise UserError(
+            "general_cfg.mode=translate is for the command line: python main.py --yaml <file> mode=translate"
+        )
     experiment = Experiment.from_config(cfg, run_dir=run_dir, hydra_cfg=hydra_cfg)
     if cfg.general_cfg.mode == "test":
         return test(experiment)

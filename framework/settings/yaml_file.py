@@ -36,7 +36,7 @@ class YamlFile:
         self.path = Path(path)
         self._lines: dict[KeyPath, int] = {}
         self._texts: dict[KeyPath, str] = {}
-        self._repeated: list[tuple[KeyPath, int]] = []  # (key, line where it stood first)
+        self.repeated: list[tuple[KeyPath, int]] = []  # (key, line where it stood first)
         text = _read(self.path)
         try:
             root = yaml.compose(text, Loader=LOADER)
@@ -57,7 +57,7 @@ class YamlFile:
 
     def refuse_repeats(self) -> None:
         """Raise UserError for the first key that stands twice."""
-        for place, line in self._repeated:
+        for place, line in self.repeated:
             text = f"key '{'.'.join(place)}' stands here a second time, first in line {line}"
             raise UserError(self.place(place) + text)
 
@@ -142,7 +142,7 @@ class YamlFile:
                 place = (*path, name)
                 self._lines[place] = line
                 if name in seen and name != "<<":
-                    self._repeated.append((place, seen[name]))
+                    self.repeated.append((place, seen[name]))
                 seen[name] = line
                 self._find_lines(value, place)
 

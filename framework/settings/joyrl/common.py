@@ -5,6 +5,7 @@ from collections.abc import Mapping
 from framework.settings.joyrl.draft import Draft
 from framework.settings.joyrl.layers import Layers, branch_layers, layers_here
 
+OF_IMAGES = ("conv2d", "pooling", "embed")  # and of integers: layers that only an encoder may begin with
 EPSILONS = ("epsilon_start", "epsilon_end", "epsilon_decay")
 
 
@@ -24,6 +25,8 @@ def lists(draft: Draft, *keys: str) -> Layers:
 def put_layers(draft: Draft, key: str, layers: Layers, *sources: str, why: str = "") -> None:
     """Set a list of layers that comes from the first of `sources` that the file has."""
     source = next((name for name in sources if draft.has(name)), "")
+    if key in ("actor_layers", "critic_layers") and any(layer["layer_type"] in OF_IMAGES for layer in layers):
+        draft.lack(source, f"{source}: layers over an image of the actor's or critic's own; here merge_layers, shared")
     draft.put(f"algo_cfg.{key}", layers, source, why)
 
 

@@ -30,6 +30,7 @@ class Draft:
     lines: dict[KeyPath, int] = field(default_factory=dict)
     rows: list[Row] = field(default_factory=list)
     remarks: dict[str, str] = field(default_factory=dict)  # full key here -> a comment
+    filled: dict[str, Any] = field(default_factory=dict)  # full key here -> JoyRL's default
     missing: dict[str, int] = field(default_factory=dict)  # what has no counterpart -> line
     done: set[tuple[str, str]] = field(default_factory=set)  # (section, key) of JoyRL's that have been seen to
 
@@ -81,9 +82,10 @@ class Draft:
         if place is None:
             if not why:
                 self.remarks[key] = "JoyRL's default"
+                self.filled[key] = value
                 return
             self.remarks[key] = why
-            self.rows.append(Row(0, source, f"{key}: {shown(value)}", why))
+            self.rows.append(Row(0, "", f"{key}: {shown(value)}", why))
             return
         given = self.file.section(place[0])[source]
         if why or source != name or place[0] != section or given != value:
@@ -108,7 +110,7 @@ class Draft:
         """A key that has nothing to set here."""
         value = self.get(key, *sections)
         line = self.line(key, *sections)
-        if line:
+        if line and value is not None:
             self.rows.append(Row(line, f"{key}: {shown(value)}", "", why))
 
     def lack(self, key: str, text: str, *sections: str) -> None:

@@ -20,8 +20,9 @@ def environment(draft: Draft) -> None:
             draft.get(key, "env_cfg")
             kwargs[key] = value
     if kwargs:
-        first = next((key for key in kwargs if key in given), "id")
-        draft.put("env_cfg.kwargs", kwargs, first, "JoyRL hands every further key to gym.make", ("env_cfg",))
+        further = next((key for key in kwargs if key in given), "")
+        why = "JoyRL hands every further key to gym.make" if further else "what that environment is"
+        draft.put("env_cfg.kwargs", kwargs, further or "id", why, ("env_cfg",))
     _rendering(draft)
     wrappers: list[Any] = []
     for key, section in (("wrapper", "general_cfg"), ("wrapper", "env_cfg"), ("wrappers", "env_cfg")):

@@ -85,7 +85,8 @@ def _layer(layer: dict[str, Any], lack: Lack) -> dict[str, Any] | None:
         known["activation"] = {"leakyrelu": "leaky_relu"}.get(name, name)
     for key in [key for key in known if key not in ("layer_type", *KEYS[kind])]:
         lack(f"{key}={known.pop(key)!r} of a {kind} layer has no counterpart")
-    return None if kind == "none" else known
+    ordered = {key: known[key] for key in ("layer_type", *KEYS[kind]) if key in known}
+    return None if kind == "none" else ordered
 
 
 def _last(pair: Any) -> list[Any]:

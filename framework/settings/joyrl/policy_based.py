@@ -14,6 +14,8 @@ def on_policy(draft: Draft) -> None:
     apart = draft.year == 2022 or draft.has("actor_layers", "actor_hidden_dim") or bool(apart)
     _actor_critic(draft, apart)
     shared = draft.get("share_optimizer") or (not apart and draft.year == 2024)
+    if draft.has("lr") and draft.has("max_buffer_size") and not draft.has("actor_lr", "critic_lr"):
+        shared = True  # a file for 0.6, whose one optimiser reads lr
     if shared:
         draft.same("lr")
     else:
@@ -30,7 +32,10 @@ def on_policy(draft: Draft) -> None:
     _counted(draft, per_rollout)
     _returns(draft)
     norm = draft.get("max_norm")
-    why = "" if norm is not None else "JoyRL bounds no norm"
+    bound = (
+        "JoyRL bounds each entry of the gradient by 1, not the norm" if draft.year == 2024 else "JoyRL clips nothing"
+    )
+    why = "" if norm is not None else bound
     draft.put("algo_cfg.max_grad_norm", norm, "max_norm", why)
     ortho = draft.algorithm == "PPO" and draft.year == 2024
     if not ortho:

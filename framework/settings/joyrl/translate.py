@@ -11,7 +11,7 @@ from algos.common.errors import UserError, did_you_mean
 from algos.registry import ALGORITHMS, ALIASES, get_config_class
 from envs.config import EnvConfig
 from framework.settings.joyrl import algorithms, environment, tables
-from framework.settings.joyrl.draft import SECTIONS, Draft, Row
+from framework.settings.joyrl.draft import SECTIONS, Draft, Row, shown
 from framework.settings.joyrl.layers import has_joyrl_words
 from framework.settings.keys import field_types
 from framework.settings.schema import GeneralConfig
@@ -86,6 +86,7 @@ def translate(file: YamlFile) -> Translation:
     Raises UserError that names all that has no counterpart here.
     """
     draft = Draft(file, str(file.section("general_cfg").get("algo_name", "DQN")), generation(file))
+    draft.get("algo_name")
     here = algorithms.algorithm_here(draft)
     draft.put("general_cfg.algo_name", here or "DQN", "algo_name")
     _general(draft)
@@ -95,6 +96,11 @@ def translate(file: YamlFile) -> Translation:
         _rest(draft)
     if draft.missing:
         raise UserError(_all_missing(draft))
+    for place, _ in file.repeated:
+        draft.rows.append(Row(file.line(place), f"{place[-1]}, a second time", "", "the last one counts"))
+    if draft.filled:
+        text = ", ".join(f"{key.partition('.')[2]}: {shown(value)}" for key, value in draft.filled.items())
+        draft.rows.append(Row(0, "", text, "JoyRL's defaults"))
     draft.rows.sort(key=lambda row: row.line or 10**6)
     settings = {name: section for name, section in draft.settings.items() if section}
     return Translation(file.replaced(settings, draft.lines), draft.year, draft.rows, draft.remarks)
