@@ -32,22 +32,21 @@ def put_layers(draft: Draft, key: str, layers: Layers, *sources: str, why: str =
 
 def actors(draft: Draft) -> int:
     """How many of JoyRL's interactors (before 2024: workers) act at once."""
-    n = draft.first("n_interactors", "n_workers")[1]
-    return n if isinstance(n, int) and n > 0 else 1
+    return max(1, int(draft.number(draft.first("n_interactors", "n_workers")[0])))
 
 
 def epsilons(draft: Draft) -> None:
     """The share of random actions; the decay is in global steps here, where each of JoyRL's workers counts its own."""
     draft.same("epsilon_start", "epsilon_end")
-    decay, n = draft.get("epsilon_decay"), actors(draft)
+    decay, n = draft.number("epsilon_decay", 0), actors(draft)
     if isinstance(decay, float) and decay < 1:
         text = f"epsilon_decay={decay}: epsilon falls with env steps, not by a factor in each episode"
         draft.lack("epsilon_decay", text)
-    elif decay is not None and n > 1 and draft.year != 2023:
+    elif decay and n > 1 and draft.year != 2023:
         draft.put(
             "algo_cfg.epsilon_decay", decay * n, "epsilon_decay", f"each of {n} workers counts its own steps there"
         )
-    elif decay is not None:
+    elif decay:
         draft.same("epsilon_decay")
 
 
@@ -59,7 +58,7 @@ def replay(draft: Draft) -> None:
     draft.same("batch_size", "gamma")
     if draft.algorithm != "DDPG_HER" and draft.has("buffer_type"):
         draft.same("buffer_type")
-    n, chunk, often = actors(draft), draft.get("exps_trucation_size") or 1, draft.get("learn_frequency") or 1
+    n, chunk, often = actors(draft), draft.number("exps_trucation_size"), draft.number("learn_frequency")
     draft.rename("n_interactors", "n_workers", section="general_cfg")
     draft.same("n_workers", section="general_cfg")
     steps = often if draft.get("is_learner_async") else max(often, n * chunk)

@@ -1,5 +1,6 @@
 """What a translation of one of JoyRL's files has found so far: settings, what to say of them, and what is missing."""
 
+import math
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -59,6 +60,16 @@ class Draft:
             self.done.add((name, key))
         place = self.place(key, *sections)
         return self.defaults.get(key) if place is None else self.file.section(place[0])[key]
+
+    def number(self, key: str, otherwise: float = 1) -> Any:
+        """The number of a key, `otherwise` where there is none; one that is no number is told with what is missing."""
+        value = self.get(key)
+        if value is None:
+            return otherwise
+        if isinstance(value, bool) or not isinstance(value, int | float) or not math.isfinite(value):
+            self.lack(key, f"{key}={value}: a number is expected")
+            return otherwise
+        return value
 
     def first(self, *keys: str) -> tuple[str, Any]:
         """The first of these keys that the file has, with its value; else the first with a default."""

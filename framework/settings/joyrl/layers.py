@@ -63,7 +63,7 @@ def _only_joyrl(layer: dict[str, Any]) -> bool:
 
 def _layer(layer: dict[str, Any], lack: Lack) -> dict[str, Any] | None:
     kind = str(layer.get("layer_type")).lower()
-    if kind not in KEYS:
+    if kind not in KEYS or "layer_type" not in layer:
         lack(f"layer_type {layer.get('layer_type')}: no such layer")
         return None
     known = dict(layer) | {"layer_type": kind}

@@ -70,11 +70,12 @@ def _actor_critic(draft: Draft, apart: bool) -> None:
 
 def _rollout(draft: Draft) -> int:
     """Steps of a rollout, and who takes them; the number of its rows."""
-    n, chunk = actors(draft), draft.get("exps_trucation_size")
+    n, chunk = actors(draft), draft.number("exps_trucation_size")
     workers = "n_workers" if draft.get("is_learner_async") else "n_envs"
     draft.rename("n_interactors", workers, section="general_cfg")
     draft.same("n_workers", section="general_cfg")
-    key, rows = draft.first("train_batch_size", "update_freq", "batch_size")
+    key = draft.first("train_batch_size", "update_freq", "batch_size")[0]
+    rows = max(1, draft.number(key))
     if draft.has("exps_trucation_size"):
         draft.put("algo_cfg.n_steps", chunk, "exps_trucation_size")
         draft.drop("batch_size", f"JoyRL replaces it by n_interactors x exps_trucation_size = {n * chunk}")
@@ -101,8 +102,8 @@ def _passes(draft: Draft, rows: int) -> int:
     else:
         draft.drop("ppo_type", "clipping is the default")
         draft.rename("eps_clip", "clip")
-    epochs, size = draft.get("k_epochs"), draft.get("sgd_batch_size")
-    return int(epochs * math.ceil(rows / size))
+    epochs, size = draft.number("k_epochs"), draft.number("sgd_batch_size")
+    return int(epochs * math.ceil(rows / max(1, size)))
 
 
 def _single_pass(draft: Draft, rows: int) -> int:
@@ -112,7 +113,7 @@ def _single_pass(draft: Draft, rows: int) -> int:
             "k_epochs",
             f"k_epochs={draft.get('k_epochs')}: {draft.algorithm} learns each rollout once; PPO has n_epochs",
         )
-    if draft.has("sgd_batch_size") and draft.get("sgd_batch_size") < rows:
+    if draft.has("sgd_batch_size") and draft.number("sgd_batch_size") < rows:
         text = f"sgd_batch_size={draft.get('sgd_batch_size')}: {draft.algorithm} has no minibatches; PPO has batch_size"
         draft.lack("sgd_batch_size", text)
     return 1
@@ -121,13 +122,13 @@ def _single_pass(draft: Draft, rows: int) -> int:
 def _counted(draft: Draft, per_rollout: int) -> None:
     """What counts updates: JoyRL's are rollouts, PPO's here are minibatches."""
     why = f"in minibatches, {per_rollout} to a rollout; JoyRL counts rollouts" if per_rollout > 1 else ""
-    every = draft.get("model_save_fre")
+    every = draft.number("model_save_fre") if draft.has("model_save_fre") else None
     if every is None and draft.year > 2022 and per_rollout > 1:
         draft.put("general_cfg.model_save_fre", 500 * per_rollout, "model_save_fre", why)
     elif every is not None:
         draft.put("general_cfg.model_save_fre", every * per_rollout, "model_save_fre", why)
-    summary = draft.get("policy_summary_fre")
-    if summary is not None:
+    if draft.has("policy_summary_fre"):
+        summary = draft.number("policy_summary_fre")
         draft.put("general_cfg.log_interval", summary * per_rollout, "policy_summary_fre", why)
     draft.drop("n_steps_per_learn", "every rollout is learned")
     kind = draft.get("buffer_type")
@@ -165,7 +166,7 @@ def reinforce(draft: Draft) -> None:
     draft.put("algo_cfg.optimizer", "rmsprop", "optimizer", "JoyRL's")
     draft.put("algo_cfg.ortho_init", False, "ortho_init", "JoyRL starts from torch's own weights")
     draft.put("algo_cfg.max_grad_norm", None, "max_grad_norm", "JoyRL bounds no norm")
-    steps, length = draft.get("update_freq"), draft.settings["general_cfg"].get("max_step") or 200
+    steps, length = draft.number("update_freq"), draft.number(draft.first("max_steps", "max_step")[0], 200)
     episodes = max(1, round(steps / length)) if length > 0 else 1
     why = f"whole episodes for an update, where JoyRL takes {steps} steps"
     draft.put("algo_cfg.batch_size", episodes, "update_freq", why)

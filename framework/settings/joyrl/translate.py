@@ -57,7 +57,7 @@ def is_joyrl(file: YamlFile) -> bool:
             theirs = theirs or (key in joyrl and key not in here) or _only_joyrl_writes(key, value)
             ours = ours or (key in here and key not in joyrl) or (key == "branch_layers" and isinstance(value, dict))
     if tables.ALGORITHMS.get(name, ("", ""))[1] == "table":  # in which no key means anything else
-        theirs = theirs or file.section("env_cfg").get("id") in tables.ENVIRONMENTS
+        theirs = theirs or str(file.section("env_cfg").get("id")) in tables.ENVIRONMENTS
     return theirs and not ours
 
 
@@ -130,7 +130,7 @@ def _general(draft: Draft) -> None:
         draft.put("general_cfg.device", "auto", source, "as JoyRL does: the CPU where there is no GPU")
     elif device not in (None, "custom"):
         draft.put("general_cfg.device", device, source)
-    if draft.has("reward_threshold"):
+    if draft.has("reward_threshold") and draft.get("reward_threshold") is not None:
         value, times = draft.get("reward_threshold"), draft.get("reward_threshold_limit") or 10
         endless = value == float("inf")
         why = "" if endless else f"JoyRL ends after {times} evaluations that reach it, here one is enough"
@@ -178,7 +178,7 @@ def _episodes(draft: Draft, key: str, episodes: Any) -> None:
 
 def _processes(draft: Draft) -> None:
     """One process or Ray, and how many act. JoyRL of 2024 always has Ray; only an asynchronous learner needs it."""
-    backend, learners = draft.get("mp_backend"), draft.get("n_learners") or 1
+    backend, learners = draft.get("mp_backend"), draft.number("n_learners")
     if draft.get("is_learner_async"):
         draft.put("general_cfg.mp_backend", "ray", "is_learner_async", "JoyRL's learner does not wait for the workers")
         draft.put("general_cfg.sync", "async", "is_learner_async")

@@ -56,8 +56,8 @@ def noisy(draft: Draft, layers: Layers) -> None:
 def priorities(draft: Draft, layers: Layers) -> None:
     """beta grows by a constant with each update until it is 1."""
     draft.rename("per_alpha", "priority_alpha")
-    beta, growth = draft.get("per_beta"), draft.get("per_beta_annealing")
-    steps = max(1, round((1 - beta) / growth)) if growth else 0
+    beta, growth = draft.number("per_beta"), draft.number("per_beta_annealing", 0)
+    steps = max(1, round((1 - beta) / growth)) if growth > 0 else 0
     schedule = {"kind": "linear", "start": beta, "end": 1, "steps": steps} if steps and beta < 1 else beta
     why = f"JoyRL adds {growth} with each update" if steps else ""
     draft.put(
