@@ -17,6 +17,7 @@ from framework.commands.completion import complete
 from framework.commands.flags import refuse_flags
 from framework.commands.help_topics import show_topics, topics_of
 from framework.commands.sweep import run_sweep
+from framework.commands.sweep_resume import resume_sweep, sweep_to_resume
 from framework.commands.translate import asks_to_translate, run_translate
 from framework.commands.verify import asks_to_verify, run_verify
 from framework.reports.translation import tell
@@ -126,6 +127,8 @@ def _dispatch(hydra: Hydra, args: argparse.Namespace, parser: argparse.ArgumentP
         return run_sweep(hydra, args.overrides, file)
     if not (args.cfg or args.info) and asks_to_verify(hydra, args.overrides, file):
         return run_verify(hydra, args.overrides, file)
+    if not (args.cfg or args.info) and (sweep := sweep_to_resume(hydra, args.overrides, file)) is not None:
+        return resume_sweep(hydra, sweep, args.overrides)
     job = prepare(hydra, args.overrides, file)
     if args.cfg or args.info:
         return _show(hydra, args, job)

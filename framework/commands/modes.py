@@ -2,6 +2,7 @@
 
 import csv
 import dataclasses
+import io
 import json
 import logging
 from pathlib import Path
@@ -13,7 +14,7 @@ from framework.commands.verdict import SCORE, TEST_EPISODES
 from framework.experiment import Experiment
 from framework.reports.progress import start_line
 from framework.reports.statistics import cut
-from framework.reports.tables import read_csv
+from framework.reports.tables import training_seconds
 from framework.runs import logs
 from framework.runs.run_folder import RunFolder, atomic_write
 from framework.settings.command import main_command, setting_word, shell_line
@@ -45,15 +46,16 @@ def _run(cfg: Config, hydra_cfg: Any, run_dir: Path | None) -> int:
         experiment.collect()
     else:
         experiment.train()
-    return report(experiment)
+    return report(experiment, is_job=run_dir is not None)
 
 
-def report(experiment: Experiment) -> int:
-    """Tell where everything lies and what to try next; returns the exit code."""
+def report(experiment: Experiment, *, is_job: bool = False) -> int:
+    """Tell where everything lies and what to try next; returns the exit code. How a job goes on, its sweep tells."""
     driver, folder = experiment.driver, experiment.folder
     assert driver is not None and folder is not None
     if driver.signal:
-        log.info("interrupted; go on with: %s", main_command(setting_word("resume", folder.path)))
+        resume = main_command(setting_word("resume", folder.path))
+        log.info("interrupted%s", "" if is_job else f"; go on with: {resume}")
         return 128 + driver.signal
     log.info("everything is in %s", folder.path)
     if experiment.general.mode == "train":
@@ -140,23 +142,18 @@ def _train_and_test(cfg: Config, hydra_cfg: Any, run_dir: Path | None) -> int:
         "model": tested.model_path.name,
         "rewards": result.rewards,
         "env_step": driver.env_step,
-        "wall_time": _training_time(folder),
+        "wall_time": training_seconds(folder.path),
     }
     atomic_write(folder.path / SCORE, json.dumps(score).encode())
     log.info("%s of %s: mean reward %.2f over %d episodes", score["model"], folder.path, result.mean, TEST_EPISODES)
     return 0
 
 
-def _training_time(folder: RunFolder) -> float:
-    """Seconds of training, as the last row of the run's tables says."""
-    tables = [read_csv(folder.results / name) for name in ("updates.csv", "eval.csv", "episodes.csv")]
-    return max((seconds for table in tables for seconds in table.get("wall_time", [])), default=0.0)
-
-
 def write_test(result: Evaluation, folder: RunFolder) -> None:
     """results/test.csv: one row for each episode."""
-    with (folder.results / "test.csv").open("w", newline="") as file:
-        writer = csv.writer(file, lineterminator="\n")
-        writer.writerow(("episode", "seed", "reward", "length"))
-        for number, row in enumerate(zip(result.seeds, result.rewards, result.lengths, strict=True), start=1):
-            writer.writerow((number, *row))
+    text = io.StringIO()
+    writer = csv.writer(text, lineterminator="\n")
+    writer.writerow(("episode", "seed", "reward", "length"))
+    for number, row in enumerate(zip(result.seeds, result.rewards, result.lengths, strict=True), start=1):
+        writer.writerow((number, *row))
+    atomic_write(folder.results / "test.csv", text.getvalue().encode())

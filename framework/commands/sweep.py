@@ -1,53 +1,36 @@
-"""Sweeps (-m): every combination of the given values is a job with a run folder of its own; then a table and a figure.
+"""Sweeps (-m): every combination of the given values is a job with a run folder of its own; then tables and a figure.
 
-Jobs run through Hydra's launcher, one after the other or (hydra/launcher=joblib) side by side in other processes.
+What a sweep needs to be resumed is written down before its first job starts.
 """
 
 import itertools
-import os
 import re
 import shutil
-import signal
-import sys
-import threading
 import time
-import traceback
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager, nullcontext, suppress
-from dataclasses import dataclass
-from functools import partial
+from collections.abc import Sequence
+from contextlib import suppress
 from pathlib import Path
-from typing import Any
 
-from omegaconf import DictConfig
-
-from algos.common.errors import UserError, first_line
-from framework.commands.sweep_report import Row, write_curves, write_summary
-from framework.commands.sweep_status import DONE, FAILED, INTERRUPTED, RUNNING, Status, StatusFiles
-from framework.runs.run_folder import atomic_write, safe_name, writing
-from framework.settings.hydra_private import Hydra, HydraConfig, Override, launcher_of
-from framework.settings.hydra_session import CONFIG_NAME, parse_overrides
-from framework.settings.prepare import Job, prepare, to_config
+from algos.common.errors import UserError
+from framework.commands.sweep_jobs import Sweep, run_jobs
+from framework.commands.sweep_record import JobRecord, Record, call_words, lasting_words
+from framework.commands.sweep_report import (
+    Row,
+    groups_of,
+    print_settings,
+    write_curves,
+    write_settings,
+    write_summary,
+)
+from framework.commands.sweep_status import DONE, Status
+from framework.runs.run_folder import RunFolder, safe_name, writing
+from framework.settings.command import main_command, setting_word
+from framework.settings.hydra_private import Hydra, Override
+from framework.settings.hydra_session import parse_overrides
+from framework.settings.prepare import Job, prepare
 from framework.settings.yaml_file import YamlFile
 
-INTERRUPTED_CODES = (130, 143)
 MAX_NAME = 80
-
-
-@dataclass
-class Sweep:
-    """What a job needs to know of its sweep; it travels to other processes."""
-
-    folder: Path
-    names: list[str]  # of the jobs' folders
-    labels: list[str]  # the swept overrides of each job
-    work: str = "run"  # the function of framework.commands.modes that does a job
-    alike: bool = False  # the jobs differ by their seed alone: what the user got wrong in one is wrong in all
-
-    @property
-    def status(self) -> StatusFiles:
-        """The jobs' status files."""
-        return StatusFiles(self.folder)
 
 
 def run_sweep(hydra: Hydra, texts: Sequence[str], yaml_file: YamlFile | None) -> int:
@@ -55,38 +38,30 @@ def run_sweep(hydra: Hydra, texts: Sequence[str], yaml_file: YamlFile | None) ->
 
     Raises UserError, with nothing left behind, where a job's configuration is wrong.
     """
-    overrides, labels = expand(hydra, texts)
+    overrides, labels, settings = expand(hydra, texts)
     jobs = [_prepare(hydra, job, yaml_file, n, labels[n]) for n, job in enumerate(overrides)]
     tasks = Path(jobs[0].config.general_cfg.tasks_dir)
     is_new = not tasks.exists()
-    sweep = Sweep(make_folder(tasks, jobs, "Sweep"), folder_names(labels), labels)
-    code = _finish(sweep, *run_jobs(hydra, sweep, jobs))
-    if is_new and code == 2:
-        with suppress(OSError):
-            tasks.rmdir()
-    return code
-
-
-def run_jobs(hydra: Hydra, sweep: Sweep, jobs: Sequence[Job]) -> tuple[list[Status], int]:
-    """Run the jobs: how each of them ended, and the exit code if they were stopped before all had run, else 0."""
+    lock = RunFolder(make_folder(tasks, jobs, "Sweep"))
+    lock.acquire_lock()
     try:
-        launch(hydra, sweep, jobs)
-    except KeyboardInterrupt:  # between two jobs
-        sweep.status.stop(130)
-    except Exception as error:  # a job's process died, say: which one is told below
-        print(f"the sweep stopped: {type(error).__name__}: {first_line(error)}", file=sys.stderr)
-        atomic_write(sweep.folder / "error.txt", traceback.format_exc().encode())
-    statuses, stop_code = sweep.status.read(len(sweep.names)), sweep.status.stop_code()
-    for number, status in enumerate(statuses):
-        if status.state == RUNNING:
-            print(f"job {number} ({sweep.labels[number]}) failed: its process died", file=sys.stderr)
-            status.state, status.exit_code = FAILED, 1
-    shutil.rmtree(sweep.status.folder, ignore_errors=True)
-    return statuses, stop_code
+        record = _record(overrides, jobs, labels, settings)
+        record.write(lock.path, yaml_file)
+        sweep = Sweep(lock.path, [job.name for job in record.jobs], labels)
+        statuses, stop_code = run_jobs(hydra, sweep, jobs)
+        if all(status.users_mistake for status in statuses) and not _begun(sweep):
+            shutil.rmtree(sweep.folder)  # not one could start: nothing is left behind
+            if is_new:
+                with suppress(OSError):
+                    tasks.rmdir()
+            return 2
+        return finish(lock.path, record, statuses, stop_code)
+    finally:
+        lock.release_lock()
 
 
-def expand(hydra: Hydra, texts: Sequence[str]) -> tuple[list[list[str]], list[str]]:
-    """The overrides of every job, and what of them is swept, in short.
+def expand(hydra: Hydra, texts: Sequence[str]) -> tuple[list[list[str]], list[str], list[str]]:
+    """The overrides of every job, what of them is swept, in short, and the same without the seed.
 
     Raises UserError for what cannot be swept.
     """
@@ -96,13 +71,15 @@ def expand(hydra: Hydra, texts: Sequence[str]) -> tuple[list[list[str]], list[st
     jobs = [list(job) for job in itertools.product(*choices)]
     keys = [override.key_or_group for override, several in zip(parsed.values(), swept, strict=True) if several]
     short = [key.rpartition(".")[2] for key in keys]
-    labels = []
+    names = [last if short.count(last) == 1 else key for last, key in zip(short, keys, strict=True)]
+    seeds = [key.removeprefix("general_cfg.") == "seed" for key in keys]
+    labels, settings = [], []
     for job in jobs:
-        words = [word for word, several in zip(job, swept, strict=True) if several]
-        values = [word.partition("=")[2] for word in words]
-        names = [last if short.count(last) == 1 else key for last, key in zip(short, keys, strict=True)]
-        labels.append(",".join(f"{name}={value}" for name, value in zip(names, values, strict=True)))
-    return jobs, labels
+        values = [word.partition("=")[2] for word, several in zip(job, swept, strict=True) if several]
+        words = [f"{name}={value}" for name, value in zip(names, values, strict=True)]
+        labels.append(",".join(words))
+        settings.append(", ".join(word for word, is_seed in zip(words, seeds, strict=True) if not is_seed))
+    return jobs, labels, settings
 
 
 def folder_names(labels: Sequence[str]) -> list[str]:
@@ -111,44 +88,55 @@ def folder_names(labels: Sequence[str]) -> list[str]:
     return [f"{n}_{label}"[:MAX_NAME].rstrip("_-.=") for n, label in enumerate(safe)]
 
 
-def launch(hydra: Hydra, sweep: Sweep, jobs: Sequence[Job]) -> None:
-    """Run the jobs through the launcher of Hydra that the user chose."""
-    launcher, here = launcher_of(hydra, CONFIG_NAME, jobs[0].hydra_overrides, partial(run_job, sweep))
-    with nullcontext() if here else _signals_stop(sweep):
-        launcher.launch([job.overrides for job in jobs], initial_job_idx=0)
+def make_folder(tasks: Path, jobs: Sequence[Job], word: str) -> Path:
+    """Make `<word>_<env>_<ALGO>_<time>[-n]/`, a new one; UserError where it cannot be made."""
+    envs, algos = (safe_name("+".join(names)) for names in _envs_and_algos(jobs))
+    stem = f"{word}_{envs}_{algos}_{time.strftime('%Y%m%d-%H%M%S')}"
+    with writing(tasks, "; choose another folder with general_cfg.tasks_dir=<folder>"):
+        tasks.mkdir(parents=True, exist_ok=True)
+        for n in itertools.count():
+            folder = tasks / (f"{stem}-{n}" if n else stem)
+            with suppress(FileExistsError):
+                folder.mkdir()
+                return folder
+    raise AssertionError("unreachable")
 
 
-def run_job(sweep: Sweep, composed: DictConfig) -> None:
-    """Run one job, tell its error at once, note how it ended; so no job ends another, but by being interrupted."""
-    number = int(HydraConfig.get().job.num)
-    if sweep.status.stop_code():
-        return
-    status = sweep.status.start(number)
-    name = f"job {number} ({sweep.labels[number]})" if sweep.labels[number] else f"job {number}"
-    print(f"{name} of {len(sweep.names)} jobs", flush=True)
-    try:
-        from framework.commands import modes  # torch is imported here, not before
+def finish(folder: Path, record: Record, statuses: Sequence[Status], stop_code: int) -> int:
+    """Write the tables and the figure of a sweep, say where they are; its exit code."""
+    jobs = zip(record.jobs, statuses, strict=True)
+    rows = [Row(job.name, job.label, status.wall_time, status.state, job.setting) for job, status in jobs]
+    groups = groups_of(folder, rows, record.title)
+    files = [write_summary(folder, rows), write_settings(folder, groups), write_curves(folder, groups, record.title)]
+    print_settings(groups, record.title)
+    done = sum(status.state == DONE for status in statuses)
+    names = ", ".join(file.name for file in files if file is not None)
+    print(f"{done} of {len(rows)} jobs done; {names} in {folder}")
+    if done < len(rows):
+        print(f"run what is missing with: {main_command(setting_word('resume', folder))}")
+    return stop_code or int(done < len(rows))
 
-        config = to_config(composed)
-        work = getattr(modes, sweep.work)
-        code = work(config, hydra_cfg=HydraConfig.get(), run_dir=sweep.folder / sweep.names[number]) or 0
-    except UserError as error:
-        print(f"{name} failed: {error}", file=sys.stderr, flush=True)
-        sweep.status.end(number, status, FAILED, 2, users_mistake=True)
-        if sweep.alike:
-            sweep.status.stop(2)
-    except KeyboardInterrupt:
-        sweep.status.end(number, status, INTERRUPTED, 130)
-        sweep.status.stop(130)
-    except Exception as error:
-        place = _write_traceback(sweep, number)
-        print(f"{name} failed: {type(error).__name__}: {error} (see {place})", file=sys.stderr, flush=True)
-        sweep.status.end(number, status, FAILED, 1)
-    else:
-        state = INTERRUPTED if code in INTERRUPTED_CODES else FAILED if code else DONE
-        sweep.status.end(number, status, state, code)
-        if state == INTERRUPTED:
-            sweep.status.stop(code)
+
+def _record(overrides: list[list[str]], jobs: list[Job], labels: list[str], settings: list[str]) -> Record:
+    envs, algos = (" + ".join(names) for names in _envs_and_algos(jobs))
+    parts = zip(folder_names(labels), labels, settings, overrides, jobs, strict=True)
+    return Record(
+        title=f"{algos} on {envs}",
+        jobs=[
+            JobRecord(name, label, setting, lasting_words(words, job), call_words(job))
+            for name, label, setting, words, job in parts
+        ],
+    )
+
+
+def _envs_and_algos(jobs: Sequence[Job]) -> tuple[list[str], list[str]]:
+    envs = dict.fromkeys(job.config.env_cfg.id for job in jobs)
+    algos = dict.fromkeys(job.config.general_cfg.algo_name.rpartition(":")[2] for job in jobs)
+    return [*envs], [*algos]
+
+
+def _begun(sweep: Sweep) -> bool:
+    return any((sweep.folder / name).exists() for name in sweep.names)
 
 
 def _prepare(hydra: Hydra, texts: list[str], yaml_file: YamlFile | None, number: int, label: str) -> Job:
@@ -175,64 +163,3 @@ def _values(override: Override) -> list[str]:
     if not override.is_discrete_sweep():
         raise UserError(f"{line}: give the values one by one, or as range(<start>,<stop>,<step>)")
     return [f"{override.get_key_element()}={value}" for value in override.sweep_string_iterator()]
-
-
-def make_folder(tasks: Path, jobs: Sequence[Job], word: str) -> Path:
-    """Make `<word>_<env>_<ALGO>_<time>[-n]/`, a new one; UserError where it cannot be made."""
-    envs = dict.fromkeys(job.config.env_cfg.id for job in jobs)
-    algos = dict.fromkeys(job.config.general_cfg.algo_name.rpartition(":")[2] for job in jobs)
-    stem = f"{word}_{safe_name('+'.join(envs))}_{safe_name('+'.join(algos))}_{time.strftime('%Y%m%d-%H%M%S')}"
-    with writing(tasks, "; choose another folder with general_cfg.tasks_dir=<folder>"):
-        tasks.mkdir(parents=True, exist_ok=True)
-        for n in itertools.count():
-            folder = tasks / (f"{stem}-{n}" if n else stem)
-            with suppress(FileExistsError):
-                folder.mkdir()
-                return folder
-    raise AssertionError("unreachable")
-
-
-def _write_traceback(sweep: Sweep, number: int) -> Path:
-    run = sweep.folder / sweep.names[number]
-    place = run / "error.txt" if run.is_dir() else sweep.folder / f"{number}_error.txt"
-    atomic_write(place, traceback.format_exc().encode())
-    return place
-
-
-def _finish(sweep: Sweep, statuses: Sequence[Status], stop_code: int) -> int:
-    """Write the table and the figure, say where they are; the exit code of the sweep."""
-    if all(status.users_mistake for status in statuses) and not any(sweep.folder.iterdir()):
-        sweep.folder.rmdir()  # not one could start: nothing is left behind
-        return 2
-    rows = _rows(sweep, statuses)
-    summary, curves = write_summary(sweep.folder, rows), write_curves(sweep.folder, rows)
-    done = sum(status.state == DONE for status in statuses)
-    print(f"{done} of {len(rows)} jobs done; {summary}" + (f", {curves.name}" if curves else ""))
-    return stop_code or int(done < len(rows))
-
-
-def _rows(sweep: Sweep, statuses: Sequence[Status]) -> list[Row]:
-    jobs = zip(sweep.names, sweep.labels, statuses, strict=True)
-    return [Row(name, label, status.wall_time, status.state) for name, label, status in jobs]
-
-
-@contextmanager
-def _signals_stop(sweep: Sweep) -> Iterator[None]:
-    """While jobs run in other processes, an interrupt lets them write their checkpoints, and no further job start."""
-    if threading.current_thread() is not threading.main_thread():
-        yield
-        return
-
-    def stop(number: int, frame: Any) -> None:
-        sweep.status.stop(128 + number)
-        running = [status.pid for status in sweep.status.read(len(sweep.names)) if status.state == RUNNING]
-        for pid in running if number == signal.SIGTERM else []:  # Ctrl-C reaches them by itself
-            with suppress(ProcessLookupError):
-                os.kill(pid, number)
-
-    old = {number: signal.signal(number, stop) for number in (signal.SIGINT, signal.SIGTERM)}
-    try:
-        yield
-    finally:
-        for number, handler in old.items():
-            signal.signal(number, handler)

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from framework.runs.run_folder import atomic_write
 
-FOLDER = ".status"  # in the sweep's folder, gone at its end
+FOLDER = ".status"  # in the sweep's folder; a resumed sweep reads there what is done
 DONE, FAILED, INTERRUPTED, NOT_STARTED, RUNNING = "done", "failed", "interrupted", "not started", "running"
 
 
@@ -22,11 +22,12 @@ class Status:
     pid: int = 0
     started: float = 0.0
     ended: float = 0.0
+    earlier: float = 0.0  # seconds that it ran before it was resumed
 
     @property
     def wall_time(self) -> float:
         """Seconds that the job ran."""
-        return max(0.0, self.ended - self.started)
+        return self.earlier + max(0.0, self.ended - self.started)
 
 
 class StatusFiles:
@@ -36,9 +37,13 @@ class StatusFiles:
         self.folder = sweep / FOLDER
         self._stop = self.folder / "stop"
 
-    def start(self, job: int) -> Status:
-        """Note that a job runs in this process; the status to be handed to `end`."""
-        status = Status(state=RUNNING, pid=os.getpid(), started=time.time())
+    def start(self, job: int, trained: float = 0.0) -> Status:
+        """Note that a job runs in this process; the status to be handed to `end`.
+
+        `trained`: seconds that its tables tell of, where it was begun before and killed.
+        """
+        earlier = max(self._read(job).wall_time, trained)
+        status = Status(state=RUNNING, pid=os.getpid(), started=time.time(), earlier=earlier)
         self._write(job, status)
         return status
 
@@ -51,6 +56,10 @@ class StatusFiles:
     def read(self, n_jobs: int) -> list[Status]:
         """The status of every job; of one whose process died, `running` it stays."""
         return [self._read(job) for job in range(n_jobs)]
+
+    def start_anew(self) -> None:
+        """Let jobs start again: the sweep is resumed."""
+        self._stop.unlink(missing_ok=True)
 
     def stop(self, exit_code: int) -> None:
         """Let no further job start: the sweep was interrupted."""

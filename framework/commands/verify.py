@@ -13,7 +13,8 @@ from pathlib import Path
 from typing import Any
 
 from algos.common.errors import UserError, did_you_mean
-from framework.commands.sweep import Sweep, make_folder, run_jobs
+from framework.commands.sweep import make_folder
+from framework.commands.sweep_jobs import Sweep, run_jobs
 from framework.commands.sweep_status import Status
 from framework.commands.verdict import NOTE, RESULT, SCORE
 from framework.commands.verify_report import report
@@ -171,7 +172,10 @@ def _run(
     labels = [f"seed={seed}" for seed in seeds]
     sweep = Sweep(folder, names, labels, work="train_and_test", alike=True)
     shutil.rmtree(sweep.status.folder, ignore_errors=True)  # of a verification that was killed
-    return run_jobs(hydra, sweep, jobs)
+    try:
+        return run_jobs(hydra, sweep, jobs)
+    finally:
+        shutil.rmtree(sweep.status.folder, ignore_errors=True)
 
 
 def _clear(folder: Path) -> None:

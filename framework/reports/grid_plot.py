@@ -7,20 +7,22 @@ from typing import Any
 import numpy as np
 
 from envs.grid import Grid, grid_of
-from framework.runs.run_folder import RunFolder, atomic_write
+from framework.reports.canvas import agg_figure, no_harm, save
+from framework.reports.titles import title_of
+from framework.runs.run_folder import RunFolder
 
 MOST_NUMBERS = 150  # cells up to which each shows its value as a number
 EQUAL = 1e-6  # values that differ by less, relative to the largest, are drawn as equally good moves
 
 
 def plot_policy(folder: RunFolder, q_value: np.ndarray, grid: Grid) -> Path | None:
-    """Draw figs/policy.png for a table Q [S, A]; None where it has other states than the grid."""
+    """Draw figs/policy.png for a table Q [S, A]; None where it has other states than the grid, or cannot be drawn."""
     if len(q_value) != grid.shape[0] * grid.shape[1] * grid.layers:
         return None
     out = folder.figs / "policy.png"
-    figure = draw_policy(q_value, grid, folder.name)
-    atomic_write(out, lambda file: figure.savefig(file, format="png", dpi=150))
-    return out
+    with no_harm("the picture of the policy"):
+        return save(draw_policy(q_value, grid, title_of(folder.path)), out)
+    return None
 
 
 def plot_tables(folder: RunFolder, policy: Any, make_env: Callable[[bool], Any]) -> None:
@@ -42,14 +44,10 @@ def draw_policy(q_value: np.ndarray, grid: Grid, title: str = "") -> Any:
 
     Where a cell holds several states (speeds), its colour is the best of them, states never updated left out.
     """
-    from matplotlib.backends.backend_agg import FigureCanvasAgg
-    from matplotlib.figure import Figure
-
     rows, columns = grid.shape
     value = cell_values(q_value, grid)
     cell = min(0.75, 10 / max(rows, columns))  # inches
-    figure = Figure(figsize=(2.2 + cell * columns, 0.8 + cell * rows), layout="constrained")
-    FigureCanvasAgg(figure)
+    figure = agg_figure(figsize=(2.2 + cell * columns, 0.8 + cell * rows), layout="constrained")
     axes = figure.add_subplot()
     axes.set_facecolor("#6a6a6a")  # cells without a value: walls, and what was never seen
     image = axes.imshow(np.ma.masked_invalid(value), cmap="YlGnBu", interpolation="none")

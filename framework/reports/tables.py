@@ -1,4 +1,4 @@
-"""The CSV tables of run folders, read."""
+"""The CSV tables of run folders, read (without numpy, which the command line loads late)."""
 
 import csv
 import math
@@ -27,6 +27,12 @@ def read_csv(path: Path | str) -> Columns:
             for name, text in zip(header, row, strict=True):
                 columns[name].append(_number(text))
     return columns
+
+
+def training_seconds(run: Path) -> float:
+    """Seconds of training, as the last rows of a run's tables say; 0 where it has none."""
+    tables = [read_csv(run / "results" / name) for name in ("updates.csv", "eval.csv", "episodes.csv")]
+    return max((seconds for table in tables for seconds in table.get("wall_time", [])), default=0.0)
 
 
 def _number(text: str) -> float:

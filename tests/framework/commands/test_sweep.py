@@ -66,7 +66,8 @@ def test_every_combination_is_a_job_with_its_folder(capsys: pytest.CaptureFixtur
     sweep = only_sweep()
     assert sweep.name.startswith("Sweep_CartPole-v1_DQN_2")
     names = ["0_seed=1_lr=0.001", "1_seed=1_lr=0.0001", "2_seed=2_lr=0.001", "3_seed=2_lr=0.0001"]
-    assert sorted(path.name for path in sweep.iterdir()) == [*names, "curves.png", "summary.csv"]
+    own = [".lock", ".status", "sweep.json", "summary.csv", "summary_by_setting.csv", "curves.png"]
+    assert sorted(path.name for path in sweep.iterdir()) == sorted([*names, *own])
     rows = table(sweep)
     assert list(rows[0]) == ["job", "overrides", "final_eval", "best_eval", "wall_time", "status"]
     assert [row["job"] for row in rows] == names
@@ -75,7 +76,13 @@ def test_every_combination_is_a_job_with_its_folder(capsys: pytest.CaptureFixtur
         ("1", "3", "done"), ("1", "3", "done"), ("2", "6", "done"), ("2", "6", "done")
     ]  # fmt: skip
     assert (sweep / "curves.png").read_bytes()[:4] == b"\x89PNG"
-    assert "4 of 4 jobs done" in capsys.readouterr().out
+    with open(sweep / "summary_by_setting.csv", newline="") as file:
+        groups = list(csv.DictReader(file))
+    assert [(group["setting"], group["n"], group["mean"], group["best"]) for group in groups] == [
+        ("lr=0.001", "2", "1.5", "4.5"), ("lr=0.0001", "2", "1.5", "4.5")
+    ]  # fmt: skip
+    out = capsys.readouterr().out
+    assert "4 of 4 jobs done" in out and "lr=0.0001" in out.partition("setting")[2] and "resume=" not in out
 
 
 def test_algorithms_can_be_swept_with_the_keys_of_each() -> None:
@@ -109,7 +116,7 @@ def test_a_failing_job_does_not_end_the_others(
     assert "job 2 (seed=14) failed: ZeroDivisionError: division by zero" in err
     assert "Traceback" in (sweep / "2_seed=14" / "error.txt").read_text()
     assert "Traceback" in (sweep / "3_error.txt").read_text()
-    assert not (sweep / "1_seed=13").exists() and not (sweep / ".status").exists()
+    assert not (sweep / "1_seed=13").exists()
 
 
 def stub_in_workers(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
@@ -198,7 +205,7 @@ def test_folder_names_are_safe_and_short() -> None:
 
 
 def test_a_job_whose_process_died_is_named(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
-    from framework.commands import sweep as module
+    from framework.commands import sweep_jobs as module
 
     def die(hydra: Any, sweep: Any, jobs: Any) -> None:
         sweep.status.start(1)

@@ -1,5 +1,6 @@
 import logging
 import math
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -8,8 +9,9 @@ import numpy as np
 import pytest
 
 from framework.reports import learning_curve as plots
-from framework.reports.learning_curve import plot_curves, plot_learning_curve, running_mean
+from framework.reports.learning_curve import plot_learning_curve
 from framework.reports.tables import read_csv
+from framework.reports.titles import title_of
 from framework.runs.run_folder import RunFolder
 
 EPISODES = "episode,env_step,update_step,wall_time,reward,length\n"
@@ -45,11 +47,6 @@ def size(path):
         return image.size
 
 
-def test_running_mean():
-    assert running_mean(np.array([1.0, 2, 3, 4]), 2).tolist() == [1, 1.5, 2.5, 3.5]
-    assert running_mean(np.array([1.0, 2, 3]), 10).tolist() == [1, 1.5, 2]
-
-
 def test_nothing_to_draw(folder):
     assert plot_learning_curve(folder) is None
     fill(folder)
@@ -69,7 +66,9 @@ def test_a_learning_curve_is_drawn(folder, episodes, evaluations):
 def test_what_is_drawn_is_what_the_files_hold(folder, monkeypatch):
     fill(folder, 300, 20)
     drawn = {}
-    monkeypatch.setattr(plots, "_finish", lambda figure, axes, *_: drawn.update(axes=axes))
+    monkeypatch.setattr(
+        plots, "dress", lambda figure, axes, title, note: drawn.update(axes=axes, title=title, note=note)
+    )
     plot_learning_curve(folder)
     lines = {line.get_label(): line for line in drawn["axes"].lines}
     evaluations = read_csv(folder.results / "eval.csv")
@@ -81,6 +80,55 @@ def test_what_is_drawn_is_what_the_files_hold(folder, monkeypatch):
     episodes = read_csv(folder.results / "episodes.csv")
     assert drawn["axes"].collections[0].get_offsets()[:, 1].tolist() == episodes["reward"]
     assert lines["mean of 30 episodes"].get_ydata()[-1] == pytest.approx(np.mean(episodes["reward"][-30:]))
+    assert drawn["title"] == folder.name and drawn["note"] == ""
+
+
+def test_the_title_is_what_was_run(folder):
+    env = "env_cfg: {id: CartPole-v1, entry_point: null}"
+    folder.config_path.write_text(f"general_cfg: {{algo_name: 'mine.x:SoftPPO', seed: 7, mode: train}}\n{env}\n")
+    assert title_of(folder.path) == "SoftPPO on CartPole-v1, seed 7"
+    folder.config_path.write_text(
+        "general_cfg: {algo_name: PPO}\nenv_cfg: {id: CartPole-v1, entry_point: mine.c:Corridor}\n"
+    )
+    assert title_of(folder.path) == "PPO on Corridor"
+    folder.config_path.write_text("{")
+    assert title_of(folder.path) == folder.name
+
+
+def test_a_few_bad_episodes_do_not_flatten_the_rest(folder, monkeypatch):
+    rewards = [-2000, -1500, *[-13 - n % 100 for n in range(200)]]
+    rows = "".join(f"{n},{n * 10},{n},1,{reward},10\n" for n, reward in enumerate(rewards))
+    (folder.results / "episodes.csv").write_text(EPISODES + rows)
+    (folder.results / "eval.csv").write_text(EVAL + "1,500,1,10,-2000,0,-2000,-2000\n2,1500,1,10,40,0,40,40\n")
+    drawn = {}
+    monkeypatch.setattr(plots, "dress", lambda figure, axes, title, note: drawn.update(axes=axes, note=note))
+    plot_learning_curve(folder)
+    bottom, top = drawn["axes"].get_ylim()
+    assert -300 < bottom < -112 and 40 < top < 60  # the best evaluation stays in sight
+    assert drawn["note"] == "axis cut: of 204 points 3 below, down to -2,000"
+
+
+@pytest.mark.parametrize("backend", ["module://no_such_backend", "nonsense"])
+def test_whatever_the_environment_says_of_backends_figures_are_drawn(folder, backend):
+    fill(folder, 10, 2)
+    code = (
+        "import sys; from framework.reports.learning_curve import plot_learning_curve; "
+        "from framework.runs.run_folder import RunFolder; print(plot_learning_curve(RunFolder(sys.argv[1])))"
+    )
+    root, path = Path(plots.__file__).parents[2], folder.figs / "learning_curve.png"
+    run = subprocess.run(
+        [sys.executable, "-c", code, str(folder.path)],
+        cwd=root, env={**os.environ, "MPLBACKEND": backend}, capture_output=True, text=True, check=True,
+    )  # fmt: skip
+    assert run.stdout.strip() == str(path) and size(path) == (1200, 675)
+
+
+def test_a_picture_that_fails_is_a_warning(folder, monkeypatch, caplog):
+    fill(folder, 10, 2)
+    monkeypatch.setattr(plots, "save", lambda *_: 1 / 0)
+    with caplog.at_level(logging.WARNING, "joyride"):
+        assert plot_learning_curve(folder) is None
+    assert "the learning curve could not be drawn: ZeroDivisionError" in caplog.text
 
 
 def test_odd_numbers_do_not_stop_the_drawing(folder):
@@ -95,25 +143,6 @@ def test_long_runs_are_thinned(folder):
     assert plot_learning_curve(folder).stat().st_size < 500_000
 
 
-def test_several_runs_in_one_figure(tmp_path, monkeypatch):
-    runs = {}
-    for label, episodes, evaluations in (("lr=1", 50, 5), ("lr=2", 50, 0), ("failed", 0, 0)):
-        runs[label] = RunFolder.create(tmp_path, "train", "CartPole-v1", "DQN", path=tmp_path / "Sweep" / label).path
-        fill(RunFolder.open(runs[label]), episodes, evaluations)
-    seen = {}
-    finish = plots._finish
-    monkeypatch.setattr(
-        plots, "_finish", lambda figure, axes, *rest: seen.update(axes=axes) or finish(figure, axes, *rest)
-    )
-    out = plot_curves(runs, tmp_path / "Sweep" / "curves.png", title="a sweep")
-    assert size(out) == (1200, 675)
-    assert [text.get_text() for text in seen["axes"].figure.legends[0].get_texts()] == ["lr=1", "lr=2"]
-    colors = [line.get_color() for line in seen["axes"].lines]
-    assert len(set(colors)) == 2
-    assert plot_curves({"failed": runs["failed"]}, tmp_path / "none.png") is None
-    assert not (tmp_path / "none.png").exists()
-
-
 def test_show_without_a_display_warns(folder, monkeypatch, caplog):
     monkeypatch.setenv("MPLBACKEND", "agg")
     fill(folder, 10, 2)
@@ -122,7 +151,10 @@ def test_show_without_a_display_warns(folder, monkeypatch, caplog):
     assert "no display" in caplog.text
 
 
-@pytest.mark.parametrize("module", ["learning_curve", "grid_plot", "statistics", "tables"])
+@pytest.mark.parametrize(
+    "module",
+    ["canvas", "curves", "grid_plot", "group_curves", "groups", "learning_curve", "statistics", "tables", "titles"],
+)
 def test_reports_load_neither_torch_nor_what_draws(module):
     code = f"import sys, framework.reports.{module}; print({{'torch', 'matplotlib', 'scipy'}} & set(sys.modules))"
     root = Path(plots.__file__).parents[2]

@@ -1,0 +1,167 @@
+"""The jobs of a sweep, run through Hydra's launcher: one after the other in this process, or (hydra/launcher=joblib)
+side by side in others. No job ends another, but by being interrupted.
+"""
+
+import os
+import signal
+import sys
+import threading
+import time
+import traceback
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, nullcontext, suppress
+from dataclasses import dataclass, field
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+from omegaconf import DictConfig
+
+from algos.common.errors import UserError, first_line
+from framework.commands.sweep_status import DONE, FAILED, INTERRUPTED, RUNNING, Status, StatusFiles
+from framework.reports.tables import training_seconds
+from framework.runs.line_prefix import prefixed
+from framework.runs.run_folder import atomic_write
+from framework.settings.hydra_private import Hydra, HydraConfig, launcher_of
+from framework.settings.hydra_session import CONFIG_NAME
+from framework.settings.prepare import Job, to_config
+
+INTERRUPTED_CODES = (130, 143)
+LOOK = 0.5  # seconds between two looks of a job's process whether the sweep's still lives
+_watched: set[int] = set()  # processes that end this one with them
+
+
+@dataclass
+class Sweep:
+    """What a job needs to know of its sweep; it travels to other processes."""
+
+    folder: Path
+    names: list[str]  # of the jobs' folders
+    labels: list[str]  # the swept overrides of each job
+    work: str = "run"  # the function of framework.commands.modes that does a job
+    alike: bool = False  # the jobs differ by their seed alone: what the user got wrong in one is wrong in all
+    numbers: list[int] | None = None  # of the jobs that are launched; None: all
+    pid: int = field(default_factory=os.getpid)  # of the process that launches them
+    children: bool = False  # they run in children of that process
+
+    @property
+    def status(self) -> StatusFiles:
+        """The jobs' status files."""
+        return StatusFiles(self.folder)
+
+
+def run_jobs(hydra: Hydra, sweep: Sweep, jobs: Sequence[Job]) -> tuple[list[Status], int]:
+    """Run the jobs: how each of them ended, and the exit code if they were stopped before all had run, else 0."""
+    sweep.status.start_anew()
+    try:
+        launch(hydra, sweep, jobs)
+    except KeyboardInterrupt:  # between two jobs
+        sweep.status.stop(130)
+    except Exception as error:  # a job's process died, say: which one is told below
+        print(f"the sweep stopped: {type(error).__name__}: {first_line(error)}", file=sys.stderr)
+        atomic_write(sweep.folder / "error.txt", traceback.format_exc().encode())
+    for number, status in enumerate(sweep.status.read(len(sweep.names))):
+        if status.state == RUNNING:
+            print(f"job {number} ({sweep.labels[number]}) failed: its process died", file=sys.stderr)
+            sweep.status.end(number, status, FAILED, 1)
+    return sweep.status.read(len(sweep.names)), sweep.status.stop_code()
+
+
+def launch(hydra: Hydra, sweep: Sweep, jobs: Sequence[Job]) -> None:
+    """Run the jobs through the launcher of Hydra that the user chose."""
+    settings = jobs[0].hydra_overrides
+    launcher, here = launcher_of(hydra, CONFIG_NAME, settings, partial(run_job, sweep))
+    sweep.children = "joblib" in type(launcher).__module__
+    with nullcontext() if here else _signals_stop(sweep):
+        launcher.launch([job.overrides for job in jobs], initial_job_idx=0)
+
+
+def run_job(sweep: Sweep, composed: DictConfig) -> None:
+    """Run one job, tell its error at once, note how it ended."""
+    launched = int(HydraConfig.get().job.num)
+    number = launched if sweep.numbers is None else sweep.numbers[launched]
+    if sweep.children:
+        _end_with(sweep.pid)
+    with nullcontext() if os.getpid() == sweep.pid else prefixed(f"[{number}] "):
+        _run_job(sweep, composed, number)
+
+
+def _run_job(sweep: Sweep, composed: DictConfig, number: int) -> None:
+    if sweep.status.stop_code():
+        return
+    run = sweep.folder / sweep.names[number]
+    status = sweep.status.start(number, training_seconds(run))
+    name = f"job {number} ({sweep.labels[number]})" if sweep.labels[number] else f"job {number}"
+    print(f"{name} of {len(sweep.names)} jobs", flush=True)
+    try:
+        from framework.commands import modes  # torch is imported here, not before
+
+        config = to_config(composed)
+        code = getattr(modes, sweep.work)(config, hydra_cfg=HydraConfig.get(), run_dir=run) or 0
+    except UserError as error:
+        print(f"{name} failed: {error}", file=sys.stderr, flush=True)
+        sweep.status.end(number, status, FAILED, 2, users_mistake=True)
+        if sweep.alike:
+            sweep.status.stop(2)
+    except KeyboardInterrupt:
+        sweep.status.end(number, status, INTERRUPTED, 130)
+        sweep.status.stop(130)
+    except Exception as error:
+        place = _write_traceback(sweep, number)
+        print(f"{name} failed: {type(error).__name__}: {error} (see {place})", file=sys.stderr, flush=True)
+        sweep.status.end(number, status, FAILED, 1)
+    else:
+        state = INTERRUPTED if code in INTERRUPTED_CODES else FAILED if code else DONE
+        sweep.status.end(number, status, state, code)
+        if state == INTERRUPTED:
+            sweep.status.stop(code)
+
+
+def errors_of(sweep: Sweep, number: int) -> list[Path]:
+    """Where the traceback of a failed job may lie."""
+    return [sweep.folder / sweep.names[number] / "error.txt", sweep.folder / f"{number}_error.txt"]
+
+
+def _write_traceback(sweep: Sweep, number: int) -> Path:
+    inside, beside = errors_of(sweep, number)
+    place = inside if inside.parent.is_dir() else beside
+    atomic_write(place, traceback.format_exc().encode())
+    return place
+
+
+def _end_with(parent: int) -> None:
+    """End this process when its parent does, however that ends: nobody would take note of what it still does."""
+    if parent in _watched:
+        return
+    _watched.add(parent)
+
+    def watch() -> None:
+        while os.getppid() == parent:
+            time.sleep(LOOK)
+        os.kill(os.getpid(), signal.SIGTERM if os.name == "nt" else signal.SIGKILL)
+
+    if os.getppid() != parent:
+        os._exit(1)
+    threading.Thread(target=watch, daemon=True).start()
+
+
+@contextmanager
+def _signals_stop(sweep: Sweep) -> Iterator[None]:
+    """While jobs run in other processes, an interrupt lets them write their checkpoints, and no further job start."""
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+
+    def stop(number: int, frame: Any) -> None:
+        sweep.status.stop(128 + number)
+        running = [status.pid for status in sweep.status.read(len(sweep.names)) if status.state == RUNNING]
+        for pid in running if number == signal.SIGTERM else []:  # Ctrl-C reaches them by itself
+            with suppress(ProcessLookupError):
+                os.kill(pid, number)
+
+    old = {number: signal.signal(number, stop) for number in (signal.SIGINT, signal.SIGTERM)}
+    try:
+        yield
+    finally:
+        for number, handler in old.items():
+            signal.signal(number, handler)

@@ -1,0 +1,28 @@
+"""Lines with a prefix."""
+
+import io
+import sys
+from contextlib import redirect_stdout
+
+from framework.runs.line_prefix import LinePrefix, prefixed
+
+
+def test_whole_lines_are_handed_on_at_once():
+    out = io.StringIO()
+    stream = LinePrefix(out, "[1] ")
+    assert stream.write("a") == 1 and out.getvalue() == ""
+    stream.write("b\n\nc\nd")
+    assert out.getvalue() == "[1] ab\n[1] \n[1] c\n" and not stream.isatty()
+    stream.finish()
+    stream.finish()
+    assert out.getvalue().endswith("[1] d\n")
+
+
+def test_it_ends_with_the_job():
+    out = io.StringIO()
+    with redirect_stdout(out):
+        with prefixed("[7] "):
+            print("one", "two")
+            print("unfinished", end="")
+        print("three")
+    assert out.getvalue() == "[7] one two\n[7] unfinished\nthree\n" and sys.stdout is not out
