@@ -52,7 +52,7 @@ def test_an_effect_is_of_the_known_ones():
 def test_what_may_change_when_a_run_is_resumed():
     assert names(GeneralConfig, may_change) == {
         "resume", "load_checkpoint", "load_path", "load_model_step", "device", "max_episode", "max_env_step",
-        "reward_threshold", "checkpoint_keep", "callbacks", "loggers", "progress", "save_fig", "show_fig", "tasks_dir",
+        "reward_threshold", "checkpoint_keep", "format", "callbacks", "loggers", "progress", "save_fig", "show_fig", "tasks_dir",
         "mp_backend", "sync", "n_learners", "ray_address", "worker_timeout", "max_worker_restarts",
     }  # fmt: skip
     assert names(EnvConfig, may_change) == {"render_mode"}
@@ -61,7 +61,9 @@ def test_what_may_change_when_a_run_is_resumed():
 
 
 def test_what_is_not_handed_on():
-    always = {"load_checkpoint", "load_path", "load_model_step", "resume", "tasks_dir", "progress", "show_fig"}
+    always = {
+        "load_checkpoint", "load_path", "load_model_step", "resume", "tasks_dir", "format", "progress", "show_fig",
+    }  # fmt: skip
     by_resuming = {"mode", "collect_traj", "collect_explore"}
     of_ray = {"mp_backend", "sync", "n_learners", "ray_address", "worker_timeout", "max_worker_restarts"}
     for resumed, one_process, expected in (
@@ -83,7 +85,7 @@ def test_what_changes_no_score():
         return not changes_score(config, key)
 
     assert names(GeneralConfig, is_neutral) == {
-        "device", "torch_threads", "checkpoint_keep", "loggers", "log_interval", "progress", "save_fig", "show_fig",
+        "device", "torch_threads", "checkpoint_keep", "format", "loggers", "log_interval", "progress", "save_fig", "show_fig",
         "tasks_dir",
     }  # fmt: skip
     assert names(EnvConfig, is_neutral) == {"render_mode"} and not names(ExpectedScore, is_neutral)
