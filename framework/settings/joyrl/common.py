@@ -28,6 +28,9 @@ def put_layers(draft: Draft, key: str, layers: Layers, *sources: str, why: str =
     if key in ("actor_layers", "critic_layers") and any(layer["layer_type"] in OF_IMAGES for layer in layers):
         draft.lack(source, f"{source}: layers over an image of the actor's or critic's own; here merge_layers, shared")
     draft.put(f"algo_cfg.{key}", layers, source, why)
+    for other in sources:
+        if other != source and draft.has(other):
+            draft.drop(other, f"its layers are in {key} too")
 
 
 def actors(draft: Draft) -> int:

@@ -71,6 +71,8 @@ def _networks(draft: Draft) -> None:
         why = "over the observation, before the critic's action joins"
         put_layers(draft, "merge_layers", critic, "critic_branch_layers", why=why)
         actor = []
+    else:
+        draft.drop("critic_branch_layers", "no layers before the action joins")
     put_layers(draft, "actor_layers", actor + behind["actor"], "actor_branch_layers", "actor_merge_layers")
     put_layers(draft, "critic_layers", behind["critic"], "critic_merge_layers")
 

@@ -119,7 +119,8 @@ def _general(draft: Draft) -> None:
         if draft.has(key):
             draft.same(key, section="general_cfg")
     mode = str(draft.get("mode") or "train").lower()
-    draft.put("general_cfg.mode", {"predict": "test"}.get(mode, mode), "mode")
+    mode = {"predict": "test"}.get(mode, mode)
+    draft.put("general_cfg.mode", mode, "mode")
     _length(draft, mode)
     _processes(draft)
     device = draft.get("device")
@@ -182,7 +183,9 @@ def _processes(draft: Draft) -> None:
     if draft.get("is_learner_async"):
         draft.put("general_cfg.mp_backend", "ray", "is_learner_async", "JoyRL's learner does not wait for the workers")
         draft.put("general_cfg.sync", "async", "is_learner_async")
-    elif draft.has("mp_backend"):
+    else:
+        draft.drop("is_learner_async", "workers and learner take turns")
+    if "mp_backend" not in draft.settings["general_cfg"] and draft.has("mp_backend"):
         why = "" if backend in ("single", "ray") else "one process steps all workers; ray gives each its own"
         draft.put("general_cfg.mp_backend", backend if backend == "ray" else "single", "mp_backend", why)
     if learners > 1:

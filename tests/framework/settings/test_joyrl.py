@@ -187,13 +187,6 @@ def sizes(net: nn.Module) -> list[tuple[int, int]]:
     ]  # type: ignore[misc]
 
 
-def rates(optimizer: Any) -> set[float]:
-    return {
-        round(group["lr"].item() if torch.is_tensor(group["lr"]) else group["lr"], 6)
-        for group in optimizer.adam.param_groups
-    }
-
-
 def test_dqn_of_2022(tmp_path: Path) -> None:
     cfg = config(tmp_path, OLD_DQN)
     general, algo = cfg.general_cfg, cfg.algo_cfg
@@ -202,8 +195,8 @@ def test_dqn_of_2022(tmp_path: Path) -> None:
     assert cfg.env_cfg.id == "Acrobot-v1"
     assert (algo.gamma, algo.batch_size, algo.target_update, algo.buffer_size) == (0.95, 64, 4, 100_000)  # JoyRL's own
     agent = algorithm(cfg)
-    assert sizes(agent.net) == [(6, 48), (48, 32), (32, 3)]
-    assert any(isinstance(module, nn.Tanh) for module in agent.net.modules())
+    assert sizes(agent.q_net) == [(6, 48), (48, 32), (32, 3)]
+    assert any(isinstance(module, nn.Tanh) for module in agent.q_net.modules())
     assert agent.policy.epsilon(700) == pytest.approx(0.01 + 0.94 * math.exp(-1))
 
 
@@ -238,7 +231,7 @@ def test_dueling_dqn_of_2023(tmp_path: Path) -> None:
     cfg = config(tmp_path, MID_DUELING)
     assert (cfg.algo_cfg.gradient_steps, cfg.algo_cfg.buffer_size, cfg.algo_cfg.gamma) == (2, 5000, 0.99)
     assert (cfg.general_cfg.max_env_step, cfg.general_cfg.mp_backend) == (-1, "single")
-    assert sorted(sizes(algorithm(cfg).net)) == [(4, 40), (30, 1), (30, 2), (40, 30)]
+    assert sorted(sizes(algorithm(cfg).q_net)) == [(4, 40), (30, 1), (30, 2), (40, 30)]
 
 
 def test_ppo_of_2023_with_a_penalty(tmp_path: Path) -> None:
@@ -260,7 +253,7 @@ def test_dqn_of_2024(tmp_path: Path) -> None:
     assert (algo.merge_layers, algo.buffer_size, algo.train_freq, general.n_workers) == ([], 3000, 3, 3)
     assert (general.max_env_step, general.reward_threshold) == (-1, 200)
     agent = algorithm(cfg)
-    assert sizes(agent.net) == [(4, 24), (24, 20), (20, 2)]
+    assert sizes(agent.q_net) == [(4, 24), (24, 20), (20, 2)]
     assert agent.policy.epsilon(1200) == pytest.approx(0.01 + 0.94 * math.exp(-1))
     assert cfg.env_cfg.wrappers == []
 
@@ -269,8 +262,8 @@ def test_noisy_dqn_of_2024(tmp_path: Path) -> None:
     """Noise in the layers that the file lists, none in the head, and epsilon beside it."""
     cfg = config(tmp_path, NEW_NOISY)
     agent = algorithm(cfg)
-    kinds = [type(m) for m in agent.net.modules() if isinstance(m, nn.Linear | NoisyLinear)]
-    assert (kinds, sizes(agent.net)) == ([NoisyLinear, nn.Linear], [(4, 24), (24, 2)])
+    kinds = [type(m) for m in agent.q_net.modules() if isinstance(m, nn.Linear | NoisyLinear)]
+    assert (kinds, sizes(agent.q_net)) == ([NoisyLinear, nn.Linear], [(4, 24), (24, 2)])
     (layer,) = cfg.algo_cfg.value_layers
     assert (layer["sigma_init"], cfg.general_cfg.device) == (0.3, "auto")
     assert agent.policy.epsilon(0) == 0.95
@@ -304,7 +297,7 @@ def test_categorical_dqn_of_2024(tmp_path: Path) -> None:
     algo = cfg.algo_cfg
     assert (cfg.general_cfg.algo_name, algo.v_min, algo.v_max, algo.n_atoms) == ("C51", -10, 10, 51)
     assert (algo.tau, algo.target_update, algo.gamma) == (0.005, 1, 0.95)
-    assert sizes(algorithm(cfg).net) == [(4, 24), (24, 2 * 51)]
+    assert sizes(algorithm(cfg).q_net) == [(4, 24), (24, 2 * 51)]
 
 
 def test_ddpg_of_2024(tmp_path: Path) -> None:
@@ -316,7 +309,7 @@ def test_ddpg_of_2024(tmp_path: Path) -> None:
     assert (algo.noise_correlation, algo.random_steps, algo.learning_starts) == (0.85, 0, 0)
     agent = algorithm(cfg)
     assert sizes(agent.policy.net) == [(3, 24), (24, 1)]
-    assert sizes(agent.critics) == [(4, 28), (28, 1)]
+    assert sizes(agent.critic) == [(4, 28), (28, 1)]
 
 
 def test_rainbow(tmp_path: Path) -> None:
@@ -324,7 +317,7 @@ def test_rainbow(tmp_path: Path) -> None:
     cfg = config(tmp_path, RAINBOW)
     algo = cfg.algo_cfg
     assert (algo.v_max, algo.n_atoms, algo.n_step, algo.noisy_sigma) == (150, 31, 1, 0.4)
-    net = algorithm(cfg).net
+    net = algorithm(cfg).q_net
     assert sorted(sizes(net)) == sorted([(4, 24), (24, 20), (24, 20), (20, 31), (20, 62)])
     assert sum(isinstance(module, NoisyLinear) for module in net.modules()) == 4
 
@@ -447,8 +440,11 @@ def test_files_of_this_project_are_not_taken_for_joyrls(tmp_path: Path) -> None:
         if page.name != "joyrl.md"
         for block in re.findall(r"```yaml\n(.*?)```", page.read_text(encoding="utf-8"), re.DOTALL)
     ]
-    assert blocks
-    for block in blocks:
+    settings = [
+        block for block in blocks if "\n---" not in block and re.search(r"^(general|algo|env)_cfg:", block, re.M)
+    ]
+    assert len(settings) > 3
+    for block in settings:
         assert not is_joyrl(YamlFile(written(tmp_path, block)))
 
 
