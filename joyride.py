@@ -20,10 +20,10 @@ if not hasattr(framework, "import_own_packages"):
     )
 
 if TYPE_CHECKING:
-    from framework import Callback, Experiment, UserError
+    from framework import *  # noqa: F403
 
 __version__ = framework.__version__
-__all__ = ["Callback", "Experiment", "UserError"]
+__all__ = [*framework.__all__]
 
 
 def __getattr__(name: str) -> Any:

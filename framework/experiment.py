@@ -21,11 +21,10 @@ from framework.reports.learning_curve import plot_learning_curve
 from framework.reports.progress import env_name, start_line
 from framework.reports.translation import tell
 from framework.runs import logs
-from framework.runs.checkout import ROOT
 from framework.runs.checkpoint import save_model
 from framework.runs.loggers import check_loggers
 from framework.runs.models import COUNTERS, find_model, load_into, read_model
-from framework.runs.provenance import code_version
+from framework.runs.provenance import own_version
 from framework.runs.run_folder import RunFolder, atomic_write
 from framework.settings.compose import Config, compose, save_config, to_override
 from framework.settings.joyrl.translate import read_settings
@@ -227,7 +226,7 @@ class Experiment:
             "environment": {key: getattr(env_cfg, key) for key in ("id", "kwargs", "wrappers", "memory_inputs")},
             "model": self.model_name or "not trained",
             "env_step": self.counters["env_step"],
-            "commit": code_version(ROOT)["commit"],
+            "commit": own_version()["commit"],
         }
         try:
             env = self.envs.single(first=False)

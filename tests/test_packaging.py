@@ -1,6 +1,7 @@
 """What pip installs: all packages, config/ inside framework, the command; and `import joyride` from any folder."""
 
 import re
+import runpy
 import subprocess
 import sys
 from pathlib import Path
@@ -23,10 +24,13 @@ def run(code: str, cwd: Path) -> "subprocess.CompletedProcess[str]":
     return subprocess.run([sys.executable, "script.py"], cwd=cwd, env=path, capture_output=True, text=True, timeout=120)
 
 
-def test_every_package_is_installed() -> None:
-    found = {path.parent.relative_to(ROOT) for top in ("algos", "envs", "framework") for path in
-             (ROOT / top).rglob("__init__.py")}  # fmt: skip
-    assert {*SETUP["packages"]} == {*(".".join(path.parts) for path in found), "framework.config"}
+def test_every_package_is_installed(monkeypatch: pytest.MonkeyPatch) -> None:
+    given: dict[str, list[str]] = {}
+    monkeypatch.setattr("setuptools.setup", lambda **settings: given.update(settings))
+    monkeypatch.chdir(ROOT)
+    runpy.run_path("setup.py")
+    found = {path.parent for top in ("algos", "envs", "framework") for path in Path(top).rglob("*.py")}
+    assert {*given["packages"]} == {*(".".join(path.parts) for path in found), "framework.config"}
     assert SETUP["package-dir"] == {"framework.config": "config"} and SETUP["py-modules"] == ["joyride"]
 
 

@@ -152,7 +152,7 @@ def _note(folder: Path, master: Job, preset: str) -> None:
     """Write down what is verified, and with which code each time it was run."""
     path = folder / NOTE
     commits = json.loads(path.read_text())["commits"] if path.exists() else []
-    commit = provenance.code_version(ROOT)["commit"]
+    commit = provenance.own_version()["commit"]
     changed = provenance.is_changed(ROOT, *CODE)
     here = (commit[:7] if commit else "unknown") + ("+changes" if changed else "")
     note = {"preset": preset, "settings": _learned(master), "commits": list(dict.fromkeys([*commits, here]))}

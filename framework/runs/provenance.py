@@ -30,8 +30,7 @@ def collect() -> dict[str, Any]:
         "started": datetime.now().astimezone().isoformat(timespec="seconds"),
         "command": shlex.join(sys.orig_argv),
         "cwd": os.getcwd(),
-        # installed packages may lie inside a repository of the user's, whose commit says nothing of them
-        "code": code_version(ROOT) if IS_CHECKOUT else dict(NO_CODE),
+        "code": own_version(),
         "python": platform.python_version(),
         "platform": platform.platform(),
         "versions": {name: _version(name) for name in PACKAGES},
@@ -53,6 +52,14 @@ def write(folder: Path, *, resumed: bool) -> Path:
             facts["resumed"] = []
     atomic_write(path, (json.dumps(facts, indent=2, ensure_ascii=False) + "\n").encode())
     return path
+
+
+def own_version() -> dict[str, Any]:
+    """The `code_version` of Joyride itself: of a checkout alone.
+
+    Installed packages may lie inside a repository of the user's, whose commit says nothing of them.
+    """
+    return code_version(ROOT) if IS_CHECKOUT else dict(NO_CODE)
 
 
 def code_version(folder: Path) -> dict[str, Any]:
