@@ -52,8 +52,8 @@ def test_an_effect_is_of_the_known_ones():
 def test_what_may_change_when_a_run_is_resumed():
     assert names(GeneralConfig, may_change) == {
         "resume", "load_checkpoint", "load_path", "load_model_step", "device", "max_episode", "max_env_step",
-        "reward_threshold", "checkpoint_keep", "format", "callbacks", "loggers", "progress", "save_fig", "show_fig", "tasks_dir",
-        "mp_backend", "sync", "n_learners", "ray_address", "worker_timeout", "max_worker_restarts",
+        "reward_threshold", "checkpoint_keep", "format", "callbacks", "loggers", "progress", "save_fig", "show_fig",
+        "tasks_dir", "mp_backend", "sync", "n_learners", "ray_address", "worker_timeout", "max_worker_restarts",
     }  # fmt: skip
     assert names(EnvConfig, may_change) == {"render_mode"}
     for config in ALGO_CONFIGS:
@@ -85,8 +85,8 @@ def test_what_changes_no_score():
         return not changes_score(config, key)
 
     assert names(GeneralConfig, is_neutral) == {
-        "device", "torch_threads", "checkpoint_keep", "format", "loggers", "log_interval", "progress", "save_fig", "show_fig",
-        "tasks_dir",
+        "device", "torch_threads", "checkpoint_keep", "format", "loggers", "log_interval", "progress", "save_fig",
+        "show_fig", "tasks_dir",
     }  # fmt: skip
     assert names(EnvConfig, is_neutral) == {"render_mode"} and not names(ExpectedScore, is_neutral)
     for config in ALGO_CONFIGS:
