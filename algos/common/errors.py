@@ -50,13 +50,13 @@ def nearest(word: str, options: Iterable[str], most: int = 3) -> str | None:
     added, or swapped with the next.
     """
     slips = max(1, min(most, len(word) // 4))
-    found: list[tuple[int, str]] = []
+    found: list[tuple[int, bool, str]] = []
     for option in sorted(options):
         if abs(len(option) - len(word)) <= slips:
             distance = _edits(word.lower(), option.lower())
             if distance <= slips and distance * 3 <= max(len(word), len(option)):
-                found.append((distance, option))
-    return min(found)[1] if found else None
+                found.append((distance, option[:1].lower() != word[:1].lower(), option))  # first letters are rarely wrong
+    return min(found)[2] if found else None
 
 
 def did_you_mean(word: str, options: Iterable[str]) -> str:
