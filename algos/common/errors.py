@@ -55,7 +55,7 @@ def nearest(word: str, options: Iterable[str], most: int = 3) -> str | None:
         if abs(len(option) - len(word)) <= slips:
             distance = _edits(word.lower(), option.lower())
             if distance <= slips and distance * 3 <= max(len(word), len(option)):
-                found.append((distance, option[:1].lower() != word[:1].lower(), option))  # first letters are rarely wrong
+                found.append((distance, option[:1].lower() != word[:1].lower(), option))
     return min(found)[2] if found else None
 
 
