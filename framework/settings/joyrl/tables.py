@@ -230,3 +230,10 @@ _WORDS = {
     "env_cfg": "id render_mode wrapper wrappers render continuous obs_type max_episode_steps is_slippery",
 }
 READ = {section: tuple(words.split()) for section, words in _WORDS.items()}
+# Of these, words that users of other tools write too: alone they do not make a file JoyRL's.
+_SHARED = (
+    "max_steps render wrapper version continuous obs_type max_episode_steps is_slippery hidden_dim k_epochs eps_clip "
+    "update_freq train_batch_size max_norm epsilon normalize n_planning policy_noise noise_clip policy_freq expl_noise "
+    "explore_steps start_steps automatic_entropy_tuning memory_capacity action_type action_space obs_space"
+)
+SHARED = tuple(_SHARED.split())

@@ -4,6 +4,7 @@ JoyRL merges the sections of a file, so a key works in either of general_cfg and
 """
 
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -48,35 +49,33 @@ def read_settings(path: Path | str) -> tuple[YamlFile, Translation | None]:
 
 def is_joyrl(file: YamlFile) -> bool:
     """Whether a file has words that only JoyRL knows, and none that only this project does."""
-    theirs, ours = False, False
     name = str(file.section("general_cfg").get("algo_name"))
     theirs = name in (*tables.ALGORITHMS, *tables.FOREIGN_ALGORITHMS) and name not in (*ALGORITHMS, *ALIASES)
-    for section, here in _schemas(name).items():
-        joyrl = {*tables.READ[section], *tables.NOTHING, *(tables.SAME if section == "general_cfg" else ())}
-        for key, value in file.section(section).items():
-            theirs = theirs or (key in joyrl and key not in here) or _only_joyrl_writes(key, value)
-            ours = ours or (key in here and key not in joyrl) or (key == "branch_layers" and isinstance(value, dict))
-    if tables.ALGORITHMS.get(name, ("", ""))[1] == "table":  # in which no key means anything else
+    table = tables.ALGORITHMS.get(name, ("", ""))[1] == "table"  # in which no key means anything else
+    if table:
         theirs = theirs or str(file.section("env_cfg").get("id")) in tables.ENVIRONMENTS
-    return theirs and not ours
+    for section, here in _schemas().items():
+        joyrl = {*tables.READ[section], *tables.NOTHING, *(tables.SAME if section == "general_cfg" else ())}
+        own = joyrl - here - (set() if table and section == "env_cfg" else set(tables.SHARED))
+        for key, value in file.section(section).items():
+            if (key in here and key not in joyrl) or (key == "branch_layers" and isinstance(value, dict)):
+                return False
+            theirs = theirs or key in own or _only_joyrl_writes(key, value)
+    return theirs
 
 
-def _schemas(name: str) -> dict[str, set[str]]:
-    """The keys of each section here; of algo_cfg those of the algorithm, or else of all."""
-    known = ALIASES.get(name, name)
-    algo: set[str] = set()
-    for one in [known] if known in ALGORITHMS else ALGORITHMS:
-        algo |= set(field_types(get_config_class(one)))
-    return {
-        "general_cfg": set(field_types(GeneralConfig)),
-        "algo_cfg": algo,
-        "env_cfg": set(field_types(EnvConfig)),
-    }
+@cache
+def _schemas() -> dict[str, set[str]]:
+    """The keys of each section here; of algo_cfg those of all algorithms."""
+    algo = {key for name in ALGORITHMS for key in field_types(get_config_class(name))}
+    return {"general_cfg": set(field_types(GeneralConfig)), "algo_cfg": algo, "env_cfg": set(field_types(EnvConfig))}
 
 
 def _only_joyrl_writes(key: str, value: Any) -> bool:
     if key == "wrappers":
         return isinstance(value, list) and any(isinstance(item, dict) and "wrapper_name" in item for item in value)
+    if key == "wrapper":
+        return str(value).startswith("envs.wrappers.")
     return str(key).endswith("_layers") and has_joyrl_words(value)
 
 

@@ -448,6 +448,19 @@ def test_files_of_this_project_are_not_taken_for_joyrls(tmp_path: Path) -> None:
         assert not is_joyrl(YamlFile(written(tmp_path, block)))
 
 
+@pytest.mark.parametrize(
+    "text",
+    [
+        "general_cfg: {algo_name: TD3}\nalgo_cfg: {policy_noise: 0.1}\n",  # a word of other tools, too
+        "general_cfg: {algo_name: PPO, max_steps: 3}\nalgo_cfg: {epsilon_start: 1, hidden_dim: 64}\n",
+        "general_cfg: {algo_name: PPO}\nenv_cfg: {id: LunarLander-v2}\n",
+        "algo_cfg: {layer_dim: 3, clip_range: 0.2}\nenv_cfg: {is_slippery: false}\n",
+    ],
+)
+def test_a_mistake_in_a_file_of_this_project_is_told_as_one(tmp_path: Path, text: str) -> None:
+    assert not is_joyrl(YamlFile(written(tmp_path, text)))
+
+
 @pytest.mark.parametrize("more", ["general_cfg: {n_envs: 2}", "algo_cfg: {n_steps: 64, hidden_dim: 3}"])
 def test_a_file_with_words_of_both_is_read_as_this_projects(tmp_path: Path, more: str) -> None:
     section, _, rest = more.partition(": {")
