@@ -44,7 +44,7 @@ CASES = {
     "noisy": DQN | NOISY | {"n_envs": 2},
     "PPO": PPO | {"n_workers": 2, "n_envs": 3},
     "PPO-gru": PPO | GRU | {"n_workers": 2, "n_envs": 4, "id": "Pendulum-v1"},
-    "PPO-class": PPO | {"actor_class": "network_classes:Memory", "critic_class": "network_classes:Small", "n_envs": 2},
+    "PPO-class": PPO | {"actor_class": "network_classes:Memory", "critic_class": "network_classes:Plain", "n_envs": 2},
     "PPO-memories": PPO | MEMORIES | {"n_workers": 2, "n_envs": 2},
 }
 
