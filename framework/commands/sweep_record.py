@@ -8,12 +8,13 @@ from pathlib import Path
 
 from algos.common.errors import UserError
 from framework.runs.run_folder import atomic_write
+from framework.runs.run_search import SWEEP_RECORD
 from framework.settings.effects import effect_of
 from framework.settings.overrides import quoted, to_override
 from framework.settings.prepare import Job
 from framework.settings.yaml_file import YamlFile
 
-FILE, YAML_FILE = "sweep.json", "sweep.yaml"  # in the sweep's folder; the second is a copy of the file of --yaml
+YAML_FILE = "sweep.yaml"  # in the sweep's folder: a copy of the file of --yaml
 
 
 @dataclass
@@ -38,12 +39,12 @@ class Record:
         """Write it down, and the file of settings that was given with it."""
         if yaml_file is not None:
             atomic_write(folder / YAML_FILE, yaml_file.path.read_bytes())
-        atomic_write(folder / FILE, (json.dumps(asdict(self), indent=2, ensure_ascii=False) + "\n").encode())
+        atomic_write(folder / SWEEP_RECORD, (json.dumps(asdict(self), indent=2, ensure_ascii=False) + "\n").encode())
 
     @classmethod
     def read(cls, folder: Path) -> "Record":
         """What the sweep in `folder` has written down; UserError where that is damaged."""
-        path = folder / FILE
+        path = folder / SWEEP_RECORD
         try:
             data = json.loads(path.read_text(encoding="utf-8"))
             return cls(data["title"], [JobRecord(**job) for job in data["jobs"]])

@@ -10,9 +10,10 @@ from pathlib import Path
 from algos.common.errors import UserError
 from framework.commands.sweep import finish
 from framework.commands.sweep_jobs import Sweep, errors_of, run_jobs
-from framework.commands.sweep_record import FILE, YAML_FILE, JobRecord, Record
+from framework.commands.sweep_record import YAML_FILE, JobRecord, Record
 from framework.commands.sweep_status import DONE, FAILED, INTERRUPTED, NOT_STARTED, RUNNING, Status
 from framework.runs.run_folder import RunFolder
+from framework.runs.run_search import SWEEP_RECORD
 from framework.settings.command import setting_word
 from framework.settings.effects import effect_of
 from framework.settings.hydra_private import Hydra
@@ -116,13 +117,10 @@ def _key(word: str) -> str:
 
 def _plan(statuses: Sequence[Status]) -> str:
     states = [status.state for status in statuses]
-    words = {
-        INTERRUPTED: "go on from their checkpoints",
-        NOT_STARTED: "are started",
-        FAILED: "had failed and are tried again",
-    }
-    parts = [f"{states.count(state)} {what}" for state, what in words.items() if state in states]
-    return ", ".join([f"{states.count(DONE)} of {len(states)} jobs are done", *parts])
+    words = {INTERRUPTED: " (go on from their checkpoints)", NOT_STARTED: "", FAILED: " (tried again)"}
+    parts = [f"{states.count(state)} {state}{what}" for state, what in words.items() if state in states]
+    done = f"{states.count(DONE)} of {len(states)} jobs are done"
+    return f"{done}; to run: {', '.join(parts)}" if parts else done
 
 
 def _tasks_dir(hydra: Hydra, texts: Sequence[str], in_file: dict[str, object]) -> str:
@@ -133,17 +131,17 @@ def _tasks_dir(hydra: Hydra, texts: Sequence[str], in_file: dict[str, object]) -
 
 
 def _named(text: str, tasks: Path) -> Path | None:
-    return next((place for place in (tasks / text, Path(text).expanduser()) if (place / FILE).is_file()), None)
+    return next((place for place in (tasks / text, Path(text).expanduser()) if (place / SWEEP_RECORD).is_file()), None)
 
 
 def _latest(tasks: Path) -> Path | None:
     """The sweep that the latest run is of, or a later one of which no run has begun."""
     last = RunFolder.latest(tasks)
     began = (last / "config.yaml").stat().st_mtime_ns if last is not None and (last / "config.yaml").exists() else 0
-    records = sorted(tasks.glob(f"*/{FILE}"), key=lambda path: path.stat().st_mtime_ns)
+    records = sorted(tasks.glob(f"*/{SWEEP_RECORD}"), key=lambda path: path.stat().st_mtime_ns)
     if records and records[-1].stat().st_mtime_ns > began:
         return records[-1].parent
-    return tasks / last.parent.name if last is not None and (last.parent / FILE).is_file() else None
+    return tasks / last.parent.name if last is not None and (last.parent / SWEEP_RECORD).is_file() else None
 
 
 def _all_done(folder: Path) -> bool:

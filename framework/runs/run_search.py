@@ -7,6 +7,8 @@ from algos.common.errors import UserError, did_you_mean
 from framework.runs import latest
 from framework.runs.run_folder import RunFolder
 
+SWEEP_RECORD = "sweep.json"  # in a sweep's folder: what was asked for
+
 
 def find_run(text: str, tasks_dir: Path | str, key: str = "general_cfg.load_path") -> Path:
     """The run folder that `text` names: a run under `tasks_dir`, a path of a run or of a model file, or `latest`.
@@ -32,6 +34,8 @@ def find_run(text: str, tasks_dir: Path | str, key: str = "general_cfg.load_path
     if not _is_run(run):
         jobs = sorted(str(config.parent) for config in run.glob("*/config.yaml")) if run.is_dir() else []
         hint = f"it is a sweep, choose one of its runs, such as {jobs[0]}" if jobs else "it holds no config.yaml"
+        if key.endswith("resume") and (run / SWEEP_RECORD).is_file():
+            hint = "it is a sweep, which is resumed by resume=<sweep> alone"
         raise UserError(f"{key}={text}: {run} is not a run folder; {hint}")
     return run
 
