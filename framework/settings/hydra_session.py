@@ -88,10 +88,10 @@ def parse_overrides(hydra: Hydra, texts: Sequence[str]) -> list[Override]:
         try:
             parsed += hydra_private.parse(hydra, text)
         except OverrideParseException as error:
-            literal = _as_literal(text)
-            if literal is None:
+            try:
+                parsed += hydra_private.parse(hydra, _as_literal(text) or text)
+            except OverrideParseException:
                 raise UserError(_malformed(text, error)) from error
-            parsed += hydra_private.parse(hydra, literal)
     return parsed
 
 
@@ -139,11 +139,15 @@ def _omegaconf_error(error: BaseException | None) -> OmegaConfBaseException | No
 
 
 def _as_literal(text: str) -> str | None:
-    """An override with its value in quotes, where that spares the user to write them: a path such as a/0_seed=1, or
-    one with letters of another script."""
+    """An override with its texts in quotes, where that spares the user to write them: a path such as a/0_seed=1, or
+    "runs (1)", or letters of any script. None where brackets, quotes or commas leave it open what is meant."""
     key, _, value = text.partition("=")
-    plain = re.fullmatch(r"[\w./=+ -]+", value) is not None
-    return f"{key}='{value}'" if plain else None
+    parts = re.split(r"([,\[\]])", value)  # lists and sweeps of texts
+    several = len(parts) > 1
+    if re.search(r"""['"{}$\\]""", value) or not value.strip() or (several and "(" in value):
+        return None
+    quote = [part.strip() != "" and (not several or not part.isascii()) for part in parts]
+    return f"{key}=" + "".join(f"'{part}'" if odd else part for part, odd in zip(parts, quote, strict=True))
 
 
 def _malformed(text: str, error: Exception) -> str:

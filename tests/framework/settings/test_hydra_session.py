@@ -95,3 +95,34 @@ def test_other_errors_in_a_line() -> None:
         assert explain(error).startswith("<unicode string>:1:6: not valid YAML: ")
     assert explain(ValueError("two\n  lines")) == "two lines"
     assert no_such_option("preset", "x", ["DQN"]) == "preset=x: no such option; known: DQN"
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "任务",
+        "我的 任务",
+        "任务（一）",
+        "é/ü",
+        "runs (1)",
+        "~/runs",
+        "a&b;c",
+        "a%b@c#d",
+        "x:y (2)",
+        "tasks/Sweep/1_seed=2",
+    ],
+)
+def test_a_text_needs_no_quotes(hydra: Hydra, text: str) -> None:
+    assert values(hydra, f"tasks_dir={text}") == [text]
+
+
+def test_lists_and_sweeps_of_other_letters_need_none_either(hydra: Hydra) -> None:
+    assert values(hydra, "callbacks=[任务,b,é]") == [["任务", "b", "é"]]
+    (sweep,) = parse_overrides(hydra, ["id=任务,CartPole-v1"])
+    assert list(sweep.sweep_string_iterator()) == ["'任务'", "CartPole-v1"]
+
+
+@pytest.mark.parametrize("text", ["it's", "[64,64", "rang(1,2)", '"a', "{a", "(1),(2)"])
+def test_what_may_be_meant_otherwise_is_refused(hydra: Hydra, text: str) -> None:
+    with pytest.raises(UserError, match=r"^malformed override"):
+        parse_overrides(hydra, [f"tasks_dir={text}"])
