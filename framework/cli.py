@@ -21,6 +21,7 @@ from framework.commands.sweep_resume import resume_sweep, sweep_to_resume
 from framework.commands.translate import asks_to_translate, run_translate
 from framework.commands.verify import asks_to_verify, run_verify
 from framework.reports.translation import tell
+from framework.settings.command import as_started
 from framework.settings.hydra_private import Hydra, HydraConfig, args_parser
 from framework.settings.hydra_session import CONFIG_NAME, USER_MISTAKES, explain, hydra_session, show_help
 from framework.settings.joyrl.translate import read_settings
@@ -44,7 +45,9 @@ def main(argv: Sequence[str]) -> int:
         with hydra_session() as hydra:
             return _dispatch(hydra, args, parser)
     except UserError as error:
-        print(f"error: {error}".replace("\n", "\n       "), file=sys.stderr)  # under the first of several mistakes
+        print(
+            f"error: {as_started(str(error))}".replace("\n", "\n       "), file=sys.stderr
+        )  # under the first of several mistakes
         return 2
     except KeyboardInterrupt:
         return 130

@@ -2,17 +2,35 @@
 
 import re
 import shlex
+import sys
 from pathlib import Path
 
 from framework.settings.overrides import quoted
 
-_PLAIN = r"[\w./=+-]+"  # letters of any script need no quotes, neither here nor in a shell
+_MAIN = "python main.py"
+_PLAIN = r"(?!.*\w\()[\w./=+@%~#&;:()-]([\w./=+@%~#&;:() -]*[\w./=+@%~#&;:()-])?"  # what Hydra takes as it is
 _OTHER = r"(?i)null|true|false|nan|[+-]?(inf|[\d_.]+(e[+-]?\d+)?)"  # Hydra would take it for something else than text
 
 
 def main_command(*words: str) -> str:
-    """The command line of `main.py` with these words."""
-    return shell_line("python", "main.py", *words)
+    """The command line of this program with these words."""
+    return " ".join(filter(None, (_program(), shell_line(*words))))
+
+
+def as_started(text: str) -> str:
+    """A text that tells of `python main.py`, in the words of who typed `joyride`."""
+    return text.replace(_MAIN, "joyride") if _program() == "joyride" else text
+
+
+def _program() -> str:
+    """What was typed to start this process; `python main.py` where that was another program, such as a script."""
+    started = Path(sys.argv[0])
+    if started.stem == "joyride" and started.suffix in ("", ".exe"):
+        return "joyride"
+    if started.name != "main.py":
+        return _MAIN
+    python = sys.orig_argv[0] if Path(sys.orig_argv[0]).stem.startswith("python") else "python"
+    return shell_line(python, sys.argv[0])
 
 
 def shell_line(*words: str | Path) -> str:
@@ -28,4 +46,6 @@ def setting_word(key: str, value: str | Path) -> str:
 
 
 def _shell_quoted(word: str) -> str:
-    return word if re.fullmatch(r"[\w@%+=:,./-]+", word) else shlex.quote(word)
+    if re.fullmatch(r"[\w@%+=:,./-]+", word):  # letters of any script need no quotes
+        return word
+    return f'"{word}"' if "'" in word and not re.search(r"""["$`\\!]""", word) else shlex.quote(word)

@@ -1,10 +1,11 @@
 """Hydra, set up for this project: its config folder, the schemas, one session, and errors in plain words."""
 
+import io
 import re
 import threading
 from argparse import ArgumentParser
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, redirect_stdout
 from dataclasses import is_dataclass
 from functools import cache
 from typing import Any
@@ -18,6 +19,7 @@ from algos.common.errors import UserError, did_you_mean, first_line
 from algos.registry import ALGORITHMS, get_config_class
 from framework.runs.checkout import CONFIG_DIR
 from framework.settings import hydra_private
+from framework.settings.command import as_started
 from framework.settings.hydra_private import Hydra, Override
 from framework.settings.keys import field_types
 from framework.settings.schema import Config
@@ -97,7 +99,10 @@ def parse_overrides(hydra: Hydra, texts: Sequence[str]) -> list[Override]:
 
 def show_help(hydra: Hydra, parser: ArgumentParser, of_flags: bool) -> None:
     """Print the help of the project, or that of Hydra's own flags, whatever else is asked for."""
-    hydra_private.show_help(hydra, CONFIG_NAME, parser, of_flags)
+    shown = io.StringIO()
+    with redirect_stdout(shown):
+        hydra_private.show_help(hydra, CONFIG_NAME, parser, of_flags)
+    print(as_started(shown.getvalue()), end="")
 
 
 def options(hydra: Hydra, group: str, overrides: Sequence[str] = ()) -> list[str]:
