@@ -15,7 +15,8 @@ from framework.settings.compose import compose
 from framework.settings.hydra_session import hydra_session
 
 ROOT = Path(__file__).resolve().parent.parent
-NAMES = sorted(path.relative_to(ROOT).as_posix() for path in (*ROOT.glob("*.md"), *ROOT.glob("docs/*.md")))
+PLACES = (*ROOT.glob("*.md"), *ROOT.glob("docs/*.md"), ROOT / "tasks" / "README.md")
+NAMES = sorted(path.relative_to(ROOT).as_posix() for path in PLACES)
 PAGES = {name: (ROOT / name).read_text(encoding="utf-8") for name in NAMES}
 ELSEWHERE = (  # these need files, machines, or runs of the past
     "CONTRIBUTING.md",

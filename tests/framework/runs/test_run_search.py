@@ -30,6 +30,7 @@ def make_run(name, age=0, model=True, checkpoint=False):
 
 def test_by_name_by_path_and_by_model_file():
     run = make_run("Train_a")
+    Path("tasks", "README.md").write_text("# Runs\n")  # the checkout's own tells what is there
     for text in ("Train_a", "tasks/Train_a", str(run.resolve()), "tasks/Train_a/models/best.pt"):
         assert find_run(text, "tasks").resolve() == run.resolve()
     job = make_run("Sweep_x/0_seed=1")
