@@ -44,8 +44,8 @@ test-slow: setup-dev ## the tests that learn for many minutes
 	$(BIN)/python -m pytest -m slow
 
 tables: setup ## take finished verifications over into docs/results.md, and write docs/presets.md
-	$(BIN)/python -m framework.commands.preset_tables
-	$(BIN)/python -m framework.commands.settings_page
+	$(BIN)/python -m framework.commands.pages.preset_tables
+	$(BIN)/python -m framework.commands.pages.settings_page
 
 $(BIN)/python:
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 10))' \

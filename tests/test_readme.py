@@ -9,7 +9,7 @@ from omegaconf import DictConfig, OmegaConf
 
 from algos.common.errors import UserError
 from framework.cli import main
-from framework.commands import preset_tables
+from framework.commands.pages import preset_tables
 from framework.commands.sweep import expand
 from framework.settings.compose import compose
 from framework.settings.hydra_session import hydra_session
@@ -66,7 +66,7 @@ def test_command_line_composes(command: str, workplace: Path, monkeypatch: pytes
     if "-m" in words:
         words.remove("-m")
         with hydra_session() as hydra:
-            jobs, _ = expand(hydra, words)
+            jobs, *_ = expand(hydra, words)
         assert len(jobs) > 1
         for job in jobs:
             compose([word for word in job if not word.startswith("hydra/")])

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 from algos.common.errors import Mistakes, UserError, nearest
 from algos.registry import ALGORITHMS, ALIASES, canonical_name, get_config_class
-from framework.commands.settings_page import Row, rows_of
+from framework.commands.pages.settings_page import Row, rows_of
 from framework.settings.keys import Sections, sections_with, unknown_key
 from framework.settings.reference import Entry, entries
 from framework.settings.schema import SECTIONS

@@ -1,4 +1,4 @@
-"""docs/settings.md, made from the schema: `make tables`, or `python -m framework.commands.settings_page [--check]`."""
+"""docs/settings.md, made from the schema by `make tables` (`python -m framework.commands.pages.settings_page [--check]`)."""
 
 import re
 import sys
@@ -85,7 +85,7 @@ def rows_of(section: str, every: Mapping[str, Iterable[Entry]]) -> list[Row]:
 def main(argv: Sequence[str]) -> int:
     """Write the page; with --check say only whether it is up to date. The exit code: 1 where it was not."""
     if [*argv] not in ([], ["--check"]):
-        print("error: usage: python -m framework.commands.settings_page [--check]", file=sys.stderr)
+        print("error: usage: python -m framework.commands.pages.settings_page [--check]", file=sys.stderr)
         return 2
     new = page()
     if PAGE.exists() and PAGE.read_text(encoding="utf-8") == new:

@@ -5,7 +5,7 @@ import json
 import pytest
 
 from algos.common.errors import UserError
-from framework.commands import preset_tables, results_page
+from framework.commands.pages import preset_tables, results_page
 from framework.commands.verdict import Result, Verdict
 from framework.settings.schema import ExpectedScore
 

@@ -1,6 +1,6 @@
 """The tables of presets: docs/results.md takes over what mode=verify has found, and the tables of docs/presets.md are
 made from the preset files and that page: `make tables`, or
-`python -m framework.commands.preset_tables [--check | <tasks folder>]`.
+`python -m framework.commands.pages.preset_tables [--check | <tasks folder>]`.
 """
 
 import re
@@ -12,7 +12,7 @@ from typing import Any
 import yaml
 
 from algos.common.errors import UserError
-from framework.commands.results_page import Cells, number, read_rows, seeds_of, take_over
+from framework.commands.pages.results_page import Cells, number, read_rows, seeds_of, take_over
 from framework.runs.checkout import ROOT
 from framework.runs.run_folder import atomic_write
 from framework.settings.yaml_file import LOADER
@@ -74,7 +74,9 @@ def main(argv: Sequence[str]) -> int:
     """Bring both pages up to date; with --check only say whether docs/presets.md is. Exit code 1 where it was not."""
     check = [*argv] == ["--check"]
     if not check and (len(argv) > 1 or "".join(argv).startswith("-")):
-        print("error: usage: python -m framework.commands.preset_tables [--check | <tasks folder>]", file=sys.stderr)
+        print(
+            "error: usage: python -m framework.commands.pages.preset_tables [--check | <tasks folder>]", file=sys.stderr
+        )
         return 2
     try:
         old = PAGE.read_text(encoding="utf-8")

@@ -5,7 +5,7 @@ import re
 
 import pytest
 
-from framework.commands.results_page import number, read_rows, row_of, seeds_of, take_over, write_rows
+from framework.commands.pages.results_page import number, read_rows, row_of, seeds_of, take_over, write_rows
 from framework.commands.verdict import Result, Verdict
 from framework.settings.schema import ExpectedScore
 

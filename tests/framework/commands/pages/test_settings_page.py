@@ -2,8 +2,8 @@
 
 import pytest
 
-from framework.commands import settings_page
-from framework.commands.settings_page import Row, families, rows_of
+from framework.commands.pages import settings_page
+from framework.commands.pages.settings_page import Row, families, rows_of
 from framework.settings.reference import Entry, entries
 
 
