@@ -1,4 +1,4 @@
-"""docs/settings.md, made from the schema by `make tables` (or `-m framework.commands.pages.settings_page [--check]`)."""
+"""docs/settings.md, made from the schema by `make tables`."""
 
 import re
 import sys
