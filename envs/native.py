@@ -49,6 +49,9 @@ class SyncVector(SyncVectorEnv):
             self._env_obs[row] = obs
         return self._batch(), rewards, terminations, truncations, infos
 
+    def _add_info(self, vector_infos: dict[str, Any], env_info: dict[str, Any], env_num: int) -> dict[str, Any]:
+        return super()._add_info(vector_infos, with_floats(env_info), env_num)
+
     def _batch(self) -> Any:
         space = self.single_observation_space
         if not self._array_obs:
@@ -58,6 +61,20 @@ class SyncVector(SyncVectorEnv):
         if batch.shape[1:] != space.shape:
             raise ValueError(f"{self.envs[0]} gave an observation of shape {batch.shape[1:]}, its space is {space}")
         return batch
+
+
+def with_floats(info: dict[str, Any]) -> dict[str, Any]:
+    """An info whose reward components and metrics are floats: the first of a step gives all rows their type."""
+    for key in ("reward_components", "log"):
+        if isinstance(info.get(key), dict):
+            info = info | {key: _as_floats(info[key])}
+    return info
+
+
+def _as_floats(value: Any) -> Any:
+    if isinstance(value, dict):
+        return {key: _as_floats(item) for key, item in value.items()}
+    return float(value) if isinstance(value, bool | int | np.integer | np.bool_ | np.float32) else value
 
 
 class AsyncVector(AsyncVectorEnv):
@@ -70,6 +87,9 @@ class AsyncVector(AsyncVectorEnv):
             raise self._death() from error
         # An environment with a window may not heed the signal by which Python ends its children at exit.
         weakref.finalize(self, _kill, os.getpid(), self.processes)
+
+    def _add_info(self, vector_infos: dict[str, Any], env_info: dict[str, Any], env_num: int) -> dict[str, Any]:
+        return super()._add_info(vector_infos, with_floats(env_info), env_num)
 
     def reset_wait(self, timeout: float | None = None) -> tuple[Any, dict[str, Any]]:
         """Gymnasium's, telling which process died if one did."""

@@ -5,8 +5,9 @@ import re
 from pathlib import Path
 
 from algos.common.errors import UserError
+from framework.runs.table import Table
 from framework.training.counters import Counters
-from framework.training.recorder import Recorder, Table
+from framework.training.recorder import Recorder
 
 log = logging.getLogger("joyride")
 FAILURES = ("wall_time", "env_step", "update_step", "part", "cause", "action")

@@ -61,6 +61,7 @@ class GeneralConfig:
     callbacks: list[Any] = setting(factory=list, affects="future")  # "package.module:Class" or {type: ..., arguments}
     loggers: list[str] = setting(factory=lambda: ["tensorboard"], affects="files")  # and wandb; CSV files always
     log_interval: int = setting(100, ge=1, affects="record")  # update steps between two rows of updates.csv
+    log_reward_components: bool = setting(True, affects="record")  # also record what episodes' rewards are made of
     progress: str = setting("auto", choices=("auto", "bar", "lines", "off"), affects="call")  # auto: bar or lines
     save_fig: bool = setting(True, affects="files")  # draw figs/learning_curve.png at the end
     show_fig: bool = setting(False, affects="call")  # open the learning curve in a window at the end

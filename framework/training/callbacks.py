@@ -7,11 +7,11 @@ from typing import Any, Protocol
 from algos.base import LearnOutput
 from algos.common.dotted_path import check_kwargs, import_object
 from algos.common.errors import UserError
+from framework.data.tally import Episode
 from framework.runs.run_folder import RunFolder
 from framework.settings.schema import GeneralConfig
 from framework.training.evaluator import Evaluation
 from framework.training.recorder import Recorder
-from framework.training.worker import Episode
 
 
 class TrainerView(Protocol):

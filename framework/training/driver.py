@@ -3,7 +3,7 @@
 import logging
 import time
 from abc import ABC, abstractmethod
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from algos.base import Policy
@@ -123,9 +123,11 @@ class Driver(ABC):
         self.sampling.put(sampled.rollout)
         if self.trajectories is not None:
             self._write_trajectories(self.trajectories, sampled)
+        self.recorder.environments(sampled.stats.metrics)
         for episode in sampled.stats.episodes:
             self.counters.episode += 1
-            self.recorder.episode(self.episode, episode, self.update_step)
+            recorded = episode if self.cfg.log_reward_components else replace(episode, components={})
+            self.recorder.episode(self.episode, recorded, self.update_step)
             self.call("episode_end", episode)
 
     def _write_trajectories(self, writer: TrajectoryWriter, sampled: Sampled) -> None:
@@ -219,7 +221,8 @@ class Driver(ABC):
         return ProgressReport(kind, end, "steps", self.env_step, self.env_step)
 
     def _progress_values(self) -> tuple[int, int, dict[str, float]]:
-        values = {name.removeprefix("episode/mean_"): v for name, v in self.recorder.recent_means().items()}
+        means = self.recorder.recent_means().items()
+        values = {name[8:].removeprefix("mean_"): value for name, value in means if name.startswith("episode/")}
         values |= self.policy.progress(self.env_step) | self.recorder.entropy()
         done = self.episode if self.cfg.max_episode > 0 else self.env_step
         return done, self.env_step, values

@@ -1,90 +1,25 @@
 """The recorder: all that a run writes down while it goes, and how it is cut back when the run is resumed."""
 
-import csv
-import io
 import math
-import os
 import time
 from collections import deque
-from collections.abc import Iterable, Mapping, Sequence
-from pathlib import Path
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import torch
 from torch import Tensor
 
+from framework.data.tally import COMPONENTS, Episode, Sums
 from framework.runs.loggers import make_logger
-from framework.runs.run_folder import RunFolder, atomic_write
+from framework.runs.run_folder import RunFolder
+from framework.runs.table import Table
 from framework.training.evaluator import Evaluation
-from framework.training.worker import Episode
 
 RECENT = 100  # episodes in the running means
 EPISODES = ("episode", "env_step", "update_step", "wall_time", "reward", "length")
 EVALUATIONS = (
     "update_step", "env_step", "wall_time", "episodes", "mean_reward", "std_reward", "min_reward", "max_reward",
 )  # fmt: skip
-
-
-class Table:
-    """A CSV file to which whole rows are appended, each by one write, so that no kill leaves a torn row behind it.
-
-    `state` is what `state_dict` gave at a checkpoint: rows and columns that came later are cut off.
-    """
-
-    def __init__(self, path: Path, columns: tuple[str, ...], state: dict[str, Any] | int | None = None):
-        self.path, self.columns, self.rows = path, columns, 0
-        if state is not None and path.exists():
-            self._cut(state)
-        self.file = path.open("ab", buffering=0)
-        if self.file.tell() == 0 and columns:
-            self.file.write(_lines([columns]))
-
-    def _cut(self, state: dict[str, Any] | int) -> None:
-        """Take the file back to a checkpoint; those of older versions tell its size in bytes."""
-        if isinstance(state, int):
-            with self.path.open("r+b") as file:
-                file.truncate(min(state, self.path.stat().st_size))
-            header, *rows = self._read() or [[]]
-            self.columns, self.rows = tuple(header), len(rows)
-            return
-        self.columns, self.rows = tuple(state["columns"]), state["rows"]
-        header, *rows = self._read() or [[]]
-        if len(rows) > self.rows or set(header) > set(self.columns):
-            self._replace(header, rows[: self.rows])
-
-    def _read(self) -> list[list[str]]:
-        with self.path.open(newline="", encoding="utf-8") as file:
-            return list(csv.reader(file))
-
-    def _replace(self, header: list[str], rows: list[list[str]]) -> None:
-        """Write the file anew, at once, in the present columns: cells go by the names of theirs."""
-        places = [header.index(name) if name in header else None for name in self.columns]
-        lines = [["" if place is None else row[place] for place in places] for row in rows]
-        atomic_write(self.path, _lines([self.columns, *lines]) if self.columns else b"")
-
-    def append(self, row: Sequence[Any]) -> None:
-        """Write one row."""
-        self.file.write(_lines([row]))
-        self.rows += 1
-
-    def widen(self, names: Iterable[str]) -> None:
-        """Add columns, which are empty in the rows before."""
-        header, *rows = self._read() or [[]]
-        self.columns = (*self.columns, *names)
-        self.file.close()
-        self._replace(header, rows)
-        self.file = self.path.open("ab", buffering=0)
-
-    def state_dict(self) -> dict[str, Any]:
-        """Columns and number of rows, all of them on the disk."""
-        os.fsync(self.file.fileno())
-        return {"columns": list(self.columns), "rows": self.rows}
-
-
-def _lines(rows: Iterable[Sequence[Any]]) -> bytes:
-    text = io.StringIO()
-    csv.writer(text, lineterminator="\n").writerows(rows)
-    return text.getvalue().encode()
 
 
 class Recorder:
@@ -110,6 +45,10 @@ class Recorder:
         self.pending: list[Mapping[str, Tensor | float]] = list(state["pending"]) if state else []
         self.last_row = tuple(state["last_row"]) if state else (0, 0)
         self.recent: deque[tuple[float, int]] = deque(map(tuple, state["recent"]) if state else (), maxlen=RECENT)
+        self.told = dict(state.get("told", {})) if state else {}  # sums and counts of what environments told since
+        self.recent_of: dict[str, deque[float]] = {}  # success and components of the same episodes, where told
+        for name, values in (state.get("recent_of", {}) if state else {}).items():
+            self.recent_of[name] = deque(values, maxlen=RECENT)
         self.latest: dict[str, float] = dict(state["latest"]) if state else {}
         self.started = time.monotonic() - (state["wall_time"] if state else 0.0)
         self.row_time = self.wall_time()
@@ -131,8 +70,26 @@ class Recorder:
     def episode(self, number: int, episode: Episode, update_step: int) -> None:
         """A training episode ended."""
         self.recent.append((episode.reward, episode.length))
-        wall_time = f"{self.wall_time():.3f}"
-        self.episodes.append((number, episode.env_step, update_step, wall_time, episode.reward, episode.length))
+        row = (number, episode.env_step, update_step, f"{self.wall_time():.3f}", episode.reward, episode.length)
+        if episode.success is None and not episode.components and len(self.episodes.columns) == len(EPISODES):
+            self.episodes.append(row)
+            return
+        told: dict[str, float] = {f"{COMPONENTS}/{name}": value for name, value in episode.components.items()}
+        if episode.success is not None:
+            told["success"] = int(episode.success)
+        for name, value in told.items():
+            self.recent_of.setdefault(name, deque(maxlen=RECENT)).append(value)
+        new = [name for name in told if name not in self.episodes.columns]
+        if new:
+            self.episodes.widen(new)
+        cells = dict(zip(EPISODES, row, strict=True)) | told
+        self.episodes.append([cells.get(name, "") for name in self.episodes.columns])
+
+    def environments(self, metrics: Sums) -> None:
+        """What environments told of themselves during a rollout: it goes into the mean of the next row."""
+        for name, (total, count) in metrics.items():
+            before, n = self.told.get(name, (0.0, 0))
+            self.told[name] = (before + total, n + count)
 
     def update(self, metrics: Mapping[str, Tensor | float], update_step: int, env_step: int) -> None:
         """An update was made; its metrics go into the mean of the next row, under any names."""
@@ -146,7 +103,7 @@ class Recorder:
             self._write_updates(update_step, env_step)
 
     def _write_updates(self, update_step: int, env_step: int) -> None:
-        self.latest = means_of(self.pending)
+        self.latest = means_of(self.pending) | {name: total / count for name, (total, count) in self.told.items()}
         wall_time = self.wall_time()
         row = {"update_step": update_step, "env_step": env_step, "wall_time": f"{wall_time:.3f}", **self.latest}
         new = [name for name in row if name not in self.updates.columns]
@@ -159,16 +116,20 @@ class Recorder:
             "time/updates_per_second": (update_step - self.last_row[0]) / elapsed,
         }
         self._log(self.latest | rates | self.recent_means(), env_step)
-        self.pending, self.last_row, self.row_time = [], (update_step, env_step), wall_time
+        self.pending, self.told, self.last_row, self.row_time = [], {}, (update_step, env_step), wall_time
 
     def recent_means(self) -> dict[str, float]:
-        """Mean reward and length of the last training episodes; empty before the first."""
+        """Means of the last training episodes: reward, length, and what environments told; empty before the first."""
         if not self.recent:
             return {}
         rewards, lengths = zip(*self.recent, strict=True)
+        told = {name: sum(values) / len(values) for name, values in self.recent_of.items()}
+        if "success" in told:
+            told["episode/success_rate"] = told.pop("success")
         return {
             "episode/mean_reward": sum(rewards) / len(rewards),
             "episode/mean_length": sum(lengths) / len(lengths),
+            **told,
         }
 
     def entropy(self) -> dict[str, float]:
@@ -200,6 +161,8 @@ class Recorder:
             "pending": [{name: float(value) for name, value in metrics.items()} for metrics in self.pending],
             "last_row": list(self.last_row),
             "recent": [list(row) for row in self.recent],
+            "told": {name: list(sums) for name, sums in self.told.items()},
+            "recent_of": {name: list(values) for name, values in self.recent_of.items()},
             "latest": self.latest,
             "wall_time": self.wall_time(),
         }

@@ -11,15 +11,7 @@ from algos.common.trees import Tree
 from envs.resumable import restore_vector, snapshot_vector
 from framework.data.rollout import Rollout
 from framework.data.rows import Row, RowMaker, to_rollout
-
-
-@dataclass
-class Episode:
-    """A finished episode: `env_step` counts the steps of all workers at its end."""
-
-    env_step: int
-    reward: float
-    length: int
+from framework.data.tally import Episode, Sums, Tally
 
 
 @dataclass
@@ -28,6 +20,7 @@ class WorkerStats:
 
     env_steps: int
     episodes: list[Episode] = field(default_factory=list)
+    metrics: Sums = field(default_factory=dict)  # what the environments told of themselves
 
 
 class Worker:
@@ -55,8 +48,7 @@ class Worker:
         policy_seed, *env_seeds = worker_seeds(seed, self.n_envs)
         self.rows = RowMaker(policy.fork(policy_seed), self.n_envs)
         self.obs: Tree = env.reset(seed=env_seeds)[0]  # type: ignore[arg-type]  # one seed for each environment
-        self.returns = np.zeros(self.n_envs)
-        self.lengths = np.zeros(self.n_envs, dtype=np.int64)
+        self.tally = Tally(self.n_envs)
 
     @property
     def policy(self) -> Policy:
@@ -74,12 +66,12 @@ class Worker:
         episodes: list[Episode] = []
         for t in range(n_steps):
             rows.append(self._step(self.first_step + step + t * self.total_envs, last=t == n_steps - 1))
-            episodes += self._finished(rows[-1], step + (t + 1) * self.total_envs)
+            episodes += self.tally.finish(rows[-1]["reward"], self.rows.reset, step + (t + 1) * self.total_envs)
             if max_episodes is not None and len(episodes) >= max_episodes:
                 episodes = episodes[:max_episodes]
                 break
         rollout = to_rollout(rows, start, self.index)
-        return rollout, WorkerStats(rollout.steps, episodes)
+        return rollout, WorkerStats(rollout.steps, episodes, self.tally.take_metrics())
 
     def _step(self, step: int, last: bool) -> Row:
         """One step of every environment -> one row [N, ...] of each column."""
@@ -87,21 +79,11 @@ class Worker:
         next_obs, reward, terminated, truncated, info = self.env.step(env_action)
         self.obs = next_obs
         done = terminated | truncated
+        if info:
+            self.tally.look(info, done)
         if done.any():
             next_obs = with_final_obs(next_obs, info["final_obs"], done)
         return self.rows.finish(next_obs, reward, terminated, truncated, last=last)
-
-    def _finished(self, row: Row, env_step: int) -> list[Episode]:
-        """Episodes that ended with this row."""
-        self.returns += row["reward"]
-        self.lengths += 1
-        done = self.rows.reset
-        if not done.any():
-            return []
-        finished = [Episode(env_step, float(self.returns[i]), int(self.lengths[i])) for i in np.flatnonzero(done)]
-        self.returns[done] = 0.0
-        self.lengths[done] = 0
-        return finished
 
     def state_dict(self) -> dict[str, Any]:
         """All that the next `collect` depends on, the environments' own state included."""
@@ -109,8 +91,7 @@ class Worker:
             "envs": snapshot_vector(self.env),
             "obs": self.obs,
             **self.rows.state_dict(),
-            "returns": self.returns.copy(),
-            "lengths": self.lengths.copy(),
+            **self.tally.state_dict(),
         }
 
     def load_state_dict(self, state: dict[str, Any]) -> list[str]:
@@ -118,7 +99,7 @@ class Worker:
         warnings = restore_vector(self.env, state["envs"])
         self.obs = state["obs"]
         self.rows.load_state_dict(state)
-        self.returns, self.lengths = state["returns"], state["lengths"]
+        self.tally.load_state_dict(state)
         return warnings
 
 

@@ -5,12 +5,12 @@ import torch
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
 from algos.common.errors import UserError
+from framework.data.tally import Episode
 from framework.reports.tables import read_csv
 from framework.runs.loggers import check_loggers
 from framework.runs.run_folder import RunFolder
 from framework.training.evaluator import Evaluation
 from framework.training.recorder import Recorder, mean_of
-from framework.training.worker import Episode
 
 
 @pytest.fixture
@@ -220,3 +220,32 @@ def test_wandb_absent(monkeypatch):
     check_loggers(["tensorboard"])
     with pytest.raises(UserError, match=r'pip install -e "\.\[wandb\]"'):
         check_loggers(["tensorboard", "wandb"])
+
+
+def test_components_success_and_metrics_get_columns_when_they_are_first_told(folder):
+    recorder = make(folder, log_interval=2)
+    recorder.episode(1, Episode(10, 3.0, 4), 0)
+    recorder.episode(2, Episode(20, 3.0, 4, {"walk": 2.0, "energy": 1.0}, True), 0)
+    recorder.environments({"env/height": (6.0, 3)})
+    recorder.environments({"env/height": (4.0, 1)})
+    state = recorder.state_dict()
+    for go_on in range(2):  # the second time from the checkpoint, in which the rows after it are cut off
+        recorder = recorder if go_on == 0 else make(folder, state, log_interval=2)
+        recorder.episode(3, Episode(30, 5.0, 4, {"walk": 5.0, "bonus": 0.0}, False), 0)
+        recorder.episode(4, Episode(40, 1.0, 4), 0)
+        play(recorder, 1, 1)
+        recorder.update({"train/value_loss": torch.tensor(1.0)}, 2, 20)
+        recorder.close()
+        table = rows(folder, "episodes.csv")
+        names = ("reward_components/walk", "reward_components/energy", "reward_components/bonus", "success")
+        assert [[row[name] for name in names] for row in table] == [
+            ["", "", "", ""], ["2.0", "1.0", "", "1"], ["5.0", "", "0.0", "0"], ["", "", "", ""],
+        ]  # fmt: skip
+        assert [row["env/height"] for row in rows(folder, "updates.csv")] == ["2.5"]
+        assert recorder.recent_means() == {
+            "episode/mean_reward": 3.0, "episode/mean_length": 4.0, "episode/success_rate": 0.5,
+            "reward_components/walk": 3.5, "reward_components/energy": 1.0, "reward_components/bonus": 0.0,
+        }  # fmt: skip
+    told = scalars(folder)
+    assert told["env/height"] == [(20, 2.5)] and told["reward_components/walk"] == [(20, 3.5)]
+    assert told["episode/success_rate"] == [(20, 0.5)]

@@ -1,0 +1,145 @@
+"""What environments tell beside observations: rewards and their components, success, metrics of their own (torch-free).
+
+`info["reward_components"]`: name -> value, for each environment. `info["log"]`: name -> a number, or one for each
+environment. `info["is_success"]`: of the step that ends an episode.
+"""
+
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+
+from algos.common.errors import UserError
+
+COMPONENTS, LOG, SUCCESS = "reward_components", "log", "is_success"
+Sums = dict[str, tuple[float, int]]  # name -> (sum, count)
+
+
+@dataclass
+class Episode:
+    """A finished episode: `env_step` counts the steps of all workers at its end.
+
+    `components` sum to the reward, where an environment tells them; `success` is None where it tells none.
+    """
+
+    env_step: int
+    reward: float
+    length: int
+    components: dict[str, float] = field(default_factory=dict)
+    success: bool | None = None
+
+
+class Tally:
+    """Sums rewards, lengths and reward components of the running episodes of `n` environments."""
+
+    def __init__(self, n: int):
+        self.n = n
+        self.returns = np.zeros(n)
+        self.lengths = np.zeros(n, dtype=np.int64)
+        self.components: dict[str, np.ndarray] = {}  # one that a step does not tell counts 0 there
+        self.success: np.ndarray | None = None  # [N] as the last step told it; nan where it told nothing
+        self.metrics: Sums = {}  # since `take_metrics`
+
+    def look(self, info: dict[str, Any], done: np.ndarray) -> None:
+        """Take in a step's info; `done` [N]: the episodes that it ended.
+
+        Where an environment resets in the same step, what its last step told stands in `final_info`, and what stands
+        beside that is of the reset.
+        """
+        rows = np.ones(self.n, dtype=bool)
+        final = info.get("final_info")
+        if isinstance(final, dict):
+            ended = _mask(info, "final_info", self.n) & done
+            if _tells(final):
+                self._take(final, ended)
+            rows = ~ended
+        if _tells(info):
+            self._take(info, rows)
+
+    def finish(self, reward: np.ndarray, done: np.ndarray, env_step: int) -> list[Episode]:
+        """Count a step; the episodes that it ended."""
+        self.returns += reward
+        self.lengths += 1
+        if not done.any():
+            self.success = None
+            return []
+        ended = [self._episode(env, env_step) for env in np.flatnonzero(done)]
+        for column in (self.returns, self.lengths, *self.components.values()):
+            column[done] = 0
+        self.success = None
+        return ended
+
+    def take_metrics(self) -> Sums:
+        """Sums and counts of the environments' metrics since the last call."""
+        taken, self.metrics = self.metrics, {}
+        return taken
+
+    def _episode(self, env: int, env_step: int) -> Episode:
+        components = {name: float(column[env]) for name, column in self.components.items()}
+        success = None if self.success is None or np.isnan(self.success[env]) else bool(self.success[env])
+        return Episode(env_step, float(self.returns[env]), int(self.lengths[env]), components, success)
+
+    def _take(self, info: dict[str, Any], rows: np.ndarray) -> None:
+        """What is told for the environments `rows` [N]."""
+        for name, value, mask in _entries(info.get(COMPONENTS), self.n):
+            told = self._column(f"{COMPONENTS}: {name}", value)
+            self.components.setdefault(name, np.zeros(self.n))[:] += np.where(mask & rows, told, 0.0)
+        for name, value, mask in _entries(info.get(LOG), self.n):
+            chosen = value[mask & rows] if value.shape[:1] == (self.n,) else value if rows.any() else value[:0]
+            if chosen.size:
+                total, count = self.metrics.get(f"env/{name.lstrip('/')}", (0.0, 0))
+                more = _numbers(f"{LOG}: {name}", chosen)
+                self.metrics[f"env/{name.lstrip('/')}"] = (total + float(more.sum()), count + more.size)
+        if SUCCESS in info:
+            if self.success is None:
+                self.success = np.full(self.n, np.nan)
+            chosen = _mask(info, SUCCESS, self.n) & rows
+            self.success[chosen] = self._column(SUCCESS, np.asarray(info[SUCCESS]))[chosen]
+
+    def _column(self, what: str, value: np.ndarray) -> np.ndarray:
+        """A value of each environment [N]."""
+        if value.size != self.n:
+            raise UserError(f"info[{what}]: expected a number for each of {self.n} environments, got {value.size}")
+        return _numbers(what, value).reshape(self.n)
+
+    def state_dict(self) -> dict[str, Any]:
+        """The sums of the running episodes."""
+        components = {name: column.copy() for name, column in self.components.items()}
+        return {"returns": self.returns.copy(), "lengths": self.lengths.copy(), "components": components}
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        """Take over what `state_dict` gave; older versions have no components."""
+        self.returns, self.lengths = state["returns"], state["lengths"]
+        self.components = dict(state.get("components", {}))
+
+
+def _tells(info: dict[str, Any]) -> bool:
+    return COMPONENTS in info or LOG in info or SUCCESS in info
+
+
+def _mask(info: dict[str, Any], name: str, n: int) -> np.ndarray:
+    """Which environments [N] tell `name`: all, where no mask says otherwise."""
+    mask = info.get(f"_{name}")
+    return np.ones(n, dtype=bool) if mask is None else np.asarray(mask, dtype=bool)
+
+
+def _entries(told: Any, n: int, prefix: str = "") -> Iterator[tuple[str, np.ndarray, np.ndarray]]:
+    """(name, value, which environments [N] tell it) of a mapping, nested ones included: their names joined by `/`."""
+    if not isinstance(told, dict):
+        if told is not None:
+            raise UserError(f"info: {COMPONENTS} and {LOG} must be mappings of names to numbers, not {told!r:.80}")
+        return
+    masks = {f"_{name}" for name in told}
+    for name, value in told.items():
+        if isinstance(value, dict):
+            yield from _entries(value, n, f"{prefix}{name}/")
+        elif name not in masks:
+            yield f"{prefix}{name}", np.asarray(value), _mask(told, name, n)
+
+
+def _numbers(what: str, value: np.ndarray) -> np.ndarray:
+    try:
+        return value.astype(np.float64)
+    except (TypeError, ValueError):
+        raise UserError(f"info[{what}]: expected numbers, got {value!r:.80}") from None
