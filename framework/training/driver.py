@@ -18,6 +18,7 @@ from framework.training.callbacks import Callbacks
 from framework.training.counters import Counters
 from framework.training.parts import Sampled
 from framework.training.recorder import Recorder
+from framework.training.worker import WorkerStats
 
 log = logging.getLogger("joyride")
 CHECKPOINT_SHARE = 0.03  # of the run's time that goes into checkpoints: a large buffer is saved less often
@@ -43,6 +44,7 @@ class Driver(ABC):
         self.cfg, self.sampling, self.policy, self.counters = cfg, parts.sampling, parts.policy, parts.counters
         self.recorder, self.callbacks = parts.recorder, parts.callbacks
         self.folder, self.trajectories = parts.folder, parts.trajectories
+        self.collected: list[WorkerStats] = []  # of the last round
         self.signal = 0  # of SIGINT or SIGTERM, set by the handler
         self.stop_reason = ""
         self.finished = False  # the run ended of itself, and what is left to do then is done
@@ -113,6 +115,7 @@ class Driver(ABC):
     def collect(self) -> None:
         """Take in the next rollouts."""
         self.call("pre_rollout")
+        self.collected = []
         for sampled in self.sampling.rollouts():
             self.add_rollout(sampled)
         self.call("post_rollout")
@@ -120,6 +123,7 @@ class Driver(ABC):
     def add_rollout(self, sampled: Sampled) -> None:
         """Count a rollout, store it, record its episodes."""
         self.counters.env_step += sampled.stats.env_steps
+        self.collected.append(sampled.stats)
         self.sampling.put(sampled.rollout)
         if self.trajectories is not None:
             self._write_trajectories(self.trajectories, sampled)

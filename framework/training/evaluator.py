@@ -117,3 +117,31 @@ class Evaluator:
         if self.window is not None:
             self.window.close()
             self.window = None
+
+
+def evaluate_vector(env: Any, policy: Policy, seed: int, episodes: int) -> Evaluation:
+    """Episodes in the environments of a vector that resets in the same step.
+
+    Each environment plays its share of them, however long they take: short episodes count no more than long ones.
+    """
+    n = env.num_envs
+    share = episodes // n + (np.arange(n) < episodes % n)
+    seeds = [int(one) for one in np.random.SeedSequence(seed).generate_state(n)]
+    policy, result = policy.fork(seed), Evaluation([], [], [])
+    obs, initial = env.reset(seed=seeds)[0], policy.init_state(n)
+    state, returns, lengths = initial, np.zeros(n), np.zeros(n, dtype=int)
+    while share.any():
+        action, _, state = policy.act(obs, state, explore=False, step=0)
+        obs, reward, terminated, truncated, _ = env.step(policy.env_action(action))
+        returns += reward
+        lengths += 1
+        done = terminated | truncated
+        for row in np.flatnonzero(done & (share > 0)):
+            result.seeds.append(seeds[row])
+            result.rewards.append(float(returns[row]))
+            result.lengths.append(int(lengths[row]))
+        share -= done & (share > 0)
+        returns[done], lengths[done] = 0.0, 0
+        if state != () and done.any():
+            state = reset_rows(state, initial, torch.from_numpy(done).to(policy.device))
+    return result

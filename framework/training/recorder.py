@@ -26,6 +26,7 @@ class Recorder:
     """Writes episodes, updates and evaluations to CSV and to the loggers; metrics stay tensors until a row is due."""
 
     def __init__(self, folder: RunFolder, loggers: list[str], log_interval: int, state: dict[str, Any] | None = None):
+        """`log_interval`: updates between two rows; 0: rows are written by `flush` alone."""
         self.folder, self.logger_names, self.log_interval = folder, loggers, log_interval
         self._open(state)
 
@@ -94,11 +95,11 @@ class Recorder:
     def update(self, metrics: Mapping[str, Tensor | float], update_step: int, env_step: int) -> None:
         """An update was made; its metrics go into the mean of the next row, under any names."""
         self.pending.append(metrics)
-        if update_step // self.log_interval > self.last_row[0] // self.log_interval:
+        if self.log_interval and update_step // self.log_interval > self.last_row[0] // self.log_interval:
             self._write_updates(update_step, env_step)
 
     def flush(self, update_step: int, env_step: int) -> None:
-        """Write a row of the updates since the last one, if there are any: the run is over."""
+        """Write a row of the updates since the last one, if there are any."""
         if self.pending:
             self._write_updates(update_step, env_step)
 

@@ -29,8 +29,9 @@ class Trainer(Driver):
         """One round of the data path."""
         self.receive_evaluations()
         self.call("pre_iteration")
-        self.exchange()
-        self.call("post_iteration")
+        if not self.stop_reason:
+            self.exchange()
+            self.call("post_iteration")
 
     def exchange(self) -> None:
         """Workers fill the server, the learner learns what is due."""

@@ -21,6 +21,8 @@ class WorkerStats:
     env_steps: int
     episodes: list[Episode] = field(default_factory=list)
     metrics: Sums = field(default_factory=dict)  # what the environments told of themselves
+    rewards: float = 0.0  # summed over the steps, as the next
+    values: float | None = None  # the policy's; None where it has none
 
 
 class Worker:
@@ -71,7 +73,9 @@ class Worker:
                 episodes = episodes[:max_episodes]
                 break
         rollout = to_rollout(rows, start, self.index)
-        return rollout, WorkerStats(rollout.steps, episodes, self.tally.take_metrics())
+        values = float(rollout.extras["value"].sum()) if "value" in rollout.extras else None
+        metrics = self.tally.take_metrics()
+        return rollout, WorkerStats(rollout.steps, episodes, metrics, float(rollout.reward.sum()), values)
 
     def _step(self, step: int, last: bool) -> Row:
         """One step of every environment -> one row [N, ...] of each column."""

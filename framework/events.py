@@ -1,0 +1,128 @@
+"""A runner's callbacks: functions of the user's, called at named events of the loop."""
+
+import inspect
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from torch import Tensor
+
+from algos.base import LearnOutput
+from algos.common.errors import UserError, did_you_mean
+from framework.training.callbacks import Callback, CallbackError
+from framework.training.recorder import means_of
+
+EVENTS = ("pre_iteration", "post_iteration", "pre_rollout", "post_rollout", "pre_update", "post_update")
+Function = Callable[..., bool | None]
+
+
+class Events(Callback):
+    """Calls `function(owner)` or `function(owner, stats)`, counts iterations, and ends a call of `learn` at its aim.
+
+    An iteration is always finished: what asks to end the run within it, by False or an exception, ends it after that,
+    so that what is saved then can be gone on from. After an exception no function is called any more.
+    """
+
+    def __init__(self, owner: Any, log_interval: int, on_iteration: Callable[[], None]):
+        """`on_iteration` is called between two iterations."""
+        self.owner, self.log_interval, self.on_iteration = owner, log_interval, on_iteration
+        self.functions: dict[str, list[tuple[Function, bool]]] = {event: [] for event in EVENTS}
+        self.iteration = 0
+        self.stats: dict[str, float] = {}
+        self.metrics: list[Mapping[str, Tensor | float]] = []
+        self.wants_metrics = False
+        self.last_env_step = self.last_iteration = -1  # where `learn` ends; -1: not there
+        self.start()
+
+    def add(self, event: str, function: Function) -> None:
+        """Have a function called; UserError for an unknown event, and one that takes neither one argument nor two."""
+        if event not in EVENTS:
+            raise UserError(f"there is no event {event!r}; {did_you_mean(str(event), EVENTS)}")
+        if not callable(function):
+            raise UserError(f"{event}: a {type(function).__name__} is no function")
+        takes_stats = _takes(function, 2)
+        if not takes_stats and not _takes(function, 1):
+            raise UserError(f"{event}: {_name(function)} must take (runner) or (runner, stats)")
+        self.functions[event].append((function, takes_stats))
+        self.wants_metrics |= takes_stats
+
+    def start(self) -> None:
+        """Nothing has asked to end the run yet."""
+        self.reason = ""
+        self.failure: CallbackError | None = None
+
+    def pre_iteration(self, trainer: Any) -> None:
+        self.on_iteration()
+        self.metrics = []
+        self._call("pre_iteration")
+        if self.reason:
+            trainer.stop_reason = self.reason
+
+    def post_iteration(self, trainer: Any) -> None:
+        self.iteration += 1
+        if self.iteration % self.log_interval == 0:
+            trainer.recorder.flush(trainer.update_step, trainer.env_step)
+        if self.wants_metrics:
+            self.stats |= means_of(self.metrics)
+        self._call("post_iteration")
+        if not self.reason and 0 <= self.last_env_step <= trainer.env_step:
+            self.reason = "total_timesteps reached"
+        if not self.reason and 0 <= self.last_iteration <= self.iteration:
+            self.reason = "num_iterations reached"
+        trainer.stop_reason = trainer.stop_reason or self.reason
+
+    def pre_rollout(self, trainer: Any) -> None:
+        self._call("pre_rollout")
+
+    def post_rollout(self, trainer: Any) -> None:
+        if self.wants_metrics:
+            steps = sum(stats.env_steps for stats in trainer.collected)
+            values = [stats.values for stats in trainer.collected if stats.values is not None]
+            nan = {"episode/mean_reward": float("nan"), "episode/mean_length": float("nan")}
+            self.stats = {"rollout/mean_reward": sum(stats.rewards for stats in trainer.collected) / max(steps, 1)}
+            if values:
+                self.stats["rollout/mean_value"] = sum(values) / steps
+            self.stats |= nan | trainer.recorder.recent_means()
+        self._call("post_rollout")
+
+    def pre_update(self, trainer: Any) -> None:
+        self._call("pre_update")
+
+    def post_update(self, trainer: Any, output: LearnOutput) -> None:
+        if self.wants_metrics:
+            self.metrics.append(output.metrics)
+            if any(takes_stats for _, takes_stats in self.functions["post_update"]):
+                self.stats |= means_of([output.metrics])
+        self._call("post_update")
+
+    def _call(self, event: str) -> None:
+        for function, takes_stats in self.functions[event]:
+            if self.failure is not None:
+                return
+            try:
+                answer = function(self.owner, dict(self.stats)) if takes_stats else function(self.owner)
+            except Exception as error:
+                self.reason = f"callback {_name(function)} failed in {event}: {type(error).__name__}: {error}"
+                self.failure = CallbackError(self.reason)
+                self.failure.__cause__ = error
+                return
+            if answer is False and not self.reason:
+                self.reason = f"callback {_name(function)} ended the run in {event}"
+
+    def state_dict(self) -> dict[str, Any]:
+        return {"iteration": self.iteration}
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        self.iteration = state.get("iteration", 0)
+
+
+def _takes(function: Function, count: int) -> bool:
+    """Whether a function can be called with that many arguments."""
+    try:
+        inspect.signature(function).bind(*[None] * count)
+    except (TypeError, ValueError):
+        return False
+    return True
+
+
+def _name(function: Function) -> str:
+    return getattr(function, "__qualname__", type(function).__name__).rpartition(".")[2]
