@@ -17,12 +17,13 @@ if TYPE_CHECKING:
     from algos.networks.ready_made import CNNActor, CNNCritic, MLPActor, MLPCritic
     from framework.agents import Agent, make_agent
     from framework.experiment import Experiment
+    from framework.runners import OffPolicyRunner, OnPolicyRunner
     from framework.training.callbacks import Callback
 
 __version__ = "0.1.0"
 __all__ = [
-    "Agent", "BaseModel", "CNNActor", "CNNCritic", "Callback", "Experiment", "MLPActor", "MLPCritic", "UserError",
-    "make_agent",
+    "Agent", "BaseModel", "CNNActor", "CNNCritic", "Callback", "Experiment", "MLPActor", "MLPCritic", "OffPolicyRunner",
+    "OnPolicyRunner", "UserError", "make_agent",
 ]  # fmt: skip
 _PLACES = {
     "Agent": "framework.agents",
@@ -33,15 +34,21 @@ _PLACES = {
     "Experiment": "framework.experiment",
     "MLPActor": "algos.networks.ready_made",
     "MLPCritic": "algos.networks.ready_made",
+    "OffPolicyRunner": "framework.runners",
+    "OnPolicyRunner": "framework.runners",
     "UserError": "algos.common.errors",
     "make_agent": "framework.agents",
 }
 
 
 def __getattr__(name: str) -> Any:
-    if name not in _PLACES:
+    if name in _PLACES:
+        return getattr(import_module(_PLACES[name]), name)
+    # PPO, PPOConfig and so on, of every algorithm; what Python itself asks for is none of them
+    found = None if name.startswith("_") else import_module("framework.ready_made").ready_made(name)
+    if found is None:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    return getattr(import_module(_PLACES[name]), name)
+    return found
 
 
 def __dir__() -> list[str]:

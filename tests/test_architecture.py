@@ -147,7 +147,10 @@ def test_what_starts_first_loads_neither_torch_nor_ray(start):
 WINGS = {
     "cli": "commands and all below",
     "commands": "experiment and all below",
+    "runners": "experiment and all below",
     "experiment": "distributed and all below",
+    "events": "training and all below",
+    "ready_made": "settings and all below",
     "agents": "training and all below",
     "distributed": "training and all below",  # the only one that imports ray
     "training": "reports and all below",

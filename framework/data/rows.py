@@ -60,6 +60,10 @@ class RowMaker:
         self.state, self.row = state, {}
         return row
 
+    def begin_anew(self) -> None:
+        """The next step is the first of an episode everywhere."""
+        self.state, self.reset = self.initial_state, np.ones_like(self.reset)
+
     def state_dict(self) -> dict[str, Any]:
         """The policy's random stream and state, and where episodes begin."""
         return {

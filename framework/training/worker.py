@@ -89,6 +89,12 @@ class Worker:
             next_obs = with_final_obs(next_obs, info["final_obs"], done)
         return self.rows.finish(next_obs, reward, terminated, truncated, last=last)
 
+    def begin_anew(self) -> list[str]:
+        """Reset the environments, whose episodes were broken off; returns no line, for nothing is to be told."""
+        self.obs, self.tally = self.env.reset()[0], Tally(self.n_envs)
+        self.rows.begin_anew()
+        return []
+
     def state_dict(self) -> dict[str, Any]:
         """All that the next `collect` depends on, the environments' own state included."""
         return {
