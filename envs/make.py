@@ -21,6 +21,7 @@ from envs.config import EnvConfig
 from envs.memory.inputs import MemoryInputs
 from envs.native import AsyncVector, SyncVector, make_native
 from envs.resumable import Resumable
+from envs.rsl import RslVector, is_rsl
 from envs.wrappers import wrap
 
 _EXTRAS = {"box2d": "box2d", "mujoco": "mujoco", "ale_py": "atari", "ale-py": "atari", "cv2": "atari"}
@@ -75,13 +76,15 @@ def make_vector_env(
 
 
 def as_vector_env(env: gym.Env | VectorEnv) -> VectorEnv:
-    """A Gymnasium environment as a vector of one; a vector environment as it is.
+    """A Gymnasium environment as a vector of one; one in the manner of rsl_rl behind an adapter; a vector as it is.
 
     Raises UserError if a vector environment does not reset in the step that ends an episode.
     """
     if isinstance(env, gym.Env):
         return SyncVector([lambda: env if isinstance(env, Resumable) else Resumable(env)])
     if not isinstance(env, VectorEnv):
+        if is_rsl(env):
+            return RslVector(env)
         raise UserError(f"expected a gymnasium.Env or gymnasium.vector.VectorEnv, got {type(env).__name__}")
     mode = env.metadata.get("autoreset_mode")
     if mode not in (AutoresetMode.SAME_STEP, AutoresetMode.SAME_STEP.value):

@@ -116,12 +116,13 @@ class Events(Callback):
 
 
 def _takes(function: Function, count: int) -> bool:
-    """Whether a function can be called with that many arguments."""
+    """Whether a function takes that many arguments; one with a default (`event=event`) is not there to be filled."""
     try:
-        inspect.signature(function).bind(*[None] * count)
+        signature = inspect.signature(function)
+        signature.bind(*[None] * count)
     except (TypeError, ValueError):
         return False
-    return True
+    return all(one.default is one.empty for one in list(signature.parameters.values())[:count])
 
 
 def _name(function: Function) -> str:

@@ -1,4 +1,4 @@
-"""Runners: an experiment that is trained in calls of `learn`, evaluated and saved between them, with callbacks by event.
+"""Runners: an experiment trained in calls of `learn`, evaluated and saved between them, with callbacks by event.
 
 runner = OnPolicyRunner(env=env, algorithm="ppo", actor_class=MLPActor, critic_class=MLPCritic, save_dir="saved")
 runner.add_callback("post_iteration", lambda runner, stats: print(runner.iteration, stats["rollout/mean_reward"]))

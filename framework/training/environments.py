@@ -54,8 +54,8 @@ class Environments:
             if not isinstance(env, gym.Env):
                 raise UserError("general_cfg.max_step needs an environment's id, or an object that is no vector")
             env = gym.wrappers.TimeLimit(env, general.max_step)
-        self.spec = _spec_of(env)
         vector = as_vector_env(env)
+        self.spec = _spec_of(env) if isinstance(env, gym.Env) else _spec_of(vector)
         if general.n_envs not in (1, vector.num_envs):
             raise UserError(f"general_cfg.n_envs={general.n_envs}, but the environment object has {vector.num_envs}")
         general.n_envs = vector.num_envs
