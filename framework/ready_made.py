@@ -85,19 +85,39 @@ def settings_of(cfg: Any, algo: str) -> dict[str, Any]:
     if cfg is None:
         return {}
     if isinstance(cfg, Mapping):
-        own = {field.name for field in dataclasses.fields(get_config_class(algo))}
-        found = {}
-        for key, value in cfg.items():
-            known = next((m for m in meanings(key) if m.fits(get_config_class(algo))), None) if key not in own else None
-            rename = known is not None and len(known.keys) == 1 and not known.remark
-            found[renamed(key, algo) if rename and known.keys[0].startswith("algo_cfg.") else key] = value
-        return {key.replace("__", "."): value for key, value in found.items()}
+        return {_known(key, algo).replace("__", "."): value for key, value in cfg.items()}
     if not isinstance(cfg, get_config_class(algo)):
         raise UserError(
             f"cfg is a {type(cfg).__name__}; {algo} takes a mapping of settings or a"
             f" {get_config_class(algo).__name__} (from framework import {algo}Config)"
         )
     return {f"algo_cfg.{field.name}": getattr(cfg, field.name) for field in dataclasses.fields(cfg)}
+
+
+def _known(key: str, algo: str) -> str:
+    """A key of a mapping, renamed where `renamed` can; any other is left for the config to judge."""
+    fitting = [meaning for meaning in meanings(key) if meaning.fits(get_config_class(algo))][:1]
+    own = [meaning for meaning in fitting if len(meaning.keys) == 1 and meaning.keys[0].startswith("algo_cfg.")]
+    return renamed(key, algo) if own and not own[0].remark else key
+
+
+def choose(
+    algorithm: str | None, agent: Any, cfg: Any, networks: Mapping[str, Any], settings: Mapping[str, Any]
+) -> tuple[str, dict[str, Any]]:
+    """The algorithm and the settings by key, of what a runner is told itself and, behind that, by its agent."""
+    if agent is not None and not isinstance(agent, ReadyMade):
+        raise UserError(f"agent is a {type(agent).__name__}; give one such as framework.PPO(env=env, cfg=cfg)")
+    if algorithm is None and agent is None:
+        raise UserError('this runner needs algorithm=, such as "dqn" for choices and "sac" for numbers')
+    algo = agent.algo_name if algorithm is None else algorithm_name(algorithm)
+    given = {name: value for name, value in networks.items() if value is not None}
+    if agent is not None:
+        if algo != agent.algo_name:
+            raise UserError(f"algorithm={algorithm}, but agent is a {agent.algo_name}: leave one out")
+        own = {name: getattr(agent, name) for name in NETWORKS if getattr(agent, name) is not None}
+        cfg, given, settings = agent.cfg if cfg is None else cfg, own | given, {**agent.settings, **settings}
+    classes = {f"algo_cfg.{name}": value for name, value in given.items()}
+    return algo, settings_of(cfg, algo) | classes | settings_of(settings, algo)
 
 
 def algorithm_name(name: str) -> str:

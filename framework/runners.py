@@ -24,7 +24,7 @@ from framework.data.observations import as_batch
 from framework.distributed.assemble import build_driver, model_info, plan_run
 from framework.events import Events, Function
 from framework.experiment import Experiment
-from framework.ready_made import NETWORKS, ReadyMade, algorithm_name, settings_of
+from framework.ready_made import NETWORKS, ReadyMade, choose
 from framework.reports.progress import start_line
 from framework.runs import logs
 from framework.runs.checkpoint import load_model, save_model
@@ -52,6 +52,7 @@ class Runner(Experiment):
 
     on_policy: ClassVar[bool]
     other: ClassVar[str]
+    usual: ClassVar[str | None]  # the algorithm where none is named
     log_every: ClassVar[int]
     save_every: ClassVar[int]
 
@@ -74,25 +75,15 @@ class Runner(Experiment):
         seed: int | None = None,
         **settings: Any,
     ):
-        if agent is not None and not isinstance(agent, ReadyMade):
-            raise UserError(f"agent is a {type(agent).__name__}; give one such as framework.PPO(env=env, cfg=cfg)")
-        said = {"actor_class": actor_class, "critic_class": critic_class, "actor_cfg": actor_cfg}
-        given = {key: value for key, value in (said | {"critic_cfg": critic_cfg}).items() if value is not None}
-        env = env if env is not None or agent is None else agent.env
-        if env is None:
+        env = env if env is not None or agent is None else getattr(agent, "env", None)
+        if env is None and (agent is None or isinstance(agent, ReadyMade)):
             raise UserError("a runner needs an env: a Gymnasium env, a vector env, or an id such as CartPole-v1")
-        algo = algorithm_name(algorithm) if algorithm is not None else agent.algo_name if agent else self._usual(env)
-        if agent is not None:
-            if algo != agent.algo_name:
-                raise UserError(f"algorithm={algorithm}, but agent is a {agent.algo_name}: leave one out")
-            own = {name: getattr(agent, name) for name in NETWORKS if getattr(agent, name) is not None}
-            cfg, given, settings = agent.cfg if cfg is None else cfg, own | given, agent.settings | settings
+        networks = dict(zip(NETWORKS, (actor_class, critic_class, actor_cfg, critic_cfg), strict=True))
+        algo, chosen = choose(algorithm or (self.usual if agent is None else None), agent, cfg, networks, settings)
         self._check_kind(algo)
-        general = {"log_reward_components": log_reward_components, "device": str(device)}
-        general |= {name: value for name, value in {"tasks_dir": log_dir, "seed": seed}.items() if value is not None}
-        every = {"log_interval": log_interval or self.log_every}
-        values = RUNNER | general | every | settings_of(cfg, algo)
-        values |= {f"algo_cfg.{key}": value for key, value in given.items()} | settings_of(settings, algo)
+        general = {"tasks_dir": log_dir, "seed": seed, "log_interval": log_interval or self.log_every}
+        general |= {"log_reward_components": log_reward_components, "device": str(device)}
+        values = RUNNER | {name: value for name, value in general.items() if value is not None} | chosen
         overrides = [to_override("algo_name", algo), to_override("env_cfg.id", id_of(env))]
         overrides += [to_override(key, value) for key, value in values.items()]
         self.save_dir = Path(save_dir) if save_dir is not None else None
@@ -103,10 +94,6 @@ class Runner(Experiment):
         self.events = Events(self, self.general.log_interval, self._save_when_due)
         self.callbacks.insert(0, self.events)
         self.saved_at = 0  # iteration
-
-    def _usual(self, env: Any) -> str:
-        """The algorithm where none is named."""
-        raise NotImplementedError
 
     def _check_kind(self, algo: str) -> None:
         spec = get_algorithm(algo).data(get_config_class(algo)())
@@ -330,16 +317,10 @@ class Runner(Experiment):
 class OnPolicyRunner(Runner):
     """Trains algorithms that learn from what their own policy just did: PPO, A2C, REINFORCE, ..."""
 
-    on_policy, other, log_every, save_every = True, "OffPolicyRunner", 10, 100
-
-    def _usual(self, env: Any) -> str:
-        return "PPO"
+    on_policy, other, usual, log_every, save_every = True, "OffPolicyRunner", "PPO", 10, 100
 
 
 class OffPolicyRunner(Runner):
     """Trains algorithms that learn from replay: DQN and its kin, SAC, TD3, ...; its iterations are much shorter."""
 
-    on_policy, other, log_every, save_every = False, "OnPolicyRunner", 100, 10_000
-
-    def _usual(self, env: Any) -> str:
-        raise UserError('OffPolicyRunner needs algorithm=, such as "dqn" for choices and "sac" for numbers')
+    on_policy, other, usual, log_every, save_every = False, "OnPolicyRunner", None, 100, 10_000

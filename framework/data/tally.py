@@ -64,7 +64,7 @@ class Tally:
         if not done.any():
             self.success = None
             return []
-        ended = [self._episode(env, env_step) for env in np.flatnonzero(done)]
+        ended = [self._episode(int(env), env_step) for env in np.flatnonzero(done)]
         for column in (self.returns, self.lengths, *self.components.values()):
             column[done] = 0
         self.success = None
