@@ -2,8 +2,9 @@
 
     python benchmarks/runner_overhead.py [--rounds 10] [--algo PPO]
 
-Both sides take turns in one process, and CPU seconds are compared. The bare loop calls worker, data server and learner and nothing else; the runner
-has a callback with stats at every event, TensorBoard and tables. Exits with 1 where the median overhead is above 5%.
+Both sides take turns in one process, and CPU seconds are compared. The bare loop calls worker, data server and learner
+and nothing else; the runner has a callback with stats at every event, TensorBoard and tables. Exits with 1 where the
+median overhead is above 5%.
 """
 
 import argparse

@@ -107,9 +107,10 @@ def choose(
     """The algorithm and the settings by key, of what a runner is told itself and, behind that, by its agent."""
     if agent is not None and not isinstance(agent, ReadyMade):
         raise UserError(f"agent is a {type(agent).__name__}; give one such as framework.PPO(env=env, cfg=cfg)")
-    if algorithm is None and agent is None:
+    name = algorithm or (agent.algo_name if agent is not None else None)
+    if name is None:
         raise UserError('this runner needs algorithm=, such as "dqn" for choices and "sac" for numbers')
-    algo = agent.algo_name if algorithm is None else algorithm_name(algorithm)
+    algo = algorithm_name(name)
     given = {name: value for name, value in networks.items() if value is not None}
     if agent is not None:
         if algo != agent.algo_name:

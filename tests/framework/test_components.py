@@ -6,9 +6,17 @@ from framework.reports.tables import read_csv
 
 
 def train(tmp_path, **settings):
-    tiny = {"n_steps": 5, "batch_size": 10, "n_epochs": 1, "progress": "off", "save_fig": False, "online_eval": False}
+    tiny = {
+        "max_env_step": 80,
+        "n_steps": 5,
+        "batch_size": 10,
+        "n_epochs": 1,
+        "progress": "off",
+        "save_fig": False,
+        "online_eval": False,
+    }
     experiment = Experiment(
-        "PPO", entry_point="told_env:Told", n_envs=2, max_step=4, log_interval=1, max_env_step=80,
+        "PPO", entry_point="told_env:Told", n_envs=2, max_step=4, log_interval=1,
         tasks_dir=tmp_path, **{"env_cfg__kwargs": {"length": 7, "first": 0.5}}, **tiny | settings,
     )  # fmt: skip
     experiment.train()
