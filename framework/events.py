@@ -61,7 +61,8 @@ class Events(Callback):
         self.iteration += 1
         if self.iteration % self.log_interval == 0:
             trainer.recorder.flush(trainer.update_step, trainer.env_step)
-        if self.wants_metrics:
+        known = len(self.metrics) == 1 and self._tells_stats("post_update")  # off-policy: mostly a single update
+        if self._tells_stats("post_iteration") and not known:
             self.stats |= means_of(self.metrics)
         self._call("post_iteration")
         if not self.reason and 0 <= self.last_env_step <= trainer.env_step:
@@ -90,9 +91,12 @@ class Events(Callback):
     def post_update(self, trainer: Any, output: LearnOutput) -> None:
         if self.wants_metrics:
             self.metrics.append(output.metrics)
-            if any(takes_stats for _, takes_stats in self.functions["post_update"]):
+            if self._tells_stats("post_update"):
                 self.stats |= means_of([output.metrics])
         self._call("post_update")
+
+    def _tells_stats(self, event: str) -> bool:
+        return any(takes_stats for _, takes_stats in self.functions[event])
 
     def _call(self, event: str) -> None:
         for function, takes_stats in self.functions[event]:
