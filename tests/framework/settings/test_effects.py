@@ -85,8 +85,8 @@ def test_what_changes_no_score():
         return not changes_score(config, key)
 
     assert names(GeneralConfig, is_neutral) == {
-        "device", "torch_threads", "checkpoint_keep", "format", "loggers", "log_interval", "log_reward_components", "progress",
-        "save_fig", "show_fig", "tasks_dir",
+        "device", "torch_threads", "checkpoint_keep", "format", "loggers", "log_interval", "log_reward_components",
+        "progress", "save_fig", "show_fig", "tasks_dir",
     }  # fmt: skip
     assert names(EnvConfig, is_neutral) == {"render_mode"} and not names(ExpectedScore, is_neutral)
     for config in ALGO_CONFIGS:
