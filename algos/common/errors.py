@@ -55,8 +55,14 @@ def nearest(word: str, options: Iterable[str], most: int = 3) -> str | None:
         if abs(len(option) - len(word)) <= slips:
             distance = _edits(word.lower(), option.lower())
             if distance <= slips and distance * 3 <= max(len(word), len(option)):
-                found.append((distance, option[:1].lower() != word[:1].lower(), option))
+                found.append((distance, not _holds(option.lower(), word.lower()), option))
     return min(found)[2] if found else None
+
+
+def _holds(text: str, letters: str) -> bool:
+    """Whether `text` has these letters in their order, others between them: a letter left out is the likeliest slip."""
+    rest = iter(text)
+    return all(letter in rest for letter in letters)
 
 
 def did_you_mean(word: str, options: Iterable[str]) -> str:
