@@ -40,6 +40,11 @@ class Resumable(gym.Wrapper):
         self.pending_snapshot: dict[str, Any] | None = None  # set by restore_vector across a process border
         self._window_checked = self.render_mode != "human"
 
+    @property
+    def spec(self) -> Any:  # type: ignore[override]
+        """The spec of what is inside: another environment is made from it, and gets a recorder of its own."""
+        return self.env.spec
+
     def reset(self, *, seed: int | None = None, options: dict[str, Any] | None = None) -> tuple[Any, dict[str, Any]]:
         """Start an episode; without a seed the environment's random stream goes on."""
         self._start = {

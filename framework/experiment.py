@@ -22,10 +22,11 @@ from framework.reports.progress import env_name, start_line
 from framework.reports.translation import tell
 from framework.runs import logs
 from framework.runs.checkpoint import save_model
+from framework.runs.files import atomic_write
 from framework.runs.loggers import check_loggers
 from framework.runs.models import COUNTERS, find_model, load_into, read_model
 from framework.runs.provenance import own_version
-from framework.runs.run_folder import RunFolder, atomic_write
+from framework.runs.run_folder import RunFolder
 from framework.settings.compose import Config, compose, save_config, to_override
 from framework.settings.joyrl.translate import read_settings
 from framework.settings.schema import OF_A_MODEL

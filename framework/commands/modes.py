@@ -16,7 +16,8 @@ from framework.reports.progress import start_line
 from framework.reports.statistics import cut
 from framework.reports.tables import training_seconds
 from framework.runs import logs
-from framework.runs.run_folder import RunFolder, atomic_write
+from framework.runs.files import atomic_write
+from framework.runs.run_folder import RunFolder
 from framework.settings.command import main_command, setting_word, shell_line
 from framework.settings.compose import Config
 from framework.training.evaluator import Evaluation

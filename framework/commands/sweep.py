@@ -23,7 +23,8 @@ from framework.commands.sweep_report import (
     write_summary,
 )
 from framework.commands.sweep_status import DONE, Status
-from framework.runs.run_folder import RunFolder, safe_name, writing
+from framework.runs.files import writing
+from framework.runs.run_folder import RunFolder, safe_name
 from framework.settings.command import main_command, setting_word
 from framework.settings.hydra_private import Hydra, Override
 from framework.settings.hydra_session import parse_overrides

@@ -20,8 +20,8 @@ from omegaconf import DictConfig
 from algos.common.errors import UserError, first_line
 from framework.commands.sweep_status import DONE, FAILED, INTERRUPTED, RUNNING, Status, StatusFiles
 from framework.reports.tables import training_seconds
+from framework.runs.files import atomic_write
 from framework.runs.line_prefix import prefixed
-from framework.runs.run_folder import atomic_write
 from framework.settings.hydra_private import Hydra, HydraConfig, launcher_of
 from framework.settings.hydra_session import CONFIG_NAME
 from framework.settings.prepare import Job, to_config

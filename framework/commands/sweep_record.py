@@ -7,7 +7,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from algos.common.errors import UserError
-from framework.runs.run_folder import atomic_write
+from framework.runs.files import atomic_write
 from framework.runs.run_search import SWEEP_RECORD
 from framework.settings.effects import effect_of
 from framework.settings.overrides import quoted, to_override

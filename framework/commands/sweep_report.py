@@ -9,7 +9,7 @@ from pathlib import Path
 
 from framework.commands.sweep_status import DONE
 from framework.reports.groups import Group, Member, final_and_best, group_runs, score_of
-from framework.runs.run_folder import atomic_write
+from framework.runs.files import atomic_write
 
 JOBS = ("job", "overrides", "final_eval", "best_eval", "wall_time", "status")
 CAPTION = "final and best evaluation: means over the seeds that are done"

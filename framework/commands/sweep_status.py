@@ -6,7 +6,7 @@ import time
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
-from framework.runs.run_folder import atomic_write
+from framework.runs.files import atomic_write
 
 FOLDER = ".status"  # in the sweep's folder; a resumed sweep reads there what is done
 DONE, FAILED, INTERRUPTED, NOT_STARTED, RUNNING = "done", "failed", "interrupted", "not started", "running"

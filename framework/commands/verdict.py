@@ -8,7 +8,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from framework.reports.statistics import mean_interval, p_below
-from framework.runs.run_folder import atomic_write
+from framework.runs.files import atomic_write
 from framework.settings.schema import ExpectedScore
 
 TEST_EPISODES = 100  # that each seed's model is tested over

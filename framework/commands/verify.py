@@ -20,7 +20,8 @@ from framework.commands.verdict import NOTE, RESULT, SCORE
 from framework.commands.verify_report import report
 from framework.runs import provenance
 from framework.runs.checkout import ROOT
-from framework.runs.run_folder import RunFolder, atomic_write
+from framework.runs.files import atomic_write
+from framework.runs.run_folder import RunFolder
 from framework.settings.command import main_command, setting_word
 from framework.settings.effects import changes_score
 from framework.settings.hydra_private import Hydra

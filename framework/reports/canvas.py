@@ -14,7 +14,7 @@ from typing import Any
 
 import numpy as np
 
-from framework.runs.run_folder import atomic_write
+from framework.runs.files import atomic_write
 
 log = logging.getLogger("joyride")
 

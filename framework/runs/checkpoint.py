@@ -17,7 +17,7 @@ import numpy as np
 import torch
 
 from algos.common.errors import UserError
-from framework.runs.run_folder import atomic_write, temporary_name, writing
+from framework.runs.files import atomic_write, temporary_name, writing
 
 log = logging.getLogger("joyride")
 

@@ -9,6 +9,8 @@ import os
 from contextlib import suppress
 from pathlib import Path
 
+from framework.runs.files import atomic_write, temporary_name
+
 log = logging.getLogger("joyride")
 
 NAME = "latest"
@@ -25,21 +27,21 @@ def point(tasks: Path, run: Path) -> None:
     place, target = tasks / NAME, _relative(run, tasks)
     if place.is_symlink():  # of an older version: a link to the run's folder
         place.unlink(missing_ok=True)
-    elif os.path.lexists(place) and not (place / MARK).is_file():
+    elif os.path.lexists(place) and not _is_ours(place):
         log.warning("%s is not Joyride's folder of links: it is left alone and does not show this run", place)
         return
     try:
         place.mkdir(exist_ok=True)
-        _write(place / MARK, target)
+        atomic_write(place / MARK, f"{target}\n".encode())
         for path in place.iterdir():
-            if path.is_symlink():
+            if path.is_symlink() and path.suffix != ".tmp":  # that one is just being made for another run
                 path.unlink(missing_ok=True)
         _link_all(place, run)
     except (OSError, NotImplementedError):  # no links here
         with suppress(OSError):
             (place / MARK).unlink()
             place.rmdir()
-        _write(tasks / TEXT, target)
+        atomic_write(tasks / TEXT, f"{target}\n".encode())
 
 
 def show(run: Path) -> None:
@@ -71,6 +73,11 @@ def real(path: Path) -> Path:
     return path
 
 
+def _is_ours(place: Path) -> bool:
+    """Whether it is the folder of links; one that another run has just made is still empty."""
+    return (place / MARK).is_file() or (place.is_dir() and all(path.suffix == ".tmp" for path in place.iterdir()))
+
+
 def _shows(tasks: Path, run: Path) -> bool:
     with suppress(OSError):
         return Path(tasks, (tasks / NAME / MARK).read_text(encoding="utf-8").strip()).resolve() == run.resolve()
@@ -82,7 +89,7 @@ def _link_all(place: Path, run: Path) -> None:
         link, target = place / path.name, _relative(path, place)
         if path.name in HIDDEN or path.name.endswith(".tmp") or (link.is_symlink() and os.readlink(link) == target):
             continue
-        temporary = place / f".{path.name}.{os.getpid()}.tmp"
+        temporary = temporary_name(link)
         os.symlink(target, temporary, target_is_directory=path.is_dir())
         os.replace(temporary, link)
 
@@ -92,9 +99,3 @@ def _relative(path: Path, start: Path) -> str:
         return os.path.relpath(path.resolve(), start.resolve())
     except ValueError:  # another drive of Windows
         return str(path.resolve())
-
-
-def _write(path: Path, text: str) -> None:
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
-    temporary.write_text(f"{text}\n", encoding="utf-8")
-    os.replace(temporary, path)

@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from framework.runs.checkout import IS_CHECKOUT, ROOT
-from framework.runs.run_folder import atomic_write
+from framework.runs.files import atomic_write
 
 log = logging.getLogger("joyride")
 

@@ -7,7 +7,7 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
-from framework.runs.run_folder import atomic_write
+from framework.runs.files import atomic_write
 
 
 class Table:

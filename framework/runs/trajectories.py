@@ -18,7 +18,7 @@ import numpy as np
 from algos.common.errors import UserError
 from algos.common.trees import tree_map
 from framework.runs.episodes import EpisodeCutter
-from framework.runs.run_folder import writing
+from framework.runs.files import writing
 from framework.runs.safe_pickle import Array, load_plain
 
 KEYS = ("obs", "action", "reward", "terminated", "truncated")

@@ -6,7 +6,7 @@ from pathlib import Path
 
 from omegaconf import OmegaConf
 
-from framework.runs.run_folder import atomic_write
+from framework.runs.files import atomic_write
 from framework.settings.hydra_session import hydra_session
 from framework.settings.joyrl.translate import read_settings
 from framework.settings.overrides import to_override

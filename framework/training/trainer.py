@@ -6,8 +6,8 @@ from typing import Any
 
 from algos.base import LearnOutput, Policy
 from framework.runs.checkpoint import save_model
+from framework.runs.files import atomic_write
 from framework.runs.models import load_into, read_model
-from framework.runs.run_folder import atomic_write
 from framework.settings.schema import GeneralConfig
 from framework.training.driver import Driver, Parts, threshold_reason
 from framework.training.evaluator import Evaluation

@@ -10,7 +10,7 @@ import imageio.v3 as imageio
 import numpy as np
 
 from algos.common.errors import UserError
-from framework.runs.run_folder import atomic_write
+from framework.runs.files import atomic_write
 
 MAX_SIDE = 400  # pixels; larger frames are scaled down
 MIN_SIDE = 160  # pixels; frames that are narrower are enlarged by a whole factor, so that a caption can be read

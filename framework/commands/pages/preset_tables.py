@@ -14,7 +14,7 @@ import yaml
 from algos.common.errors import UserError
 from framework.commands.pages.results_page import Cells, number, read_rows, seeds_of, take_over
 from framework.runs.checkout import ROOT
-from framework.runs.run_folder import atomic_write
+from framework.runs.files import atomic_write
 from framework.settings.yaml_file import LOADER
 
 RESULTS = ROOT / "docs" / "results.md"

@@ -10,7 +10,7 @@ from envs.returns import ANY, possible_returns
 from framework.commands.verdict import NOTE, Result, shown
 from framework.commands.verify import other_settings
 from framework.reports.statistics import cut
-from framework.runs.run_folder import atomic_write
+from framework.runs.files import atomic_write
 from framework.settings.command import main_command, setting_word
 from framework.settings.hydra_private import Hydra
 from framework.settings.hydra_session import hydra_session

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 
 from algos.registry import ALGORITHMS
 from framework.runs.checkout import ROOT
-from framework.runs.run_folder import atomic_write
+from framework.runs.files import atomic_write
 from framework.settings.reference import Entry, entries
 
 PAGE = ROOT / "docs" / "settings.md"

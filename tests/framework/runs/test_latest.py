@@ -59,6 +59,14 @@ def test_something_else_of_that_name_is_left_alone(tmp_path, caplog):
     assert "left alone" in caplog.text and os.listdir(tmp_path / "latest") == ["mine"]
 
 
+def test_a_folder_that_another_run_has_just_made_is_taken(tmp_path, caplog):
+    (tmp_path / "latest").mkdir()
+    (tmp_path / "latest" / ".results.1-0.tmp").symlink_to("nowhere")
+    run = create(tmp_path)
+    assert RunFolder.latest(tmp_path) == run.path and caplog.text == ""
+    assert links(tmp_path) == [".results.1-0.tmp"]  # the other one is about to rename it
+
+
 def test_without_links_a_text_file_names_the_latest(tmp_path, monkeypatch):
     def refuse(*_, **__):
         raise OSError("no links here")

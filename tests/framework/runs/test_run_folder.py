@@ -11,7 +11,7 @@ import pytest
 
 from algos.common.errors import UserError
 from framework.runs import run_folder
-from framework.runs.run_folder import RunFolder, atomic_write, safe_name
+from framework.runs.run_folder import RunFolder, safe_name
 
 HOLD_LOCK = """
 import os, sys, time
@@ -96,32 +96,6 @@ def test_folders_that_cannot_be_made_are_told_in_a_line(tmp_path):
     assert str(folder.path / "models") in one_line(error)
     with pytest.raises(UserError, match="no run folder"):
         RunFolder.open(tmp_path / "nowhere")
-
-
-def test_atomic_write_keeps_the_old_file_until_the_new_one_is_whole(tmp_path):
-    path = tmp_path / "new" / "file.bin"
-    atomic_write(path, b"old")
-
-    def broken(file):
-        file.write(b"half of the")
-        raise RuntimeError("stopped")
-
-    with pytest.raises(RuntimeError):
-        atomic_write(path, broken)
-    assert path.read_bytes() == b"old"
-    atomic_write(path, lambda file: file.write(b"new"))
-    assert path.read_bytes() == b"new"
-    assert [item.name for item in path.parent.iterdir()] == ["file.bin"]
-
-
-def test_a_full_disk_is_told_in_a_line(tmp_path):
-    def full(file):
-        raise OSError(28, "No space left on device")
-
-    with pytest.raises(UserError) as error:
-        atomic_write(tmp_path / "file", full)
-    assert one_line(error) == f"cannot write {tmp_path / 'file'}: No space left on device"
-    assert list(tmp_path.iterdir()) == []
 
 
 @pytest.mark.skipif(run_folder.fcntl is None, reason="no flock")
