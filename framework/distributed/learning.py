@@ -62,7 +62,7 @@ class RemoteLearning:
         self.pacing.owed -= n
         batches = self.server.handle.sample.remote(n)
         answers = [learner.learn.options(num_returns=2).remote(batches) for learner in self.learners]
-        stats, updates = [first for first, _ in answers], n * (self.updates_a_batch or self.counters.cfg.model_save_fre)
+        stats, updates = [first for first, _ in answers], n * (self.updates_a_batch or self.counters.save_period)
         pending = PendingUpdate(stats, answers[0][1], n, updates, self._lag(), self.cluster.deadline())
         self.traffic.updates.append(pending)
 

@@ -7,6 +7,7 @@ _MEMORY = "such as [{layer_type: lstm, layer_size: 64}], see docs/memory.md"
 _ROLLOUT = "steps of each environment: divide by n_workers x n_envs"
 _SCHEDULE = "lin_3e-4 falls from 3e-4 to 0 at max_env_step; docs/algorithms.md has the other schedules"
 _UPDATES = "counts updates, not env steps"
+_EVERY = "model_save_fre: counts updates; eval_env_steps counts env steps"
 # Words -> their meanings, tried in order: "keys [@ keys that the algorithm must have too] [: remark] | ...".
 # A key may have its value (key=value); ! also names that meaning where a later one fits; no key: nothing to set.
 TABLE = {
@@ -44,9 +45,9 @@ TABLE = {
     "is_learner_async": "sync=async + mp_backend=ray",
     # evaluation, models, files
     "eval_freq eval_interval evaluation_interval eval_every eval_frequency test_interval test_freq evaluate_every"
-    " eval_fre eval_per_episode": f"model_save_fre: {_UPDATES}",
+    " eval_fre eval_per_episode": _EVERY,
     "save_freq checkpoint_freq checkpoint_frequency save_interval save_every checkpoint_interval save_model_freq"
-    " save_frequency": f"model_save_fre: {_UPDATES}",
+    " save_frequency": _EVERY,
     "n_eval_episodes eval_episodes num_eval_episodes evaluation_duration evaluation_num_episodes test_eps eval_eps"
     " episode_per_test num_test_episodes n_test_episodes eval_episode": "online_eval_episode",
     "n_eval_envs num_eval_envs evaluation_num_workers evaluation_num_env_runners test_num": "online_eval_episode: an"

@@ -51,6 +51,7 @@ class GeneralConfig:
     online_eval: bool = True  # evaluate during training, on environments of its own
     online_eval_episode: int = setting(10, ge=1)  # episodes of an evaluation, also of mode=test
     model_save_fre: int = setting(500, ge=1)  # update steps between two saved models, evaluations and checkpoints
+    eval_env_steps: int | None = setting(None, ge=1)  # the same, but counted in env steps; null: model_save_fre decides
     save_best_model: bool | None = None  # keep models/best.pt, the best by online evaluation; null: as online_eval
     checkpoint_keep: int = setting(2, ge=1, affects="files")  # checkpoints kept; the older ones are deleted
     collect_traj: bool = setting(False, affects="purpose")  # also write trajectories while training

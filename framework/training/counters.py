@@ -1,5 +1,7 @@
 """How far a run is, and how far it may go."""
 
+import sys
+
 from algos.base import DataSpec
 from framework.settings.schema import GeneralConfig
 
@@ -41,9 +43,15 @@ class Counters:
         left = self.env_steps_left()
         return self.rollout_length if left is None else min(self.rollout_length, -(-left // self.total_envs))
 
+    @property
+    def save_period(self) -> int:
+        """Updates between two saved models; beyond any count where env steps decide."""
+        return self.cfg.model_save_fre if self.cfg.eval_env_steps is None else sys.maxsize
+
     def updates_to_save(self) -> int:
-        """Updates until the next model is saved."""
-        return self.cfg.model_save_fre - self.update_step % self.cfg.model_save_fre
+        """Updates until the next model is saved, as far as updates decide on that."""
+        period = self.save_period
+        return period - self.update_step % period
 
     def limit_reached(self) -> str:
         """The limit that ends the run, in words; "" while there is none."""

@@ -23,6 +23,7 @@ class Trainer(Driver):
         self.learning, self.evaluator, self.model_info = learning, evaluator, model_info
         self.best: float | None = None  # mean reward of the best evaluation
         self.evaluated_at = self.saved_at = -1  # update steps
+        self.looked_at: int | None = None  # env step up to which `eval_env_steps` was heeded
         self.pending: list[tuple[int, int]] = []  # (update, env step) of evaluations without an answer yet
 
     def iterate(self) -> None:
@@ -30,7 +31,10 @@ class Trainer(Driver):
         self.receive_evaluations()
         self.call("pre_iteration")
         if not self.stop_reason:
+            if self.looked_at is None:
+                self.looked_at = self.env_step
             self.exchange()
+            self.save_by_env_steps(self.looked_at)
             self.call("post_iteration")
 
     def exchange(self) -> None:
@@ -45,13 +49,22 @@ class Trainer(Driver):
     def record_updates(self, outputs: Iterable[LearnOutput]) -> None:
         """Count and record what calls of `learn` left; save and evaluate where that falls due."""
         for output in outputs:
-            before, period = self.update_step, self.cfg.model_save_fre
+            before, period = self.update_step, self.counters.save_period
             self.counters.update_step += output.updates
             self.call("post_update", output)  # before the row is written: what a callback adds to the metrics is in it
             self.recorder.update(output.metrics, self.update_step, self.env_step)
             if self.update_step // period > before // period:
                 self.save_and_evaluate()
                 self.checkpoint_due = True
+
+    def save_by_env_steps(self, before: int) -> None:
+        """Save and evaluate where `eval_env_steps` falls due, once all that was collected by then has been learned."""
+        period = self.cfg.eval_env_steps
+        if period is not None and not self.stop_reason and self.env_step // period > before // period:
+            self.sampling.settle(self.exchange)
+            self.save_and_evaluate()
+            self.checkpoint_due = True
+        self.looked_at = self.env_step
 
     @property
     def learner(self) -> Any:
@@ -132,13 +145,14 @@ class Trainer(Driver):
                 path.unlink()
 
     def state_dict(self) -> dict[str, Any]:
-        own = {name: getattr(self, name) for name in ("best", "evaluated_at", "saved_at", "pending")}
+        own = {name: getattr(self, name) for name in ("best", "evaluated_at", "saved_at", "pending", "looked_at")}
         return {**super().state_dict(), **own}
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
         super().load_state_dict(state)
         self.best, self.pending = state["best"], state["pending"]
         self.evaluated_at, self.saved_at = state["evaluated_at"], state["saved_at"]
+        self.looked_at = state.get("looked_at")  # older versions looked at updates alone
 
     def close(self) -> None:
         super().close()

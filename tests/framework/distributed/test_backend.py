@@ -9,6 +9,7 @@ from benchmarks.kill_resume import csv_rows, equal
 from framework import Experiment
 from framework.distributed import backend
 from framework.distributed.failures import CallFailed, PartLost
+from framework.runs.checkpoint import load_model
 
 RUNS = {
     "PPO": PPO | {"n_workers": 2, "n_envs": 2, "seed": 3},
@@ -122,6 +123,26 @@ def test_an_async_run_learns_every_group_to_its_limit(clusters):
     assert (experiment.driver.env_step, experiment.driver.update_step) == (128, 16)
     lags = [float(row["time/policy_lag"]) for row in rows(experiment, "updates.csv")]
     assert lags and all(0 <= lag <= 2 for lag in lags)
+
+
+@pytest.mark.parametrize("case", RUNS)
+def test_evaluations_by_env_steps_are_those_of_a_single_process(clusters, case, tmp_path):
+    settings = RUNS[case] | {"eval_env_steps": 30}
+    experiment = Experiment(**settings, tasks_dir="alone")
+    experiment.train()
+    check(trained(**settings), outcome(experiment))
+
+
+@pytest.mark.parametrize("case", RUNS)
+def test_async_evaluations_by_env_steps_are_of_one_moment(clusters, case):
+    experiment = trained(**RUNS[case] | {"sync": "async", "max_env_step": 192, "eval_env_steps": 50, "loggers": []})
+    evaluations = rows(experiment, "eval.csv")
+    assert len(evaluations) >= 3
+    for row in evaluations:  # the weights are those of the update that the row tells of
+        model = load_model(experiment.folder.models / f"{row['update_step']}.pt")
+        assert (str(model["update_step"]), str(model["env_step"])) == (row["update_step"], row["env_step"])
+    steps = [int(row["env_step"]) // 50 for row in evaluations[:-1]]
+    assert steps == sorted(set(steps)) and 0 not in steps
 
 
 def test_a_model_is_evaluated_as_in_a_single_process(clusters):

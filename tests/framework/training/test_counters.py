@@ -58,6 +58,12 @@ def test_updates_to_save():
     assert left == [20, 19, 1, 20, 13]
 
 
+def test_where_env_steps_decide_no_update_does():
+    counters = make(model_save_fre=20, eval_env_steps=1000)
+    counters.update_step = 10**6
+    assert counters.updates_to_save() > 10**12
+
+
 def test_limits_count_from_a_loaded_model():
     counters = make(max_env_step=100, max_episode=5, model_save_fre=20)
     counters.start_from(1000, 50, 7)

@@ -69,6 +69,8 @@ SPECIAL = {
     "episodes": (DQN | {"max_env_step": -1, "max_episode": 9, "max_step": 10}, "episode_end", 7),
     "threshold": (PPO | {"reward_threshold": -1000.0}, "train_end", 1),
     "while evaluating": (DQN, "evaluation", 3),
+    "every 30 steps, DQN": (DQN | {"eval_env_steps": 30}, "pre_update", 40),
+    "every 30 steps, PPO": (PPO | {"eval_env_steps": 30, "n_envs": 2}, "post_update", 5),
     "at the end": (PPO, "train_end", 1),
 }  # fmt: skip
 

@@ -102,3 +102,30 @@ def _tensors(tree):
         return [tree]
     values = tree.values() if isinstance(tree, dict) else tree if isinstance(tree, list | tuple) else []
     return [leaf for value in values for leaf in _tensors(value)]
+
+
+@pytest.mark.parametrize(
+    ("settings", "steps"),
+    [
+        (DQN | {"learning_starts": 20}, [25, 50, 75, 100]),
+        (DQN | {"learning_starts": 60}, [25, 75, 100]),  # nothing was learned from 25 to 50
+        (PPO, [32, 56, 80, 100]),  # after the rollout in which it fell due
+        (PPO | {"n_envs": 3}, [48, 72, 96]),
+    ],
+    ids=["DQN", "late", "PPO", "PPO, 3 envs"],
+)
+def test_evaluations_every_so_many_env_steps(settings, steps):
+    experiment = Experiment(**settings | {"eval_env_steps": 25, "loggers": []})
+    experiment.train()
+    evaluations = rows(experiment, "eval.csv")
+    assert [int(row["env_step"]) for row in evaluations] == steps
+    updates = {row["update_step"] for row in evaluations}
+    assert updates == {path.stem for path in experiment.folder.models.glob("[0-9]*.pt")}
+
+
+def test_multiples_count_from_nothing_also_with_a_loaded_model():
+    first = Experiment(**DQN, loggers=[])
+    first.train()
+    second = Experiment(**DQN | {"load_path": str(first.folder.path), "load_model_step": "last", "eval_env_steps": 70})
+    second.train()
+    assert [int(row["env_step"]) for row in rows(second, "eval.csv")] == [140, 200]
