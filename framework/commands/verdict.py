@@ -28,6 +28,12 @@ class Verdict:
     threshold: float
     p_value: float | None  # of a mean this low, were the threshold the true one; None where the seeds do not differ
     passes: bool
+    inconclusive: bool = False  # it does not fail the test, but seeds that differ so much prove nothing
+
+    @property
+    def answer(self) -> str:
+        """The verdict in a word or three."""
+        return "passes" if self.passes else "inconclusive" if self.inconclusive else "does not pass"
 
 
 @dataclass(frozen=True)
@@ -68,13 +74,17 @@ def judge(scores: Sequence[float], expected: ExpectedScore) -> Verdict:
     """Whether the mean over seeds is not significantly below the reference score: a one-sided t-test at 5%.
 
     The threshold is the reference mean less std / sqrt(100), the standard error that a mean over 100 episodes has by
-    itself. Where all scores are equal, or there is but one, the mean is compared with it.
+    itself. Where all scores are equal, or there is but one, the mean is compared with it. A verdict is
+    inconclusive, not a pass, where a seed is below the threshold and the interval begins further below it than the
+    reference score is large.
     """
     assert expected.mean_reward is not None
     threshold = expected.mean_reward - (expected.std or 0.0) / math.sqrt(TEST_EPISODES)
     mean, (low, high), p_value = statistics.fmean(scores), mean_interval(scores), p_below(scores, threshold)
-    passes = mean >= threshold if p_value is None else p_value >= ALPHA
-    return Verdict(mean, low, high, threshold, p_value, passes)
+    above = mean >= threshold if p_value is None else p_value >= ALPHA
+    size = max(abs(expected.mean_reward), expected.std or 0.0) or math.inf
+    proves = threshold - low <= size or min(scores) >= threshold
+    return Verdict(mean, low, high, threshold, p_value, above and proves, above and not proves)
 
 
 def shown(score: float) -> str:
@@ -84,7 +94,7 @@ def shown(score: float) -> str:
 
 def in_words(verdict: Verdict, means: Sequence[float], expected: ExpectedScore) -> str:
     """The verdict over these seeds' means, as a line."""
-    answer = "passes" if verdict.passes else "does not pass"
+    answer = verdict.answer + (" (seeds that differ so much prove nothing)" if verdict.inconclusive else "")
     chance = "" if verdict.p_value is None else f", p = {verdict.p_value:.3f}"
     below = sum(mean < verdict.threshold for mean in means)
     return (

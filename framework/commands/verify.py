@@ -44,7 +44,8 @@ def asks_to_verify(hydra: Hydra, texts: Sequence[str], yaml_file: YamlFile | Non
 
 
 def run_verify(hydra: Hydra, texts: Sequence[str], yaml_file: YamlFile | None) -> int:
-    """Verify a preset; the exit code: 0 it passes, 1 it does not or a seed failed, 130 or 143 when interrupted.
+    """Verify a preset; the exit code: 0 it passes, 1 it does not (or proves nothing) or a seed failed, 130 or 143
+    when interrupted.
 
     Raises UserError, with nothing left behind, for a preset that cannot be verified.
     """

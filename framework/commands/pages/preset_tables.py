@@ -104,7 +104,8 @@ def _reached(row: Cells | None) -> str:
         return "-"
     score, interval = row["score"], row["95% interval"]
     span = "" if interval == f"{score} to {score}" else f" ({interval})"
-    return f"{score}{span}, {seeds_of(row)} seeds{'' if row['passes'] == 'yes' else ', **missed**'}"
+    verdict = {"yes": "", "inconclusive": ", inconclusive"}.get(row["passes"], ", **missed**")
+    return f"{score}{span}, {seeds_of(row)} seeds{verdict}"
 
 
 def _reference(expected: dict[str, Any]) -> str:

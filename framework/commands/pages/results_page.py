@@ -18,6 +18,7 @@ from framework.settings.prepare import prepare
 from framework.settings.schema import ExpectedScore
 
 BEGIN, END = "<!-- verified presets: begin, written by make tables -->", "<!-- verified presets: end -->"
+PASSES = {"passes": "yes", "inconclusive": "inconclusive", "does not pass": "**no**"}
 COLUMNS = (
     "preset", "score", "95% interval", "by seed", "reference", "passes", "env steps", "seconds a seed", "commit",
     "machine", "date", "command",
@@ -54,7 +55,7 @@ def row_of(result: Result, expected: ExpectedScore, possible: tuple[float, float
     reference = number(expected.mean_reward or 0) + ("" if expected.std is None else f" ± {number(expected.std)}")
     cells = (
         f"`{result.preset}`", shown(verdict.mean), f"{shown(low)} to {shown(high)}",
-        ", ".join(map(shown, result.scores)), reference, "yes" if verdict.passes else "**no**",
+        ", ".join(map(shown, result.scores)), reference, PASSES[verdict.answer],
         f"{result.env_steps:,.0f}", f"{result.seconds:.0f}", result.commit, result.machine, result.date,
         f"`python main.py mode=verify preset={result.preset} seeds={len(result.scores)}`",
     )  # fmt: skip

@@ -22,7 +22,8 @@ def test_the_border_is_students_one_sided_5_percent(n, critical):
     scores = [0.0, 2.0] if n == 2 else [0.0] + [1.0] * (n - 2) + [2.0]
     error = statistics.stdev(scores) / n**0.5
     for shift, passes in ((-0.005, True), (0.005, False)):
-        assert judge(scores, ExpectedScore(1 + (critical + shift) * error, 0)).passes is passes
+        verdict = judge(scores, ExpectedScore(1 + (critical + shift) * error, 0))
+        assert (verdict.answer != "does not pass") is passes
 
 
 def test_the_threshold_allows_for_the_error_of_a_mean_over_100_episodes():
@@ -40,7 +41,8 @@ def test_equal_scores_are_compared_with_the_threshold(n):
 def test_seeds_that_differ_much_prove_little():
     """The limit of such a test that docs/results.md tells."""
     assert judge([500.0, 500.0, 500.0, 500.0, 9.0], ExpectedScore(500.0, 0.0)).p_value == pytest.approx(0.187, abs=1e-3)
-    assert judge([500.0, 500.0, 500.0, 9.0, 9.0], ExpectedScore(500.0, 0.0)).passes
+    three = judge([500.0, 500.0, 500.0, 9.0, 9.0], ExpectedScore(500.0, 0.0))  # -31 to 638
+    assert not three.passes and three.inconclusive and three.answer == "inconclusive"
     assert not judge([500.0, 500.0, 9.0, 9.0, 9.0], ExpectedScore(500.0, 0.0)).passes
 
 
@@ -53,6 +55,11 @@ def test_the_line_that_is_printed():
     assert in_words(judge(scores, expected), scores, expected) == (
         "passes: 499.7 (95% interval 498.2 to 501.1) against 500, threshold 500.0, p = 0.211; 1 of 3 seeds are below"
         " that"
+    )
+    scores = [200.0, 250.0, -174.0]
+    assert in_words(judge(scores, ExpectedScore(230.0, 10.0)), scores, ExpectedScore(230.0, 10.0)) == (
+        "inconclusive (seeds that differ so much prove nothing): 92.0 (95% interval -483.6 to 667.6) against 230,"
+        " threshold 229.0, p = 0.207; 2 of 3 seeds are below that"
     )
     equal, expected = [-14.0, -14.0], ExpectedScore(-13.0, 0.0)
     assert in_words(judge(equal, expected), equal, expected) == (
