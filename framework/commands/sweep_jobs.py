@@ -6,7 +6,6 @@ import os
 import signal
 import sys
 import threading
-import time
 import traceback
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, nullcontext, suppress
@@ -22,13 +21,12 @@ from framework.commands.sweep_status import DONE, FAILED, INTERRUPTED, RUNNING, 
 from framework.reports.tables import training_seconds
 from framework.runs.files import atomic_write
 from framework.runs.line_prefix import prefixed
+from framework.runs.parent import end_with
 from framework.settings.hydra_private import Hydra, HydraConfig, launcher_of
 from framework.settings.hydra_session import CONFIG_NAME
 from framework.settings.prepare import Job, to_config
 
 INTERRUPTED_CODES = (130, 143)
-LOOK = 0.5  # seconds between two looks of a job's process whether the sweep's still lives
-_watched: set[int] = set()  # processes that end this one with them
 
 
 @dataclass
@@ -42,7 +40,6 @@ class Sweep:
     alike: bool = False  # the jobs differ by their seed alone: what the user got wrong in one is wrong in all
     numbers: list[int] | None = None  # of the jobs that are launched; None: all
     pid: int = field(default_factory=os.getpid)  # of the process that launches them
-    children: bool = False  # they run in children of that process
 
     @property
     def status(self) -> StatusFiles:
@@ -71,7 +68,6 @@ def launch(hydra: Hydra, sweep: Sweep, jobs: Sequence[Job]) -> None:
     """Run the jobs through the launcher of Hydra that the user chose."""
     settings = jobs[0].hydra_overrides
     launcher, here = launcher_of(hydra, CONFIG_NAME, settings, partial(run_job, sweep))
-    sweep.children = "joblib" in type(launcher).__module__
     with nullcontext() if here else _signals_stop(sweep):
         launcher.launch([job.overrides for job in jobs], initial_job_idx=0)
 
@@ -80,8 +76,8 @@ def run_job(sweep: Sweep, composed: DictConfig) -> None:
     """Run one job, tell its error at once, note how it ended."""
     launched = int(HydraConfig.get().job.num)
     number = launched if sweep.numbers is None else sweep.numbers[launched]
-    if sweep.children:
-        _end_with(sweep.pid)
+    if os.getppid() == sweep.pid:
+        end_with(sweep.pid)
     with nullcontext() if os.getpid() == sweep.pid else prefixed(f"[{number}] "):
         _run_job(sweep, composed, number)
 
@@ -127,22 +123,6 @@ def _write_traceback(sweep: Sweep, number: int) -> Path:
     place = inside if inside.parent.is_dir() else beside
     atomic_write(place, traceback.format_exc().encode())
     return place
-
-
-def _end_with(parent: int) -> None:
-    """End this process when its parent does, however that ends: nobody would take note of what it still does."""
-    if parent in _watched:
-        return
-    _watched.add(parent)
-
-    def watch() -> None:
-        while os.getppid() == parent:
-            time.sleep(LOOK)
-        os.kill(os.getpid(), signal.SIGTERM if os.name == "nt" else signal.SIGKILL)
-
-    if os.getppid() != parent:
-        os._exit(1)
-    threading.Thread(target=watch, daemon=True).start()
 
 
 @contextmanager

@@ -4,6 +4,8 @@
 """
 
 import copy
+import inspect
+import os
 from argparse import ArgumentParser, Namespace
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
@@ -26,6 +28,8 @@ from hydra.plugins.completion_plugin import CompletionPlugin
 from hydra.plugins.launcher import Launcher
 from hydra.types import HydraContext, RunMode
 from omegaconf import DictConfig
+
+from framework.runs.parent import end_with
 
 __all__ = [
     "Hydra", "HydraConfig", "Override", "args_parser", "compose", "configs_of", "group_options", "launcher_of",
@@ -127,7 +131,21 @@ def launcher_of(
     master = hydra.compose_config(config_name, [*settings, "hydra.mode=MULTIRUN"], RunMode.MULTIRUN)
     context = HydraContext(config_loader=hydra.config_loader, callbacks=Callbacks(master))
     launcher = Plugins.instance().instantiate_launcher(hydra_context=context, task_function=task, config=master)
+    _end_children_with_this_process(launcher)
     return launcher, isinstance(launcher, basic_launcher.BasicLauncher)  # Plugins makes that class once more
+
+
+def _end_children_with_this_process(launcher: Launcher) -> None:
+    """Have the processes in which joblib runs jobs end when this one does, even if it is killed.
+
+    Where joblib is too old to let anything be done at a worker's start, they do so from their first job on.
+    """
+    settings = getattr(launcher, "joblib", None)
+    if isinstance(settings, dict):
+        from joblib import Parallel
+
+        if "backend_kwargs" in inspect.signature(Parallel).parameters:
+            settings |= {"initializer": end_with, "initargs": (os.getpid(),)}
 
 
 def words_of_line(line: str) -> list[str]:

@@ -238,6 +238,11 @@ def test_a_killed_sweep_loses_and_repeats_nothing(capsys):
     )
 
 
+def test_one_job_at_a_time_of_joblib_runs_here(capsys):
+    assert main(["-m", "seed=1,2", *RUN, "hydra/launcher=joblib", "hydra.launcher.n_jobs=1"]) == 0
+    assert "2 of 2 jobs done" in (out := capsys.readouterr().out) and "[1]" not in out
+
+
 def test_jobs_side_by_side_are_told_apart_and_end_with_their_sweep():
     words = ["max_env_step=300000", "hydra/launcher=joblib", "hydra.launcher.n_jobs=2", "progress=lines"]
     process = start("-m", "seed=1,2", *RUN, *words)
