@@ -26,11 +26,6 @@ SEEDS = "seed=1,2,3"
 @pytest.fixture(autouse=True)
 def here(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
-    yield
-    import logging
-
-    logging.getLogger("joyride").handlers = []
-    logging.getLogger("joyride").propagate = True
 
 
 @pytest.fixture
