@@ -17,10 +17,10 @@ from typing import Any
 from omegaconf import DictConfig
 
 from algos.common.errors import UserError, first_line
+from framework.commands.line_prefix import prefixed
 from framework.commands.sweep_status import DONE, FAILED, INTERRUPTED, RUNNING, Status, StatusFiles
 from framework.reports.tables import training_seconds
 from framework.runs.files import atomic_write
-from framework.runs.line_prefix import prefixed
 from framework.runs.parent import end_with
 from framework.settings.hydra_private import Hydra, HydraConfig, launcher_of
 from framework.settings.hydra_session import CONFIG_NAME

@@ -4,7 +4,7 @@ import io
 import sys
 from contextlib import redirect_stdout
 
-from framework.runs.line_prefix import LinePrefix, prefixed
+from framework.commands.line_prefix import LinePrefix, prefixed
 
 
 def test_whole_lines_are_handed_on_at_once():
