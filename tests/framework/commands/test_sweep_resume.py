@@ -208,21 +208,20 @@ def wait_for(what, seconds=60):
 
 def test_a_killed_sweep_loses_and_repeats_nothing(capsys):
     """Killed twice with kill -9, refused meanwhile; the same with joblib is in benchmarks/kill_sweep.py."""
-    long = [*RUN, "max_env_step=1500"]
+    long = [*RUN, "max_env_step=900"]
     process = start("-m", SEEDS, *long)
     wait_for(lambda: any(Path("tasks").glob("*/1_*/checkpoints/*/manifest.json")))
     sweep = only_sweep()
     assert main([f"resume={sweep}"]) == 2
     assert f"is in use: process {process.pid}" in capsys.readouterr().err
-    for name in ("2_seed=3", None):
-        process.kill()
-        process.communicate()
-        before = models(sweep)
-        process = start(f"resume={sweep}")
-        if name is not None:
-            wait_for(lambda name=name: any(sweep.glob(f"{name}/checkpoints/*/manifest.json")))
-    out = process.communicate()[0]
-    assert process.returncode == 0, out
+    process.kill()
+    process.communicate()
+    process = start(f"resume={sweep}")
+    wait_for(lambda: any(sweep.glob("2_seed=3/checkpoints/*/manifest.json")))
+    process.kill()
+    process.communicate()
+    before = models(sweep)
+    assert main([f"resume={sweep}"]) == 0
     done = {path: time for path, time in before.items() if path.parts[0] in ("0_seed=1", "1_seed=2")}
     assert done and {path: models(sweep)[path] for path in done} == done
     assert main(["-m", SEEDS, *long, "tasks_dir=whole"]) == 0
