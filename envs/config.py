@@ -12,14 +12,14 @@ MEMORY_INPUTS = ("obs", "action", "reward")
 class EnvConfig:
     id: str = "CartPole-v1"  # id of a registered Gymnasium environment; "module:Name-v0" imports the module first
     kwargs: dict[str, Any] = setting(factory=dict)  # keyword arguments of the environment
-    render_mode: str | None = setting(None, choices=("human", "rgb_array"), affects="rendering")  # a window, or a GIF
-    wrappers: list[Any] = setting(factory=list)  # {type: a name in gymnasium.wrappers or "module:Class", ...kwargs}
-    memory_inputs: list[str] = setting(factory=lambda: ["obs"])  # of obs, action, reward: also the last step's, joined
-    vectorization: str = setting("sync", choices=("sync", "async", "native"))  # how several envs are stepped
-    entry_point: str | None = None  # "package.module:Class": build the environment from this instead of the registry
+    render_mode: str | None = setting(None, choices=("human", "rgb_array"), affects="rendering")  # window or GIF
+    wrappers: list[Any] = setting(factory=list)  # {type: a name in gymnasium.wrappers or "module:Class", ...arguments}
+    memory_inputs: list[str] = setting(factory=lambda: ["obs"])  # inputs: obs, and the last action, reward
+    vectorization: str = setting("sync", choices=("sync", "async", "native"))  # in turn, in processes, or natively
+    entry_point: str | None = None  # "package.module:Class": the environment's class, instead of a registered id
 
     def check(self, section: str) -> None:
-        """Memory inputs are known, each named once; a wrapper is a name, or a mapping with `type` and its arguments."""
+        """Memory inputs are known and unique; a wrapper is a name, or a mapping with `type` and its arguments."""
         inputs = self.memory_inputs
         require(
             bool(inputs) and len(set(inputs)) == len(inputs) and set(inputs) <= set(MEMORY_INPUTS),

@@ -14,31 +14,29 @@ def _two_layers() -> list[Any]:
 
 @dataclass
 class ReplayActorCriticConfig(ActorCriticConfig):
-    """Actor and critics have an encoder each, in which their memory lies; an actor's class may have its own."""
+    """Actor and critics each have their own encoder with its recurrent layers; an actor class may bring its own."""
 
-    actor_layers: list[Any] = setting(factory=_two_layers)  # see docs/networks.md
-    critic_layers: list[Any] = setting(factory=_two_layers)  # of each critic, over features and action
-    sequence_length: int = setting(20, ge=1)  # with memory: steps of one environment in a replayed sequence
-    burn_in: int = setting(0, ge=0)  # with memory: the first of them, which only bring the memory up to date
-    n_critics: int = setting(2, ge=1)  # critics, each with a target; the least of their values counts
+    actor_layers: list[Any] = setting(factory=_two_layers)  # layers of the actor, see docs/networks.md
+    critic_layers: list[Any] = setting(factory=_two_layers)  # layers of each critic, over features and action
+    sequence_length: int = setting(20, ge=1)  # recurrent: steps per replayed sequence
+    burn_in: int = setting(0, ge=0)  # recurrent: first steps of a sequence, which only warm up the state
+    n_critics: int = setting(2, ge=1)  # critics, each with a target; the lowest target value is used
     gamma: float = setting(0.99, ge=0, le=1)  # discount per step
-    tau: float = setting(0.005, gt=0, le=1)  # share of the online networks in each update of the targets
-    actor_lr: Any = setting(3e-4, schedule=True)  # learning rate: a number, or "lin_3e-4", 0 at max_env_step
-    critic_lr: Any = setting(3e-4, schedule=True)  # of all critics
-    batch_size: int = setting(256, ge=1)  # transitions per update; with memory sequences
+    tau: float = setting(0.005, gt=0, le=1)  # weight of the online networks in a target update
+    actor_lr: Any = setting(3e-4, schedule=True)  # learning rate of the actor: a number or a schedule
+    critic_lr: Any = setting(3e-4, schedule=True)  # learning rate of all critics: a number or a schedule
+    batch_size: int = setting(256, ge=1)  # transitions per update; recurrent: sequences
     buffer_type: str = setting("REPLAY_QUE", choices=("REPLAY_QUE", "REPLAY", "PER_QUE", "HER"))  # docs/algorithms.md
     buffer_size: int = setting(1_000_000, ge=1)  # transitions kept
-    priority_alpha: float = setting(0.6, ge=0, le=1)  # PER_QUE: power of the priorities; 0 is uniform
-    priority_beta: Any = setting(0.4, schedule=True)  # PER_QUE: power of the importance weights
-    n_step: int = setting(1, ge=1)  # steps whose rewards (not entropies) are summed before the next value
-    learning_starts: int = setting(100, ge=0)  # env steps before the first update (at least one batch is awaited)
-    random_steps: int | None = setting(None, ge=0)  # env steps with uniform random actions; null: learning_starts
-    train_freq: int = setting(
-        1, ge=1
-    )  # env steps between two rounds of updates; with memory a multiple of sequence_length
+    priority_alpha: float = setting(0.6, ge=0, le=1)  # PER_QUE: exponent of the priorities; 0 is uniform
+    priority_beta: Any = setting(0.4, schedule=True)  # PER_QUE: exponent of the importance weights
+    n_step: int = setting(1, ge=1)  # n-step return: rewards (not entropies) summed before bootstrapping
+    learning_starts: int = setting(100, ge=0)  # env steps before the first update (which also waits for a full batch)
+    random_steps: int | None = setting(None, ge=0)  # first env steps, with random actions; null: learning_starts
+    train_freq: int = setting(1, ge=1)  # env steps between rounds of updates; recurrent: a multiple of sequence_length
     gradient_steps: int = setting(1, ge=1, also=(-1,))  # updates per round; -1: one for each env step
-    max_grad_norm: float | None = setting(None, gt=0)  # gradients are clipped to this norm; null: not clipped
-    compile: bool = setting(False, affects="speed")  # each loss's update as one graph: 10-20 s at first, then faster
+    max_grad_norm: float | None = setting(None, gt=0)  # clip gradients to this norm; null: no clipping
+    compile: bool = setting(False, affects="speed")  # compile each loss into one graph: 10-20 s once, then faster
 
     def check(self, section: str) -> None:
         super().check(section)
@@ -73,46 +71,46 @@ class ReplayActorCriticConfig(ActorCriticConfig):
 
 @dataclass
 class BoxActionConfig:
-    noise_correlation: float = setting(0.0, ge=0, lt=1)  # of exploration's noise from step to step; 0: none
+    noise_correlation: float = setting(0.0, ge=0, lt=1)  # correlation of exploration noise between steps; 0: none
 
 
 @dataclass
 class DDPGConfig(BoxActionConfig, ReplayActorCriticConfig):
-    n_critics: int = setting(1, ge=1)  # with several, the least of their targets' values counts
-    actor_lr: Any = setting(1e-3, schedule=True)  # learning rate: a number, or "lin_1e-3", 0 at max_env_step
-    critic_lr: Any = setting(1e-3, schedule=True)  # of all critics
-    exploration_noise: Any = setting(0.1, schedule=True)  # standard deviation, of actions in [-1, 1]
+    n_critics: int = setting(1, ge=1)  # critics, each with a target; the lowest target value is used
+    actor_lr: Any = setting(1e-3, schedule=True)  # learning rate of the actor: a number or a schedule
+    critic_lr: Any = setting(1e-3, schedule=True)  # learning rate of all critics: a number or a schedule
+    exploration_noise: Any = setting(0.1, schedule=True)  # standard deviation, for actions in [-1, 1]
 
 
 @dataclass
 class TD3Config(DDPGConfig):
-    n_critics: int = setting(2, ge=1)  # the least of their targets' values counts
-    policy_delay: int = setting(2, ge=1)  # updates of the critics for each of the actor and the targets
-    target_noise: float = setting(0.2, ge=0)  # standard deviation of the noise on the target's actions
-    target_noise_clip: float = setting(0.5, gt=0)  # the largest size of that noise
+    n_critics: int = setting(2, ge=1)  # critics, each with a target; the lowest target value is used
+    policy_delay: int = setting(2, ge=1)  # critic updates per update of the actor and the targets
+    target_noise: float = setting(0.2, ge=0)  # standard deviation of the noise on target actions
+    target_noise_clip: float = setting(0.5, gt=0)  # largest absolute value of that noise
 
 
 @dataclass
 class TemperatureConfig:
-    alpha: float = setting(1.0, gt=0)  # temperature: weight of the entropy; with auto_alpha at the start
-    auto_alpha: bool = True  # adapt it so that the entropy stays near its target
-    alpha_lr: Any = setting(3e-4, schedule=True)  # of log alpha
+    alpha: float = setting(1.0, gt=0)  # temperature, the weight of the entropy; initial value with auto_alpha
+    auto_alpha: bool = True  # automatic entropy tuning: adapts alpha to keep the entropy near its target
+    alpha_lr: Any = setting(3e-4, schedule=True)  # learning rate of log alpha
 
 
 @dataclass
 class SACConfig(TemperatureConfig, BoxActionConfig, ReplayActorCriticConfig):
-    target_entropy: float | None = None  # null: minus the number of action dimensions
+    target_entropy: float | None = None  # for auto_alpha; null: minus the number of action dimensions
 
 
 @dataclass
 class SACDiscreteConfig(TemperatureConfig, ReplayActorCriticConfig):
-    entropy_share: float = setting(0.98, gt=0, lt=1)  # target entropy, as a share of the uniform policy's log K
+    entropy_share: float = setting(0.98, gt=0, lt=1)  # target entropy as a fraction of log K, that of a uniform policy
 
 
 @dataclass
 class TQCConfig(SACConfig):
-    n_quantiles: int = setting(25, ge=1)  # of each critic's return distribution
-    dropped_quantiles: int = setting(2, ge=0)  # highest ones left out of the target, for each critic
+    n_quantiles: int = setting(25, ge=1)  # quantiles per critic
+    dropped_quantiles: int = setting(2, ge=0)  # highest quantiles dropped from the target, per critic
 
     def check(self, section: str) -> None:
         """Some quantiles must be left."""

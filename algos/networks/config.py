@@ -1,4 +1,4 @@
-"""Settings that algorithms share: what every network begins with, and network classes of the user's (torch-free)."""
+"""Settings that algorithms share: first layers of every network, and the user's network classes (torch-free)."""
 
 from dataclasses import MISSING, dataclass, fields
 from typing import Any
@@ -10,19 +10,19 @@ from algos.networks.spec import any_carries_state, parse_layer
 
 @dataclass
 class EncoderConfig:
-    """`use_attention` and what follows it are TinyRL's names for an attention layer behind `merge_layers`."""
+    """`use_attention` and the keys below it are TinyRL's names for an attention layer after `merge_layers`."""
 
-    branch_layers: dict[str, Any] = setting(factory=dict)  # Dict observations: layers by observation key
-    merge_layers: list[Any] = setting(factory=list)  # layers over the joined branches, before all others
-    use_attention: bool = False  # an attention layer of the following settings behind merge_layers
-    attention_type: str | None = setting(None, choices=("flash", "linear", "hybrid"))  # null: as the next two say
-    use_flash: bool | None = None  # softmax attention over the last 64 steps; with use_linear too: hybrid
+    branch_layers: dict[str, Any] = setting(factory=dict)  # Dict observations: a layer list per observation key
+    merge_layers: list[Any] = setting(factory=list)  # layers after the joined branches, before all other layers
+    use_attention: bool = False  # attention layer after merge_layers; the keys down to feature_dim shape it
+    attention_type: str | None = setting(None, choices=("flash", "linear", "hybrid"))  # null: by the next two keys
+    use_flash: bool | None = None  # softmax attention over the last 64 steps; with use_linear: hybrid
     use_linear: bool | None = None  # linear attention over the whole episode
     d_model: int = setting(64, ge=1)  # width of the attention layer
     n_heads: int = setting(4, ge=1)  # attention heads
-    n_layers: int = setting(1, ge=1)  # attention blocks, one behind the other
-    dropout: float = setting(0.0, ge=0, lt=1)  # share of values set to 0 in training
-    feature_dim: int = setting(32, ge=1)  # linear, hybrid: features of a head's queries and keys
+    n_layers: int = setting(1, ge=1)  # attention blocks in sequence
+    dropout: float = setting(0.0, ge=0, lt=1)  # fraction of values set to 0 in training
+    feature_dim: int = setting(32, ge=1)  # linear, hybrid: features per head of queries and keys
 
     def check(self, section: str) -> None:
         """Refuse values that contradict each other."""
@@ -66,12 +66,12 @@ class EncoderConfig:
 
 @dataclass
 class ActorCriticConfig(EncoderConfig):
-    """What algorithms with an actor and a critic have."""
+    """Settings of every algorithm with an actor and a critic."""
 
-    actor_class: str | None = None  # in place of actor_layers: "package.module:Class", MLPActor, CNNActor
-    actor_cfg: dict[str, Any] = setting(factory=dict)  # arguments of actor_class after the two spaces
-    critic_class: str | None = None  # in place of critic_layers: "package.module:Class", MLPCritic, CNNCritic
-    critic_cfg: dict[str, Any] = setting(factory=dict)  # arguments of critic_class after the two spaces
+    actor_class: str | None = None  # replaces actor_layers: "package.module:Class", MLPActor or CNNActor
+    actor_cfg: dict[str, Any] = setting(factory=dict)  # arguments of actor_class, after the two spaces
+    critic_class: str | None = None  # replaces critic_layers: "package.module:Class", MLPCritic or CNNCritic
+    critic_cfg: dict[str, Any] = setting(factory=dict)  # arguments of critic_class, after the two spaces
 
     def check(self, section: str) -> None:
         super().check(section)
@@ -80,7 +80,7 @@ class ActorCriticConfig(EncoderConfig):
 
     @property
     def warning(self) -> str:
-        """What to tell the user before the start."""
+        """A note for the user before the run starts; "" for none."""
         notes = (set_aside(self, name, f"{name}_layers") for name in ("actor", "critic"))
         return "; ".join(note for note in notes if note)
 
@@ -99,9 +99,9 @@ def check_class(cfg: Any, section: str, name: str) -> None:
 
 
 def set_aside(cfg: Any, name: str, *keys: str) -> str:
-    """What to say of settings that a class makes idle, where they are not the defaults; "" where there are none.
+    """A note on changed settings that have no effect because of a class; "" if there are none.
 
-    A preset may have set them, so they are no mistake.
+    A preset may have set them, so they are not an error.
     """
     idle = [f"algo_cfg.{key}" for key in keys if getattr(cfg, key) and getattr(cfg, key) != default_of(cfg, key)]
     kind = getattr(cfg, f"{name}_class")

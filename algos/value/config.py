@@ -21,24 +21,24 @@ _NORM = {"layer_type": "norm", "norm_type": "layer", "activation": "relu"}
 
 @dataclass
 class ValueConfig(EncoderConfig):
-    """What all of them have."""
+    """Settings of every value-based method."""
 
-    value_layers: list[Any] = setting(factory=_layers(_WIDE, _WIDE))  # the Q network's layers, see docs/networks.md
-    q_class: str | None = None  # in place of value_layers and head: "package.module:Class", MLPCritic, CNNCritic
-    q_cfg: dict[str, Any] = setting(factory=dict)  # arguments of q_class after the two spaces
-    dueling: bool = False  # after value_layers a stream for V and one for A: Q = V + A - mean A
+    value_layers: list[Any] = setting(factory=_layers(_WIDE, _WIDE))  # layers of the Q network, see docs/networks.md
+    q_class: str | None = None  # replaces value_layers and the head: "package.module:Class", MLPCritic or CNNCritic
+    q_cfg: dict[str, Any] = setting(factory=dict)  # arguments of q_class, after the two spaces
+    dueling: bool = False  # separate streams for V and A after value_layers: Q = V + A - mean A
     dueling_layers: list[Any] = setting(factory=list)  # dueling: hidden layers of each stream
-    noisy: bool = False  # learned noise in all linear layers but the first of value_layers, and epsilon = 0
-    noisy_sigma: float = setting(0.5, ge=0)  # noisy: the noise at the start, times 1 / sqrt(inputs of the layer)
+    noisy: bool = False  # learned noise in all linear layers except the first of value_layers; epsilon is then 0
+    noisy_sigma: float = setting(0.5, ge=0)  # noisy: initial noise, divided by sqrt(inputs of the layer)
     gamma: float = setting(0.99, ge=0, le=1)  # discount per step
-    lr: Any = setting(1e-3, schedule=True)  # learning rate: a number, or "lin_1e-3", which falls to 0 at max_env_step
-    epsilon_start: float = setting(0.95, ge=0, le=1)  # share of random actions at the first step
-    epsilon_end: float = setting(0.01, ge=0, le=1)  # share of random actions in the end
-    epsilon_decay: int = setting(500, ge=1)  # env steps: time constant (exp) or length (linear) of the decay
-    epsilon_schedule: str = setting("exp", choices=("exp", "linear"))  # how epsilon decays
-    max_grad_norm: float | None = setting(None, gt=0)  # gradients are clipped to this norm; null: not clipped
-    adam_eps: float = setting(1e-8, gt=0)  # added to the root of Adam's mean square: small gradients take small steps
-    compile: bool = setting(False, affects="speed")  # the whole update as one graph: 7-10 s at first, then faster
+    lr: Any = setting(1e-3, schedule=True)  # learning rate: a number, or a schedule such as "lin_1e-3"
+    epsilon_start: float = setting(0.95, ge=0, le=1)  # fraction of random actions at the first step
+    epsilon_end: float = setting(0.01, ge=0, le=1)  # final fraction of random actions
+    epsilon_decay: int = setting(500, ge=1)  # length of the decay in env steps; exp: its time constant
+    epsilon_schedule: str = setting("exp", choices=("exp", "linear"))  # shape of the decay
+    max_grad_norm: float | None = setting(None, gt=0)  # clip gradients to this norm; null: no clipping
+    adam_eps: float = setting(1e-8, gt=0)  # Adam's epsilon: larger values damp the steps of small gradients
+    compile: bool = setting(False, affects="speed")  # compile each update into one graph: 7-10 s once, then faster
 
     def check(self, section: str) -> None:
         super().check(section)
@@ -51,11 +51,11 @@ class ValueConfig(EncoderConfig):
 
     @property
     def warning(self) -> str:
-        """What to tell the user before the start."""
+        """A note for the user before the run starts; "" for none."""
         return set_aside(self, "q", "value_layers", "dueling", "dueling_layers")
 
     def remarks(self, section: str, given: Collection[str]) -> list[str]:
-        """What to tell of the settings that the user has `given`: those without effect, and what stands beside them."""
+        """Notes on the settings that the user has `given`: those without effect, and those that need another key."""
         lines = []
         void = [f"{section}.{key}" for key in given if key.startswith("epsilon_")]
         if self.noisy and void:
@@ -65,23 +65,23 @@ class ValueConfig(EncoderConfig):
             )
         if self.dueling_layers and "value_layers" in given and "dueling_layers" not in given:
             lines.append(
-                f"{section}.dueling_layers stand behind your value_layers, in each stream: {self.dueling_layers};"
-                " give them too, or [] for none"
+                f"{section}.dueling_layers follow your value_layers in each stream: {self.dueling_layers};"
+                " set them too, or [] for none"
             )
         return lines
 
 
 @dataclass
 class ReplayConfig(ValueConfig):
-    """Those that learn from replay with a target network."""
+    """Settings of methods with replay and a target network."""
 
     batch_size: int = setting(64, ge=1)  # transitions per update
     buffer_size: int = setting(100_000, ge=1)  # transitions kept
-    learning_starts: int = setting(0, ge=0)  # env steps before the first update (at least one batch is awaited)
-    train_freq: int = setting(1, ge=1)  # env steps between two rounds of updates
+    learning_starts: int = setting(0, ge=0)  # env steps before the first update (which also waits for a full batch)
+    train_freq: int = setting(1, ge=1)  # env steps between rounds of updates
     gradient_steps: int = setting(1, ge=1, also=(-1,))  # updates per round; -1: one for each env step
-    target_update: int = setting(4, ge=1)  # updates between two updates of the target network
-    tau: float = setting(1.0, gt=0, le=1)  # share of the online network in a target update; 1 copies it
+    target_update: int = setting(4, ge=1)  # updates between updates of the target network
+    tau: float = setting(1.0, gt=0, le=1)  # weight of the online network in a target update; 1 copies it
 
     def check(self, section: str) -> None:
         super().check(section)
@@ -97,38 +97,38 @@ class ReplayConfig(ValueConfig):
 
 @dataclass
 class TransitionConfig(ReplayConfig):
-    """Those whose replay is of transitions."""
+    """Settings of methods that replay single transitions."""
 
     buffer_type: str = setting("REPLAY_QUE", choices=("REPLAY_QUE", "REPLAY", "PER_QUE", "HER"))  # docs/algorithms.md
-    priority_alpha: float = setting(0.6, ge=0, le=1)  # PER_QUE: power of the priorities; 0 is uniform
-    priority_beta: Any = setting(0.4, schedule=True)  # PER_QUE: power of the importance weights
-    n_step: int = setting(1, ge=1)  # steps whose rewards are summed before the next observation's value
+    priority_alpha: float = setting(0.6, ge=0, le=1)  # PER_QUE: exponent of the priorities; 0 is uniform
+    priority_beta: Any = setting(0.4, schedule=True)  # PER_QUE: exponent of the importance weights
+    n_step: int = setting(1, ge=1)  # n-step return: rewards summed before bootstrapping
 
 
 @dataclass
 class DQNConfig(TransitionConfig):
-    loss: str = setting("mse", choices=("mse", "huber"))  # of the TD error
+    loss: str = setting("mse", choices=("mse", "huber"))  # loss of the TD error
 
 
 @dataclass
 class SoftQConfig(DQNConfig):
-    temperature: float = setting(0.1, gt=0)  # weight of the entropy; towards 0 it is DQN
-    epsilon_start: float = setting(0.0, ge=0, le=1)  # the Boltzmann policy explores by itself
+    temperature: float = setting(0.1, gt=0)  # weight of the entropy; near 0 it is DQN
+    epsilon_start: float = setting(0.0, ge=0, le=1)  # 0 by default: the Boltzmann policy explores by itself
     epsilon_end: float = setting(0.0, ge=0, le=1)
 
     def check(self, section: str) -> None:
         super().check(section)
         require(
             self.n_step == 1,
-            f"{section}.n_step={self.n_step}: SoftQ takes 1, for it has no entropy of the steps in between",
+            f"{section}.n_step={self.n_step}: SoftQ needs n_step=1, as it adds no entropy for steps in between",
         )
 
 
 @dataclass
 class C51Config(TransitionConfig):
-    n_atoms: int = setting(51, ge=2)  # returns that a distribution puts its mass on
-    v_min: float = -100.0  # the least of them: no return should be below
-    v_max: float = 100.0  # the largest: no return should be above
+    n_atoms: int = setting(51, ge=2)  # atoms of the return distribution
+    v_min: float = -100.0  # lowest atom; no return should be below it
+    v_max: float = 100.0  # highest atom; no return should be above it
 
     def check(self, section: str) -> None:
         super().check(section)
@@ -137,30 +137,30 @@ class C51Config(TransitionConfig):
 
 @dataclass
 class RainbowConfig(C51Config):
-    dueling: bool = True  # after value_layers a stream for V and one for A: Q = V + A - mean A
-    noisy: bool = True  # learned noise in all linear layers but the first of value_layers, and epsilon = 0
-    buffer_type: str = setting("PER_QUE", choices=("REPLAY_QUE", "REPLAY", "PER_QUE"))  # uniform (both) or by error
-    priority_alpha: float = setting(0.5, ge=0, le=1)  # PER_QUE: power of the priorities; 0 is uniform
-    n_step: int = setting(3, ge=1)  # steps whose rewards are summed before the next observation's value
+    dueling: bool = True  # separate streams for V and A after value_layers: Q = V + A - mean A
+    noisy: bool = True  # learned noise in all linear layers except the first of value_layers; epsilon is then 0
+    buffer_type: str = setting("PER_QUE", choices=("REPLAY_QUE", "REPLAY", "PER_QUE"))  # PER_QUE: prioritised
+    priority_alpha: float = setting(0.5, ge=0, le=1)  # PER_QUE: exponent of the priorities; 0 is uniform
+    n_step: int = setting(3, ge=1)  # n-step return: rewards summed before bootstrapping
 
 
 @dataclass
 class QRDQNConfig(TransitionConfig):
-    n_quantiles: int = setting(50, ge=1)  # of the return, for each action
-    kappa: float = setting(1.0, ge=0)  # error up to which the quantile loss is quadratic
+    n_quantiles: int = setting(50, ge=1)  # quantiles of the return, per action
+    kappa: float = setting(1.0, ge=0)  # the quantile loss is quadratic for errors up to this size
 
 
 @dataclass
 class DRQNConfig(ReplayConfig):
     value_layers: list[Any] = setting(
         factory=_layers({**_WIDE, "layer_size": [64]}, {"layer_type": "gru", "layer_size": 64})
-    )  # the Q network's layers, one of them with memory
-    loss: str = setting("mse", choices=("mse", "huber"))  # of the TD error
-    buffer_type: str = setting("REPLAY_QUE", choices=("REPLAY_QUE",))  # uniform over sequences
-    sequence_length: int = setting(20, ge=1)  # steps of one environment in a sequence
-    burn_in: int = setting(0, ge=0)  # the first of them, which only bring the memory up to date
+    )  # layers of the Q network, one of them recurrent
+    loss: str = setting("mse", choices=("mse", "huber"))  # loss of the TD error
+    buffer_type: str = setting("REPLAY_QUE", choices=("REPLAY_QUE",))  # replay of sequences, drawn uniformly
+    sequence_length: int = setting(20, ge=1)  # steps per replayed sequence
+    burn_in: int = setting(0, ge=0)  # first steps of a sequence, which only warm up the recurrent state
     batch_size: int = setting(32, ge=1)  # sequences per update
-    train_freq: int = setting(20, ge=1)  # env steps between two rounds of updates, a multiple of sequence_length
+    train_freq: int = setting(20, ge=1)  # env steps between rounds of updates, a multiple of sequence_length
     gradient_steps: int = setting(5, ge=1, also=(-1,))  # updates per round; -1: one for each env step
 
     def check(self, section: str) -> None:
@@ -171,12 +171,12 @@ class DRQNConfig(ReplayConfig):
 
 @dataclass
 class PQNConfig(ValueConfig):
-    value_layers: list[Any] = setting(factory=_layers(_PLAIN, _NORM, _PLAIN, _NORM))  # normalised: no target network
-    buffer_type: str = setting("ONPOLICY_QUE", choices=("ONPOLICY_QUE",))  # each rollout is learned once
-    n_steps: int = setting(32, ge=1)  # env steps of each environment in a rollout
-    n_epochs: int = setting(4, ge=1)  # passes over a rollout
+    value_layers: list[Any] = setting(factory=_layers(_PLAIN, _NORM, _PLAIN, _NORM))  # norms replace a target network
+    buffer_type: str = setting("ONPOLICY_QUE", choices=("ONPOLICY_QUE",))  # on-policy: each rollout is used once
+    n_steps: int = setting(32, ge=1)  # env steps per environment in a rollout
+    n_epochs: int = setting(4, ge=1)  # passes over each rollout
     batch_size: int = setting(64, ge=1)  # transitions per minibatch
-    q_lambda: float = setting(0.65, ge=0, le=1)  # 0: one-step targets; 1: the rollout's whole return
-    epsilon_decay: int = setting(10_000, ge=1)  # env steps: time constant (exp) or length (linear) of the decay
+    q_lambda: float = setting(0.65, ge=0, le=1)  # 0: one-step targets; 1: the return of the rest of the rollout
+    epsilon_decay: int = setting(10_000, ge=1)  # length of the decay in env steps; exp: its time constant
     epsilon_schedule: str = setting("linear", choices=("exp", "linear"))
-    max_grad_norm: float | None = setting(10.0, gt=0)  # gradients are clipped to this norm; null: not clipped
+    max_grad_norm: float | None = setting(10.0, gt=0)  # clip gradients to this norm; null: no clipping

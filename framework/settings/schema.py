@@ -1,5 +1,5 @@
-"""Schema of `general_cfg`: the keys of the runner itself, with JoyRL's names and meanings; and of the whole
-configuration (torch-free)."""
+"""Schemas of `general_cfg` (the keys of the runner, with JoyRL's names and meanings) and of the whole configuration
+(torch-free)."""
 
 from dataclasses import asdict, dataclass, field
 from typing import Any
@@ -10,63 +10,63 @@ from algos.common.settings import require, setting
 from algos.export import FORMATS
 from envs.config import EnvConfig
 
-SECTIONS = ("general_cfg", "algo_cfg", "env_cfg")  # of settings; `expected` only tells what is hoped for
+SECTIONS = ("general_cfg", "algo_cfg", "env_cfg")  # of settings; `expected` is only a reference to compare with
 DEFAULT_ENV_STEPS = 50_000
-OF_A_MODEL = ("test", "export")  # modes that are nothing without a saved model
+OF_A_MODEL = ("test", "export")  # modes that need a saved model
 
 
 @dataclass
 class GeneralConfig:
-    algo_name: str = "DQN"  # an algorithm of algos/registry.py, or "package.module:Class"
-    env_name: str = "gym"  # group of config/env_cfg/; the environment itself is env_cfg.id
-    device: str = setting("cpu", affects="speed")  # cpu, cuda, cuda:<n>, or auto (cuda where there is one)
+    algo_name: str = "DQN"  # a name in algos/registry.py, or "package.module:Class"
+    env_name: str = "gym"  # a file in config/env_cfg/; env_cfg.id names the environment
+    device: str = setting("cpu", affects="speed")  # cpu, cuda, cuda:<n>, or auto (cuda if available)
     mode: str = setting(
         "train", choices=("train", "test", "collect", "verify", "export", "translate"), affects="purpose"
     )  # what the run does
-    seed: int = setting(1, ge=0)  # of all random numbers; 0 draws one and records it
-    seeds: int | None = setting(None, ge=1)  # mode=verify: the preset is trained with seeds 1 to this; null: 5
-    n_workers: int = setting(1, ge=1)  # workers; a single process steps them in turn
-    n_envs: int = setting(1, ge=1)  # environments in each worker's vector env
-    torch_threads: int = setting(1, ge=1, affects="record")  # for torch's operators; small networks are fastest with 1
+    seed: int = setting(1, ge=0)  # random seed; 0 draws one and records it
+    seeds: int | None = setting(None, ge=1)  # mode=verify: train with seeds 1 to this number; null: 5
+    n_workers: int = setting(1, ge=1)  # workers; in a single process they take turns
+    n_envs: int = setting(1, ge=1)  # environments per worker, stepped as one vector environment
+    torch_threads: int = setting(1, ge=1, affects="record")  # threads of torch; small networks are fastest with 1
 
     mp_backend: str = setting("single", choices=("single", "ray"), affects="ray")  # one process, or Ray actors
     sync: str = setting("exact", choices=("exact", "async"), affects="ray")  # async: no process waits for another
-    n_learners: int = setting(1, ge=1, affects="ray")  # Ray: they share each batch and average their gradients
-    ray_address: str | None = setting(None, affects="ray")  # null: Ray for this run; auto or <host>:<port>: a cluster
-    worker_timeout: float = setting(600.0, gt=0, affects="ray")  # Ray: seconds of silence until a process is replaced
+    n_learners: int = setting(1, ge=1, affects="ray")  # Ray: learners; they share each batch and average gradients
+    ray_address: str | None = setting(None, affects="ray")  # null: start Ray for this run; auto, <host>:<port>: join
+    worker_timeout: float = setting(600.0, gt=0, affects="ray")  # Ray: a process silent for so many seconds is replaced
     max_worker_restarts: int = setting(20, ge=0, affects="ray")  # Ray: replacements per run; one more failure ends it
 
-    load_checkpoint: bool | None = setting(None, affects="start")  # of a saved model; null: if load_path or mode=test
+    load_checkpoint: bool | None = setting(None, affects="start")  # start from a model; null: if load_path or mode=test
     load_path: str | None = setting(None, affects="start")  # a run's name or path, a model file, or latest
     load_model_step: str = setting("best", affects="start")  # best, last, or the update step of a saved model
-    resume: str | None = setting(None, affects="start")  # go on with this run in its folder: name, path, or latest
+    resume: str | None = setting(None, affects="start")  # continue this run in its folder: name, path, or latest
 
     max_episode: int = setting(-1, ge=1, also=(-1,), affects="future")  # episodes to train or collect; -1: no limit
-    max_step: int = setting(-1, ge=1, also=(-1,))  # steps per episode, then it is truncated; -1: the env's own limit
+    max_step: int = setting(-1, ge=1, also=(-1,))  # longer episodes are truncated; -1: the env's own limit
     max_env_step: int | None = setting(
         None, ge=1, also=(-1,), affects="future"
-    )  # steps over all environments, then the run ends; -1: no limit; null: 50,000, or -1 with max_episode
-    reward_threshold: float | None = setting(None, affects="future")  # stop once an online evaluation's mean reaches it
+    )  # steps over all environments; then the run ends; -1: no limit; null: 50,000, or -1 with max_episode
+    reward_threshold: float | None = setting(None, affects="future")  # stop when an evaluation's mean reaches this
 
-    online_eval: bool = True  # evaluate during training, on environments of its own
-    online_eval_episode: int = setting(10, ge=1)  # episodes of an evaluation, also of mode=test
-    model_save_fre: int = setting(500, ge=1)  # update steps between two saved models, evaluations and checkpoints
-    eval_env_steps: int | None = setting(None, ge=1)  # the same, but counted in env steps; null: model_save_fre decides
-    save_best_model: bool | None = None  # keep models/best.pt, the best by online evaluation; null: as online_eval
-    checkpoint_keep: int = setting(2, ge=1, affects="files")  # checkpoints kept; the older ones are deleted
+    online_eval: bool = True  # evaluate during training, in separate environments
+    online_eval_episode: int = setting(10, ge=1)  # episodes per evaluation, also in mode=test
+    model_save_fre: int = setting(500, ge=1)  # updates between saved models, evaluations and checkpoints
+    eval_env_steps: int | None = setting(None, ge=1)  # the same interval in env steps; null: model_save_fre
+    save_best_model: bool | None = None  # keep models/best.pt, the best in online evaluation; null: as online_eval
+    checkpoint_keep: int = setting(2, ge=1, affects="files")  # checkpoints to keep; older ones are deleted
     collect_traj: bool = setting(False, affects="purpose")  # also write trajectories while training
-    collect_explore: bool = setting(False, affects="purpose")  # mode=collect with a model: explore, do not act greedily
+    collect_explore: bool = setting(False, affects="purpose")  # mode=collect with a model: explore, not greedy
 
-    format: str = setting("torchscript", choices=tuple(FORMATS), affects="call")  # mode=export: the kind of file
+    format: str = setting("torchscript", choices=tuple(FORMATS), affects="call")  # mode=export: file format
 
     callbacks: list[Any] = setting(factory=list, affects="future")  # "package.module:Class" or {type: ..., arguments}
-    loggers: list[str] = setting(factory=lambda: ["tensorboard"], affects="files")  # and wandb; CSV files always
-    log_interval: int = setting(100, ge=1, affects="record")  # update steps between two rows of updates.csv
-    log_reward_components: bool = setting(True, affects="record")  # also record what episodes' rewards are made of
+    loggers: list[str] = setting(factory=lambda: ["tensorboard"], affects="files")  # also wandb; CSV files always
+    log_interval: int = setting(100, ge=1, affects="record")  # updates per row of updates.csv
+    log_reward_components: bool = setting(True, affects="record")  # also record the components of each episode's reward
     progress: str = setting("auto", choices=("auto", "bar", "lines", "off"), affects="call")  # auto: bar or lines
     save_fig: bool = setting(True, affects="files")  # draw figs/learning_curve.png at the end
     show_fig: bool = setting(False, affects="call")  # open the learning curve in a window at the end
-    tasks_dir: str = setting("tasks", affects="call")  # where run folders are made
+    tasks_dir: str = setting("tasks", affects="call")  # folder that contains the run folders
 
     def check(self, section: str) -> None:
         """Refuse values that contradict each other."""
@@ -133,12 +133,12 @@ class GeneralConfig:
 
 @dataclass
 class ExpectedScore:
-    """Reference score of a preset's experiment (`expected` in its file): what its result is to be compared with."""
+    """Reference score of a preset (`expected` in its file)."""
 
-    mean_reward: float | None = None  # mean over evaluation episodes
-    std: float | None = None  # between seeds
-    max_env_step: int | None = None  # environment steps of training after which it is reached
-    source: str | None = None  # where it comes from
+    mean_reward: float | None = None  # mean return over evaluation episodes
+    std: float | None = None  # spread given by the source, usually between evaluation episodes (not between seeds)
+    max_env_step: int | None = None  # env steps of training after which the score is reached
+    source: str | None = None  # where the score comes from
 
 
 @dataclass

@@ -135,7 +135,7 @@ def test_what_cannot_be_kept_as_a_path():
 def test_settings_that_contradict_a_class():
     with pytest.raises(UserError, match=r"actor_cfg holds arguments for algo_cfg.actor_class"):
         Experiment("PPO", actor_cfg={"width": 3})
-    with pytest.raises(UserError, match=r"critic_class=.* would value nothing: algo_cfg.baseline is false"):
+    with pytest.raises(UserError, match=r"critic_class=.* needs a critic, but algo_cfg.baseline is false"):
         Experiment("REINFORCE", critic_class=Small, baseline=False)
     with pytest.raises(UserError, match=r"'algo_cfg.actor_class' is a setting of PPO"):
         Experiment("DQN", actor_class=Small)

@@ -35,7 +35,7 @@ def test_what_goes_together(config):
         (PPOConfig(n_steps=64, sequence_length=24), "algo_cfg.sequence_length=24 must divide algo_cfg.n_steps=64"),
         (
             REINFORCEConfig(critic_lr=1e-2, baseline=False),
-            "algo_cfg.critic_lr=0.01 has no critic to teach: algo_cfg.baseline is false",
+            "algo_cfg.critic_lr=0.01 needs a critic, but algo_cfg.baseline is false",
         ),
         (A2CConfig(critic_lr=-1.0), "algo_cfg.critic_lr=-1.0 is out of range: it must be >= 0"),
         (PPOConfig(objective="trust"), "algo_cfg.objective=trust is not allowed; choose from clip, kl"),

@@ -19,7 +19,7 @@ LINEAR = [{"layer_type": "linear", "layer_size": 8}]
         (DQNConfig(priority_alpha=2), r"algo_cfg\.priority_alpha=2 is out of range"),
         (DQNConfig(priority_beta="high"), r"algo_cfg\.priority_beta=high is not a number"),
         (DQNConfig(n_step=0), r"algo_cfg\.n_step=0 is out of range: it must be >= 1"),
-        (SoftQConfig(n_step=3), r"algo_cfg\.n_step=3: SoftQ takes 1"),
+        (SoftQConfig(n_step=3), r"algo_cfg\.n_step=3: SoftQ needs n_step=1"),
         (SoftQConfig(temperature=0), r"algo_cfg\.temperature=0 is out of range"),
         (DRQNConfig(burn_in=20), r"algo_cfg\.burn_in=20 leaves nothing to learn of sequences of sequence_length=20"),
         (DRQNConfig(train_freq=30), r"algo_cfg\.train_freq=30 must be a multiple of algo_cfg\.sequence_length=20"),
@@ -36,7 +36,7 @@ def test_what_does_not_go_together_is_one_line(cfg, message):
 
 NOISE = "{} no effect: with algo_cfg.noisy=true the noise explores, epsilon is 0"
 STREAMS = (
-    f"algo_cfg.dueling_layers stand behind your value_layers, in each stream: {LINEAR}; give them too, or [] for none"
+    f"algo_cfg.dueling_layers follow your value_layers in each stream: {LINEAR}; set them too, or [] for none"
 )
 
 

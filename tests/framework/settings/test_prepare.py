@@ -153,7 +153,7 @@ def test_remarks_are_of_what_the_user_gave_here_not_of_presets_and_saved_runs() 
         (remark,) = prepare(hydra, ["epsilon_start=0.5"], file).remarks
         assert remark.startswith("algo_cfg.epsilon_end, algo_cfg.epsilon_start have no effect")
         (remark,) = prepare(hydra, ["algo_name=DuelingDQN", "value_layers=[]"]).remarks
-        assert remark.startswith("algo_cfg.dueling_layers stand behind your value_layers")
+        assert remark.startswith("algo_cfg.dueling_layers follow your value_layers")
         for quiet in (
             ["preset=CartPole-v1/DuelingDQN"],
             ["preset=CartPole-v1/RainbowDQN", "lr=0.1"],
