@@ -66,7 +66,7 @@ def make_vector_env(
         spec = spec_of(cfg)
         for key, given in (("wrappers", cfg.wrappers), ("memory_inputs", cfg.memory_inputs != ["obs"])):
             if given:
-                raise UserError(f"env_cfg.{key} apply to single environments: not with env_cfg.vectorization=native")
+                raise UserError(f"env_cfg.{key} applies to single environments; leave out env_cfg.vectorization=native")
         kwargs, limit = _limits(cfg, spec)
         limit = min((steps for steps in (limit, max_step) if steps is not None and steps > 0), default=None)
         return _guarded(spec, kwargs, render_mode, lambda: make_native(spec, n_envs, limit, kwargs, render_mode))
@@ -110,7 +110,9 @@ def spaces_of(cfg: EnvConfig, max_step: int = -1, render_mode: str | None = None
         other = make_env(cfg, max_step=max_step, evaluation=True)
         other.close()
         if (other.observation_space, other.action_space) != (env.observation_space, env.action_space):
-            raise UserError("env_cfg.wrappers: one of train_only=true must not change the environment's spaces")
+            raise UserError(
+                "env_cfg.wrappers: a wrapper with train_only=true must not change the spaces of the environment"
+            )
     return env.observation_space, env.action_space
 
 
@@ -229,7 +231,9 @@ def _guarded(spec: EnvSpec, kwargs: dict[str, Any], render_mode: str | None, bui
     except TypeError as error:
         unknown = re.search(r"unexpected keyword argument '(\w+)'", str(error))
         if unknown and unknown[1] in kwargs | {"render_mode": 0, "max_episode_steps": 0}:
-            raise UserError(f"environment {spec.id} takes no {unknown[1]!r} (env_cfg.kwargs, render mode)") from error
+            raise UserError(
+                f"environment {spec.id} does not accept {unknown[1]!r} (from env_cfg.kwargs or render_mode)"
+            ) from error
         raise
 
 
@@ -245,6 +249,6 @@ def _missing(spec: EnvSpec, error: Exception) -> UserError | None:
         return UserError(f"environment {spec.id} needs the package {error.name!r}: pip install {command}")
     if ours or isinstance(error, DependencyNotInstalled):
         newest = _newest(spec.namespace, spec.name)
-        hint = f" (here: {newest})" if newest != spec.id else ""
+        hint = f" (newest here: {newest})" if newest != spec.id else ""
         return UserError(f"environment {spec.id}: {str(error).splitlines()[0]}{hint}")
     return None

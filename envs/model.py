@@ -21,15 +21,16 @@ def model_of(env: gym.Env) -> dict[str, np.ndarray]:
     table = getattr(base, "P", None)
     if not isinstance(table, dict) or not table:
         raise UserError(
-            f"planning needs an environment that lists its probabilities (an attribute P), and {name} does not: choose"
-            " FrozenLake-v1, CliffWalking-v1, Taxi-v4 or one of joyride's own, or an algorithm that learns"
+            f"planning needs an environment that lists its transition probabilities (attribute P), but {name} does not:"
+            " use FrozenLake-v1, CliffWalking-v1, Taxi-v4 or one of joyride's own, or an algorithm that learns"
         )
     if env.observation_space != base.observation_space or env.action_space != base.action_space:
         raise UserError(f"planning uses the probabilities of {name} itself: leave out wrappers that change its spaces")
     n_states, n_actions = len(table), len(table[0])
     if n_states != _members(base.observation_space) or n_actions != _members(base.action_space):
         raise UserError(
-            f"planning needs observations that tell the state: {name} has {n_states} states, but its observations are"
+            f"planning needs observations that identify the state: {name} has {n_states} states, but its observations"
+            " are"
             f" {base.observation_space}"
         )
     lists = [table[state][action] for state in range(n_states) for action in range(n_actions)]

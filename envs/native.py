@@ -59,7 +59,9 @@ class SyncVector(SyncVectorEnv):
             return concatenate(space, self._env_obs, out)
         batch = np.array(self._env_obs, dtype=space.dtype)
         if batch.shape[1:] != space.shape:
-            raise ValueError(f"{self.envs[0]} gave an observation of shape {batch.shape[1:]}, its space is {space}")
+            raise ValueError(
+                f"{self.envs[0]} returned an observation of shape {batch.shape[1:]}, but its space is {space}"
+            )
         return batch
 
 

@@ -103,7 +103,9 @@ class Resumable(gym.Wrapper):
             problem = self._replay(snapshot)
         except Exception as error:
             self.reset()
-            problem = f"replaying its episode failed ({type(error).__name__}: {first_line(error)}): a new one begins"
+            problem = (
+                f"replaying its episode failed ({type(error).__name__}: {first_line(error)}): a new episode starts"
+            )
         finally:
             if mode == "human":
                 self._base.render_mode = mode
@@ -119,7 +121,7 @@ class Resumable(gym.Wrapper):
     def _replay(self, saved: dict[str, Any]) -> str | None:
         if saved["env"] != _name(self):
             self.reset()
-            return f"the saved state is of {saved['env']}; a new episode begins"
+            return f"the saved state is of {saved['env']}; a new episode starts"
         start = saved["start"]
         if start is None:
             set_rng(self._base, saved["rng"])
@@ -148,7 +150,7 @@ class Resumable(gym.Wrapper):
             )
         if not equal(rng, saved["rng"]):
             set_rng(self._base, saved["rng"])
-            found.append("its random stream stood elsewhere after the replay")
+            found.append("its random stream differs after the replay")
         now = numbers(self._base)
         changed = [name for name, value in saved["numbers"].items() if not equal(now.get(name), value)]
         if changed:
@@ -193,17 +195,17 @@ def restore_vector(venv: VectorEnv, snapshot: dict[str, Any]) -> list[str]:
     name = type(inner).__name__
     warnings = []
     if inner is not venv:
-        warnings.append(f"vector wrapper {type(venv).__name__}: what it carries is not saved and starts anew")
+        warnings.append(f"vector wrapper {type(venv).__name__}: its state is not saved and is reset")
     if snapshot["envs"] is not None and _has_resumable(inner) and len(snapshot["envs"]) == inner.num_envs:
         warnings += _restore_rows(inner, snapshot["envs"])
     elif snapshot["state"] is not None and hasattr(inner, "restore") and snapshot["class"] == name:
         warnings += [warning for warning in [inner.restore(snapshot["state"])] if warning]
     elif snapshot["envs"] is None and snapshot["state"] is None:
-        warnings.append(f"vector environment {name} cannot save its state: new episodes begin")
+        warnings.append(f"vector environment {name} cannot save its state: new episodes start")
         inner.reset()
     else:
         rows = f" of {len(snapshot['envs'])} environments" if snapshot["envs"] is not None else ""
-        warnings.append(f"the saved state is of a {snapshot['class']}{rows}, not of this {name}: new episodes begin")
+        warnings.append(f"the saved state is of a {snapshot['class']}{rows}, not of this {name}: new episodes start")
         inner.reset()
     return warnings
 

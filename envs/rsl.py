@@ -73,7 +73,9 @@ class RslVector(VectorEnv):
         before = self.obs
         answer = self.env.step(torch.as_tensor(actions, device=self.device))
         if len(answer) != 4:
-            raise UserError(f"{type(self.env).__name__}.step gave {len(answer)} values, not obs, reward, done, extras")
+            raise UserError(
+                f"{type(self.env).__name__}.step returned {len(answer)} values instead of obs, reward, done, extras"
+            )
         obs, reward, done, extras = answer
         done = to_arrays(done).astype(bool).reshape(self.num_envs)
         self.obs = self._observe(obs)
@@ -82,12 +84,12 @@ class RslVector(VectorEnv):
         truncated = np.zeros_like(done) if time_outs is None else done & time_outs.astype(bool).reshape(done.shape)
         if done.any():
             if time_outs is None:
-                self._tell("time_outs", "extras tell no time_outs: each end of an episode counts as termination")
+                self._tell("time_outs", "extras has no time_outs: every end of an episode counts as termination")
             if "final_obs" not in infos:
                 infos["final_obs"] = before
                 if truncated.any():
                     self._tell(
-                        "final_obs", "extras tell no final_obs: time-outs bootstrap the value before the last step"
+                        "final_obs", "extras has no final_obs: time-outs bootstrap from the last observation before"
                     )
             infos["_final_obs"] = done
         return self.obs, to_arrays(reward).astype(np.float64).reshape(done.shape), done & ~truncated, truncated, infos

@@ -36,7 +36,10 @@ class MaskVelocity(gym.ObservationWrapper):
         if not isinstance(space, spaces.Box) or len(space.shape) != 1:
             raise UserError(f"MaskVelocity needs a flat Box observation, {name} has {space}")
         if keep is None and (name not in _WITHOUT_VELOCITY or space != env.unwrapped.observation_space):
-            raise UserError(f"MaskVelocity does not know the velocities of this observation of {name}: give it 'keep'")
+            raise UserError(
+                f"MaskVelocity does not know which entries are velocities in the observation of {name}: list the"
+                " entries to keep in 'keep'"
+            )
         indices = list(_WITHOUT_VELOCITY[name] if keep is None else keep)
         whole = all(isinstance(index, int) and 0 <= index < space.shape[0] for index in indices)
         if not indices or not whole or len(set(indices)) != len(indices):
@@ -79,7 +82,7 @@ class ActionMask(gym.Wrapper):
 
     def _with_mask(self, obs: Any, info: Mapping[str, Any], terminated: bool) -> dict[str, Any]:
         if "action_mask" not in info and not terminated:
-            raise UserError(f"ActionMask: {self.env.unwrapped} gives no info['action_mask']")
+            raise UserError(f"ActionMask: {self.env.unwrapped} returns no info['action_mask']")
         given = info.get("action_mask", np.ones(self._size))
         mask = np.concatenate([np.ravel(part) for part in given]) if isinstance(given, tuple | list) else given
         mask = np.array(mask, np.int8)

@@ -59,7 +59,7 @@ class Agent:
         self.obs_space, self.action_space = environments.obs_space, environments.action_space
         self.spec = get_algorithm(general.algo_name).data(cfg.algo_cfg)
         if not self.spec.learns:
-            raise UserError(f"{general.algo_name} learns from no steps: it needs no agent, use Experiment")
+            raise UserError(f"{general.algo_name} does not learn from env steps, so it needs no agent; use Experiment")
         self.device = resolve_device(general.device)
         self.training = True
         self.env_step = self.update_step = self.episode = 0
@@ -104,7 +104,8 @@ class Agent:
             return self.greedy.env_action(action)[0]
         if self.acted:
             raise AgentError(
-                "select_action was called twice without observe between; to act without learning, give training=False"
+                "select_action was called twice without observe in between; to act without learning, pass"
+                " training=False"
             )
         self.acted = True
         return self.rows.act(row, explore=True, step=self.env_step)[0]
@@ -169,7 +170,7 @@ class Agent:
         """
         path = Path(path)
         if path.suffix != ".pt":
-            raise UserError(f"{path}: a model's file ends in .pt")
+            raise UserError(f"{path}: the name of a model file must end in .pt")
         path.parent.mkdir(parents=True, exist_ok=True)
         save_config_beside(self.cfg, path)
         info = {"algo_name": self.cfg.general_cfg.algo_name, "env_id": self.cfg.env_cfg.id}
@@ -194,7 +195,7 @@ class Agent:
         try:
             return concatenate(self.obs_space, [obs], cast(Any, create_empty_array(self.obs_space, 1)))
         except (ValueError, TypeError, KeyError, IndexError) as error:
-            raise AgentError(f"an observation of {self.obs_space} is wanted, not {_shape(obs)}") from error
+            raise AgentError(f"expected an observation of {self.obs_space}, got {_shape(obs)}") from error
 
     def _count(self, reward: float, done: bool) -> None:
         self.episode_reward += reward
@@ -228,10 +229,10 @@ class SpacesOnly:
         self.obs_space, self.action_space = obs_space, action_space
 
     def model(self) -> dict[str, Any]:
-        raise UserError("this algorithm asks the environment for its probabilities: make_agent needs its id")
+        raise UserError("this algorithm reads the environment's transition probabilities, so make_agent needs its id")
 
     def single(self, first: bool) -> Any:
-        raise UserError("hindsight asks the environment for rewards of other goals: make_agent needs its id")
+        raise UserError("hindsight replay asks the environment for rewards of other goals, so make_agent needs its id")
 
 
 def save_config_beside(cfg: Config, path: Path) -> None:
@@ -240,7 +241,7 @@ def save_config_beside(cfg: Config, path: Path) -> None:
     if not place.exists():
         save_config(cfg, place)
     elif place.read_text(encoding="utf-8") != config_text(cfg):
-        raise UserError(f"{place} belongs to models with other settings; save to another folder")
+        raise UserError(f"{place} belongs to models with different settings; save to another folder")
 
 
 def _shape(obs: Any) -> str:

@@ -61,7 +61,7 @@ def main(argv: Sequence[str]) -> int:
 
 def _parse(argv: Sequence[str]) -> tuple[argparse.Namespace, argparse.ArgumentParser]:
     parser = args_parser()
-    parser.add_argument("--yaml", action="append", metavar="FILE", help="A file of settings")
+    parser.add_argument("--yaml", action="append", metavar="FILE", help="Settings file")
     next(action for action in parser._actions if action.dest == "version").help = "Show Joyride's version and exit"
     flags = [flag for action in parser._actions for flag in action.option_strings]
 
@@ -78,7 +78,7 @@ def _parse(argv: Sequence[str]) -> tuple[argparse.Namespace, argparse.ArgumentPa
     if args.experimental_rerun is not None:
         raise UserError("--experimental-rerun is not supported; use load_path=<run> or resume=<run>")
     if len(args.yaml or []) > 1:
-        raise UserError("--yaml is given more than once; write one file")
+        raise UserError("--yaml is given more than once; put all settings in one file")
     _check_commands(args)
     _add_config_dir(args)
     return args, parser
@@ -97,9 +97,9 @@ def _check_commands(args: argparse.Namespace) -> None:
     }
     given = [flag for flag, value in commands.items() if value]
     if len(given) > 1:
-        raise UserError(f"{given[0]} and {given[1]} do not go together; give one of {', '.join(commands)}")
+        raise UserError(f"{given[0]} and {given[1]} cannot be combined; choose one of {', '.join(commands)}")
     if (args.resolve or args.package) and not args.cfg:
-        raise UserError(f"{'--resolve' if args.resolve else '--package'} only goes with --cfg job")
+        raise UserError(f"{'--resolve' if args.resolve else '--package'} only works with --cfg job")
 
 
 def _add_config_dir(args: argparse.Namespace) -> None:

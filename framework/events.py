@@ -38,7 +38,7 @@ class Events(Callback):
         if event not in EVENTS:
             raise UserError(f"there is no event {event!r}; {did_you_mean(str(event), EVENTS)}")
         if not callable(function):
-            raise UserError(f"{event}: a {type(function).__name__} is no function")
+            raise UserError(f"{event}: a {type(function).__name__} is not a function")
         takes_stats = _takes(function, 2)
         if not takes_stats and not _takes(function, 1):
             raise UserError(f"{event}: {_name(function)} must take (runner) or (runner, stats)")

@@ -57,7 +57,7 @@ def ready_made(name: str) -> type[Any] | None:
     def init(self: Any, **settings: Any) -> None:
         config.__init__(self, **{renamed(key, algo): value for key, value in settings.items()})
 
-    doc = f"Settings of {algo}, also by the names that other tools have for them."
+    doc = f"Settings of {algo}; the names used by other tools work too."
     return type(name, (config,), {"__init__": init, "__module__": "framework", "__doc__": doc})
 
 
@@ -109,7 +109,7 @@ def choose(
         raise UserError(f"agent is a {type(agent).__name__}; give one such as framework.PPO(env=env, cfg=cfg)")
     name = algorithm or (agent.algo_name if agent is not None else None)
     if name is None:
-        raise UserError('this runner needs algorithm=, such as "dqn" for choices and "sac" for numbers')
+        raise UserError('this runner needs algorithm=, such as "dqn" for discrete actions or "sac" for continuous ones')
     algo = algorithm_name(name)
     given = {name: value for name, value in networks.items() if value is not None}
     if agent is not None:

@@ -90,7 +90,7 @@ class Runner(Experiment):
         self.save_interval = save_interval or self.save_every
         self._set_up(compose(overrides), None if isinstance(env, str) else env)
         if self.ray:
-            raise UserError("a runner works in one process; mp_backend=ray is for Experiment and the command line")
+            raise UserError("a runner works in one process; for mp_backend=ray use Experiment or the command line")
         self.events = Events(self, self.general.log_interval, self._save_when_due)
         self.callbacks.insert(0, self.events)
         self.saved_at = 0  # iteration
@@ -98,9 +98,9 @@ class Runner(Experiment):
     def _check_kind(self, algo: str) -> None:
         spec = get_algorithm(algo).data(get_config_class(algo)())
         if not spec.learns:
-            raise UserError(f"{algo} learns from no steps, so that no runner can drive it; use Experiment")
+            raise UserError(f"{algo} does not learn from env steps, so a runner cannot drive it; use Experiment")
         if spec.on_policy != self.on_policy:
-            how = "what its own policy just did" if spec.on_policy else "replay"
+            how = "the steps of its current policy" if spec.on_policy else "replay"
             raise UserError(f"{algo} learns from {how}: use {self.other}")
 
     @property
@@ -146,7 +146,7 @@ class Runner(Experiment):
             driver.waits_since = driver.recorder.wall_time()
             self._take_counts()
             self._save_when_due()
-            wanted = f"of {total_timesteps:,} asked for" if total_timesteps else f"in {num_iterations:,} iterations"
+            wanted = f"of {total_timesteps:,} requested" if total_timesteps else f"in {num_iterations:,} iterations"
             log.info("ended: %s (%s env steps %s; %s)", reason, f"{driver.env_step - before:,}", wanted, self._done())
             if events.failure is not None:
                 raise events.failure
@@ -200,11 +200,11 @@ class Runner(Experiment):
             place = self.save_dir or driver.folder.checkpoints
             path = Path(path)
             if path.suffix != ".pt":
-                raise UserError(f"{path}: a checkpoint's file ends in .pt")
+                raise UserError(f"{path}: the name of a checkpoint file must end in .pt")
             target = place / path if path.parent == Path() else path
             self._write(target)
             if self.save_dir is None and target != path:
-                log.info("%s is in the run's folder: %s", path, target)
+                log.info("%s is in the run folder: %s", path, target)
         return target
 
     def _write(self, path: Path) -> None:
@@ -225,11 +225,13 @@ class Runner(Experiment):
         path = next((place for place in [*bare, path] if place.is_file()), path)
         saved = load_model(path)
         if not {"run", "algorithm"} <= saved.keys():
-            raise UserError(f"{path} is no checkpoint of a runner's; a model is loaded with load_path={path}")
+            raise UserError(f"{path} is not a runner's checkpoint; to load a model, use load_path={path}")
         if saved["algo_name"] != self.general.algo_name:
-            raise UserError(f"{path} is of {saved['algo_name']}, this runner of {self.general.algo_name}")
+            raise UserError(
+                f"{path} was saved by {saved['algo_name']}, but this runner trains {self.general.algo_name}"
+            )
         if saved["config"] != config_text(self.cfg):
-            log.info("%s was saved with other settings: it goes on with those of this runner", path)
+            log.info("%s was saved with other settings; this runner keeps its own", path)
         parts = saved["run"]["parts"]
         with self._told(), ExitStack() as stack:
             if self.driver is None:
@@ -271,17 +273,13 @@ class Runner(Experiment):
         return evaluate_vector(env, self.algorithm.policy, stream(self.general.seed, "test"), episodes)
 
     def _shared_env(self, episodes: int) -> Evaluation:
-        """Episodes in the training environments, which are brought back to where they were."""
+        """Episodes in the training environments, which are restored afterwards."""
         with ExitStack() as stack:
             (worker,) = self._open(stack).sampling.workers
             snapshot = snapshot_vector(worker.env)
             saved = snapshot["envs"] is not None or snapshot["state"] is not None
-            what = (
-                "are then brought back to where they were" if saved else "cannot save their state: episodes begin anew"
-            )
-            log.warning(
-                "eval: the environments cannot be made again or copied; it uses those of training, which %s", what
-            )
+            what = "are restored afterwards" if saved else "cannot be restored afterwards: their episodes start again"
+            log.warning("eval: cannot create or copy the environments; using those of training, which %s", what)
             state = copy.deepcopy(worker.state_dict())
             try:
                 return evaluate_vector(worker.env, self.algorithm.policy, stream(self.general.seed, "test"), episodes)

@@ -51,11 +51,12 @@ class ReplayActorCriticConfig(ActorCriticConfig):
         for key, plain in (("compile", False), ("n_step", 1)):
             require(
                 getattr(self, key) == plain,
-                f"{section}.{key}={str(getattr(self, key)).lower()} does not go with layers that {CARRY_STATE}",
+                f"{section}.{key}={str(getattr(self, key)).lower()} cannot be combined with layers that {CARRY_STATE}",
             )
         require(
             self.buffer_type in ("REPLAY_QUE", "REPLAY"),
-            f"{section}.buffer_type={self.buffer_type} does not go with layers that {CARRY_STATE}; take REPLAY_QUE",
+            f"{section}.buffer_type={self.buffer_type} cannot be combined with layers that {CARRY_STATE}; use"
+            " REPLAY_QUE",
         )
 
     @property

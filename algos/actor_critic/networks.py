@@ -51,7 +51,7 @@ class Heads(nn.Module):
         if any(head.recurrent for head in heads):
             if not (isinstance(self.encoder, Observation) and name == "actor"):
                 key = f"algo_cfg.{name}_{'class' if self.of_class else 'layers'}"
-                raise UserError(f"{key}: layers that {CARRY_STATE} belong into algo_cfg.merge_layers")
+                raise UserError(f"{key}: layers that {CARRY_STATE} belong in algo_cfg.merge_layers")
             (self.encoder,), heads = heads, [Network(None, Stack([]), out_features)]
         self.heads = nn.ModuleList(heads)
         self.parts = (self.encoder, *heads)

@@ -172,6 +172,6 @@ def check_bounds(action_space: spaces.Box, name: str) -> None:
     """Refuse a Box of integers or without finite bounds: the policy's [-1, 1] could not be scaled to it."""
     if not (action_space.dtype.kind == "f" and action_space.is_bounded()):
         raise UserError(
-            f"{name} needs actions of floats with finite bounds, but the environment has {action_space}; "
-            "wrap it, in env_cfg.wrappers"
+            f"{name} needs continuous actions with finite bounds, but the environment has {action_space}; "
+            "add a wrapper in env_cfg.wrappers"
         )

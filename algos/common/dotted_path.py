@@ -65,10 +65,11 @@ def path_of(kind: type, where: str) -> str:
     name, module = kind.__qualname__, sys.modules.get(kind.__module__)
     if "." in name or module is None:
         raise UserError(
-            f"{where}: {name} stands inside a function or class, where no saved run finds it again; move it out"
+            f"{where}: {name} is defined inside a function or class, where a saved run cannot find it; move it to the"
+            " top level"
         )
     if getattr(module, name, None) is not kind:
-        raise UserError(f"{where}: {kind.__module__}:{name} is another object now than the class that was given")
+        raise UserError(f"{where}: {kind.__module__}:{name} is no longer the class that was given")
     return f"{kind.__module__}:{name}"
 
 

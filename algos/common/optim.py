@@ -256,11 +256,11 @@ def _evaluate(loss_fn: LossFn, inputs: tuple[Tree, ...]) -> tuple[Tensor, tuple[
 
 
 def _check_compiler() -> None:
-    """Raise UserError where the compiler that torch would call is missing."""
+    """Raise UserError if the compiler that torch would call is missing."""
     usual = {"darwin": "clang++", "win32": "cl"}.get(sys.platform, "g++")
     name = os.environ.get("CXX") or usual
     if not shutil.which(name):
         raise UserError(
-            f"algo_cfg.compile=true needs a C++ compiler, and there is no {name}; install it, or set CXX to another, "
-            "or leave compile out"
+            f"algo_cfg.compile=true needs a C++ compiler, but {name} was not found; install it, set CXX, or leave"
+            " out compile"
         )

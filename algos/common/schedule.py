@@ -1,4 +1,4 @@
-"""Values that follow the global environment step, in one notation for all settings that do (torch-free)."""
+"""Schedules: values that depend on the environment step (torch-free)."""
 
 import math
 from collections.abc import Mapping
@@ -13,11 +13,11 @@ KEYS = ("kind", "start", "end", "steps", "fraction")
 class Schedule:
     """A number, "lin_<x>" (from x to 0 at `total_steps`), or a mapping {kind, start, end, steps or fraction}.
 
-    A mapping goes from start to end (0) over `steps` env steps or a `fraction` of the run (the whole), and stays there:
-    with x = step / steps at most 1,
+    A mapping goes from start to end (default 0) over `steps` env steps, or over a `fraction` of the run (default 1),
+    and stays there. With x = min(1, step / steps):
     linear: start + (end - start) x;  cosine: end + (start - end) (1 + cos(pi x)) / 2;
-    exp: end + (start - end) e^(-step / steps), where steps is the time constant and must be told.
-    `key` names the setting in errors. Raises UserError for another notation, and where the run has no end to aim at.
+    exp: end + (start - end) e^(-step / steps); steps is the time constant and has no default.
+    `key` names the setting in errors. Raises UserError for any other notation, and if the run has no known end.
     """
 
     def __init__(self, value: Any, total_steps: int | None, key: str):
@@ -42,8 +42,8 @@ class Schedule:
             self.start = float(text.removeprefix("lin_"))
         except ValueError:
             raise UserError(
-                f'{key}={value} is not a number nor a linear schedule such as "lin_1e-3" '
-                "nor a mapping such as {kind: linear, start: 1e-3, end: 1e-4}"
+                f'{key}={value} must be a number, a linear schedule such as "lin_1e-3", '
+                "or a mapping such as {kind: linear, start: 1e-3, end: 1e-4}"
             ) from None
         _check_range(self.start, f"{key}={value}")
         if text.startswith("lin_"):
@@ -79,7 +79,7 @@ def decayed(step: int, start: float, end: float, steps: float, kind: str) -> flo
     return end + (start - end) * math.exp(-step / steps)
 
 
-epsilon_at = decayed  # the share of random actions, as value-based methods call it
+epsilon_at = decayed  # the fraction of random actions in value-based methods
 
 
 def _number(value: Any, key: str, above_zero: bool = False) -> float:

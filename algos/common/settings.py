@@ -104,7 +104,7 @@ def check_sequences(cfg: SequenceSettings, section: str) -> None:
     length, burn_in, batch_size = cfg.sequence_length, cfg.burn_in, cfg.batch_size
     require(
         burn_in < length,
-        f"{section}.burn_in={burn_in} leaves nothing to learn of sequences of sequence_length={length}",
+        f"{section}.burn_in={burn_in} leaves nothing to learn from sequences of sequence_length={length}",
     )
     require(
         cfg.train_freq % length == 0,

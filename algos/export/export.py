@@ -73,6 +73,6 @@ def judge(score: Callable[[Policy], list[float]], policy: Policy, quantised: Pol
     if lost.mean() > max(WORSE * abs(before.mean()), chance):
         raise UserError(
             f"format=onnx_int8: the quantised policy scores {after.mean():.4g} over {len(after)} episodes, where the"
-            f" policy itself scores {before.mean():.4g}, so nothing is written; take format=onnx"
+            f" policy itself scores {before.mean():.4g}, so nothing is written; use format=onnx"
         )
     return {"episodes": len(after), "mean_reward": after.mean(), "mean_reward_of_policy": before.mean()}

@@ -239,9 +239,7 @@ class Attention(StatefulLayer):
         self.norm = nn.LayerNorm(spec.d_model)
         self.warning = ""
         if spec.kind == "flash" and spec.window == 1:
-            self.warning = (
-                f"{spec.where}.window=1: attention over one step is a linear map of it; memory takes a longer one"
-            )
+            self.warning = f"{spec.where}.window=1: attention over a single step remembers nothing; use a longer window"
 
     def init_state(self, batch_size: int) -> Tree:
         steps = torch.zeros(batch_size, dtype=torch.int64, device=self.embed.weight.device)

@@ -77,7 +77,7 @@ class Network(nn.Module):
     def forward(self, obs: Tree) -> Tensor:
         """obs [N, ...] (a dict for Dict observations) -> [N, out_features]; raises TypeError if recurrent."""
         if self.recurrent:
-            raise TypeError("a network with memory has no forward(obs): call unroll(obs, state, reset)")
+            raise TypeError("a recurrent network has no forward(obs): call unroll(obs, state, reset)")
         if self.prepare is None:
             return cast(Tensor, self.body(obs if obs.dtype == torch.float32 else obs.float()))
         return cast(Tensor, self.body(self.prepare(obs)))

@@ -9,9 +9,9 @@ READY_MADE = {name: f"algos.networks.ready_made:{name}" for name in ("MLPActor",
 
 
 def find_class(path: str, where: str) -> Any:
-    """The class at "package.module:Class", or a ready-made one by its name; `where` is the key in the config.
+    """The class at "package.module:Class", or a ready-made class by name; `where` is the key in the config.
 
-    Raises UserError where there is none.
+    Raises UserError if there is none.
     """
     place = f"{where}={path}"
     try:
@@ -22,8 +22,9 @@ def find_class(path: str, where: str) -> Any:
     except UserError:
         if path.startswith("__main__:"):
             raise UserError(
-                f"{place}: this class stood in the program that was started then, and it is not in this one; put it in"
-                " a module of its own and name that"
+                f"{place}: this class was defined in the script that saved the run, not in this one; move it to a"
+                " module"
+                " and give its path"
             ) from None
         raise
     if not isinstance(found, type):

@@ -31,7 +31,8 @@ class EncoderConfig:
         said = {"use_flash": self.use_flash, "use_linear": self.use_linear}
         require(
             any(value is not False for value in said.values()),
-            f"{section}: use_flash=false and use_linear=false leave no attention; take one, or use_attention=false",
+            f"{section}: use_flash=false and use_linear=false leave no attention; set one to true, or"
+            " use_attention=false",
         )
         for key, value in said.items():
             named = self.attention_type
@@ -94,7 +95,7 @@ def check_class(cfg: Any, section: str, name: str) -> None:
     """Refuse arguments without a class to take them."""
     require(
         getattr(cfg, f"{name}_class") is not None or not getattr(cfg, f"{name}_cfg"),
-        f"{section}.{name}_cfg holds arguments for {section}.{name}_class, but there is no such class",
+        f"{section}.{name}_cfg holds arguments for {section}.{name}_class, which is not set",
     )
 
 
@@ -105,7 +106,7 @@ def set_aside(cfg: Any, name: str, *keys: str) -> str:
     """
     idle = [f"algo_cfg.{key}" for key in keys if getattr(cfg, key) and getattr(cfg, key) != default_of(cfg, key)]
     kind = getattr(cfg, f"{name}_class")
-    return f"{', '.join(idle)}: not used, algo_cfg.{name}_class={kind} makes that network" if idle and kind else ""
+    return f"{', '.join(idle)}: no effect, as algo_cfg.{name}_class={kind} builds that network" if idle and kind else ""
 
 
 def default_of(cfg: Any, key: str) -> Any:

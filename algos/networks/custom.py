@@ -79,7 +79,7 @@ def build_class(
     kind = find_class(path, f"algo_cfg.{name}_class")
     where = f"algo_cfg.{name}_class={path}"
     if not issubclass(kind, nn.Module):
-        raise UserError(f"{where} is no subclass of torch.nn.Module")
+        raise UserError(f"{where} is not a subclass of torch.nn.Module")
     told = {"out_features": out_features, "with_action": with_action}
     module = _make(kind, (space, action_space), arguments, told, where, f"algo_cfg.{name}_cfg")
     if type(module).__module__ == ReadyMade.__module__:
@@ -124,13 +124,13 @@ def _make(
         raise UserError(f"{where}: {error}") from error
     except Exception as error:
         said = f"{type(error).__name__}: {first_line(error)}"
-        raise UserError(f"{where} failed when made as (obs_space, action_space, **{key}): {said}") from error
+        raise UserError(f"{where} failed when called with (obs_space, action_space, **{key}): {said}") from error
 
 
 def _check_memory(kind: type, with_action: bool, where: str) -> None:
     """`init_state` and `unroll` go together, and not with actions beside the observations."""
     if with_action and carries_state(kind):
-        raise UserError(f"{where} carries state, which critics of actions have in algo_cfg.merge_layers alone")
+        raise UserError(f"{where} carries state, but critics of actions may carry state only in algo_cfg.merge_layers")
     has, lacks = ("init_state", "unroll") if carries_state(kind) else ("unroll", "init_state")
     if callable(getattr(kind, has, None)) and not callable(getattr(kind, lacks, None)):
         raise UserError(
@@ -168,16 +168,16 @@ def _try(network: Network, space: Any, action_space: spaces.Space[Any] | None, m
     if list(y.shape) != shape or y.dtype != torch.float32:
         raise UserError(f"{where} gives {str(y.dtype).removeprefix('torch.')} {list(y.shape)}; {expected}")
     if not all(torch.equal(a, b) for a, b in zip(tree_leaves(before), tree_leaves(inputs), strict=True)):
-        raise UserError(f"{where} changes its observations in place: work on a copy, they are learned from again")
+        raise UserError(f"{where} changes its observations in place: work on a copy, as they are used again")
 
 
 def _check_states(state: Tree, after: Tree, where: str) -> None:
     """Leaves of a state are [B, ...], and keep their shapes."""
     leaves, later = (tree_leaves(tree) for tree in (state, after))
     if not leaves or any(not isinstance(leaf, Tensor) or leaf.shape[:1] != (ROWS,) for leaf in leaves):
-        raise UserError(f"init_state({ROWS}) gives no tensors of {ROWS} rows")
+        raise UserError(f"init_state({ROWS}) must return tensors with {ROWS} rows")
     if [leaf.shape for leaf in leaves] != [leaf.shape for leaf in later]:
-        raise UserError("unroll gives a state of other shapes than init_state's")
+        raise UserError("unroll returns a state with other shapes than init_state")
 
 
 def _in_words(space: spaces.Space[Any]) -> str:

@@ -101,7 +101,7 @@ def prepare(space: spaces.Space[Any], layers: list[LayerSpec], where: str) -> Pr
     if isinstance(space, spaces.Box):
         return _prepare_box(space, layers)
     kind = type(space).__name__
-    raise UserError(f"{where} is a {kind} space, which no layer takes; supported: {SUPPORTED}{_way_out(space)}")
+    raise UserError(f"{where} is a {kind} space, which no layer accepts; supported: {SUPPORTED}{_way_out(space)}")
 
 
 def default_cnn(shape: Shape, where: str) -> list[LayerSpec]:
@@ -174,4 +174,4 @@ def _one_dimensional(space: spaces.MultiDiscrete, where: str) -> None:
 
 def _way_out(space: spaces.Space[Any]) -> str:
     """Advice for a space that Gymnasium can flatten to a vector."""
-    return "; env_cfg.wrappers=[FlattenObservation] makes one vector of it" if space.is_np_flattenable else ""
+    return "; env_cfg.wrappers=[FlattenObservation] turns it into one vector" if space.is_np_flattenable else ""

@@ -97,5 +97,5 @@ def _rows(y: Any) -> Tensor:
     if isinstance(y, tuple):
         return torch.cat([_rows(part) for part in y], dim=1)
     if not isinstance(y, Tensor):
-        raise TypeError(f"forward gives a {type(y).__name__}, expected a tensor")
+        raise TypeError(f"forward returned a {type(y).__name__}, expected a tensor")
     return y.reshape(len(y), -1)

@@ -32,7 +32,7 @@ def _own(spec: ModuleSpec, shape: Shape) -> Built:
         raise spec.error("layer_type", f"{spec.name} made a {type(module).__name__}, not a torch.nn.Module")
     if isinstance(module, StatefulLayer) and not carries_state:
         raise spec.error(
-            "layer_type", f"{spec.name} carries state: name its class itself, not a function that makes it"
+            "layer_type", f"{spec.name} carries state: name the class itself, not a function that creates it"
         )
     return [*before, module], _shape_given(spec, module, inner)
 
@@ -52,5 +52,8 @@ def _shape_given(spec: ModuleSpec, module: nn.Module, shape: Shape) -> Shape:
         part.training = training
     if not isinstance(y, Tensor) or y.shape[: len(lead)] != lead or y.ndim == len(lead):
         got = f"a tensor {tuple(y.shape)}" if isinstance(y, Tensor) else f"a {type(y).__name__}"
-        raise spec.error("layer_type", f"{spec.name} gave {got} for one of {(*lead, *shape)}; rows must stay rows")
+        raise spec.error(
+            "layer_type",
+            f"{spec.name} returned {got} for one of {(*lead, *shape)}; the number of rows must stay the same",
+        )
     return tuple(y.shape[len(lead) :])

@@ -153,7 +153,7 @@ def _convolutions(
     usual = NATURE if sorted(obs_space.shape)[-2] >= 36 else SMALL
     given = [list(usual[i] if one is None else one) for i, one in enumerate((channels, kernels, strides))]
     if len({len(one) for one in given}) > 1:
-        raise UserError(f"{name}: conv_channels, conv_kernels and conv_strides = {given} must be of one length")
+        raise UserError(f"{name}: conv_channels, conv_kernels and conv_strides = {given} must have the same length")
     return [
         {"layer_type": "conv2d", "out_channel": channel, "kernel_size": kernel, "stride": stride}
         for channel, kernel, stride in zip(*given, strict=True)

@@ -168,7 +168,9 @@ class NormSpec(LayerSpec):
 
     def check(self) -> None:
         if (self.norm_type == "group") != (self.n_groups is not None):
-            raise self.error("n_groups", f"goes with norm_type group, and only with it (norm_type is {self.norm_type})")
+            raise self.error(
+                "n_groups", f"is required by norm_type group, and only allowed there (not {self.norm_type})"
+            )
 
 
 @dataclass(frozen=True)
@@ -310,7 +312,7 @@ def parse_layer(layer: Any, where: str) -> LayerSpec:
         name = names[key]
         if name in values:
             both = " and ".join(other for other in layer if names.get(other) == name)
-            raise UserError(f"{where}.{key}: {both} mean the same; give one of them")
+            raise UserError(f"{where}.{key}: {both} mean the same; give only one")
         if value is None and fields[name].default is None:
             values[name] = None
         else:

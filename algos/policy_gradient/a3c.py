@@ -20,7 +20,8 @@ class A3C(A2C):
     def __init__(self, cfg: A2CConfig, *args: Any, **kwargs: Any):
         if cfg.normalize_reward:  # the scale follows each environment's return from rollout to rollout
             raise UserError(
-                "algo_cfg.normalize_reward=true does not go with A3C, whose rollouts are of one worker or another;"
+                "algo_cfg.normalize_reward=true cannot be combined with A3C, whose rollouts come from different"
+                " workers;"
                 " scale rewards in env_cfg.wrappers"
             )
         super().__init__(cfg, *args, **kwargs)

@@ -169,7 +169,7 @@ def _holds_log_std(actor: Network, size: int) -> bool:
     """Whether a class of the user's brings log standard deviations of its own; UserError if they are not [size]."""
     found = own_log_std(actor)
     if found is not None and found.shape != (size,):
-        raise UserError(f"algo_cfg.actor_class: its log_std is of shape {list(found.shape)}, expected [{size}]")
+        raise UserError(f"algo_cfg.actor_class: its log_std has shape {list(found.shape)}, expected [{size}]")
     return found is not None
 
 
@@ -182,7 +182,9 @@ def split_mask(obs_space: spaces.Space[Any], action_space: spaces.Space[Any]) ->
         return obs_space, False
     if not isinstance(action_space, spaces.Discrete | spaces.MultiDiscrete):
         kind = type(action_space).__name__
-        raise UserError(f"an observation {MASK!r} masks Discrete or MultiDiscrete actions, the environment has {kind}")
+        raise UserError(
+            f"an observation {MASK!r} masks Discrete or MultiDiscrete actions, but the environment has {kind}"
+        )
     size, shape = head_size(action_space), obs_space[MASK].shape
     if shape != (size,):
         raise UserError(f"observation {MASK!r} has shape {shape}: for these actions it must be ({size},)")

@@ -32,7 +32,7 @@ class OnPolicy(Algorithm):
         super().__init__(cfg, obs_space, action_space, **kwargs)
         self.net = ActorCritic(cfg, obs_space, action_space, critic).to(self.device)
         if cfg.compile and self.net.recurrent:
-            raise UserError(f"algo_cfg.compile=true does not go with layers that {CARRY_STATE}")
+            raise UserError(f"algo_cfg.compile=true cannot be combined with layers that {CARRY_STATE}")
         self.lr = self.schedule("lr")
         self.critic_lr = self.schedule("critic_lr") if cfg.critic_lr is not None else None
         self.coefs = {"entropy_coef": self.schedule("entropy_coef")}  # what the loss reads of the global step

@@ -59,8 +59,8 @@ class ValueIteration(Tabular):
             if self.change <= self.cfg.tolerance:
                 return
         raise UserError(
-            f"algo_cfg.max_sweeps={self.cfg.max_sweeps}: the values still change by {self.change:.2g} a sweep; with"
-            f" algo_cfg.gamma={self.cfg.gamma} they may grow for ever, so choose gamma below 1"
+            f"algo_cfg.max_sweeps={self.cfg.max_sweeps}: the values still change by {self.change:.2g} per sweep; with"
+            f" algo_cfg.gamma={self.cfg.gamma} they may grow without bound, so choose gamma below 1"
         )
 
     def backup(self, value: np.ndarray) -> np.ndarray:

@@ -128,7 +128,7 @@ class TablePolicy(Policy):
 
 
 class Tabular(Algorithm):
-    """An algorithm that keeps a table, which lies on the CPU whatever the device: it is read entry by entry."""
+    """A tabular algorithm. The table is always on the CPU, as it is read entry by entry."""
 
     action_spaces: ClassVar[tuple[type, ...]] = (spaces.Discrete,)
     policy: TablePolicy
@@ -139,15 +139,15 @@ class Tabular(Algorithm):
         entries = self.index.n * int(action_space.n)
         if entries > MOST_ENTRIES:
             raise UserError(
-                f"{type(self).__name__} would keep a table of {entries:.2g} entries (states x actions), and at most"
-                f" {MOST_ENTRIES:.0e} are allowed: this environment is for an algorithm with a network"
+                f"{type(self).__name__} would need a table of {entries:.2g} entries (states x actions), but at most"
+                f" {MOST_ENTRIES:.0e} are allowed; use an algorithm with a network"
             )
         self.table = Table(self.index.n, int(action_space.n), cfg.initial_value)
         self.policy = TablePolicy(self.table, self.index, action_space, cfg)
 
     @classmethod
     def data(cls, cfg: Any) -> DataSpec:
-        """Every transition once, in order, at once."""
+        """Every transition is used once, in order, immediately."""
         return DataSpec("rollout", n_steps=1)
 
     def expected_value(self, values: np.ndarray, epsilon: float) -> np.ndarray:

@@ -45,7 +45,7 @@ class ValueConfig(EncoderConfig):
         check_epsilon(self, section)
         require(
             self.dueling or not self.dueling_layers,
-            f"{section}.dueling_layers are layers of the two streams of {section}.dueling=true",
+            f"{section}.dueling_layers needs {section}.dueling=true",
         )
         check_class(self, section, "q")
 
@@ -166,7 +166,7 @@ class DRQNConfig(ReplayConfig):
     def check(self, section: str) -> None:
         super().check(section)
         check_sequences(self, section)
-        require(not self.compile, f"{section}.compile=true does not go with layers that {CARRY_STATE}")
+        require(not self.compile, f"{section}.compile=true cannot be combined with layers that {CARRY_STATE}")
 
 
 @dataclass

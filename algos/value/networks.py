@@ -67,9 +67,11 @@ def build_q_network(
     layers = _with_noise(cfg.value_layers, cfg, first=1)
     trunk = build_network(obs_space, layers, branches=cfg.branch_layers, merge=cfg.encoder_layers, path=where)
     if trunk.recurrent and not memory:
-        raise UserError(f"{where}: no layer may {CARRY_STATE} where single steps are learned; take algo_name=DRQN")
+        raise UserError(
+            f"{where}: no layer may {CARRY_STATE}, as this algorithm learns from single steps; use algo_name=DRQN"
+        )
     if memory and not trunk.recurrent:
-        raise UserError(f"{where}: DRQN needs layers that {CARRY_STATE}; without, take algo_name=DQN")
+        raise UserError(f"{where}: DRQN needs layers that {CARRY_STATE}; without them, use algo_name=DQN")
     width, head = trunk.out_features, _linear(trunk.out_features, n_actions * n_atoms, cfg)
     if cfg.dueling:
         head = Dueling(_stream(width, n_atoms, cfg), _stream(width, n_actions * n_atoms, cfg), n_actions)
@@ -86,14 +88,16 @@ def _of_class(
     where = f"algo_cfg.q_class={cfg.q_class}"
     if net.recurrent and not memory:
         raise UserError(
-            f"{where}: it and merge_layers may not carry state; take algo_name=DRQN, which learns sequences"
+            f"{where}: neither it nor merge_layers may carry state; use algo_name=DRQN, which learns from sequences"
         )
     if memory and not net.recurrent:
-        raise UserError(f"{where}: for DRQN it has to carry state (init_state, unroll); without, take algo_name=DQN")
+        raise UserError(
+            f"{where}: DRQN needs a class that carries state (init_state, unroll); for others, use algo_name=DQN"
+        )
     if cfg.noisy and not net.has_noise:
         raise UserError(
-            f"algo_cfg.noisy=true explores by noisy layers, but {where} has none"
-            " (algos.networks.layers.NoisyLinear); with noisy=false it is epsilon that explores"
+            f"algo_cfg.noisy=true explores with noisy layers (algos.networks.layers.NoisyLinear), but {where} has none;"
+            " set noisy=false to explore with epsilon"
         )
     net.warning = cfg.warning
     return net
@@ -104,7 +108,7 @@ def _stream(in_features: int, out_features: int, cfg: ValueConfig) -> nn.Module:
     where = "algo_cfg.dueling_layers"
     hidden = build_head_stack(in_features, _with_noise(cfg.dueling_layers, cfg), None, where)
     if hidden.recurrent:
-        raise UserError(f"{where}: no layer may {CARRY_STATE} in a stream; put it into algo_cfg.value_layers")
+        raise UserError(f"{where}: no layer may {CARRY_STATE} in a stream; put it in algo_cfg.value_layers")
     return nn.Sequential(*hidden.body, _linear(hidden.out_features, out_features, cfg))
 
 

@@ -112,13 +112,13 @@ def check_map(lines: Sequence[str], signs: str) -> list[str]:
     """The lines of a map given by a user; UserError unless they are of one length and of the known signs."""
     rows = [str(line) for line in lines]
     if not rows or not rows[0] or len({len(row) for row in rows}) != 1:
-        raise UserError("env_cfg.kwargs.map: its lines must be of one length, and there must be at least one")
+        raise UserError("env_cfg.kwargs.map: all lines must have the same length, and there must be at least one")
     unknown = sorted(set("".join(rows)) - set(signs))
     if unknown:
         raise UserError(f"env_cfg.kwargs.map: {unknown[0]!r} is not allowed; choose from {' '.join(signs)}")
     for sign in "SG":
         if sign not in "".join(rows):
-            raise UserError(f"env_cfg.kwargs.map: there is no {sign} in it (S: a start, G: a goal)")
+            raise UserError(f"env_cfg.kwargs.map: it has no {sign} (S: start, G: goal)")
     return rows
 
 

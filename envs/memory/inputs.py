@@ -28,7 +28,7 @@ class MemoryInputs(gym.Wrapper, gym.utils.RecordConstructorArgs):
             parts = dict(observed.spaces) if isinstance(observed, spaces.Dict) else {"obs": observed}
         if "action" in inputs:
             if not env.action_space.is_np_flattenable:
-                raise UserError(f"env_cfg.memory_inputs: an action of {env.action_space} makes no vector")
+                raise UserError(f"env_cfg.memory_inputs: an action of {env.action_space} cannot be made into a vector")
             size = spaces.flatdim(env.action_space)
             low, high = self._bounds(env.action_space, size)
             self._add(parts, "action", spaces.Box(low, high, (size,), np.float32))
@@ -47,7 +47,7 @@ class MemoryInputs(gym.Wrapper, gym.utils.RecordConstructorArgs):
     @staticmethod
     def _add(parts: dict[str, spaces.Space[Any]], key: str, space: spaces.Space[Any]) -> None:
         if key in parts:
-            raise UserError(f"env_cfg.memory_inputs: the observation has a part {key!r} of its own")
+            raise UserError(f"env_cfg.memory_inputs: the observation already has a part {key!r}")
         parts[key] = space
 
     def reset(self, *, seed: int | None = None, options: dict[str, Any] | None = None) -> tuple[Any, dict[str, Any]]:

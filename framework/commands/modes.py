@@ -1,4 +1,4 @@
-"""The modes of the command line: what `python main.py` does once the config is composed."""
+"""The modes of the command line, run on a composed config."""
 
 import csv
 import dataclasses
@@ -33,10 +33,12 @@ def run(cfg: Config, *, hydra_cfg: Any = None, run_dir: Path | None = None) -> i
 
 def _run(cfg: Config, hydra_cfg: Any, run_dir: Path | None) -> int:
     if cfg.general_cfg.mode == "verify":
-        raise UserError("general_cfg.mode=verify is for the command line: python main.py mode=verify preset=<preset>")
+        raise UserError(
+            "general_cfg.mode=verify works only on the command line: python main.py mode=verify preset=<preset>"
+        )
     if cfg.general_cfg.mode == "translate":
         raise UserError(
-            "general_cfg.mode=translate is for the command line: python main.py --yaml <file> mode=translate"
+            "general_cfg.mode=translate works only on the command line: python main.py --yaml <file> mode=translate"
         )
     experiment = Experiment.from_config(cfg, run_dir=run_dir, hydra_cfg=hydra_cfg)
     if cfg.general_cfg.mode == "test":
@@ -51,12 +53,12 @@ def _run(cfg: Config, hydra_cfg: Any, run_dir: Path | None) -> int:
 
 
 def report(experiment: Experiment, *, is_job: bool = False) -> int:
-    """Tell where everything lies and what to try next; returns the exit code. How a job goes on, its sweep tells."""
+    """Say where the files are and what to try next; returns the exit code. A sweep says how to resume its jobs."""
     driver, folder = experiment.driver, experiment.folder
     assert driver is not None and folder is not None
     if driver.signal:
         resume = main_command(setting_word("resume", folder.path))
-        log.info("interrupted%s", "" if is_job else f"; go on with: {resume}")
+        log.info("interrupted%s", "" if is_job else f"; resume with: {resume}")
         return 128 + driver.signal
     log.info("everything is in %s", folder.path)
     if experiment.general.mode == "train":
@@ -90,7 +92,7 @@ def test(experiment: Experiment) -> int:
 
 
 def export(experiment: Experiment) -> int:
-    """Write the loaded model's policy to a file of its own, once it has been checked against the policy."""
+    """Write the loaded model's policy to a file and check it against the policy first."""
     check_loaded(experiment)
     files = experiment.exported(experiment.general.format)
     folder = experiment.open_folder("export")
@@ -105,21 +107,21 @@ def export(experiment: Experiment) -> int:
         )
         if "episodes" in check:
             scores = (check["mean_reward"], check["mean_reward_of_policy"], check["episodes"])
-            log.info("as int8: mean reward %.2f, the policy's own %.2f, over the same %d episodes", *scores)
-        log.info("%s tells its inputs and outputs; next: python %s", card, folder.path / script)
+            log.info("int8 policy: mean reward %.2f; original policy: %.2f, over the same %d episodes", *scores)
+        log.info("%s describes its inputs and outputs; next: python %s", card, folder.path / script)
     folder.release_lock()
     return 0
 
 
 def check_loaded(experiment: Experiment) -> None:
-    """Refuse a mode of a saved model without one."""
+    """Raise UserError if the mode needs a saved model and there is none."""
     if experiment.model_path is None:
         mode = experiment.general.mode
         raise UserError(f"general_cfg.mode={mode} needs general_cfg.load_path: a run's name, a path, or latest")
 
 
 def train_and_test(cfg: Config, *, hydra_cfg: Any = None, run_dir: Path | None = None) -> int:
-    """One seed of mode=verify: train, then test the best model; results/score.json says how, and that it is done."""
+    """One seed of mode=verify: train, then test the best model. results/score.json marks the seed as done."""
     with logs.to_terminal(alone=True):
         return _train_and_test(cfg, hydra_cfg, run_dir)
 

@@ -114,7 +114,7 @@ def finish(folder: Path, record: Record, statuses: Sequence[Status], stop_code: 
     names = ", ".join(file.name for file in files if file is not None)
     print(f"{done} of {len(rows)} jobs done; {names} in {folder}")
     if done < len(rows):
-        print(f"run what is missing with: {main_command(setting_word('resume', folder))}")
+        print(f"run the missing jobs with: {main_command(setting_word('resume', folder))}")
     return stop_code or int(done < len(rows))
 
 
@@ -144,9 +144,9 @@ def _prepare(hydra: Hydra, texts: list[str], yaml_file: YamlFile | None, number:
     try:
         job = prepare(hydra, texts, yaml_file, tag=str(number))
         if job.config.general_cfg.resume:
-            raise UserError("resume goes on in the run's own folder, it cannot be swept; leave out -m")
+            raise UserError("resume continues one run in its own folder, so it cannot be swept; leave out -m")
         if job.config.general_cfg.mode == "verify":
-            raise UserError("mode=verify runs its seeds by itself, of one preset at a time; leave out -m")
+            raise UserError("mode=verify runs the seeds of one preset by itself; leave out -m")
         return job
     except UserError as error:
         raise UserError(f"{error} (job {number}: {label})" if label else str(error)) from error
@@ -156,11 +156,11 @@ def _values(override: Override) -> list[str]:
     """The words that stand for an override in the jobs."""
     line = str(override.input_line)
     if override.key_or_group.startswith(("hydra/sweeper", "hydra.sweeper")):
-        raise UserError(f"{line}: sweeps are expanded by Joyride itself, another sweeper is not supported")
+        raise UserError(f"{line}: Joyride expands sweeps itself; other sweepers are not supported")
     if not override.is_sweep_override():
         return [line]
     if override.is_hydra_override():
         raise UserError(f"{line}: Hydra's own settings cannot be swept")
     if not override.is_discrete_sweep():
-        raise UserError(f"{line}: give the values one by one, or as range(<start>,<stop>,<step>)")
+        raise UserError(f"{line}: list the values, or write range(<start>,<stop>,<step>)")
     return [f"{override.get_key_element()}={value}" for value in override.sweep_string_iterator()]

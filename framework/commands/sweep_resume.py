@@ -44,8 +44,8 @@ def sweep_to_resume(hydra: Hydra, texts: Sequence[str], yaml_file: YamlFile | No
         what = others[0].partition("=")[0] if others else "--yaml"
         run = setting_word("resume", folder / Record.read(folder).jobs[0].name)
         raise UserError(
-            f"{what} does not go with the resumption of {folder}, whose jobs go on as they were asked for; leave it"
-            f" out, or resume one of its runs, such as {run}"
+            f"{what} cannot be set while resuming {folder}: its jobs keep their settings; leave it out, or resume a"
+            f" single run such as {run}"
         )
     return folder
 
@@ -117,7 +117,7 @@ def _key(word: str) -> str:
 
 def _plan(statuses: Sequence[Status]) -> str:
     states = [status.state for status in statuses]
-    words = {INTERRUPTED: " (go on from their checkpoints)", NOT_STARTED: "", FAILED: " (tried again)"}
+    words = {INTERRUPTED: " (resumed from their checkpoints)", NOT_STARTED: "", FAILED: " (tried again)"}
     parts = [f"{states.count(state)} {state}{what}" for state, what in words.items() if state in states]
     done = f"{states.count(DONE)} of {len(states)} jobs are done"
     return f"{done}; to run: {', '.join(parts)}" if parts else done

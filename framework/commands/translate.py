@@ -1,4 +1,4 @@
-"""mode=translate: a file of JoyRL's in this project's words, as YAML to save."""
+"""mode=translate: prints a JoyRL settings file with this project's keys, as YAML."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -26,22 +26,22 @@ def run_translate(files: Sequence[str] | None, texts: Sequence[str]) -> int:
     Raises UserError without a file, for one that is not JoyRL's, and for one with things that have no counterpart here.
     """
     if not files:
-        raise UserError("general_cfg.mode=translate needs --yaml <file of JoyRL's>")
+        raise UserError("general_cfg.mode=translate needs --yaml <JoyRL settings file>")
     others = [text for text in texts if not text.removeprefix("general_cfg.").startswith("mode=")]
     if others:
-        raise UserError(f"general_cfg.mode=translate prints the file alone; leave out {' '.join(others)}")
+        raise UserError(f"general_cfg.mode=translate only prints the file; leave out {' '.join(others)}")
     _, translation = read_settings(files[0])
     if translation is None:
         raise UserError(
-            f"{files[0]} has none of JoyRL's words, or some of this project's: there is nothing to translate"
+            f"{files[0]}: nothing to translate: it has no keys of JoyRL's, or already has keys of Joyride's"
         )
     print(as_yaml(translation), end="")
     return 0
 
 
 def as_yaml(translation: Translation) -> str:
-    """The settings with a comment at each that was changed, and at the end what was left out."""
-    lines = [f"# Translated from {translation.file.path.name}, a file of JoyRL's ({translation.year})."]
+    """The settings, with a comment on each that was changed, and a list of those left out."""
+    lines = [f"# Translated from {translation.file.path.name}, a JoyRL settings file ({translation.year})."]
     for section, settings in translation.file.data.items():
         lines.append(f"{section}:")
         for key, value in settings.items():

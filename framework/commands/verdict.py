@@ -94,7 +94,7 @@ def shown(score: float) -> str:
 
 def in_words(verdict: Verdict, means: Sequence[float], expected: ExpectedScore) -> str:
     """The verdict over these seeds' means, as a line."""
-    answer = verdict.answer + (" (seeds that differ so much prove nothing)" if verdict.inconclusive else "")
+    answer = verdict.answer + (" (the seeds differ too much to prove anything)" if verdict.inconclusive else "")
     chance = "" if verdict.p_value is None else f", p = {verdict.p_value:.3f}"
     below = sum(mean < verdict.threshold for mean in means)
     return (

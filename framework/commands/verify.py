@@ -59,7 +59,7 @@ def run_verify(hydra: Hydra, texts: Sequence[str], yaml_file: YamlFile | None) -
         seeds = range(1, (general.seeds or SEEDS) + 1)
         begun = sum(path.is_dir() for path in folder.glob("seed_*"))
         if begun > len(seeds):
-            raise UserError(f"general_cfg.seeds={len(seeds)}: {folder} has begun {begun}, and none may be left out")
+            raise UserError(f"general_cfg.seeds={len(seeds)}: {folder} has already started {begun}, and all must count")
         left = [seed for seed in seeds if not (folder / f"seed_{seed}" / SCORE).exists()]
         if left:
             (folder / RESULT).unlink(missing_ok=True)  # of fewer seeds
@@ -75,7 +75,7 @@ def run_verify(hydra: Hydra, texts: Sequence[str], yaml_file: YamlFile | None) -
     if stop_code or code is None:
         file = ["--yaml", str(yaml_file.path)] if yaml_file is not None else []
         words = [text for key, text in _settings(hydra, texts) if key != "resume"]
-        print("go on with: " + main_command(*file, *words, setting_word("resume", folder)))
+        print("resume with: " + main_command(*file, *words, setting_word("resume", folder)))
     return stop_code or (1 if code is None else code)
 
 
@@ -96,7 +96,7 @@ def _checked(hydra: Hydra, texts: Sequence[str], yaml_file: YamlFile | None) -> 
     words = [text for key, text in _settings(hydra, texts) if key != "resume"]
     master = prepare(hydra, words, yaml_file)
     if master.config.expected.mean_reward is None:
-        raise UserError(f"preset={preset} states no score to be compared with; it needs expected.mean_reward")
+        raise UserError(f"preset={preset} has no reference score (expected.mean_reward)")
     return master, preset
 
 
@@ -111,13 +111,13 @@ def _folder(hydra: Hydra, texts: Sequence[str], master: Job, preset: str) -> Pat
     if text == "latest":
         fitting = [place for place, note in noted.items() if note["preset"] == preset]
         if not fitting:
-            raise UserError(f"general_cfg.resume=latest: {tasks}/ holds no verification of {preset}; leave out resume")
+            raise UserError(f"general_cfg.resume=latest: {tasks}/ has no verification of {preset}; leave out resume")
         folder = max(fitting, key=lambda place: (place / NOTE).stat().st_mtime_ns)
     else:
         folder = next((path for path in (tasks / text, Path(text)) if (path / NOTE).exists()), Path())
         if folder == Path():
             hint = did_you_mean(text, [place.name for place in noted]) if noted else "leave out resume"
-            raise UserError(f"general_cfg.resume={text}: no such verification in {tasks}/, nor a path; {hint}")
+            raise UserError(f"general_cfg.resume={text}: no such verification in {tasks}/ and no such path; {hint}")
     _check_same(json.loads((folder / NOTE).read_text()), master, preset, folder)
     return folder
 
@@ -127,7 +127,7 @@ def _check_same(note: dict[str, Any], master: Job, preset: str, folder: Path) ->
         raise UserError(f"general_cfg.resume: {folder} verifies {note['preset']}, not {preset}")
     for key, value in _learned(master).items():
         if value != note["settings"].get(key, value):
-            raise UserError(f"{key}={value}: {folder} has {note['settings'][key]}; leave out resume to start anew")
+            raise UserError(f"{key}={value}: {folder} has {note['settings'][key]}; leave out resume to start again")
 
 
 def _learned(job: Job) -> dict[str, Any]:

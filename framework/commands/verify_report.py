@@ -43,9 +43,9 @@ def report(
     console.print(f"{preset} {in_words(verdict, means, expected)}")
     written = _result(folder, preset, verdict, means, done).write(folder)
     if changes:
-        console.print(f"written: {written}, not for {PAGE}: not the preset's own settings: {', '.join(changes)}")
+        console.print(f"wrote {written} (not for {PAGE}: settings differ from the preset: {', '.join(changes)})")
     else:
-        console.print(f"written: {written}; next: make tables, which takes it over into {PAGE}")
+        console.print(f"wrote {written}; next: make tables, which adds it to {PAGE}")
     return int(not verdict.passes)
 
 
@@ -75,8 +75,8 @@ def _table(preset: str, scores: dict[int, dict[str, Any] | None], statuses: Mapp
     """A rich table with a row for each seed."""
     from rich.table import Table
 
-    table = Table(title=f"{preset}, {TEST_EPISODES} episodes a seed")
-    for name in ("seed", "mean reward", "std of episodes", "env steps", "seconds", "model", "state"):
+    table = Table(title=f"{preset}, {TEST_EPISODES} episodes per seed")
+    for name in ("seed", "mean reward", "std over episodes", "env steps", "seconds", "model", "state"):
         table.add_column(name, justify="left" if name in ("model", "state") else "right")
     for seed, score in scores.items():
         if score is None:

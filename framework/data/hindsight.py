@@ -41,7 +41,8 @@ class GoalReward:
         reward = np.asarray(self.reward(achieved, desired, infos), dtype=np.float64)
         if reward.shape != achieved.shape[:1]:
             raise UserError(
-                f"compute_reward gave shape {reward.shape} for {len(achieved)} goals: it must take and return rows"
+                f"compute_reward returned shape {reward.shape} for {len(achieved)} goals: it must take and return one"
+                " row per goal"
             )
         over = np.zeros(len(achieved), dtype=bool)
         if self.terminated is not None:

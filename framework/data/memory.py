@@ -51,11 +51,11 @@ def check_buffer(spec: "DataSpec", obs_space: Space, action_space: Space, free: 
     if fitting >= awaited:
         hint = f"buffer_size={max(_rounded_down(fitting), awaited)} would fit"
     else:
-        hint = f"not even the {awaited} that the first update awaits would fit"
+        hint = f"not even the {awaited} transitions of the first update would fit"
     needed, free_text, limit_text = map(format_bytes, (spec.capacity * each, free, limit))
     raise UserError(
         f"algo_cfg.buffer_size={spec.capacity} needs {needed} for observations of {_describe(obs_space)}, but"
-        f" {free_text} are free (at most {limit_text} for the buffer); {hint}"
+        f" {free_text} is free (at most {limit_text} for the buffer); {hint}"
     )
 
 

@@ -26,7 +26,7 @@ def as_batch(obs: Any, space: Space) -> tuple[Tree, bool]:
         return tree_map(lambda leaf: leaf[None], arrays), True
     if single == {False} and len({len(leaf) for leaf in leaves}) == 1:
         return arrays, False
-    raise UserError("the parts of the observation are not all single ones, nor all batches of one length")
+    raise UserError("the parts of the observation must all be single, or all be batches of the same length")
 
 
 def next_action(

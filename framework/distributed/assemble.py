@@ -68,12 +68,14 @@ def ray_backend(cfg: Config, given: EnvObject | None) -> Any:
     if cfg.general_cfg.mp_backend != "ray":
         return None
     if cfg.env_cfg.render_mode == "human" and cfg.general_cfg.mode == "collect":
-        raise UserError("env_cfg.render_mode=human shows the workers' environments, which under Ray have no window")
+        raise UserError(
+            "env_cfg.render_mode=human cannot open a window: with Ray the environments are in worker processes"
+        )
     if given is not None:
-        raise UserError("general_cfg.mp_backend=ray needs an environment's id: an object cannot be sent to workers")
+        raise UserError("general_cfg.mp_backend=ray needs an environment id: an object cannot be sent to workers")
     for key, value in vars(cfg.algo_cfg).items():
         if key.endswith("_class") and str(value).startswith("__main__:"):
-            raise UserError(f"algo_cfg.{key}={value} is known to this process alone: under Ray, put it in a module")
+            raise UserError(f"algo_cfg.{key}={value} exists only in this process; for Ray, define it in a module")
     from framework.distributed import backend
 
     return backend

@@ -93,7 +93,7 @@ class Cluster:
                 _temp_dir=self.folder,
             )
         except (ConnectionError, RuntimeError, ValueError, OSError) as error:
-            raise UserError(f"Ray does not start on this machine: {first_line(error)[:200]}") from error
+            raise UserError(f"Ray failed to start on this machine: {first_line(error)[:200]}") from error
 
     def _join(self, address: str) -> None:
         """Join a running cluster; Joyride's own code goes along."""
@@ -109,10 +109,12 @@ class Cluster:
         try:
             ray.init(address=address, log_to_driver=False, logging_level=logging.ERROR, runtime_env=shipped)
         except (ConnectionError, RuntimeError, ValueError) as error:
-            token = "" if "RAY_AUTH_MODE" in os.environ else " (one with a token wants RAY_AUTH_MODE=token here too)"
+            token = (
+                "" if "RAY_AUTH_MODE" in os.environ else " (a cluster with a token needs RAY_AUTH_MODE=token here too)"
+            )
             reason = f"{first_line(error)[:200]}{token}"
             raise UserError(
-                f"general_cfg.ray_address={address}: that cluster cannot be joined: {reason}; start one"
+                f"general_cfg.ray_address={address}: cannot join that cluster: {reason}; start one"
                 " with `ray start --head`, or leave ray_address out"
             ) from None
 
@@ -268,13 +270,13 @@ def call_failed(error: RayError) -> CallFailed:
     """Why a call failed, from what Ray says of it."""
     text = str(error)
     if "input arguments for this task could not be computed" in text:
-        return CallFailed("what it was to take in was lost with another process", lost_input=True)
+        return CallFailed("its input was lost with another process", lost_input=True)
     if "torch/distributed" in text or "common/peers.py" in text:  # a learner whose peer is gone
-        return CallFailed(f"the learners lost each other: {cause_in(text).partition(' This is typically')[0]}")
+        return CallFailed(f"the learners lost contact: {cause_in(text).partition(' This is typically')[0]}")
     if isinstance(error, RayTaskError) or "creation task" in text:
         return CallFailed(cause_in(text), text)
     if isinstance(error, OutOfMemoryError):
-        return CallFailed("out of memory: Ray's monitor ended its process")
+        return CallFailed("out of memory: Ray's memory monitor killed its process")
     if isinstance(error, RayActorError):
         lost = "its node has died" in text or "The node" in text
         return CallFailed("its machine was lost" if lost else "its process died (killed, or out of memory)")

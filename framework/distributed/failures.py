@@ -75,7 +75,7 @@ class FailureLog:
         self.table.append((*when, part, cause, done))
         if over:
             raise UserError(
-                f"{part} failed: {cause}; that is failure {self.restarts + 1} of this run, and"
+                f"{part} failed: {cause}; this is failure {self.restarts + 1} of this run, and"
                 f" general_cfg.max_worker_restarts={self.limit}"
             )
         self.restarts += 1

@@ -118,7 +118,9 @@ class RemoteLearning:
     def _tell_batches(self) -> None:
         self.told = True
         call, update, n = self.pacing.call_seconds, self.pacing.update_seconds, self.pacing.batches()
-        log.info("an update takes %.2f ms, a call %.2f ms: a call carries %d batches", 1e3 * update, 1e3 * call, n)
+        log.info(
+            "an update takes %.2f ms, a call %.2f ms, so each call carries %d batches", 1e3 * update, 1e3 * call, n
+        )
 
     @property
     def algorithm(self) -> Algorithm:

@@ -50,7 +50,7 @@ class RemoteEvaluator:
         return None
 
     def _replace(self, cause: str) -> None:
-        self.fail(EVALUATOR, cause, "replaced; it evaluates again what it owes")
+        self.fail(EVALUATOR, cause, "replaced; it repeats the evaluations that are due")
         self.cluster.kill(self.handle)
         owed = self.asked
         self.handle = None

@@ -35,7 +35,7 @@ def object_store_bytes(needed: int, free: int, shm: int | None) -> int:
         size = min(size, of_shm)
     if of_memory < least:
         raise UserError(
-            f"{format_bytes(free)} of memory are free (at most {format_bytes(of_memory)} for Ray's object store),"
+            f"{format_bytes(free)} of memory is free (at most {format_bytes(of_memory)} for Ray's object store),"
             f" but {what}; {lower}"
         )
     return max(STORE_MINIMUM, min(size, of_memory))
@@ -71,7 +71,7 @@ def oversubscribed(n_workers: int, n_learners: int, cpus: float) -> str | None:
         return None
     unless = " unless the environments wait for something" if n_workers > most else ""
     cores = f"{cpus:g} core{'' if cpus == 1 else 's'}"
-    return f"{' and '.join(crowds)} share {cores}: they take turns, and more of them will not be faster{unless}"
+    return f"{' and '.join(crowds)} share {cores} and take turns; adding more will not be faster{unless}"
 
 
 def learner_gpus(device: str, n_learners: int, gpus: float) -> int:
@@ -86,8 +86,8 @@ def learner_gpus(device: str, n_learners: int, gpus: float) -> int:
         return 0
     if int(number or 0) > 0:
         raise UserError(
-            f"general_cfg.device={device} names a GPU, but with mp_backend=ray it is Ray that assigns them;"
-            f" use device=cuda (CUDA_VISIBLE_DEVICES={number} when Ray starts leaves it that GPU alone)"
+            f"general_cfg.device={device} names a GPU, but with mp_backend=ray Ray assigns them; use device=cuda"
+            f" (and start Ray with CUDA_VISIBLE_DEVICES={number} to give it that GPU only)"
         )
     if gpus < n_learners:
         many, fewer = "s" if n_learners > 1 else "", " or fewer learners" if gpus >= 1 else ""

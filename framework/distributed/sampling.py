@@ -64,15 +64,13 @@ class RemoteSampling:
         )  # fmt: skip
 
     def _tell_of_calls(self) -> None:
-        """Say what makes the calls of exact mode fewer where there is one for every step."""
+        """In exact mode with one call per step, say how to need fewer calls."""
         if self.traffic.spec.fixed_length:
-            log.info(
-                "exact: the workers are asked after every step, as n_steps=1 wants it; a larger one takes fewer calls"
-            )
+            log.info("sync=exact calls the workers after every step because n_steps=1; a larger one needs fewer calls")
         else:
             log.info(
-                "exact: the workers are asked after every step, as train_freq=%d wants it; a larger train_freq with as"
-                " much larger gradient_steps takes fewer calls, and so does sync=async", self.traffic.spec.train_freq,
+                "sync=exact calls the workers after every step because train_freq=%d; for fewer calls raise train_freq"
+                " and gradient_steps together, or use sync=async", self.traffic.spec.train_freq,
             )  # fmt: skip
 
     def rollouts(self) -> Iterator[Sampled]:

@@ -32,7 +32,7 @@ class WorkerPool:
 
     def __init__(self, cluster: Cluster, actor_config: ActorConfig, exact: bool, fail: Fail):
         self.cluster, self.actor_config, self.fail = cluster, actor_config, fail
-        self.action = "replaced; the rollout it was at is dropped" + (", the run is no longer exact" if exact else "")
+        self.action = "replaced; its current rollout is dropped" + (", the run is no longer exact" if exact else "")
         self.n_workers = actor_config.cfg.general_cfg.n_workers
         self.restarts = [0] * self.n_workers
         self.fresh = set(range(self.n_workers))  # they have not answered yet
@@ -133,7 +133,7 @@ class WorkerPool:
         pending = self.in_flight.pop(ref)
         try:
             if not self.cluster.ready(ref, pending.deadline):
-                raise CallFailed("it was not there yet")
+                raise CallFailed("its rollout was late")
             stats, seconds = self.cluster.get(ref)
         except CallFailed as failure:
             if pending.restart == self.restarts[pending.worker]:  # else it was lost with one that is replaced already

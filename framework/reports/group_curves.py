@@ -11,7 +11,7 @@ from framework.reports.curves import Curve, curve_of, join
 from framework.reports.groups import Group
 
 ROW = 0.22  # inches of a row of the legend
-INTERVAL = "shaded: its 95% interval, within the rewards seen"
+INTERVAL = "shaded: 95% interval, clipped to the rewards seen"
 HELD = "a run that ended earlier keeps its last value"
 UNFINISHED = "dotted: not finished, not in the mean"
 

@@ -1,4 +1,4 @@
-"""What a person sees of a run while it goes: a bar on a terminal, plain lines elsewhere."""
+"""The progress of a run: a bar on a terminal, plain lines elsewhere."""
 
 import datetime
 import logging
@@ -21,7 +21,7 @@ LINE_SECONDS = 10.0  # between two plain lines
 
 
 def start_line(doing: str, cfg: Config, device: str, folder: Path) -> str:
-    """What a run says at its start."""
+    """The first line of a run."""
     general = cfg.general_cfg
     where = f"Ray, {general.n_workers} workers, device {device}" if general.mp_backend == "ray" else f"device {device}"
     limit = f"{general.online_eval_episode} episodes" if general.mode == "test" else _limits(general)
@@ -29,7 +29,7 @@ def start_line(doing: str, cfg: Config, device: str, folder: Path) -> str:
 
 
 def env_name(cfg: Config) -> str:
-    """What the environment is called: its id, or the class in env_cfg.entry_point."""
+    """The environment's name: its id, or the class in env_cfg.entry_point."""
     entry_point = cfg.env_cfg.entry_point
     return cfg.env_cfg.id if entry_point is None else entry_point.replace(":", ".").rpartition(".")[2]
 
@@ -40,7 +40,7 @@ def _limits(general: GeneralConfig) -> str:
 
 
 class _Line(ProgressColumn):
-    """A bar, the count, the time left, the time gone, and of the other words as many as the line has room for."""
+    """A bar, the count, the time left and elapsed, and as many other values as fit."""
 
     def __init__(self, unit: str):
         self.unit, self.remaining = unit, TimeRemainingColumn()
@@ -48,7 +48,7 @@ class _Line(ProgressColumn):
 
     def render(self, task: Task) -> Table:
         count = f"{task.completed:,.0f}" + (f"/{task.total:,.0f}" if task.total else "") + f" {self.unit}"
-        left = f"left {str(self.remaining.render(task)).strip()}" if task.total else ""
+        left = f"{str(self.remaining.render(task)).strip()} left" if task.total else ""
         gone = f"{datetime.timedelta(seconds=int(task.elapsed or 0))}"
         free = console.width - LEAST_BAR
         words: list[str] = []
@@ -64,7 +64,7 @@ class _Line(ProgressColumn):
 
 
 class ProgressReport:
-    """Shows reward, length, epsilon or entropy, speed and the time left. `kind`: auto, bar, lines or off."""
+    """Shows reward, length, epsilon or entropy, speed and time left. `kind`: auto, bar, lines or off."""
 
     def __init__(self, kind: str, total: int | None, unit: str, done: int = 0, env_step: int = 0):
         on_terminal = sys.stderr is not None and sys.stderr.isatty()
@@ -81,7 +81,7 @@ class ProgressReport:
             self.bar.start()
 
     def due(self) -> bool:
-        """Whether it is time for another look at the numbers."""
+        """Whether the next report is due."""
         return self.kind != "off" and time.monotonic() - self.last >= self.period
 
     def show(self, done: int, env_step: int, values: dict[str, Any]) -> None:
@@ -95,7 +95,7 @@ class ProgressReport:
         elif self.kind == "lines":
             rate = (done - self.first) / max(now - self.started, 1e-9)
             if self.total and rate > 0:
-                words.append(f"left {(self.total - done) / rate:,.0f} s")
+                words.append(f"{(self.total - done) / rate:,.0f} s left")
             log.info("step %s  %s", f"{env_step:,}", "  ".join(words))
 
     def close(self) -> None:

@@ -1,4 +1,4 @@
-"""What a file of JoyRL's means here, for people: one table at the start of a run."""
+"""The table printed at the start of a run that uses a JoyRL settings file."""
 
 import os
 
@@ -10,7 +10,7 @@ def tell(translation: Translation) -> None:
     from rich.console import Console  # it takes a while, and --help imports this module
     from rich.table import Table
 
-    table = Table(title=f"{translation.file.path} is a file of JoyRL's ({translation.year}); what it means here:")
+    table = Table(title=f"{translation.file.path} is a JoyRL settings file ({translation.year}); what it means here:")
     table.add_column("line", justify="right")
     for name in ("JoyRL", "here", "why"):
         table.add_column(name, overflow="fold")
@@ -18,6 +18,4 @@ def tell(translation: Translation) -> None:
         table.add_row(str(row.line or ""), row.theirs, row.here or "-", row.why)
     console = Console(stderr=True, width=None if os.isatty(2) else 160, highlight=False, markup=False)
     console.print(table)
-    console.print(
-        f"in the words used here, ready to save: python main.py --yaml {translation.file.path} mode=translate"
-    )
+    console.print(f"to print it with Joyride's keys: python main.py --yaml {translation.file.path} mode=translate")

@@ -13,7 +13,7 @@ IS_CHECKOUT = CONFIG_DIR.parent == ROOT
 def import_own_packages(*names: str) -> None:
     """Import Joyride's own packages of these names, even where a package of the user's stands before them on the path.
 
-    Raises ImportError where one of the user's is imported already.
+    Raises ImportError if a package of the user's with that name is already imported.
     """
     sys.path.insert(0, str(ROOT))
     try:
@@ -22,8 +22,8 @@ def import_own_packages(*names: str) -> None:
             found = Path(next(iter(getattr(module, "__path__", ())), getattr(module, "__file__", None) or "?"))
             if found.resolve() != ROOT / name:
                 raise ImportError(
-                    f"Joyride has a package named {name!r} ({ROOT / name}), but another {name!r} is imported already:"
-                    f" {found}. Rename that one, or move it into a package of yours"
+                    f"Joyride has a package named {name!r} ({ROOT / name}), but another {name!r} is already imported:"
+                    f" {found}. Rename that one, or move it into another package"
                 )
     finally:
         sys.path.remove(str(ROOT))

@@ -70,7 +70,7 @@ def load_checkpoint(folder: Path) -> tuple[int, dict[str, Any]] | None:
         try:
             step, parts = _read(path)
         except Exception as error:  # whatever is wrong with it: an older one is better than none
-            log.warning("checkpoint %s is not whole and is skipped: %s", path, error or type(error).__name__)
+            log.warning("checkpoint %s is damaged and is skipped: %s", path, error or type(error).__name__)
             continue
         return step, parts
     return None
@@ -94,9 +94,7 @@ def load_model(path: Path) -> dict[str, Any]:
     with suppress(Exception):  # torch has a dozen kinds of error for a file that is not its own
         state = _deserialise(content)
     if not isinstance(state, dict):
-        raise UserError(
-            f"{path} is corrupt or not a model of Joyride's; choose another with load_model_step or load_path"
-        )
+        raise UserError(f"{path} is corrupt or not a Joyride model; choose another with load_model_step or load_path")
     return state
 
 

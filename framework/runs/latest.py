@@ -28,7 +28,7 @@ def point(tasks: Path, run: Path) -> None:
     if place.is_symlink():  # of an older version: a link to the run's folder
         place.unlink(missing_ok=True)
     elif os.path.lexists(place) and not _is_ours(place):
-        log.warning("%s is not Joyride's folder of links: it is left alone and does not show this run", place)
+        log.warning("%s was not made by Joyride, so it is left alone and has no links to this run", place)
         return
     try:
         place.mkdir(exist_ok=True)

@@ -31,7 +31,7 @@ def find_model(load_path: str, step: str, tasks_dir: str) -> Path:
     if not saved:
         raise UserError(f"{run} has no saved model; train it for longer than general_cfg.model_save_fre updates")
     if step == "best":
-        log.info("%s keeps no best.pt; taking its last model, %s", run.name, saved[-1].name)
+        log.info("%s has no best.pt; using its last model, %s", run.name, saved[-1].name)
     if step in ("best", "last"):
         return saved[-1]
     chosen = run / "models" / f"{int(step)}.pt"
@@ -48,7 +48,7 @@ def read_model(path: Path) -> dict[str, Any]:
         saved = load_model(path)
     counts = [saved.get(name) for name in COUNTERS]
     if "algorithm" not in saved or not all(type(count) is int for count in counts):
-        raise UserError(f"{path} is no model of Joyride's: it lacks the algorithm's state or the counters")
+        raise UserError(f"{path} is not a Joyride model: it lacks the algorithm's state or the counters")
     return saved
 
 
@@ -60,7 +60,7 @@ def load_into(algorithm: Algorithm, saved: dict[str, Any], path: Path) -> None:
         reason = " ".join(str(error).split())
         part = reason.partition(": ")[2] or reason
         raise UserError(
-            f"{path} holds another network than {type(algorithm).__name__}'s of this config (it was saved by"
+            f"{path} does not fit the {type(algorithm).__name__} network of this config (it was saved by"
             f" {saved.get('algo_name', 'another algorithm')} on {saved.get('env_id', 'another environment')}):"
             f" {part[:200]}"
         ) from None

@@ -48,7 +48,7 @@ def write(folder: Path, *, resumed: bool) -> Path:
             first.setdefault("resumed", []).append(facts)
             facts = first
         except (OSError, ValueError, AttributeError) as error:
-            log.warning("%s could not be read (%s); it is written anew", path, error)
+            log.warning("%s could not be read (%s); it is written again", path, error)
             facts["resumed"] = []
     atomic_write(path, (json.dumps(facts, indent=2, ensure_ascii=False) + "\n").encode())
     return path

@@ -139,7 +139,9 @@ class RunFolder:
         except BlockingIOError:
             holder = os.read(descriptor, 32).decode("ascii", "replace").strip() or "unknown"
             os.close(descriptor)
-            raise UserError(f"{self.path} is in use: process {holder} is training in it; wait or stop that") from None
+            raise UserError(
+                f"{self.path} is in use: process {holder} is training in it; wait for it or stop it"
+            ) from None
         except OSError as error:  # some network file systems cannot lock: go on, as good as it gets
             log.warning("%s cannot be locked (%s); do not train in it twice at once", self.path, error.strerror)
         self._lock = descriptor

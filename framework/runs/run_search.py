@@ -23,7 +23,8 @@ def find_run(text: str, tasks_dir: Path | str, key: str = "general_cfg.load_path
         in_sweeps = [run for run in runs_newest_first(tasks) if run.name == text]
         if len(in_sweeps) > 1:
             raise UserError(
-                f"{key}={text}: several sweeps have such a run; write {in_sweeps[0].relative_to(tasks)}, say"
+                f"{key}={text}: several sweeps have a run of that name; write for example"
+                f" {in_sweeps[0].relative_to(tasks)}"
             )
         found = in_sweeps[0] if in_sweeps else None
     if found is None:
@@ -33,9 +34,9 @@ def find_run(text: str, tasks_dir: Path | str, key: str = "general_cfg.load_path
         run = found.parent if _is_run(found.parent) else found.parent.parent
     if not _is_run(run):
         jobs = sorted(str(config.parent) for config in run.glob("*/config.yaml")) if run.is_dir() else []
-        hint = f"it is a sweep, choose one of its runs, such as {jobs[0]}" if jobs else "it holds no config.yaml"
+        hint = f"it is a sweep; choose one of its runs, such as {jobs[0]}" if jobs else "it has no config.yaml"
         if key.endswith("resume") and (run / SWEEP_RECORD).is_file():
-            hint = "it is a sweep, which is resumed by resume=<sweep> alone"
+            hint = "it is a sweep; resume all of it with resume=<sweep>"
         raise UserError(f"{key}={text}: {run} is not a run folder; {hint}")
     return run
 
@@ -75,6 +76,6 @@ def _why_missing(text: str, tasks: Path) -> str:
             return f"no such model file; {did_you_mean(Path(text).name, [path.name for path in folder.glob('*.pt')])}"
     names = [str(run.relative_to(tasks)) for run in runs_newest_first(tasks)]
     if not names:
-        return f"no such run, and there is none in {tasks}/ yet"
+        return f"no such run; there are no runs in {tasks}/ yet"
     hint = did_you_mean(text, names)
-    return f"no such run in {tasks}/, nor a path; {hint if '?' in hint else f'the newest is {names[0]!r}'}"
+    return f"no such run in {tasks}/ and no such path; {hint if '?' in hint else f'the newest is {names[0]!r}'}"

@@ -107,7 +107,9 @@ class TrajectoryWriter:
         if self._count:
             path = self._path(self._number)
             if not path.is_file() or path.stat().st_size < self._offset:
-                raise UserError(f"{path} is missing or shorter than at the checkpoint; this run cannot go on exactly")
+                raise UserError(
+                    f"{path} is missing or shorter than at the checkpoint; this run cannot be resumed exactly"
+                )
             with writing(path):
                 self._file = open(path, "r+b")  # noqa: SIM115 - open from call to call
                 self._put(self._offset, _STOP)

@@ -15,7 +15,7 @@ def no_such_choice(group: str, name: str, known: Sequence[str]) -> str:
         return _no_such_preset(name, known)
     if group == "env_cfg" and nearest(name, known) is None:
         worlds = ", ".join(known)
-        return f"env_name={name} is no file of config/env_cfg/ ({worlds}); the environment is env_cfg.id={name}"
+        return f"env_name={name}: no such file in config/env_cfg/ ({worlds}); to name an environment, use id={name}"
     return no_such_option(group, name, [*known])
 
 
@@ -30,7 +30,7 @@ def preset_of_another(hydra: Hydra, chosen: Mapping[str, str], hydra_overrides: 
     except UserError:
         own = compose_config(hydra, [*hydra_overrides, f"preset={preset}"]).general_cfg.algo_name
     fitting = f"{preset.rpartition('/')[0]}/{algo}"
-    instead = f", or take preset={fitting}" if fitting in options(hydra, "preset", hydra_overrides) else ""
+    instead = f", or use preset={fitting}" if fitting in options(hydra, "preset", hydra_overrides) else ""
     return UserError(f"preset={preset} is for {own}, not for {algo}; leave out algo_name={algo}{instead}")
 
 
@@ -50,5 +50,5 @@ def _no_such_preset(name: str, known: Sequence[str]) -> str:
     first = nearest(name, near) or near[0]
     others = [option for option in near if option != first]
     return f"preset={name}: no such option; did you mean {first!r}?" + (
-        f" Near it: {', '.join(others)}" if others else ""
+        f" Similar: {', '.join(others)}" if others else ""
     )

@@ -160,4 +160,4 @@ def _malformed(text: str, error: Exception) -> str:
         hint = f"; a file of settings is given as --yaml {text}" if text.endswith((".yaml", ".yml")) else ""
         return f"{text!r} is not of the form key=value{hint}"
     problem = first_line(error).removeprefix("LexerNoViableAltException: ").removeprefix("Error parsing override ")
-    return f"malformed override {text!r}: {problem}; put odd characters in quotes: \"key='value'\""
+    return f"malformed override {text!r}: {problem}; put special characters in quotes: \"key='value'\""

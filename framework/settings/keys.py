@@ -144,7 +144,7 @@ def fit(key: str, value: Any, hint: Any, text: str | None = None) -> Any:
     """
     kinds = typing.get_args(hint) if _is_union(hint) else (hint,)
     if isinstance(value, str) and value == "???":
-        raise UserError(f"{key}=??? is no value; give one, or leave the key out")
+        raise UserError(f"{key}=??? is not a value; give one, or leave the key out")
     if isinstance(value, float) and value.is_integer() and int in kinds and float not in kinds:
         value = int(value)
     elif isinstance(value, bool) and str in kinds and bool not in kinds:

@@ -100,7 +100,7 @@ def _value_text(key: str, value: Any) -> str:
         return f"[{','.join(_value_text(key, item) for item in value)}]"
     if isinstance(value, dict):
         return f"{{{','.join(f'{name}:{_value_text(key, item)}' for name, item in value.items())}}}"
-    raise UserError(f"{key}: a {type(value).__name__} cannot stand in a config; give a number, text, list or mapping")
+    raise UserError(f"{key}: a {type(value).__name__} cannot be used in a config; give a number, text, list or mapping")
 
 
 def _group_of(override: Override) -> str | None:

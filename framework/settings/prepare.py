@@ -273,6 +273,6 @@ def _check_saved(saved: SavedRun, sections: Sections, algo_name: str) -> None:
     if get_config_class(saved.algo_name) is not sections["algo_cfg"]:
         run = saved.file.path.parent
         raise UserError(
-            f"general_cfg.{saved.key}: {run} was made by {saved.algo_name}, it cannot be loaded as {algo_name}"
+            f"general_cfg.{saved.key}: {run} was trained with {saved.algo_name} and cannot be loaded as {algo_name}"
         )
     saved.file.check(sections, algo_name)

@@ -81,11 +81,12 @@ class GeneralConfig:
         )
         require(
             not (self.save_best_model and not self.online_eval),
-            f"{section}.save_best_model=true needs {section}.online_eval=true: best is chosen by online evaluation",
+            f"{section}.save_best_model=true needs {section}.online_eval=true: online evaluation chooses the best"
+            " model",
         )
         require(
             self.reward_threshold is None or self.online_eval or self.mode != "train",
-            f"{section}.reward_threshold needs {section}.online_eval=true: it is compared with online evaluations",
+            f"{section}.reward_threshold needs {section}.online_eval=true: it is compared with evaluations",
         )
         require(
             not (self.load_checkpoint and self.load_path is None and self.mode not in OF_A_MODEL),
@@ -93,19 +94,19 @@ class GeneralConfig:
         )
         require(
             not (self.mode in OF_A_MODEL and self.load_checkpoint is False),
-            f"{section}.mode={self.mode} takes a saved model, but {section}.load_checkpoint is false; leave it out",
+            f"{section}.mode={self.mode} needs a saved model, but {section}.load_checkpoint is false; leave it out",
         )
         require(
             not (self.resume and (self.load_path or self.mode in OF_A_MODEL)),
-            f"{section}.resume goes on with a run's own state; it does not go with load_path, mode=test or mode=export",
+            f"{section}.resume continues a run from its own state; leave out load_path, mode=test and mode=export",
         )
         require(
             self.seeds is None or self.mode == "verify",
-            f"{section}.seeds needs {section}.mode=verify; several seeds are trained with -m seed=1,2,3",
+            f"{section}.seeds needs {section}.mode=verify; to train several seeds, use -m seed=1,2,3",
         )
         require(
             not (self.mode == "verify" and self.load_path),
-            f"{section}.mode=verify trains a preset from nothing; it does not go with {section}.load_path",
+            f"{section}.mode=verify trains a preset from scratch; leave out {section}.load_path",
         )
         require(
             self.format == "torchscript" or self.mode == "export",

@@ -58,7 +58,7 @@ class YamlFile:
     def refuse_repeats(self) -> None:
         """Raise UserError for the first key that stands twice."""
         for place, line in self.repeated:
-            text = f"key '{'.'.join(place)}' stands here a second time, first in line {line}"
+            text = f"key '{'.'.join(place)}' is repeated; it first appears in line {line}"
             raise UserError(self.place(place) + text)
 
     def line(self, path: KeyPath) -> int:

@@ -36,25 +36,29 @@ def resolve_device(name: str) -> str:
 
 
 def check_learns(spec: DataSpec, general: GeneralConfig) -> None:
-    """Raise UserError where the run ends before its first update, or a batch has fewer rows than there are learners."""
+    """Raise UserError if the run ends before its first update, or a batch has fewer rows than there are learners."""
     if general.n_learners > spec.batch_size > 0:
         raise UserError(
-            f"general_cfg.n_learners={general.n_learners} share each batch, but algo_cfg.batch_size={spec.batch_size}"
+            f"general_cfg.n_learners={general.n_learners} is more than algo_cfg.batch_size={spec.batch_size}: the"
+            " learners share each batch"
         )
     if spec.whole_episodes and general.sync == "async":
-        raise UserError(f"general_cfg.sync=async does not go with {general.algo_name}, of whole episodes: leave it out")
+        raise UserError(
+            f"general_cfg.sync=async does not work with {general.algo_name}, which learns from whole episodes; leave"
+            " it out"
+        )
     per_step = general.n_envs * general.n_workers
     needed = spec.n_steps * per_step if spec.on_policy else spec.warm_up_steps
     if 0 < general.env_step_limit < needed:
-        what = "a rollout" if spec.on_policy else "what is collected before the first update"
+        what = "a rollout" if spec.on_policy else "the first update"
         raise UserError(
-            f"general_cfg.max_env_step={general.env_step_limit} ends before anything is learned: {what} takes"
+            f"general_cfg.max_env_step={general.env_step_limit} ends the run before anything is learned: {what} needs"
             f" {needed} env steps"
         )
 
 
 def check_run(cfg: Config, envs: Environments, resumed: bool) -> None:
-    """Raise UserError where training cannot work; say what a user may have expected to be otherwise."""
+    """Raise UserError if training cannot work; log what may surprise the user."""
     general = cfg.general_cfg
     spec = get_algorithm(general.algo_name).data(cfg.algo_cfg)
     check_buffer(spec, envs.obs_space, envs.action_space, free_memory())
@@ -62,7 +66,10 @@ def check_run(cfg: Config, envs: Environments, resumed: bool) -> None:
         check_learns(spec, general)
     if spec.by_worker and general.sync != "async":
         name = general.algo_name
-        log.info("%s: here the workers go in step (A2C); asynchronous with mp_backend=ray sync=async", name)
+        log.info(
+            "%s: in one process the workers run in step, as in A2C; for asynchronous workers use mp_backend=ray"
+            " sync=async", name,
+        )  # fmt: skip
 
 
 def total_steps(general: GeneralConfig, env_step: int = 0) -> int | None:

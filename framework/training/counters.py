@@ -1,4 +1,4 @@
-"""How far a run is, and how far it may go."""
+"""Counters of a run, and its limits."""
 
 import sys
 
@@ -9,7 +9,7 @@ NAMES = ("env_step", "update_step", "episode", "first_env_step", "first_episode"
 
 
 class Counters:
-    """Counts over the whole run, a loaded model's own steps included; limits count from where that left off."""
+    """Counts over the whole run, including the steps of a loaded model; limits count only the new steps."""
 
     def __init__(self, cfg: GeneralConfig, spec: DataSpec):
         self.cfg = cfg
@@ -26,7 +26,7 @@ class Counters:
 
     @property
     def last_episode(self) -> int:
-        """The episode that ends the run, where there is such a limit."""
+        """The episode that ends the run, if there is such a limit."""
         return self.first_episode + self.cfg.max_episode
 
     def episodes_left(self) -> int | None:
@@ -45,16 +45,16 @@ class Counters:
 
     @property
     def save_period(self) -> int:
-        """Updates between two saved models; beyond any count where env steps decide."""
+        """Updates between saved models; never reached with eval_env_steps."""
         return self.cfg.model_save_fre if self.cfg.eval_env_steps is None else sys.maxsize
 
     def updates_to_save(self) -> int:
-        """Updates until the next model is saved, as far as updates decide on that."""
+        """Updates until the next model is saved."""
         period = self.save_period
         return period - self.update_step % period
 
     def limit_reached(self) -> str:
-        """The limit that ends the run, in words; "" while there is none."""
+        """The limit that has been reached, in words; "" for none."""
         left = self.env_steps_left()
         if left is not None and left <= 0:
             return f"max_env_step {self.cfg.env_step_limit} reached"
@@ -63,7 +63,7 @@ class Counters:
         return ""
 
     def in_words(self) -> str:
-        """How far the run is; what came on top of a loaded model is told apart."""
+        """The counts in words; the steps added to a loaded model come first."""
         if not self.first_env_step:
             return f"{self.episode:,} episodes, {self.env_step:,} env steps, {self.update_step:,} updates"
         episodes, steps = self.episode - self.first_episode, self.env_step - self.first_env_step
@@ -75,6 +75,6 @@ class Counters:
         return {name: getattr(self, name) for name in NAMES}
 
     def load_state_dict(self, state: dict[str, int]) -> None:
-        """Take over what `state_dict` gave."""
+        """Restore `state_dict`."""
         for name in NAMES:
             setattr(self, name, state[name])

@@ -71,7 +71,7 @@ class Driver(ABC):
         """Iterate to the end, leave a checkpoint; returns why it ended."""
         self.check_limits()
         if self.finished and self.stop_reason:
-            log.info("this run was finished before; to go on, raise max_env_step or max_episode")
+            log.info("this run is already finished; to continue it, raise max_env_step or max_episode")
             return self.stop_reason
         self.finished = False
         self.call("train_start")

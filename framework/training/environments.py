@@ -47,12 +47,19 @@ class Environments:
         """An object as vector env, if the config asks for nothing that it cannot have."""
         general = self.general
         if general.n_workers > 1:
-            raise UserError(f"general_cfg.n_workers={general.n_workers} needs an environment's id: an object is one")
+            raise UserError(
+                f"general_cfg.n_workers={general.n_workers} needs an environment id: a given object is a single"
+                " environment"
+            )
         if self.cfg.wrappers or self.cfg.kwargs or self.cfg.entry_point:
-            raise UserError("env_cfg: wrappers, kwargs and entry_point need an environment's id: an object is made")
+            raise UserError(
+                "env_cfg: wrappers, kwargs and entry_point need an environment id: a given object is already built"
+            )
         if general.max_step > 0:
             if not isinstance(env, gym.Env):
-                raise UserError("general_cfg.max_step needs an environment's id, or an object that is no vector")
+                raise UserError(
+                    "general_cfg.max_step needs an environment id or a single environment, not a vector environment"
+                )
             env = gym.wrappers.TimeLimit(env, general.max_step)
         vector = as_vector_env(env)
         self.spec = _spec_of(env) if isinstance(env, gym.Env) else _spec_of(vector)
@@ -70,7 +77,7 @@ class Environments:
             env: gym.Env[Any, Any] = gym.make(self.spec, **kwargs)
         except (ValueError, TypeError, AttributeError, gym.error.Error) as error:
             raise UserError(
-                "evaluation makes environments of its own from the object's spec, which failed"
+                "evaluation creates its own environments from the object's spec, which failed"
                 f" ({str(error).splitlines()[0]}): register its class and use gymnasium.make, or set online_eval=False"
             ) from error
         return env

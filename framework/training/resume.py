@@ -37,8 +37,8 @@ def run_to_resume(cfg: Config) -> RunFolder | None:
             before = saved.get(section, {}).get(key, value)
             if value != before and not may_change(getattr(cfg, section), key):
                 raise UserError(
-                    f"{section}.{key}={value}: the run to be resumed has {before}, and goes on exactly as it was; for"
-                    f" other settings start a new run from its model with load_path={folder.name}"
+                    f"{section}.{key}={value}: the resumed run has {before}, and this setting cannot change; to use"
+                    f" another value, start a new run from its model with load_path={folder.name}"
                 )
     if general.mode == "test":
         raise UserError(f"general_cfg.resume: {folder.path} is a test, which cannot be resumed; test again instead")
@@ -101,10 +101,11 @@ def restorable(folder: RunFolder) -> dict[str, Any] | None:
         return found[1]
     if any(folder.models.glob("*.pt")):
         raise UserError(
-            f"{folder.path} has models but no whole checkpoint, so it cannot be resumed; start a new run from its last"
+            f"{folder.path} has models but no complete checkpoint, so it cannot be resumed; start a new run from its"
+            " last"
             f" model with load_path={folder.name} load_model_step=last"
         )
-    log.warning("%s has no whole checkpoint: it starts from the beginning", folder.name)
+    log.warning("%s has no complete checkpoint: it starts from the beginning", folder.name)
     for place in (folder.results, folder.tb_logs):
         for path in place.iterdir():
             path.unlink()

@@ -95,7 +95,7 @@ class Trainer(Driver):
         self.receive_evaluations(wait=decides and self.cfg.sync == "exact")
 
     def receive_evaluations(self, wait: bool = False) -> None:
-        """Take in the evaluations that are finished, in their order; `wait`: all of them."""
+        """Record the finished evaluations in order; with `wait`, all of them."""
         while self.pending and (result := self.evaluator.answer(wait)) is not None:
             self.record_evaluation(result, *self.pending.pop(0))
 
@@ -176,5 +176,5 @@ class Collector(Driver):
 
     def in_words(self) -> str:
         assert self.trajectories is not None
-        written = f"{self.trajectories.episodes:,} whole episodes of {self.trajectories.steps:,} steps written"
-        return f"{written}, of {self.env_step:,} env steps"
+        written = f"wrote {self.trajectories.episodes:,} whole episodes with {self.trajectories.steps:,} env steps"
+        return f"{written}, of {self.env_step:,} collected"

@@ -126,7 +126,7 @@ class GifRecorder(gym.Wrapper):
         if not isinstance(frame, np.ndarray) or frame.ndim not in (2, 3):
             self._recording, self._film = False, None
             got = "a list of frames" if isinstance(frame, list) else type(frame).__name__
-            raise UserError(f"a video needs env_cfg.render_mode=rgb_array: the environment's render() gave {got}")
+            raise UserError(f"a video needs env_cfg.render_mode=rgb_array: the environment's render() returned {got}")
         # Kept with a palette of its own, a byte a pixel. The list of durations is read when the file is written; Pillow
         # refuses one for a single frame.
         duration = self._durations or self._last_delay()

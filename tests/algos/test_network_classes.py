@@ -192,7 +192,7 @@ def test_the_actors_own_log_std_is_that_of_its_actions():
     algorithm = make("PPO", space, actor_class="network_classes:ApexActor", actor_cfg={"init_log_std": -1.5})
     assert algorithm.net.log_std is None and "log_std" not in algorithm.net.state_dict()
     assert algorithm.net.distribution(torch.zeros(3, 2)).log_std.tolist() == [-1.5, -1.5]
-    with pytest.raises(UserError, match=r"its log_std is of shape \[1, 2\], expected \[2\]"):
+    with pytest.raises(UserError, match=r"its log_std has shape \[1, 2\], expected \[2\]"):
         make("PPO", space, actor_class="network_classes:WideStd", actor_cfg={"init_log_std": 0})
 
 
@@ -230,7 +230,7 @@ def test_noise_needs_noisy_layers():
         ("DQN", {"q_class": MEMORY}, "it and merge_layers may not carry state; take algo_name=DRQN"),
         ("DRQN", {"q_class": SMALL}, "for DRQN it has to carry state"),
         ("REINFORCE", {"actor_class": MEMORY}, "REINFORCE learns from single steps"),
-        ("PPO", {"critic_class": MEMORY, "compile": True}, "compile=true does not go with"),
+        ("PPO", {"critic_class": MEMORY, "compile": True}, "compile=true cannot be combined with"),
     ],
 )
 def test_memory_where_it_does_not_belong(name, settings, said):

@@ -117,7 +117,7 @@ def test_a_class_of_the_program_itself_works_in_that_program(tmp_path):
         [sys.executable, "program.py"], capture_output=True, text=True, check=True, env={"PYTHONPATH": str(ROOT)}
     )
     own, under_ray = run.stdout.splitlines()[-2:]
-    assert own == "__main__:Own" and under_ray.endswith("is known to this process alone: under Ray, put it in a module")
+    assert own == "__main__:Own" and under_ray.endswith("exists only in this process; for Ray, define it in a module")
 
 
 def test_what_cannot_be_kept_as_a_path():

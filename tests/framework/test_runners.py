@@ -278,7 +278,7 @@ def test_a_ready_made_agent(tmp_path):
     "wrong, words",
     [
         (lambda p: make(p).add_callback("post_itertion", print), "post_iteration"),
-        (lambda p: make(p).add_callback("post_update", 3), "int is no function"),
+        (lambda p: make(p).add_callback("post_update", 3), "int is not a function"),
         (lambda p: make(p).add_callback("post_update", lambda: None), "must take"),
         (lambda p: make(p).learn(), "either total_timesteps or num_iterations"),
         (lambda p: make(p).learn(0), "above 0"),

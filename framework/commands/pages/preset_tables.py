@@ -94,7 +94,7 @@ def main(argv: Sequence[str]) -> int:
         print("docs/presets.md is out of date: make tables")
         return 1
     atomic_write(PAGE, new.encode())
-    print("docs/presets.md is written anew")
+    print("docs/presets.md is written")
     return 0
 
 

@@ -20,7 +20,7 @@ from framework.settings.schema import ExpectedScore
 BEGIN, END = "<!-- verified presets: begin, written by make tables -->", "<!-- verified presets: end -->"
 PASSES = {"passes": "yes", "inconclusive": "inconclusive", "does not pass": "**no**"}
 COLUMNS = (
-    "preset", "score", "95% interval", "by seed", "reference", "passes", "env steps", "seconds a seed", "commit",
+    "preset", "score", "95% interval", "by seed", "reference", "passes", "env steps", "seconds per seed", "commit",
     "machine", "date", "command",
 )  # fmt: skip
 
@@ -85,14 +85,14 @@ def take_over(tasks: Path, page: Path) -> list[str]:
             preset = note["preset"]
             if result is None:
                 resume = main_command("mode=verify", f"preset={preset}", setting_word("resume", folder))
-                lines.append(f"left: {folder}: {preset} is not finished; go on with {resume}")
+                lines.append(f"skipped: {folder}: {preset} is not finished; resume with {resume}")
             elif preset in taken:
-                lines.append(f"left: {folder}: {taken[preset].name} is newer")
+                lines.append(f"skipped: {folder}: {taken[preset].name} is newer")
             elif isinstance(row := _row_or_reason(hydra, note, result, old.get(preset)), str):
-                lines.append(f"left: {folder}: {row}")
+                lines.append(f"skipped: {folder}: {row}")
             else:
                 rows[preset], taken[preset] = row, folder
-                what = "on the page already" if row == old.get(preset) else "taken"
+                what = "already on the page" if row == old.get(preset) else "added"
                 lines.append(f"{what}: {folder}: {preset}, {row['score']} over {seeds_of(row)} seeds")
     if rows != old:
         write_rows(page, rows)
@@ -115,7 +115,7 @@ def _row_or_reason(hydra: Hydra, note: dict[str, Any], result: Result, old: Cell
     if other := other_settings(note, preset):
         return f"not the preset's own settings: {', '.join(other)}"
     if old is not None and seeds_of(old) > len(result.scores):
-        return f"{len(result.scores)} seeds, the row on the page has {seeds_of(old)}"
+        return f"{len(result.scores)} seeds, but the row on the page has {seeds_of(old)}"
     if old is not None and old["date"] > result.date:
-        return f"of {result.date}, the row on the page is of {old['date']}"
+        return f"dated {result.date}, but the row on the page is dated {old['date']}"
     return row_of(result, preset.config.expected, possible_returns(preset.config.env_cfg))

@@ -21,13 +21,13 @@ def algorithm_here(draft: Draft) -> str | None:
     if name in tables.ALGORITHMS:
         return tables.ALGORITHMS[name][0]
     if name in tables.FOREIGN_ALGORITHMS:
-        text = "not here"
+        text = "not available here"
     else:
         try:
             known = canonical_name(name)
-            text = f"{known} is not JoyRL's, the rest of the file is in its words"
+            text = f"{known} is not an algorithm of JoyRL, but the other keys of the file are"
         except UserError:
-            text = f"neither JoyRL's nor here; {did_you_mean(name, [*tables.ALGORITHMS, *ALGORITHMS])[:80]}"
+            text = f"unknown to JoyRL and to Joyride;  {did_you_mean(name, [*tables.ALGORITHMS, *ALGORITHMS])[:80]}"
     draft.lack("algo_name", f"algorithm {name}: {text}")
     return None
 

@@ -1,4 +1,4 @@
-"""What a translation of one of JoyRL's files has found so far: settings, what to say of them, and what is missing."""
+"""A JoyRL settings file under translation: the settings found so far, remarks on them, and what is missing."""
 
 import math
 from dataclasses import dataclass, field
@@ -12,7 +12,7 @@ SECTIONS = ("general_cfg", "algo_cfg", "env_cfg")  # JoyRL merges them in this o
 
 @dataclass
 class Row:
-    """One thing to say: JoyRL's words in `line` (0: left out of the file), those here ("": none), and why."""
+    """One row of the report: JoyRL's setting in `line` (0: not in the file), the setting here ("": none), and why."""
 
     line: int
     theirs: str
@@ -22,7 +22,7 @@ class Row:
 
 @dataclass
 class Draft:
-    """The settings so far, each under its section, and what is to be said of them."""
+    """The settings found so far by section, and the remarks on them."""
 
     file: YamlFile
     algorithm: str  # JoyRL's name
@@ -33,11 +33,11 @@ class Draft:
     remarks: dict[str, str] = field(default_factory=dict)  # full key here -> a comment
     filled: dict[str, Any] = field(default_factory=dict)  # full key here -> JoyRL's default
     missing: dict[str, int] = field(default_factory=dict)  # what has no counterpart -> line
-    done: set[tuple[str, str]] = field(default_factory=set)  # (section, key) of JoyRL's that have been seen to
+    done: set[tuple[str, str]] = field(default_factory=set)  # JoyRL's (section, key) that have been handled
 
     @property
     def defaults(self) -> dict[str, Any]:
-        """JoyRL's own value of each key of the algorithm that a file may leave out."""
+        """JoyRL's defaults for the algorithm."""
         found: dict[Any, Any] = DEFAULTS.get(self.algorithm, {})
         if not found or isinstance(next(iter(found)), str):
             return found
@@ -46,7 +46,7 @@ class Draft:
         return nearest
 
     def place(self, key: str, *sections: str) -> tuple[str, str] | None:
-        """Where the file has a key; of general_cfg and algo_cfg, unless told otherwise."""
+        """Where the file has a key; searches general_cfg and algo_cfg by default."""
         looked = sections or ("general_cfg", "algo_cfg")
         return next(((name, key) for name in reversed(looked) if key in self.file.section(name)), None)
 
@@ -55,19 +55,19 @@ class Draft:
         return any(self.place(key) for key in keys)
 
     def get(self, key: str, *sections: str) -> Any:
-        """The value of a key of JoyRL's, of the file or else JoyRL's own; it is seen to with this."""
+        """The value of a JoyRL key in the file, or JoyRL's default; marks the key as handled."""
         for name in sections or ("general_cfg", "algo_cfg"):
             self.done.add((name, key))
         place = self.place(key, *sections)
         return self.defaults.get(key) if place is None else self.file.section(place[0])[key]
 
     def number(self, key: str, otherwise: float = 1) -> Any:
-        """The number of a key, `otherwise` where there is none; one that is no number is told with what is missing."""
+        """The number of a key, or `otherwise` if there is none; a value that is not a number is noted as missing."""
         value = self.get(key)
         if value is None:
             return otherwise
         if isinstance(value, bool) or not isinstance(value, int | float) or not math.isfinite(value):
-            self.lack(key, f"{key}={value}: a number is expected")
+            self.lack(key, f"{key}={value}: expected a number")
             return otherwise
         return value
 
@@ -79,12 +79,12 @@ class Draft:
         return key, values[key]
 
     def line(self, key: str, *sections: str) -> int:
-        """The line of a key of JoyRL's; 0 where the file leaves it out."""
+        """The line of a JoyRL key; 0 if the file leaves it out."""
         place = self.place(key, *sections)
         return self.file.line(place) if place is not None else 0
 
     def put(self, key: str, value: Any, source: str = "", why: str = "", at: tuple[str, ...] = ()) -> None:
-        """Set a full key here; `source` is the key of JoyRL's (in the sections `at`) that it comes from."""
+        """Set a full key here; `source` is the JoyRL key (in the sections `at`) that it comes from."""
         section, _, name = key.partition(".")
         self.settings[section][name] = value
         place = self.place(source, *at) if source else None
@@ -105,14 +105,14 @@ class Draft:
             self.remarks[key] = f"was {was}" + (f"; {why}" if why else "")
 
     def same(self, *keys: str, section: str = "algo_cfg") -> None:
-        """Take keys that mean the same here, with JoyRL's own value where the file leaves them out."""
+        """Copy keys that mean the same here, with JoyRL's default if the file leaves them out."""
         for key in keys:
             value = self.get(key)
             if value is not None:
                 self.put(f"{section}.{key}", value, key)
 
     def rename(self, key: str, here: str, why: str = "", section: str = "algo_cfg") -> None:
-        """Take a key that has another name here."""
+        """Copy a key that has another name here."""
         value = self.get(key)
         if value is not None:
             self.put(f"{section}.{here}", value, key, why)
@@ -130,7 +130,7 @@ class Draft:
         self.missing.setdefault(text, self.line(key, *sections))
 
     def left(self) -> list[tuple[str, str]]:
-        """(section, key) of what the file has and nothing has seen to."""
+        """(section, key) of everything in the file that has not been handled."""
         keys = ((name, key) for name in SECTIONS for key in self.file.section(name))
         return [place for place in keys if place not in self.done]
 

@@ -1,4 +1,4 @@
-"""JoyRL's env_cfg, and the environment's keys in its general_cfg, as env_cfg here (torch-free)."""
+"""Translates JoyRL's env_cfg, and the environment keys in its general_cfg, to env_cfg here (torch-free)."""
 
 from typing import Any
 
@@ -12,7 +12,7 @@ FLAGS = ("int_action_flag", "terminal_done_flag")
 
 
 def environment(draft: Draft) -> None:
-    """The id, its arguments, how it is drawn, and its wrappers."""
+    """The id, its arguments, rendering and wrappers."""
     kwargs = _identity(draft)
     given = draft.file.section("env_cfg")
     for key, value in given.items():
@@ -21,7 +21,7 @@ def environment(draft: Draft) -> None:
             kwargs[key] = value
     if kwargs:
         further = next((key for key in kwargs if key in given), "")
-        why = "JoyRL hands every further key to gym.make" if further else "what that environment is"
+        why = "JoyRL passes all other keys to gym.make" if further else "that environment with these arguments"
         draft.put("env_cfg.kwargs", kwargs, further or "id", why, ("env_cfg",))
     _rendering(draft)
     wrappers: list[Any] = []
@@ -41,7 +41,7 @@ def _identity(draft: Draft) -> dict[str, Any]:
     if source == "id" and name not in (None, "gym"):
         draft.drop("env_name", "env_cfg.id names the environment")
     if theirs in tables.FOREIGN_ENVIRONMENTS:
-        draft.lack(source, f"environment {theirs}: not here; {tables.FOREIGN_ENVIRONMENTS[theirs]}", at)
+        draft.lack(source, f"environment {theirs}: not available here; {tables.FOREIGN_ENVIRONMENTS[theirs]}", at)
         return {}
     here, kwargs, why = tables.ENVIRONMENTS.get(theirs, (theirs, {}, ""))
     unknown = _unknown(here)
@@ -52,7 +52,7 @@ def _identity(draft: Draft) -> dict[str, Any]:
 
 
 def _unknown(env_id: str) -> str:
-    """What is wrong with an id that no environment is registered by; an extra that is not installed is told later."""
+    """The error for an unregistered id; a missing extra is reported later."""
     from envs.make import find_spec  # Gymnasium takes a moment
 
     try:
@@ -71,9 +71,9 @@ def _rendering(draft: Draft) -> None:
     elif render and general is not None:
         draft.put("env_cfg.render_mode", general, "render_mode", at=("general_cfg",))
     if "render_mode" not in draft.settings["env_cfg"] or own is not None:
-        draft.drop("render_mode", "render is false" if not render else "env_cfg.render_mode counts", "general_cfg")
-    draft.drop("render", "render_mode says all", "general_cfg")
-    draft.drop("render", "render_mode says all", "env_cfg")
+        draft.drop("render_mode", "render is false" if not render else "env_cfg.render_mode is used", "general_cfg")
+    draft.drop("render", "render_mode is enough", "general_cfg")
+    draft.drop("render", "render_mode is enough", "env_cfg")
 
 
 def _put_wrappers(draft: Draft, wrappers: list[Any], key: str, section: str) -> None:
@@ -87,11 +87,11 @@ def _put_wrappers(draft: Draft, wrappers: list[Any], key: str, section: str) -> 
 
 def _why(wrappers: list[Any]) -> str:
     clipped = any(isinstance(item, dict) and item.get("type") == "ClipReward" for item in wrappers)
-    return "JoyRL takes the sign of rewards, here they are clipped to [-1, 1]" if clipped else ""
+    return "JoyRL uses the sign of rewards; here they are clipped to [-1, 1]" if clipped else ""
 
 
 def _wrapper(draft: Draft, item: Any, key: str, section: str) -> list[Any]:
-    """One entry of JoyRL's wrappers as entries here; none where there is nothing to do, or nothing to do it with."""
+    """One JoyRL wrapper as entries here; none if nothing is needed or nothing fits."""
     if item is None:
         return []
     given = dict(item) if isinstance(item, dict) else {"wrapper_name": item}
@@ -102,7 +102,7 @@ def _wrapper(draft: Draft, item: Any, key: str, section: str) -> list[Any]:
     if name == "AtariWrapper":
         return [dict(entry) for entry in tables.ATARI]
     if name not in tables.WRAPPERS:
-        draft.lack(key, f"wrapper {name}: not here; one of your own is named type: module:{name}", section)
+        draft.lack(key, f"wrapper {name}: not available here; for your own write type: module:{name}", section)
         return []
     known = tables.WRAPPERS[name]
     if known is None:
@@ -120,7 +120,7 @@ def _wrapper(draft: Draft, item: Any, key: str, section: str) -> list[Any]:
 
 
 def _completed(kind: str, arguments: dict[str, Any]) -> dict[str, Any]:
-    """Arguments with JoyRL's own where they are left out."""
+    """Arguments completed with JoyRL's defaults."""
     if kind == "SkipFrame":
         return {"skip": 5, **arguments}
     if kind == "ResizeObservation":

@@ -1,4 +1,4 @@
-"""JoyRL's lists of layers as lists of layers here (torch-free)."""
+"""Translates JoyRL's lists of layers (torch-free)."""
 
 from collections.abc import Callable
 from typing import Any
@@ -21,27 +21,27 @@ UNREAD = {"norm": ("normalized_shape",), "embed": ("activation",)}  # JoyRL take
 
 
 def dense(size: int) -> Layers:
-    """The two hidden layers that a `hidden_dim` of JoyRL's means."""
+    """The two hidden layers that JoyRL builds for `hidden_dim`."""
     return [{"layer_type": "linear", "layer_size": [size], "activation": "relu"} for _ in range(2)]
 
 
 def layers_here(layers: Any, lack: Lack) -> Layers:
-    """A list of JoyRL's layers in the words of docs/networks.md, without the head and layers that do nothing."""
+    """A JoyRL list of layers in the form of docs/networks.md, without the head and layers that do nothing."""
     if layers is None:
         return []
     if not isinstance(layers, list) or not all(isinstance(layer, dict) for layer in layers):
-        lack(f"{layers!r} is no list of layers")
+        lack(f"{layers!r} is not a list of layers")
         return []
     found = [_layer(layer, lack) for layer in layers]
     return [layer for layer in found if layer is not None]
 
 
 def branch_layers(branches: Any, index: int, lack: Lack) -> Layers:
-    """The layers of one of JoyRL's branches, a list of {name, layers} with one entry for each input."""
+    """The layers of one JoyRL branch; `branches` is a list of {name, layers}, one per input."""
     if not branches:
         return []
     if not isinstance(branches, list) or not all(isinstance(one, dict) and "layers" in one for one in branches):
-        lack(f"{branches!r} is no list of branches, each with a name and layers")
+        lack(f"{branches!r} is not a list of branches, each with a name and layers")
         return []
     return layers_here(branches[index]["layers"], lack) if index < len(branches) else []
 
@@ -64,7 +64,7 @@ def _only_joyrl(layer: dict[str, Any]) -> bool:
 def _layer(layer: dict[str, Any], lack: Lack) -> dict[str, Any] | None:
     kind = str(layer.get("layer_type")).lower()
     if kind not in KEYS or "layer_type" not in layer:
-        lack(f"layer_type {layer.get('layer_type')}: no such layer")
+        lack(f"layer_type {layer.get('layer_type')}: no such layer type")
         return None
     known = dict(layer) | {"layer_type": kind}
     for key in UNREAD.get(kind, ()):
@@ -95,7 +95,7 @@ def _last(pair: Any) -> list[Any]:
 
 
 def _first(sizes: Any) -> list[Any]:
-    """The outputs of a linear layer; of a list of sizes JoyRL reads the first alone."""
+    """The outputs of a linear layer; JoyRL reads only the first of a list of sizes."""
     return sizes[:1] if isinstance(sizes, list) else [sizes]
 
 
@@ -111,6 +111,6 @@ def _convolution(layer: dict[str, Any], lack: Lack) -> None:
         return
     sides = kernel if isinstance(kernel, list) else [kernel]
     if any(not isinstance(side, int) or side % 2 == 0 for side in sides):
-        lack(f"a conv2d layer of stride 1 with an even kernel, {kernel}: JoyRL pads its two sides unequally")
+        lack(f"a conv2d layer with stride 1 and an even kernel, {kernel}: JoyRL pads its sides unequally")
         return
     layer["padding"] = [side // 2 for side in sides] if isinstance(kernel, list) else kernel // 2

@@ -26,7 +26,7 @@ def dpg(draft: Draft) -> None:
         return
     env_id = str(draft.settings["env_cfg"].get("id"))
     scale = round(DEVIATION / tables.HALF_RANGES.get(env_id, 1.0), 3)
-    why = "JoyRL's Ornstein-Uhlenbeck noise, here in shares of half the action range"
+    why = "JoyRL's Ornstein-Uhlenbeck noise, as a fraction of half the action range"
     draft.put("algo_cfg.exploration_noise", scale, "exploration_noise", why)
     draft.put("algo_cfg.noise_correlation", CORRELATION, "noise_correlation", "theta is 0.15")
     for key in ("random_steps", "learning_starts"):
@@ -36,22 +36,18 @@ def dpg(draft: Draft) -> None:
 
 
 def _hindsight(draft: Draft, env_id: str) -> None:
-    draft.put("algo_cfg.buffer_type", "HER", "algo_name", "hindsight is a kind of buffer here")
+    draft.put("algo_cfg.buffer_type", "HER", "algo_name", "hindsight replay is a buffer type here")
     limits(draft, {"her_sample_num": 4})
     if draft.has("update_every"):
-        text = (
-            "update_every: updates are counted by steps, not by episodes; nearest algo_cfg.train_freq, gradient_steps"
-        )
+        text = "update_every: here updates follow env steps, not episodes; nearest: algo_cfg.train_freq, gradient_steps"
         draft.lack("update_every", text)
     if env_id == "Pendulum-v1":
-        text = (
-            "algorithm DDPG_HER on Pendulum: JoyRL's trainer makes up its goals; here the environment must have goals"
-        )
+        text = "algorithm DDPG_HER on Pendulum: JoyRL's trainer invents the goals; here the environment must have goals"
         draft.lack("algo_name", text)
 
 
 def _networks(draft: Draft) -> None:
-    """Actor and critic; merge_layers hold those that both have over the observation."""
+    """Actor and critic; layers over the observation that both have go to merge_layers."""
     for who in ("actor", "critic"):
         if draft.has(f"{who}_layers") or (draft.get(f"{who}_layers") and draft.year < 2024):
             put_layers(draft, f"{who}_layers", lists(draft, f"{who}_layers"), f"{who}_layers")
@@ -62,13 +58,13 @@ def _networks(draft: Draft) -> None:
     actor, critic = lists(draft, "actor_branch_layers"), lists(draft, "critic_branch_layers")
     over_action = branch_layers(draft.get("critic_branch_layers"), 1, lambda text: None)
     if over_action:
-        draft.lack("critic_branch_layers", "critic_branch_layers: layers of the critic over the action alone")
+        draft.lack("critic_branch_layers", "critic_branch_layers: critic layers over the action alone")
     behind = {who: lists(draft, f"{who}_merge_layers") for who in ("actor", "critic")}
     if critic and critic != actor:
-        text = "critic_branch_layers: layers of the critic over the observation that are not the actor's"
+        text = "critic_branch_layers: critic layers over the observation that differ from the actor's"
         draft.lack("critic_branch_layers", text)
     if critic:
-        why = "over the observation, before the critic's action joins"
+        why = "over the observation, before the action joins"
         put_layers(draft, "merge_layers", critic, "critic_branch_layers", why=why)
         actor = []
     else:
@@ -78,7 +74,7 @@ def _networks(draft: Draft) -> None:
 
 
 def sac(draft: Draft) -> None:
-    """SAC and its discrete form, which JoyRL has twice: as SAC_D, and as SAC with action_type discrete."""
+    """SAC and its discrete form. JoyRL has the latter twice: as SAC_D, and as SAC with action_type discrete."""
     replay(draft)
     hidden = draft.get("hidden_dim")
     for who in ("actor", "critic"):
@@ -94,10 +90,10 @@ def sac(draft: Draft) -> None:
     if draft.algorithm == "SAC_D":
         draft.put("algo_cfg.tau", 1.0, "tau", "JoyRL copies the critics into their targets")
         limits(draft, {"target_update": 1})
-        draft.drop("automatic_entropy_tuning", "JoyRL always adapts alpha, from 1 on")
+        draft.drop("automatic_entropy_tuning", "JoyRL always adapts alpha, starting from 1")
         draft.drop("alpha", "JoyRL starts from 1")
         for key in ("epsilon_start", "epsilon_end", "epsilon_decay"):
-            draft.drop(key, "it explores by its policy; JoyRL by epsilon")
+            draft.drop(key, "here the policy explores; in JoyRL epsilon does")
     else:
         draft.same("tau")
 
@@ -109,12 +105,12 @@ def _rates(draft: Draft) -> None:
         key = "critic_lr" if draft.has("critic_lr") else "critic1_lr"
         draft.put("algo_cfg.critic_lr", draft.get(key), key)
         if draft.has("critic2_lr") and draft.get("critic2_lr") != draft.get(key):
-            draft.lack("critic2_lr", f"critic2_lr={draft.get('critic2_lr')}: both critics have one rate")
-        draft.drop("lr", "JoyRL does not read it where optimisers are apart")
+            draft.lack("critic2_lr", f"critic2_lr={draft.get('critic2_lr')}: both critics share one learning rate")
+        draft.drop("lr", "JoyRL does not read it with separate optimisers")
         draft.put("algo_cfg.alpha", 1.0, "alpha", "JoyRL starts from 1 and adapts it")
         if draft.settings["general_cfg"]["algo_name"] == "SAC_D":
-            why = "the entropy aimed at is a share of the largest; JoyRL aims at -1, which alpha cannot reach"
-            draft.drop("action_type", f"algo_name: SAC_D says it; {why}")
+            why = "the target entropy is a fraction of the maximum; JoyRL's target of -1 cannot be reached"
+            draft.drop("action_type", f"implied by algo_name: SAC_D;  {why}")
     else:
         for here in ("actor_lr", "critic_lr", "alpha_lr"):
             draft.rename("lr", here)
@@ -124,5 +120,5 @@ def _rates(draft: Draft) -> None:
             draft.put("algo_cfg.alpha", 1.0 if tuned else draft.get("alpha"), "alpha")
         else:
             draft.put("algo_cfg.alpha", 1.0, "", "")
-    draft.drop("independ_actor", "actor and critics are always apart")
-    draft.drop("share_optimizer", "each has its own rate")
+    draft.drop("independ_actor", "actor and critics are always separate")
+    draft.drop("share_optimizer", "each has its own learning rate")

@@ -135,8 +135,8 @@ DEFAULTS: dict[str, Any] = {
     "VI": {"gamma": 0.95},
 }  # fmt: skip
 
-# JoyRL's environment -> (the id here, its keyword arguments, what to say of it).
-_NEWER = "the old version is gone; scores of the two differ a little"
+# JoyRL's environment -> (the id here, its keyword arguments, a remark).
+_NEWER = "the old version no longer exists; scores of the two differ slightly"
 ENVIRONMENTS: dict[str, tuple[str, Json, str]] = {
     "CliffWalking-v0": ("CliffWalking-v1", {}, _NEWER),
     "LunarLander-v2": ("LunarLander-v3", {}, _NEWER),
@@ -150,15 +150,15 @@ ENVIRONMENTS: dict[str, tuple[str, Json, str]] = {
     "FrozenLakeNoSlippery-v1": ("FrozenLake-v1", {"is_slippery": False}, ""),
 }
 FOREIGN_ENVIRONMENTS = {
-    "Racetrack-v0": "joyride/Racetrack-v0 is Sutton and Barto's, with another track, other rewards and speeds",
+    "Racetrack-v0": "joyride/Racetrack-v0 follows Sutton and Barto: its track, rewards and speeds differ",
     "theAlley": "JoyRL's own; joyride/ has other small grids (docs/guide.md)",
-    "Mario": "it needs nes-py and the old gym",
+    "Mario": "needs nes-py and the old gym",
     "CustomCliffWalking-v0": "JoyRL's own; CliffWalking-v1 has other rewards",
-    "deep-sea-treasure-v0": "its reward is a vector",
+    "deep-sea-treasure-v0": "its rewards are vectors",
 }
 HALF_RANGES = {"Pendulum-v1": 2.0}  # of actions, where it is not 1: JoyRL's noise of DDPG is in the environment's units
 
-# JoyRL's wrapper -> its entry here: the type, and its arguments by JoyRL's names; None: nothing to do.
+# JoyRL's wrapper -> the type here and its arguments by JoyRL's names; None: not needed.
 WRAPPERS: dict[str, tuple[str, dict[str, str]] | None] = {
     "MultiHeadObsWrapper": None,
     "MultiHeadActionWrapper": None,
@@ -180,26 +180,26 @@ ATARI = (
     {"type": "FrameStackObservation", "stack_size": 4},
 )
 
-# Keys with nothing to set here, and why.
-_ENV_TELLS = "the environment tells"
-_SLIP = "a slip of the pen: JoyRL does not read it"
+# Keys that have no effect here, and why.
+_ENV_TELLS = "defined by the environment"
+_SLIP = "a typo: JoyRL does not read it"
 NOTHING = {
-    **dict.fromkeys(("joyrl_version", "version"), "it tells the generation of the file"),
+    **dict.fromkeys(("joyrl_version", "version"), "only tells JoyRL's version"),
     **dict.fromkeys(("continuous", "action_type", "action_type_list", "action_space", "obs_space"), _ENV_TELLS),
     **dict.fromkeys(("continous", "merege_layers", "interactor device", "learner device"), _SLIP),
-    **dict.fromkeys(("interactor_mode", "learner_mode", "share_buffer", "restore_model_meta"), "it is always so"),
-    "exps_trucation_size_input_only": "rollouts never end with an episode",
-    "interact_summary_fre": "results/episodes.csv has every episode",
+    **dict.fromkeys(("interactor_mode", "learner_mode", "share_buffer", "restore_model_meta"), "always on"),
+    "exps_trucation_size_input_only": "rollouts do not end at episode ends",
+    "interact_summary_fre": "results/episodes.csv lists every episode",
     "interactor_device": "workers act on the CPU",
-    "new_step_api": "Gymnasium always has it",
-    "ignore_params": "env_cfg.kwargs are all that the environment gets",
-    "global_best_reward": "the best model is found by evaluation",
-    "policy_loss_weight": "a factor of the actor's whole loss, which Adam cancels",
+    "new_step_api": "always on in Gymnasium",
+    "ignore_params": "the environment gets only env_cfg.kwargs",
+    "global_best_reward": "evaluation finds the best model",
+    "policy_loss_weight": "scales the whole actor loss, which Adam cancels",
     "kl_alpha": "always 2",
-    "distributional": "the algorithm tells",
+    "distributional": "defined by the algorithm",
     "exploration_type": "always e-greedy",
     "policy_type": "always Gaussian",
-    "per_epsilon": "here 1e-6 is added to each priority",
+    "per_epsilon": "always 1e-6 here",
 }
 # Keys of general_cfg that mean the same here.
 SAME = (

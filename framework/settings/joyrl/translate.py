@@ -1,4 +1,4 @@
-"""JoyRL's settings files as files of this project (torch-free): which files are JoyRL's, and what they mean here.
+"""JoyRL settings files (torch-free): recognises them and translates them to this project's settings.
 
 JoyRL merges the sections of a file, so a key works in either of general_cfg and algo_cfg.
 """
@@ -25,7 +25,7 @@ OLD = ("max_steps", "train_eps", "test_eps", "eval_eps", "eval_per_episode")
 
 @dataclass
 class Translation:
-    """One of JoyRL's files in this project's words, and what is to be said of it."""
+    """A JoyRL settings file with this project's keys, and remarks on it."""
 
     file: YamlFile  # the settings here, with the lines that they come from
     year: int
@@ -34,10 +34,10 @@ class Translation:
 
 
 def read_settings(path: Path | str) -> tuple[YamlFile, Translation | None]:
-    """The file of --yaml as one of this project's, with the translation if it is one of JoyRL's.
+    """The file of --yaml with this project's keys, and the translation if it is a JoyRL settings file.
 
-    Raises UserError for a file that cannot be read, and one that names, with their lines, all things in a file of
-    JoyRL's that have no counterpart here.
+    Raises UserError for a file that cannot be read, and for a JoyRL file with settings that have no counterpart here:
+    it names them all with their lines.
     """
     file = YamlFile(path, repeats=True)  # which JoyRL allows
     if not is_joyrl(file):
@@ -48,7 +48,7 @@ def read_settings(path: Path | str) -> tuple[YamlFile, Translation | None]:
 
 
 def is_joyrl(file: YamlFile) -> bool:
-    """Whether a file has words that only JoyRL knows, and none that only this project does."""
+    """Whether a file has keys that only JoyRL has, and none that only this project has."""
     name = str(file.section("general_cfg").get("algo_name"))
     theirs = name in (*tables.ALGORITHMS, *tables.FOREIGN_ALGORITHMS) and name not in (*ALGORITHMS, *ALIASES)
     table = tables.ALGORITHMS.get(name, ("", ""))[1] == "table"  # in which no key means anything else
@@ -80,9 +80,9 @@ def _only_joyrl_writes(key: str, value: Any) -> bool:
 
 
 def translate(file: YamlFile) -> Translation:
-    """One of JoyRL's files in this project's words.
+    """A JoyRL settings file with this project's keys.
 
-    Raises UserError that names all that has no counterpart here.
+    Raises UserError that names all settings without a counterpart here.
     """
     draft = Draft(file, str(file.section("general_cfg").get("algo_name", "DQN")), generation(file))
     draft.get("algo_name")
@@ -96,7 +96,7 @@ def translate(file: YamlFile) -> Translation:
     if draft.missing:
         raise UserError(_all_missing(draft))
     for place, _ in file.repeated:
-        draft.rows.append(Row(file.line(place), f"{place[-1]}, a second time", "", "the last one counts"))
+        draft.rows.append(Row(file.line(place), f"{place[-1]}, a second time", "", "the last one is used"))
     if draft.filled:
         text = ", ".join(f"{key.partition('.')[2]}: {shown(value)}" for key, value in draft.filled.items())
         draft.rows.append(Row(0, "", text, "JoyRL's defaults"))
@@ -106,7 +106,7 @@ def translate(file: YamlFile) -> Translation:
 
 
 def generation(file: YamlFile) -> int:
-    """The year of JoyRL whose words a file is written in: 2022, 2023 or 2024."""
+    """The year of the JoyRL version that a file is written for: 2022, 2023 or 2024."""
     keys = {key for name in SECTIONS for key in file.section(name)}
     if keys & set(OLD) and not keys & {*NEW, "max_episode"}:
         return 2022
@@ -127,13 +127,13 @@ def _general(draft: Draft) -> None:
     source = "device" if device not in (None, "custom") or learner is None else "learner_device"
     device = {"device": device, "learner_device": learner}[source]
     if device == "cuda":
-        draft.put("general_cfg.device", "auto", source, "as JoyRL does: the CPU where there is no GPU")
+        draft.put("general_cfg.device", "auto", source, "as in JoyRL: the CPU if there is no GPU")
     elif device not in (None, "custom"):
         draft.put("general_cfg.device", device, source)
     if draft.has("reward_threshold") and draft.get("reward_threshold") is not None:
         value, times = draft.get("reward_threshold"), draft.get("reward_threshold_limit") or 10
         endless = value == float("inf")
-        why = "" if endless else f"JoyRL ends after {times} evaluations that reach it, here one is enough"
+        why = "" if endless else f"JoyRL needs {times} evaluations that reach it; here one is enough"
         draft.put("general_cfg.reward_threshold", None if endless else value, "reward_threshold", why)
 
 
@@ -146,8 +146,8 @@ def _length(draft: Draft, mode: str) -> None:
     names = ["train_eps", "max_episode"]
     key, episodes = draft.first("collect_eps", *names) if mode == "collect" else draft.first(*names)
     if mode == "test" and draft.has("max_episode"):
-        draft.put("general_cfg.online_eval_episode", draft.get("max_episode"), "max_episode", "as JoyRL tests")
-        draft.drop("online_eval_episode", "in mode=test max_episode counts")
+        draft.put("general_cfg.online_eval_episode", draft.get("max_episode"), "max_episode", "as in JoyRL's test mode")
+        draft.drop("online_eval_episode", "mode=test uses max_episode")
     elif draft.has(key) or draft.year < 2024:
         _episodes(draft, key, 100 if episodes is None else episodes)
     else:
@@ -162,8 +162,8 @@ def _length(draft: Draft, mode: str) -> None:
         ("train_eps", "train"),
     ):
         if other not in (played, key):
-            draft.drop(other, f"it counts in mode={when} alone")
-    draft.drop("eval_per_episode", "evaluated every model_save_fre updates instead")
+            draft.drop(other, f"only used in mode={when}")
+    draft.drop("eval_per_episode", "evaluation follows model_save_fre instead")
     if draft.has("min_reward"):
         draft.lack("min_reward", "min_reward: collecting keeps every trajectory")
 
@@ -171,13 +171,13 @@ def _length(draft: Draft, mode: str) -> None:
 def _episodes(draft: Draft, key: str, episodes: Any) -> None:
     source = key if draft.has(key) else ""
     if episodes == -1:
-        draft.put("general_cfg.max_env_step", -1, source, "as JoyRL does: until Ctrl-C, or reward_threshold")
+        draft.put("general_cfg.max_env_step", -1, source, "as in JoyRL: until Ctrl-C or reward_threshold")
     else:
         draft.put("general_cfg.max_episode", episodes, source)
 
 
 def _processes(draft: Draft) -> None:
-    """One process or Ray, and how many act. JoyRL of 2024 always has Ray; only an asynchronous learner needs it."""
+    """One process or Ray, and the number of learners. JoyRL of 2024 always has Ray; only an async learner needs it."""
     backend, learners = draft.get("mp_backend"), draft.number("n_learners")
     if draft.get("is_learner_async"):
         draft.put("general_cfg.mp_backend", "ray", "is_learner_async", "JoyRL's learner does not wait for the workers")
@@ -185,15 +185,15 @@ def _processes(draft: Draft) -> None:
     else:
         draft.drop("is_learner_async", "workers and learner take turns")
     if "mp_backend" not in draft.settings["general_cfg"] and draft.has("mp_backend"):
-        why = "" if backend in ("single", "ray") else "one process steps all workers; ray gives each its own"
+        why = "" if backend in ("single", "ray") else "one process runs all workers; with ray each has its own"
         draft.put("general_cfg.mp_backend", backend if backend == "ray" else "single", "mp_backend", why)
     if learners > 1:
         draft.put("general_cfg.mp_backend", "ray", "n_learners")
-        draft.put("general_cfg.n_learners", learners, "n_learners", "they share each batch")
+        draft.put("general_cfg.n_learners", learners, "n_learners", "learners share each batch")
 
 
 def _rest(draft: Draft) -> None:
-    """Tell what nothing has seen to: keys that JoyRL does not read, and those that no one knows."""
+    """Report the keys that are left: those that JoyRL does not read, and unknown ones."""
     known = {*tables.NOTHING, *tables.SAME, *(key for keys in tables.READ.values() for key in keys)}
     for section, key in draft.left():
         if key in tables.NOTHING:
@@ -201,10 +201,10 @@ def _rest(draft: Draft) -> None:
         elif key in known:
             draft.drop(key, f"JoyRL's {draft.algorithm} does not read it", section)
         else:
-            draft.lack(key, f"{section}.{key}: no key of JoyRL's; {did_you_mean(str(key), known)[:60]}", section)
+            draft.lack(key, f"{section}.{key}: not a JoyRL key; {did_you_mean(str(key), known)[:60]}", section)
     for name in draft.file.data:
         if name not in SECTIONS and name not in tables.NOTHING:
-            draft.missing.setdefault(f"{name}: no section of JoyRL's", draft.file.line((name,)))
+            draft.missing.setdefault(f"{name}: not a JoyRL section", draft.file.line((name,)))
 
 
 def _all_missing(draft: Draft) -> str:
@@ -212,6 +212,6 @@ def _all_missing(draft: Draft) -> str:
     path = draft.file.path
     if len(found) == 1:
         text, line = found[0]
-        return f"{path}:{line}: {text} (in a file of JoyRL's, docs/joyrl.md)"
+        return f"{path}:{line}: {text} (in a JoyRL settings file, see docs/joyrl.md)"
     lines = [f"  {path}:{line}: {text}" for text, line in found]
-    return "\n".join([f"{path} is a file of JoyRL's (docs/joyrl.md); these have no counterpart here:", *lines])
+    return "\n".join([f"{path} is a JoyRL settings file (docs/joyrl.md); these have no counterpart here:", *lines])

@@ -20,7 +20,7 @@ def value_layers(draft: Draft) -> Layers:
         sources, layers = ("hidden_dim",), dense(draft.get("hidden_dim"))
     else:
         sources, layers = (), lists(draft, "value_layers")
-    why = "the whole network: here merge_layers come before value_layers" if "merge_layers" in sources else ""
+    why = "the whole network; here merge_layers come before value_layers" if "merge_layers" in sources else ""
     put_layers(draft, "value_layers", layers, *sources, why=why)
     return layers
 
@@ -49,7 +49,7 @@ def noisy(draft: Draft, layers: Layers) -> None:
     if draft.year == 2022:
         draft.put("algo_cfg.noisy_sigma", 0.4, "noisy_sigma", "JoyRL's default")
         return
-    why = "noise is in the layers listed, not in the head, and epsilon explores too"
+    why = "only the listed layers are noisy, not the head, and epsilon explores too"
     draft.put("algo_cfg.noisy", False, "noisy", why)
 
 
@@ -59,7 +59,7 @@ def priorities(draft: Draft, layers: Layers) -> None:
     beta, growth = draft.number("per_beta"), draft.number("per_beta_annealing", 0)
     steps = max(1, round((1 - beta) / growth)) if growth > 0 else 0
     schedule = {"kind": "linear", "start": beta, "end": 1, "steps": steps} if steps and beta < 1 else beta
-    why = f"JoyRL adds {growth} with each update" if steps else ""
+    why = f"JoyRL adds {growth} per update" if steps else ""
     draft.put(
         "algo_cfg.priority_beta",
         schedule,
@@ -84,7 +84,7 @@ def categorical(draft: Draft, layers: Layers) -> None:
         tau = draft.get("tau_soft_update")
         source = "enable_soft_update" if draft.has("enable_soft_update") else "tau_soft_update"
         draft.put("algo_cfg.tau", tau, source)
-        draft.put("algo_cfg.target_update", 1, "target_update", "the target network follows softly, at each update")
+        draft.put("algo_cfg.target_update", 1, "target_update", "soft update of the target network at every update")
     else:
         draft.drop("tau_soft_update", "enable_soft_update is false")
 
@@ -95,14 +95,14 @@ def rainbow(draft: Draft, layers: Layers) -> None:
     priorities(draft, layers)
     draft.same("n_step")
     source = next((key for key in ("value_layers", "hidden_dim") if draft.has(key)), "value_layers")
-    why = "as JoyRL builds it: the last hidden layer twice, for V and for A"
+    why = "as in JoyRL: the last hidden layer twice, for V and for A"
     layers = layers if len(layers) > 1 else layers * 2
     draft.put("algo_cfg.value_layers", layers[:-1], source, why)
     draft.put("algo_cfg.dueling_layers", layers[-1:], source)
     draft.put("algo_cfg.noisy_sigma", 0.4, "noisy_sigma", "JoyRL's default")
     for key in EPSILONS:
         draft.settings["algo_cfg"].pop(key, None)
-        draft.drop(key, "the noisy layers explore; JoyRL explores by epsilon too")
+        draft.drop(key, "the noisy layers explore; in JoyRL epsilon does too")
 
 
 def soft(draft: Draft, layers: Layers) -> None:
@@ -114,13 +114,13 @@ def recurrent(draft: Draft, layers: Layers) -> None:
     size = layers[-1]["layer_size"][0] if layers else draft.get("hidden_dim")
     net = [dense(size)[0], {"layer_type": "lstm", "layer_size": size}]
     put_layers(
-        draft, "value_layers", net, "value_layers", "hidden_dim", why="JoyRL's DRQN has an LSTM behind the first"
+        draft, "value_layers", net, "value_layers", "hidden_dim", why="JoyRL's DRQN has an LSTM after the first layer"
     )
     draft.rename("lookup_step", "sequence_length")
     nearest = {"min_epi_num": "learning_starts", "max_epi_num": "buffer_size", "max_epi_len": "max_step"}
     for key, near in nearest.items():
         if draft.has(key):
-            draft.lack(key, f"{key}: the buffer counts steps, not episodes; nearest algo_cfg.{near}")
+            draft.lack(key, f"{key}: here the buffer counts steps, not episodes; nearest: algo_cfg.{near}")
 
 
 def table(draft: Draft) -> None:
@@ -130,11 +130,11 @@ def table(draft: Draft) -> None:
     draft.rename("n_interactors", "n_workers", section="general_cfg")
     draft.rename("policy_summary_fre", "log_interval", section="general_cfg")
     if draft.algorithm == "VI":
-        draft.drop("lr", "a plan has no step size")
+        draft.drop("lr", "planning has no step size")
     elif draft.algorithm in ("FirstVisitMC", "MonteCarlo"):
         draft.rename("epsilon", "epsilon_start")
         draft.rename("epsilon", "epsilon_end")
-        draft.drop("lr", "a value is the mean of its returns")
+        draft.drop("lr", "values are means of returns")
     else:
         draft.same("lr")
         epsilons(draft)

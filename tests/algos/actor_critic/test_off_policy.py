@@ -200,7 +200,7 @@ def test_the_data_asked_for(name):
 @every
 @pytest.mark.parametrize("key", ["actor_layers", "critic_layers"])
 def test_memory_belongs_into_the_encoder(name, key):
-    with pytest.raises(UserError, match=rf"{key}: layers that carry state .* belong into algo_cfg.merge_layers"):
+    with pytest.raises(UserError, match=rf"{key}: layers that carry state .* belong in algo_cfg.merge_layers"):
         make(name, **{key: [{"layer_type": "gru", "layer_size": 4}]})
 
 

@@ -157,15 +157,15 @@ def test_the_data_asked_for(name):
     ("settings", "message"),
     [
         ({"train_freq": 4}, "algo_cfg.train_freq=4 must be a multiple of algo_cfg.sequence_length=6"),
-        ({"burn_in": 6}, "algo_cfg.burn_in=6 leaves nothing to learn of sequences of sequence_length=6"),
+        ({"burn_in": 6}, "algo_cfg.burn_in=6 leaves nothing to learn from sequences of sequence_length=6"),
         (
             {"batch_size": 10, "buffer_size": 50, "learning_starts": 9},
             "batch_size=10 sequences of sequence_length=6 are",
         ),
-        ({"compile": True}, "algo_cfg.compile=true does not go with layers that carry state"),
-        ({"n_step": 3}, "algo_cfg.n_step=3 does not go with layers that carry state"),
-        ({"buffer_type": "PER_QUE"}, "algo_cfg.buffer_type=PER_QUE does not go with layers that carry state"),
-        ({"buffer_type": "HER"}, "algo_cfg.buffer_type=HER does not go with layers that carry state"),
+        ({"compile": True}, "algo_cfg.compile=true cannot be combined with layers that carry state"),
+        ({"n_step": 3}, "algo_cfg.n_step=3 cannot be combined with layers that carry state"),
+        ({"buffer_type": "PER_QUE"}, "algo_cfg.buffer_type=PER_QUE cannot be combined with layers that carry state"),
+        ({"buffer_type": "HER"}, "algo_cfg.buffer_type=HER cannot be combined with layers that carry state"),
     ],
 )
 def test_what_does_not_go_with_memory_is_refused(settings, message):

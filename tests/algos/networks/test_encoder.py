@@ -90,7 +90,7 @@ def test_embedding_of_multi_discrete():
             [{"layer_type": "linear", "layer_size": 3}, {"layer_type": "embed", "layer_size": 3}],
             r"algo_cfg.value_layers\[1\]: embed must be the first layer over an observation",
         ),
-        (spaces.Text(4), [], "the observation is a Text space, which no layer takes; supported: Box, Discrete"),
+        (spaces.Text(4), [], "the observation is a Text space, which no layer accepts; supported: Box, Discrete"),
         (spaces.Tuple([spaces.Discrete(2)]), [], r"the observation is a Tuple space.*wrappers=\[FlattenObservation\]"),
         (spaces.Sequence(spaces.Discrete(2)), [], r"the observation is a Sequence space.* a Dict of these$"),
         (spaces.Graph(spaces.Discrete(2), None), [], "the observation is a Graph space"),

@@ -152,8 +152,14 @@ def test_a_layer_with_memory():
         (own("Residual", hiden=3), "x[0] (mine_own:Residual) has no parameter 'hiden'; did you mean 'hidden'?"),
         ({"layer_type": "torch.nn:Linear"}, "x[0] (torch.nn:Linear) needs the parameter 'out_features'"),
         ({"layer_type": "builtins:dict"}, "x[0].layer_type: builtins:dict made a dict, not a torch.nn.Module"),
-        (own("Pair"), "x[0].layer_type: mine_own:Pair gave a tuple for one of (1, 5); rows must stay rows"),
-        (own("Mean"), "x[0].layer_type: mine_own:Mean gave a tensor () for one of (1, 5); rows must stay rows"),
+        (
+            own("Pair"),
+            "x[0].layer_type: mine_own:Pair gave a tuple for one of (1, 5); the number of rows must stay the same",
+        ),
+        (
+            own("Mean"),
+            "x[0].layer_type: mine_own:Mean gave a tensor () for one of (1, 5); the number of rows must stay the same",
+        ),
         (own("make_sum"), "x[0].layer_type: mine_own:make_sum carries state: name its class itself"),
         (
             {"layer_type": "torch.nn:Conv2d", "out_channels": 2, "kernel_size": 1},

@@ -80,8 +80,11 @@ ERRORS = [
     ),
     ([{"layer_type": "dropout", "p": 1}], f"{PATH}[0].p=1: expected a number of at least 0 and below 1"),
     ([{"layer_type": "norm", "norm_type": "batch"}], f"{PATH}[0].norm_type='batch': choose from layer, rms, group"),
-    ([{"layer_type": "norm", "norm_type": "group"}], f"{PATH}[0].n_groups: goes with norm_type group, and only"),
-    ([{"layer_type": "norm", "norm_type": "rms", "n_groups": 2}], f"{PATH}[0].n_groups: goes with norm_type group"),
+    ([{"layer_type": "norm", "norm_type": "group"}], f"{PATH}[0].n_groups: is required by norm_type group, and only"),
+    (
+        [{"layer_type": "norm", "norm_type": "rms", "n_groups": 2}],
+        f"{PATH}[0].n_groups: is required by norm_type group",
+    ),
     ([{"layer_type": "gru", "layer_size": [8]}], f"{PATH}[0].layer_size=[8]: expected a whole number of at least 1"),
     ([{"layer_type": "gru", "layer_size": 8, "n_layers": 0}], f"{PATH}[0].n_layers=0: expected a whole number"),
 ]

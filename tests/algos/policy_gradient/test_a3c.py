@@ -23,5 +23,5 @@ def test_a3c_learns_the_same_from_one_worker_at_a_time():
 
 
 def test_a3c_has_no_scale_of_rewards():
-    with pytest.raises(UserError, match=r"algo_cfg\.normalize_reward=true does not go with A3C"):
+    with pytest.raises(UserError, match=r"algo_cfg\.normalize_reward=true cannot be combined with A3C"):
         A3C(A2CConfig(normalize_reward=True), BOX, TWO)

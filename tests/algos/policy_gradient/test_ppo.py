@@ -383,7 +383,7 @@ def test_loading_another_network_raises(other):
 
 def test_memory_and_compile_do_not_go_together(monkeypatch):
     monkeypatch.setattr(shutil, "which", lambda name: name)
-    with pytest.raises(UserError, match=r"algo_cfg\.compile=true does not go with layers that carry state"):
+    with pytest.raises(UserError, match=r"algo_cfg\.compile=true cannot be combined with layers that carry state"):
         make(compile=True, **KINDS["gru"])
 
 

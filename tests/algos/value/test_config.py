@@ -21,11 +21,11 @@ LINEAR = [{"layer_type": "linear", "layer_size": 8}]
         (DQNConfig(n_step=0), r"algo_cfg\.n_step=0 is out of range: it must be >= 1"),
         (SoftQConfig(n_step=3), r"algo_cfg\.n_step=3: SoftQ needs n_step=1"),
         (SoftQConfig(temperature=0), r"algo_cfg\.temperature=0 is out of range"),
-        (DRQNConfig(burn_in=20), r"algo_cfg\.burn_in=20 leaves nothing to learn of sequences of sequence_length=20"),
+        (DRQNConfig(burn_in=20), r"algo_cfg\.burn_in=20 leaves nothing to learn from sequences of sequence_length=20"),
         (DRQNConfig(train_freq=30), r"algo_cfg\.train_freq=30 must be a multiple of algo_cfg\.sequence_length=20"),
         (DRQNConfig(buffer_size=100), r"algo_cfg\.batch_size=32 sequences of sequence_length=20 are more than"),
         (DRQNConfig(buffer_type="PER_QUE"), r"algo_cfg\.buffer_type=PER_QUE is not allowed; choose from REPLAY_QUE"),
-        (DRQNConfig(compile=True), r"algo_cfg\.compile=true does not go with layers that carry state"),
+        (DRQNConfig(compile=True), r"algo_cfg\.compile=true cannot be combined with layers that carry state"),
     ],
 )
 def test_what_does_not_go_together_is_one_line(cfg, message):
@@ -35,9 +35,7 @@ def test_what_does_not_go_together_is_one_line(cfg, message):
 
 
 NOISE = "{} no effect: with algo_cfg.noisy=true the noise explores, epsilon is 0"
-STREAMS = (
-    f"algo_cfg.dueling_layers follow your value_layers in each stream: {LINEAR}; set them too, or [] for none"
-)
+STREAMS = f"algo_cfg.dueling_layers follow your value_layers in each stream: {LINEAR}; set them too, or [] for none"
 
 
 @pytest.mark.parametrize(

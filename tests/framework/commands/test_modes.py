@@ -194,7 +194,7 @@ def test_a_signal_ends_the_step_and_says_how_to_go_on(home, capsys, monkeypatch,
     assert main(arguments(callbacks=[f"signal{int(number)}:Signal"])) == code
     assert signal.getsignal(number) is before
     run = newest("Train")
-    assert f"interrupted; go on with: python main.py resume={run}" in said(capsys)
+    assert f"interrupted; resume with: python main.py resume={run}" in said(capsys)
     assert (run / "checkpoints" / "50" / "manifest.json").exists()
     assert main([f"resume={run}", "progress=off", "callbacks=[]"]) == 0
     assert "max_env_step 100 reached" in said(capsys)

@@ -85,7 +85,7 @@ def test_an_interrupted_sweep_is_finished(stops, whole, monkeypatch, capsys):
     assert main([f"resume={sweep.name}"]) == 0
     out = capsys.readouterr().out
     assert (
-        "1 of 3 jobs are done; to run: 1 interrupted (go on from their checkpoints), 1 not started\n" in out
+        "1 of 3 jobs are done; to run: 1 interrupted (resumed from their checkpoints), 1 not started\n" in out
         and "3 of 3 jobs done" in out
     )
     assert "n_steps: 50" in (sweep / "2_seed=3" / "config.yaml").read_text()
@@ -161,8 +161,8 @@ def test_tests_are_swept_and_resumed(monkeypatch):
 @pytest.mark.parametrize(
     ("words", "message"),
     [
-        (["max_env_step=500"], "max_env_step does not go with the resumption of tasks/Sweep_"),
-        (["--yaml", "f.yaml"], "--yaml does not go with the resumption of tasks/Sweep_"),
+        (["max_env_step=500"], "max_env_step cannot be set while resuming tasks/Sweep_"),
+        (["--yaml", "f.yaml"], "--yaml cannot be set while resuming tasks/Sweep_"),
         (["-m", "seed=1,2"], "it is a sweep"),
     ],
 )

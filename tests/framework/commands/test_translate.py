@@ -39,7 +39,7 @@ def test_stdout_is_a_file_of_settings_with_comments(
     lines = out.splitlines()
     assert "  max_step: 20 # was max_steps: 20" in lines
     assert "  gamma: 0.9 # JoyRL's default" in lines
-    assert "#   lr: 0.1: a value is the mean of its returns" in lines
+    assert "#   lr: 0.1: values are means of returns" in lines
     (tmp_path / "ours.yaml").write_text(out, encoding="utf-8")
     assert compose(yaml_file="ours.yaml").settings() == compose(yaml_file=theirs).settings()
 
@@ -47,7 +47,7 @@ def test_stdout_is_a_file_of_settings_with_comments(
 @pytest.mark.parametrize(
     ("words", "told"),
     [
-        (["mode=translate"], "general_cfg.mode=translate needs --yaml <file of JoyRL's>"),
+        (["mode=translate"], "general_cfg.mode=translate needs --yaml <JoyRL settings file>"),
         (["--yaml", "theirs.yaml", "mode=translate", "lr=1"], "leave out lr=1"),
         (["--yaml", "ours.yaml", "mode=translate"], "ours.yaml has none of JoyRL's words, or some of this project's"),
         (["--yaml", "not.yaml", "general_cfg.mode=translate"], "not.yaml: no such file"),

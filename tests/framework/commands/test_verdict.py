@@ -58,7 +58,7 @@ def test_the_line_that_is_printed():
     )
     scores = [200.0, 250.0, -174.0]
     assert in_words(judge(scores, ExpectedScore(230.0, 10.0)), scores, ExpectedScore(230.0, 10.0)) == (
-        "inconclusive (seeds that differ so much prove nothing): 92.0 (95% interval -483.6 to 667.6) against 230,"
+        "inconclusive (the seeds differ too much to prove anything): 92.0 (95% interval -483.6 to 667.6) against 230,"
         " threshold 229.0, p = 0.207; 2 of 3 seeds are below that"
     )
     equal, expected = [-14.0, -14.0], ExpectedScore(-13.0, 0.0)

@@ -180,7 +180,7 @@ def test_a_buffer_that_does_not_fit():
     spec = DataSpec("replay", capacity=1_000_000, batch_size=32, learning_starts=50_000)
     # 56462 bytes each; 90% of 20.1 GiB hold 344020 of them
     assert refused(check_buffer, spec, IMAGES, spaces.Discrete(6), int(20.1 * GIB)) == (
-        "algo_cfg.buffer_size=1000000 needs 52.6 GiB for observations of (4, 84, 84) uint8, but 20.1 GiB are free"
+        "algo_cfg.buffer_size=1000000 needs 52.6 GiB for observations of (4, 84, 84) uint8, but 20.1 GiB is free"
         " (at most 18.1 GiB for the buffer); buffer_size=340000 would fit"
     )
     # the suggestion is one that can be learned from: 90% of 3 GiB hold 51346
@@ -188,7 +188,7 @@ def test_a_buffer_that_does_not_fit():
     assert refused(check_buffer, spec, IMAGES, spaces.Discrete(6), 3 * GIB).endswith("; buffer_size=51200 would fit")
     spec.learning_starts = 52_000
     text = refused(check_buffer, spec, IMAGES, spaces.Discrete(6), 3 * GIB)
-    assert text.endswith("; not even the 52000 that the first update awaits would fit")
+    assert text.endswith("; not even the 52000 transitions of the first update would fit")
 
 
 def test_observations_of_many_parts_are_named_briefly():
@@ -196,7 +196,7 @@ def test_observations_of_many_parts_are_named_briefly():
     # 462 bytes each; Dict spaces keep the order in which they are given
     assert text == (
         "algo_cfg.buffer_size=100000 needs 44 MiB for observations of (3, 8, 8) uint8 + (5,) float32 + () int64 and 1"
-        " more, but 5.0 MiB are free (at most 4.5 MiB for the buffer); buffer_size=10000 would fit"
+        " more, but 5.0 MiB is free (at most 4.5 MiB for the buffer); buffer_size=10000 would fit"
     )
 
 

@@ -102,7 +102,7 @@ def test_a_run_that_lost_a_part_goes_back_and_ends_like_any_other(alone, cluster
 
 
 def test_parts_that_are_lost_again_and_again_end_the_run(clusters):
-    with pytest.raises(UserError, match="learner 0 failed: its process died; that is failure 3 of this run"):
+    with pytest.raises(UserError, match="learner 0 failed: its process died; this is failure 3 of this run"):
         trained({"learn": [DIED] * 9}, **RUNS["PPO"], max_worker_restarts=2)
 
 

@@ -80,7 +80,7 @@ class SaidByMemory(Said, OutOfMemoryError):
         (SaidByActor("The actor died unexpectedly"), "its process died (killed, or out of memory)"),
         (SaidByActor("The actor is dead because its node has died."), "its machine was lost"),
         (SaidByActor("The node 7 is gone"), "its machine was lost"),
-        (SaidByMemory("Task was killed"), "out of memory: Ray's monitor ended its process"),
+        (SaidByMemory("Task was killed"), "out of memory: Ray's memory monitor killed its process"),
         (Said("some\n  other   words"), "some other words"),
         (Said("x" * 300), "x" * 200),
     ],
@@ -101,13 +101,13 @@ def test_what_raised_is_told_with_its_line():
 
 def test_a_call_whose_input_is_lost_had_no_chance():
     failed = call_failed(Said("The input arguments for this task could not be computed: its owner died"))
-    assert failed.lost_input and failed.cause == "what it was to take in was lost with another process"
+    assert failed.lost_input and failed.cause == "its input was lost with another process"
 
 
 def test_learners_that_lost_each_other_are_no_error_of_the_users():
     text = 'File "/x/torch/distributed/c10d.py", line 1, in all_reduce\n    go()\nRuntimeError: peer closed'
     failed = call_failed(RayTaskError("learn", f"{text} This is typically a crash", RuntimeError("peer closed")))
-    assert re.match(r"the learners lost each other: RuntimeError: peer closed", failed.cause)
+    assert re.match(r"the learners lost contact: RuntimeError: peer closed", failed.cause)
     assert failed.traceback == "" and "typically" not in failed.cause
 
 

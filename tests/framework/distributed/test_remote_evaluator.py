@@ -94,7 +94,7 @@ def test_failures_come_to_an_end(tmp_path):
     evaluator, traffic, policy = evaluator_of(tmp_path, max_worker_restarts=1)
     traffic.cluster.failing["evaluate"] = [CallFailed("its process died")] * 5
     ask(evaluator, policy, 1)
-    with pytest.raises(UserError, match="the evaluator failed: its process died; that is failure 2"):
+    with pytest.raises(UserError, match="the evaluator failed: its process died; this is failure 2"):
         evaluator.answer(wait=True)
 
 

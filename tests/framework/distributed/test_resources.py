@@ -69,11 +69,11 @@ def test_too_little_shared_memory():
 
 def test_too_little_memory():
     assert refused(object_store_bytes, int(7.2 * GIB), 20 * GIB, None) == (
-        "20.0 GiB of memory are free (at most 6.0 GiB for Ray's object store), but the rollouts and batches in flight"
+        "20.0 GiB of memory is free (at most 6.0 GiB for Ray's object store), but the rollouts and batches in flight"
         " need 7.2 GiB; lower n_workers, n_envs or n_steps"
     )
     assert refused(object_store_bytes, 0, 200 * MIB, GIB) == (
-        "200 MiB of memory are free (at most 60 MiB for Ray's object store), but Ray's object store takes at least"
+        "200 MiB of memory is free (at most 60 MiB for Ray's object store), but Ray's object store takes at least"
         " 75 MiB; use mp_backend=single"
     )
 

@@ -119,7 +119,7 @@ def test_failures_are_written_down_until_there_are_too_many(tmp_path):
     assert traffic.cluster.share > 0
     traffic.fail("worker 1", "it died", "replaced")
     assert traffic.cluster.share == 0  # from now on processes take any place
-    with pytest.raises(UserError, match="worker 0 failed: it hangs; that is failure 2 of this run"):
+    with pytest.raises(UserError, match="worker 0 failed: it hangs; this is failure 2 of this run"):
         traffic.fail("worker 0", "it hangs", "replaced")
     traffic.failures.close()
     with (traffic.failures.path).open() as file:

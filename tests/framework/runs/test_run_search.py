@@ -59,10 +59,10 @@ def test_the_latest_is_what_the_link_says_if_it_can_serve():
         ("zzz", "general_cfg.load_path=zzz: no such run in tasks/, nor a path; the newest is 'Train_a'"),
         (
             "Sweep_x",
-            "tasks/Sweep_x is not a run folder; it is a sweep, choose one of its runs, such as tasks/Sweep_x/0_a",
+            "tasks/Sweep_x is not a run folder; it is a sweep; choose one of its runs, such as tasks/Sweep_x/0_a",
         ),
-        ("tasks", "tasks is not a run folder; it is a sweep, choose one of its runs, such as tasks/Train_a"),
-        ("tasks/Train_a/models", "tasks/Train_a/models is not a run folder; it holds no config.yaml"),
+        ("tasks", "tasks is not a run folder; it is a sweep; choose one of its runs, such as tasks/Train_a"),
+        ("tasks/Train_a/models", "tasks/Train_a/models is not a run folder; it has no config.yaml"),
         ("tasks/Train_a/models/bst.pt", "no such model file; did you mean 'best.pt'?"),
     ],
 )

@@ -41,7 +41,7 @@ def test_an_environments_id_is_no_option() -> None:
 @pytest.mark.parametrize(
     ("preset", "algo_name", "message"),
     [
-        ("CartPole-v1/DQN", "PPO", "is for DQN, not for PPO; leave out algo_name=PPO, or take preset=CartPole-v1/PPO"),
+        ("CartPole-v1/DQN", "PPO", "is for DQN, not for PPO; leave out algo_name=PPO, or use preset=CartPole-v1/PPO"),
         ("Racetrack-v0/MonteCarlo", "PPO", "is for MonteCarlo, not for PPO; leave out algo_name=PPO"),
     ],
 )

@@ -108,7 +108,7 @@ def test_an_algorithm_without_such_a_setting_names_those_that_have_it() -> None:
 
 def test_what_cannot_be_set_is_said_with_who_can() -> None:
     assert translation("policy_frequency", CONFIGS["SAC"], "SAC") == (
-        "nothing to set: the actor learns with every update of the critics (in TD3 algo_cfg.policy_delay)"
+        "nothing to set: every critic update also updates the actor (in TD3 algo_cfg.policy_delay)"
     )
     assert translation("kl_coeff", CONFIGS["DQN"], "DQN") == (
         "here it is algo_cfg.kl_beta (PPO, PPO_KL: with objective=kl); DQN has no such setting"

@@ -475,7 +475,7 @@ def test_a_key_that_stands_twice_is_allowed_in_their_files_alone(tmp_path: Path)
     twice = NEW_C51.replace("batch_size: 32", "batch_size: 8, batch_size: 32")
     translation = translated(tmp_path, twice)
     assert translation.file.section("algo_cfg")["batch_size"] == 32
-    assert any(row.why == "the last one counts" for row in translation.rows)
+    assert any(row.why == "the last one is used" for row in translation.rows)
     with pytest.raises(UserError, match="stands here a second time"):
         config(tmp_path, "algo_cfg: {lr: 1, lr: 2}\n")
 
@@ -484,5 +484,5 @@ def test_draft_takes_the_last_section_as_joyrl_does(tmp_path: Path) -> None:
     file = YamlFile(written(tmp_path, "general_cfg: {n_atoms: 5}\nalgo_cfg: {n_atoms: 7, lr: yes}\n"))
     draft = Draft(file, "C51", 2022)
     assert (draft.get("n_atoms"), draft.get("gamma"), draft.line("n_atoms"), draft.line("gamma")) == (7, 0.99, 2, 0)
-    assert draft.number("lr") == 1 and "lr=True: a number is expected" in draft.missing
+    assert draft.number("lr") == 1 and "lr=True: expected a number" in draft.missing
     assert draft.left() == []

@@ -38,7 +38,7 @@ def test_a_good_file_passes(tmp_path: Path) -> None:
         ("- 1\n", ":1", "must be a mapping with sections such as general_cfg"),
         ("general_cfg:\n  seed: 1\n bad: 2\n", ":3:2", "not valid YAML"),
         ("a: 1\n---\nb: 2\n", ":2:1", "not valid YAML"),
-        ("algo_cfg:\n  lr: 1\n  lr: 2\n", ":3", "key 'algo_cfg.lr' stands here a second time, first in line 2"),
+        ("algo_cfg:\n  lr: 1\n  lr: 2\n", ":3", "key 'algo_cfg.lr' is repeated; it first appears in line 2"),
         ("general_cfg: !!python/object/apply:os.getcwd []\n", ":1:14", "not valid YAML"),
     ],
 )

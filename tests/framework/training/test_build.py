@@ -76,7 +76,7 @@ def test_more_learners_than_rows_and_whole_episodes_without_waiting():
     with pytest.raises(UserError, match=r"n_learners=9 share each batch, but algo_cfg\.batch_size=8$"):
         build.check_learns(DataSpec("replay", batch_size=8), GeneralConfig(n_learners=9))
     general = GeneralConfig(mp_backend="ray", sync="async", algo_name="REINFORCE")
-    with pytest.raises(UserError, match="sync=async does not go with REINFORCE"):
+    with pytest.raises(UserError, match="sync=async does not work with REINFORCE"):
         build.check_learns(DataSpec("episode", batch_size=1), general)
 
 

@@ -145,7 +145,7 @@ def test_the_newest_whole_checkpoint_is_taken(tmp_path, caplog):
     newest = max((run / "checkpoints").iterdir(), key=lambda path: int(path.name))
     (newest / "server.pt").write_bytes((newest / "server.pt").read_bytes()[:-100])
     resumed(run).train()
-    assert "is not whole and is skipped" in caplog.text
+    assert "is damaged and is skipped" in caplog.text
     assert differences(run, whole.folder.path) == []
 
 
@@ -284,7 +284,7 @@ def test_asked_to_stop(here, tmp_path, capfd):
         wait_for(process, tasks, f"*/checkpoints/{moment}??")
         returned, said = kill(process, number)
         run = the_run(tasks)
-        assert returned == code and f"go on with: python main.py resume={run}" in said and "Traceback" not in said
+        assert returned == code and f"resume with: python main.py resume={run}" in said and "Traceback" not in said
         assert "interrupted" in (run / "logs" / "log.txt").read_text()
         begin = resume_command(tasks)
     check_ends_as_uninterrupted(here, arguments, tasks, tmp_path / "base")

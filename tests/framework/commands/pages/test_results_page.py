@@ -91,11 +91,11 @@ def test_the_newest_is_taken(place):
 
 
 REASONS = [
-    (result(seeds=2, finished="2026-02-01"), {}, "2 seeds, the row on the page has 3"),
+    (result(seeds=2, finished="2026-02-01"), {}, "2 seeds, but the row on the page has 3"),
     (result(finished="2026-01-01T23:00:00"), {}, "of 2026-01-01, the row on the page is of 2026-01-02"),
     (result(), {"general_cfg.max_env_step": 10}, "not the preset's own settings: general_cfg.max_env_step=10"),
     (result(), {"expected.mean_reward": 1.0}, "not the preset's own settings: expected.mean_reward=1.0"),
-    (None, {}, "CartPole-v1/DQN is not finished; go on with python main.py mode=verify"),
+    (None, {}, "CartPole-v1/DQN is not finished; resume with python main.py mode=verify"),
     (result("CartPole-v1/DQM"), {}, "preset=CartPole-v1/DQM: no such option"),
 ]
 
