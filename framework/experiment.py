@@ -210,6 +210,10 @@ class Experiment:
         """
         path = Path(path)
         is_file = path.suffix in FORMATS.values()
+        if not is_file and path.suffix[1:].isalpha() and not path.is_dir():
+            raise UserError(
+                f"{path}: a policy's file ends in .pt or .onnx; a folder of this name must be there already"
+            )
         if format is None:
             format = "onnx" if path.suffix == ".onnx" else "torchscript"
         if is_file and FORMATS.get(format, path.suffix) != path.suffix:
@@ -222,9 +226,10 @@ class Experiment:
     def exported(self, format: str, stem: str = "policy") -> dict[str, bytes]:
         """The files of `export` by name, the policy's first."""
         env_cfg = self.cfg.env_cfg
+        name = "entry_point" if env_cfg.entry_point else "id"
         facts = {
             "algorithm": self.general.algo_name,
-            "environment": {key: getattr(env_cfg, key) for key in ("id", "kwargs", "wrappers", "memory_inputs")},
+            "environment": {key: getattr(env_cfg, key) for key in (name, "kwargs", "wrappers", "memory_inputs")},
             "model": self.model_name or "not trained",
             "env_step": self.counters["env_step"],
             "commit": own_version()["commit"],

@@ -1,5 +1,6 @@
 """What stands beside an exported file: a JSON that tells its inputs and outputs, and a script that runs it."""
 
+import json
 from typing import Any
 
 import numpy as np
@@ -21,7 +22,7 @@ from pathlib import Path
 import numpy as np
 import {package}
 
-card = json.loads(Path(__file__).with_name("{card}").read_text())
+card = json.loads(Path(__file__).with_name({card}).read_text(encoding="utf-8"))
 policy = {load}
 
 
@@ -47,7 +48,8 @@ TORCH_RUN = "    action, *states = (one.numpy() for one in policy(*map(torch.fro
 
 def script(format: str, file: str, card: str) -> str:
     """The Python script that runs a file."""
-    path = f'str(Path(__file__).with_name("{file}"))'
+    card = json.dumps(card, ensure_ascii=False)  # in quotes
+    path = f"str(Path(__file__).with_name({json.dumps(file, ensure_ascii=False)}))"
     if format == "torchscript":
         return SCRIPT.format(file=file, card=card, package="torch", load=f"torch.jit.load({path})", run=TORCH_RUN)
     load = f"onnxruntime.InferenceSession({path})"

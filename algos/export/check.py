@@ -1,6 +1,7 @@
 """Does an exported file do what its policy does? Both act side by side before the file is called done."""
 
 from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
@@ -8,15 +9,17 @@ import gymnasium as gym
 import numpy as np
 import torch
 from gymnasium import spaces
+from torch import nn
 
 from algos.base import Policy
-from algos.common.errors import UserError
+from algos.common.errors import UserError, first_line
 from algos.common.trees import Tree, tree_map
 from algos.export.files import FilePolicy
 from algos.export.module import ExportedPolicy, on_cpu
 
 STEPS = 100  # observations, one after the other, and then all of them at once
 TOLERANCE = 1e-5  # of `distance`
+LIBRARIES = ("torch.", "algos.")  # whose modules can be exported
 
 
 class Samples:
@@ -112,3 +115,34 @@ def refuse(worst: Difference, format: str) -> None:
             f"format={format}: the exported file does not agree with the policy, so nothing is written: its"
             f" {worst.output} differs by {worst.size:.3g} at {worst.place}, where {TOLERANCE:g} is allowed"
         )
+
+
+@contextmanager
+def own_parts_told(net: nn.Module, format: str) -> Iterator[None]:
+    """Around the export: what fails where modules of the user's take part is a UserError that names them.
+
+    Without any it is a bug, and raised as it is.
+    """
+    try:
+        yield
+    except UserError:
+        raise
+    except Exception as error:
+        kinds = {type(part) for part in net.modules()}
+        own = sorted(f"{one.__module__}:{one.__name__}" for one in kinds if not one.__module__.startswith(LIBRARIES))
+        if not own:
+            raise
+        raise UserError(
+            f"format={format}: cannot export {' and '.join(own)}: forward must be the same operations on tensors,"
+            " whatever the observations and their number; take x.shape[0], not len(x), and torch.where, not if"
+            f" ({_reason(error)})"
+        ) from error
+
+
+def _reason(error: BaseException) -> str:
+    """What torch or onnxruntime says at the root of an error, in one line."""
+    while error.__cause__ is not None:
+        error = error.__cause__
+    if "TorchScript interpreter" in first_line(error):
+        return str(error).strip().splitlines()[-1]
+    return f"{type(error).__name__}: {first_line(error)}"

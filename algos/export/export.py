@@ -11,7 +11,7 @@ from algos.base import Algorithm, Policy
 from algos.common.errors import UserError
 from algos.export import FORMATS
 from algos.export.card import action_meaning, ports, script
-from algos.export.check import STEPS, TOLERANCE, Samples, compare, refuse
+from algos.export.check import STEPS, TOLERANCE, Samples, compare, own_parts_told, refuse
 from algos.export.files import FilePolicy, check_installed, read, to_int8, write
 from algos.export.module import ExportedPolicy
 
@@ -39,8 +39,10 @@ def export_policy(
     check_installed(format)
     module = ExportedPolicy(algorithm.policy, algorithm.obs_space)
     exact = "onnx" if format == "onnx_int8" else format
-    content = write(module, exact)
-    worst = compare(algorithm.policy, module, FilePolicy(module, read(content, exact)), env or Samples(module.space))
+    with own_parts_told(module.net, exact):
+        content = write(module, exact)
+        file_policy = FilePolicy(module, read(content, exact))
+        worst = compare(algorithm.policy, module, file_policy, env or Samples(module.space))
     refuse(worst, exact)
     source = "the environment" if env is not None else "samples of their space"
     check: dict[str, Any] = {
@@ -57,7 +59,7 @@ def export_policy(
     }  # fmt: skip
     return {
         file: content,
-        card: (json.dumps(told, indent=2, ensure_ascii=False) + "\n").encode(),
+        card: (json.dumps(told, indent=2, ensure_ascii=False, default=str) + "\n").encode(),
         f"run_{stem}.py": script(format, file, card).encode(),
     }
 

@@ -6,7 +6,7 @@ import logging
 import tempfile
 import warnings
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, redirect_stderr
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +19,7 @@ from algos.common.errors import UserError
 from algos.common.trees import Tree
 from algos.export.module import ExportedPolicy
 
+NOISY = ("torch.onnx", "torch.__trace", "torch.fx", "onnxscript", "onnx_ir", "root")  # loggers
 PACKAGES = ("onnx", "onnxruntime", "onnxscript")
 Runner = Callable[[Sequence[np.ndarray]], list[np.ndarray]]  # inputs and states -> action and next states
 
@@ -119,14 +120,12 @@ class FilePolicy(Policy):
 @contextmanager
 def quiet() -> Iterator[None]:
     """Without the words of the exporters, which a user can do nothing about: the file is checked anyway."""
-    loggers: list[Any] = [
-        logging.getLogger(name) for name in ("torch.onnx", "torch.__trace", "onnxscript", "onnx_ir", "root")
-    ]
+    loggers: list[Any] = [logging.getLogger(name) for name in NOISY]
     levels = [logger.level for logger in loggers]
     try:
         for logger in loggers:
             logger.setLevel(logging.ERROR)
-        with warnings.catch_warnings():
+        with warnings.catch_warnings(), redirect_stderr(io.StringIO()):
             warnings.simplefilter("ignore")
             yield
     finally:

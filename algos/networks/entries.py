@@ -98,4 +98,4 @@ def _rows(y: Any) -> Tensor:
         return torch.cat([_rows(part) for part in y], dim=1)
     if not isinstance(y, Tensor):
         raise TypeError(f"forward returned a {type(y).__name__}, expected a tensor")
-    return y.reshape(len(y), -1)
+    return y.unsqueeze(1) if y.dim() == 1 else y.flatten(1)  # not by len, which an export takes for a constant

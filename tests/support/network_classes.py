@@ -109,6 +109,20 @@ class Frozen(Plain):
         return self.line(self.frozen(obs))
 
 
+class ByLength(Plain):
+    """What no export takes: the number of rows as a number of Python's."""
+
+    def forward(self, obs):
+        return self.line(obs.reshape(len(obs), -1))
+
+
+class Branching(Plain):
+    """What no export takes: other operations for other observations."""
+
+    def forward(self, obs):
+        return self.line(obs) if obs.sum() > 0 else -self.line(obs)
+
+
 class Split(Plain):
     """Means and log standard deviations as a pair."""
 

@@ -4,13 +4,11 @@ import json
 
 import numpy as np
 import pytest
-from exported import KINDS, algorithm, export
+from exported import KINDS, algorithm, export, needs_packages
 
 from algos.base import RandomPolicy
 from algos.common.errors import UserError
 from algos.export.export import judge
-
-ONNX_KINDS = ("DQN", "images", "Dict", "gru", "fsmn", "hybrid", "SAC with memory", "table")
 
 
 @pytest.mark.parametrize("kind", KINDS)
@@ -23,17 +21,8 @@ def test_torchscript_agrees_with_the_policy(kind):
     assert check == {"observations": 100, "from": "samples of their space", "allowed": 1e-5}
 
 
-@pytest.mark.parametrize("kind", ONNX_KINDS)
-def test_onnx_agrees_with_the_policy(kind):
-    for package in ("onnx", "onnxruntime", "onnxscript"):
-        pytest.importorskip(package)
-    files, card = export(kind, "onnx")
-    assert card["check"]["largest_difference"] <= 1e-5 and files["policy.onnx"]
-
-
 def test_int8_is_judged_by_the_score():
-    for package in ("onnx", "onnxruntime", "onnxscript"):
-        pytest.importorskip(package)
+    needs_packages("onnx_int8")
     scores = iter(([100.0, 90.0], [98.0, 91.0], [100.0, 90.0], [50.0, 52.0]))
     asked = []
 
@@ -76,3 +65,20 @@ def test_the_card_carries_the_facts():
     files, card = export("hybrid", "torchscript", facts={"algorithm": "PPO", "commit": "abc"})
     assert card["algorithm"] == "PPO" and card["commit"] == "abc" and card["file"] == "policy.pt"
     assert json.loads(files["policy.json"]) == card
+
+
+@pytest.mark.parametrize("kind, format", [("length", "torchscript"), ("length", "onnx"), ("branch", "onnx")])
+def test_a_class_that_no_format_takes_is_named(kind, format, monkeypatch):
+    needs_packages(format)
+    path = {"length": "network_classes:ByLength", "branch": "network_classes:Branching"}[kind]
+    monkeypatch.setitem(KINDS, "own", ("PPO", *KINDS["DQN"][1:3], {"actor_class": path}))
+    with pytest.raises(
+        UserError, match=rf"^format={format}: cannot export {path}: .* take x\.shape\[0\], not len\(x\).*$"
+    ):
+        export("own", format, facts={})
+
+
+def test_a_fault_of_this_library_keeps_its_traceback(monkeypatch):
+    monkeypatch.setattr("algos.export.export.write", lambda module, format: 1 / 0)
+    with pytest.raises(ZeroDivisionError):
+        export("DQN", "torchscript", facts={})

@@ -6,7 +6,7 @@ import sys
 import numpy as np
 import pytest
 import torch
-from exported import algorithm, export
+from exported import algorithm, export, needs_packages
 
 from algos.common.errors import UserError
 from algos.export import files
@@ -29,7 +29,8 @@ EPISODE = """
 import json
 import numpy as np
 from run_policy import act, start
-assert not any(name.split(".")[0] in ("algos", "framework", "envs", "gymnasium") for name in sys.modules)
+loaded = {name.split(".")[0] for name in sys.modules}
+assert not loaded & {"algos", "framework", "envs", "gymnasium"} and len(loaded & {"torch", "onnxruntime"}) == 1
 state, actions = start(2), []
 for step in range(12):
     action, state = act({"obs": np.full((2, 3), step / 12) * [[1], [-1]]}, state)
@@ -40,9 +41,7 @@ print(json.dumps(actions))
 
 @pytest.mark.parametrize("format", ["torchscript", "onnx"])
 def test_the_script_runs_the_file_without_this_library(tmp_path, format):
-    if format == "onnx":
-        for package in files.PACKAGES:
-            pytest.importorskip(package)
+    needs_packages(format)
     got = eval(run_alone(tmp_path, "memory of actor and critic", format, EPISODE))
     policy = algorithm("memory of actor and critic").policy
     state = policy.init_state(2)
@@ -62,7 +61,7 @@ def test_what_only_learning_needs_is_left_out():
 def test_missing_packages_are_told(monkeypatch):
     monkeypatch.setattr(files.importlib.util, "find_spec", lambda name: None if name != "onnx" else object())
     with pytest.raises(UserError) as caught:
-        export("DQN", "onnx_int8")
+        export("DQN", "onnx_int8", facts={})
     assert str(caught.value) == (
         'format=onnx_int8 needs onnxruntime and onnxscript; run: pip install -e ".[export]"'
     )  # fmt: skip
