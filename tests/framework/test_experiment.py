@@ -71,6 +71,17 @@ def test_export(tmp_path):
         experiment.export("cart.pt", format="onnx")
     with pytest.raises(UserError, match="format=tf is not allowed"):
         experiment.export("cart.pt", format="tf")
+    with pytest.raises(UserError, match=r"^policy\.pth: a policy's file ends in \.pt or \.onnx; a folder of this name"):
+        experiment.export("policy.pth")
+    (tmp_path / "v1.pth").mkdir()
+    assert experiment.export(tmp_path / "v1.pth") == experiment.export(tmp_path / "v1.pth")  # written again
+
+
+def test_the_export_of_an_environment_by_its_class(tmp_path):
+    experiment = Experiment(**PPO, entry_point="worlds:Endless")
+    card = json.loads(experiment.export(tmp_path).with_name("policy.json").read_text())
+    assert card["environment"]["entry_point"] == "worlds:Endless" and "id" not in card["environment"]
+    assert card["check"]["from"] == "the environment"
 
 
 def test_an_object_that_cannot_be_made_again_is_exported_by_samples(tmp_path):
