@@ -19,7 +19,7 @@ ROOT = Path(__file__).resolve().parent.parent
 if str(ROOT) not in sys.path:
     sys.path.insert(0, str(ROOT))
 
-from benchmarks.kill_resume import differences, equal, finish, start, the_run
+from benchmarks.kill_resume import differences, equal, finish, start, the_run  # noqa: E402
 
 # every checkpoint of the run folder that falls due is written, however short the run is
 PROGRAM = """

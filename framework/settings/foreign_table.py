@@ -153,7 +153,8 @@ TABLE = {
     "epsilon_timesteps epsilon_decay_steps eps_decay_steps exploration_steps": "epsilon_decay: in env steps,"
     " with epsilon_schedule=linear",
     "eps_decay decay_rate": "epsilon_decay: in env steps, as e^(-step / epsilon_decay)",
-    "exploration_config epsilon epsilon_greedy": "epsilon_start + epsilon_end + epsilon_decay: the decay is in env steps",
+    "exploration_config epsilon epsilon_greedy": "epsilon_start + epsilon_end + epsilon_decay: the decay is in env"
+    " steps",
     "action_noise noise_std noise_type act_noise expl_noise noise_sigma exploration_std noise": "!exploration_noise:"
     " standard deviation, for actions in [-1, 1] | noise_correlation: SAC samples its own distribution",
     "use_sde sde_sample_freq": "noise_correlation: there is no gSDE; this correlates noise over time"

@@ -1,4 +1,4 @@
-"""One algorithm by every way in: by hand, a runner, Experiment, the command line. Their weights are equal to the bit."""
+"""One algorithm by every way in: by hand, a runner, Experiment, the command line. Their weights are bit-equal."""
 
 import gymnasium as gym
 import numpy as np
