@@ -28,7 +28,7 @@ def find_run(text: str, tasks_dir: Path | str, key: str = "general_cfg.load_path
             )
         found = in_sweeps[0] if in_sweeps else None
     if found is None:
-        raise UserError(f"{key}={text}: {_why_missing(text, tasks)}")
+        raise UserError(f"{key}={text}: {_why_missing(text, tasks, key)}")
     run = found
     if found.is_file() and found.suffix == ".pt":  # in the run's models/, or beside its config.yaml
         run = found.parent if _is_run(found.parent) else found.parent.parent
@@ -57,25 +57,30 @@ def runs_newest_first(tasks: Path) -> Iterator[Path]:
 
 def _latest(tasks: Path, key: str) -> Path:
     """The run that `tasks/latest` shows if it can serve `key`; else the newest that can: a test has no model."""
-    needed = "checkpoints/*" if key.endswith("resume") else "models/*.pt"
     last = RunFolder.latest(tasks)
     runs = [*([last] if last is not None and _is_run(last) else []), *runs_newest_first(tasks)]
     if not runs:
         raise UserError(f"{key}=latest: there is no run in {tasks}/ yet; train one first")
-    return next((run for run in runs if any(run.glob(needed))), runs[0])
+    return next((run for run in runs if _serves(run, key)), runs[0])
+
+
+def _serves(run: Path, key: str) -> bool:
+    """Whether a run has what `key` asks for: a checkpoint to go on from, or a model."""
+    return any(run.glob("checkpoints/*" if key.endswith("resume") else "models/*.pt"))
 
 
 def _is_run(path: Path) -> bool:
     return (path / "config.yaml").is_file()
 
 
-def _why_missing(text: str, tasks: Path) -> str:
+def _why_missing(text: str, tasks: Path, key: str) -> str:
     if text.endswith(".pt"):
         folder = next((path.parent for path in (tasks / text, Path(text)) if path.parent.is_dir()), None)
         if folder is not None:
             return f"no such model file; {did_you_mean(Path(text).name, [path.name for path in folder.glob('*.pt')])}"
-    names = [str(run.relative_to(tasks)) for run in runs_newest_first(tasks)]
-    if not names:
+    runs = list(runs_newest_first(tasks))
+    if not runs:
         return f"no such run; there are no runs in {tasks}/ yet"
-    hint = did_you_mean(text, names)
-    return f"no such run in {tasks}/ and no such path; {hint if '?' in hint else f'the newest is {names[0]!r}'}"
+    newest = next((run for run in runs if _serves(run, key)), runs[0]).relative_to(tasks)
+    hint = did_you_mean(text, [str(run.relative_to(tasks)) for run in runs])
+    return f"no such run in {tasks}/ and no such path; {hint if '?' in hint else f'the newest is {str(newest)!r}'}"

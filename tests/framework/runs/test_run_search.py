@@ -67,8 +67,9 @@ def test_the_latest_is_what_the_link_says_if_it_can_serve():
     ],
 )
 def test_what_is_no_run(text, message):
-    make_run("Train_a")
+    make_run("Train_a", age=2)
     make_run("Sweep_x/0_a", age=5)
+    make_run("Untrained", model=False)  # newer, and of no use
     with pytest.raises(UserError) as error:
         find_run(text, "tasks")
     assert str(error.value).endswith(message)
