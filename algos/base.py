@@ -215,6 +215,13 @@ class Policy(ABC):
         """The action as the environment takes it (clipped to a Box's bounds, say)."""
         return action
 
+    def policy_action(self, env_action: np.ndarray) -> np.ndarray:
+        """The inverse of `env_action`: what the policy calls an action [N, ...] of somebody else's.
+
+        Policies of algorithms that learn from replay have it.
+        """
+        return env_action
+
     def greedy_state(self, n: int) -> Tree:
         """The part of `init_state` that acting without exploration carries on."""
         return self.init_state(n)

@@ -18,12 +18,14 @@ if TYPE_CHECKING:
     from framework.agents import Agent, make_agent
     from framework.experiment import Experiment
     from framework.runners import OffPolicyRunner, OnPolicyRunner
+    from framework.tinyrl.agents import DQNAgent, PPOAgent, SACAgent
+    from framework.tinyrl.environment import create_env_config
     from framework.training.callbacks import Callback
 
 __version__ = "0.1.0"
 __all__ = [
-    "Agent", "BaseModel", "CNNActor", "CNNCritic", "Callback", "Experiment", "MLPActor", "MLPCritic", "OffPolicyRunner",
-    "OnPolicyRunner", "UserError", "make_agent",
+    "Agent", "BaseModel", "CNNActor", "CNNCritic", "Callback", "DQNAgent", "Experiment", "MLPActor", "MLPCritic",
+    "OffPolicyRunner", "OnPolicyRunner", "PPOAgent", "SACAgent", "UserError", "create_env_config", "make_agent",
 ]  # fmt: skip
 _PLACES = {
     "Agent": "framework.agents",
@@ -31,12 +33,16 @@ _PLACES = {
     "CNNActor": "algos.networks.ready_made",
     "CNNCritic": "algos.networks.ready_made",
     "Callback": "framework.training.callbacks",
+    "DQNAgent": "framework.tinyrl.agents",
     "Experiment": "framework.experiment",
     "MLPActor": "algos.networks.ready_made",
     "MLPCritic": "algos.networks.ready_made",
     "OffPolicyRunner": "framework.runners",
     "OnPolicyRunner": "framework.runners",
+    "PPOAgent": "framework.tinyrl.agents",
+    "SACAgent": "framework.tinyrl.agents",
     "UserError": "algos.common.errors",
+    "create_env_config": "framework.tinyrl.environment",
     "make_agent": "framework.agents",
 }
 

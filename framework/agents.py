@@ -11,23 +11,24 @@ same settings and seed, and an environment reset once with `agent.env_seed`, the
 """
 
 from collections import deque
+from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, cast
+from typing import Any
 
 import gymnasium as gym
 import numpy as np
 import torch
 from gymnasium import spaces
-from gymnasium.vector.utils import concatenate, create_empty_array
 
 from algos.base import LearnOutput, Policy
 from algos.common.errors import UserError
-from algos.common.trees import Tree, tree_map
+from algos.common.trees import Tree
 from algos.registry import get_algorithm
-from framework.data.rows import Row, RowMaker, to_rollout
+from framework.data.rows import RowMaker
 from framework.runs.checkpoint import save_model
 from framework.runs.models import COUNTERS, load_into, read_model
 from framework.settings.compose import Config, compose, config_text, save_config, to_override
+from framework.stepping import AgentError, BufferView, Stepped
 from framework.training.build import build_algorithm, build_server, resolve_device
 from framework.training.environments import Environments, id_of
 from framework.training.learner import Learner
@@ -36,15 +37,12 @@ from framework.training.recorder import means_of
 from framework.training.seeds import draw_seed, stream
 from framework.training.worker import worker_seeds
 
+__all__ = ["Agent", "AgentError", "make_agent"]
 RECENT = 100  # finished episodes and updates that get_stats looks back on
 
 
-class AgentError(RuntimeError):
-    """An agent was used in a way that cannot work; the text says what to do instead."""
-
-
-class Agent:
-    """An algorithm stepped by hand in one environment; `make_agent` makes one.
+class Agent(Stepped):
+    """An algorithm stepped by hand in one environment; `make_agent` makes one, a dictionary of TinyRL's another.
 
     `obs_space` and `action_space` are the environment's. `env_seed` is what a run with this seed hands to its first
     `env.reset(seed=...)`. Counts: `env_step`, `update_step`, `episode`.
@@ -78,19 +76,22 @@ class Agent:
         self.server = build_server(self.cfg, lambda: self.environments, self.spec, 1, first)
         self.learning = Learning(Learner(self.algorithm), self.server)
         policy_seed, self.env_seed = worker_seeds(stream(general.seed, "worker"), 1)
-        self.rows = RowMaker(self.algorithm.policy.fork(policy_seed), 1)
+        self._begin(RowMaker(self.algorithm.policy.fork(policy_seed), 1))
         self.greedy_state: Tree = ()
         self.greedy = self.algorithm.policy.fork(policy_seed)  # a stream of its own: looking on changes nothing
         self.start_episode()
-        self.rollout: list[Row] = []
-        self.rollout_state: Tree = self.rows.state_copy()
-        self.acted = False  # an action was given and its outcome is not known yet
-        self.episode_reward, self.episode_length = 0.0, 0
+        self.buffer = BufferView(self.spec, self.server, self.learning.due)
 
     @property
     def policy(self) -> Policy:
         """The policy that acts."""
         return self.algorithm.policy
+
+    @property
+    def actor_critic(self) -> "Trained":
+        """All networks that are trained, by their names in the algorithm; targets are not among them."""
+        modules = {name: part for name, part in vars(self.algorithm).items() if isinstance(part, torch.nn.Module)}
+        return Trained({name: net for name, net in modules.items() if any(p.requires_grad for p in net.parameters())})
 
     def select_action(self, obs: Any, training: bool | None = None) -> Any:
         """The action for one observation, as the environment takes it.
@@ -102,34 +103,11 @@ class Agent:
         if not (self.training if training is None else training):
             action, _, self.greedy_state = self.greedy.act(row, self.greedy_state, explore=False, step=self.env_step)
             return self.greedy.env_action(action)[0]
-        if self.acted:
-            raise AgentError(
-                "select_action was called twice without observe in between; to act without learning, pass"
-                " training=False"
-            )
-        self.acted = True
-        return self.rows.act(row, explore=True, step=self.env_step)[0]
+        return self._act(row)
 
     def start_episode(self) -> None:
         """Tell a recurrent policy that acts greedily (`training=False`) that the next observation begins an episode."""
         self.greedy_state = self.greedy.init_state(1)
-
-    def observe(
-        self, next_obs: Any, reward: float, terminated: bool, truncated: bool, info: dict[str, Any] | None = None
-    ) -> None:
-        """What came of the action: `next_obs` is the true one, also where the episode ended, before any reset."""
-        if not self.acted:
-            raise AgentError("observe without an action: call select_action(obs) before each step of the environment")
-        row_obs = self._row_of(next_obs)
-        self.acted = False
-        last = len(self.rollout) + 1 == self.spec.rollout_length(1)
-        columns = np.array([reward], np.float64), np.array([bool(terminated)]), np.array([bool(truncated)])
-        self.rollout.append(self.rows.finish(row_obs, *columns, last=last))
-        self.env_step += 1
-        self._count(float(reward), bool(terminated) or bool(truncated))
-        if last:
-            self.server.put(to_rollout(self.rollout, self.rollout_state))
-            self.rollout, self.rollout_state = [], self.rows.state_copy()
 
     def update(self) -> dict[str, float] | None:
         """Make the updates that are due; the means of their metrics, or None where none is.
@@ -188,22 +166,7 @@ class Agent:
     def __repr__(self) -> str:
         general = self.cfg.general_cfg
         done = f"{self.env_step:,} env steps, {self.update_step:,} updates"
-        return f"<Agent {general.algo_name} on {self.cfg.env_cfg.id}, seed {general.seed}, {done}>"
-
-    def _row_of(self, obs: Any) -> Tree:
-        """One observation as a row [1, ...] of the space's own types; AgentError where it does not fit."""
-        try:
-            return concatenate(self.obs_space, [obs], cast(Any, create_empty_array(self.obs_space, 1)))
-        except (ValueError, TypeError, KeyError, IndexError) as error:
-            raise AgentError(f"expected an observation of {self.obs_space}, got {_shape(obs)}") from error
-
-    def _count(self, reward: float, done: bool) -> None:
-        self.episode_reward += reward
-        self.episode_length += 1
-        if done:
-            self.episode += 1
-            self.returns.append((self.episode_reward, self.episode_length))
-            self.episode_reward, self.episode_length = 0.0, 0
+        return f"<{type(self).__name__} {general.algo_name} on {self.cfg.env_cfg.id}, seed {general.seed}, {done}>"
 
 
 def make_agent(algo: str, env: "str | gym.Env[Any, Any] | None" = None, **settings: Any) -> Agent:
@@ -212,14 +175,20 @@ def make_agent(algo: str, env: "str | gym.Env[Any, Any] | None" = None, **settin
     `settings` are keys of the config, short or full (`algo_cfg__lr` for algo_cfg.lr), as for `Experiment`. Raises
     UserError for settings that cannot work.
     """
-    overrides = [to_override("algo_name", algo)]
-    overrides += [] if env is None else [to_override("env_cfg.id", id_of(env))]
-    cfg = compose([*overrides, *(to_override(key.replace("__", "."), value) for key, value in settings.items())])
-    if cfg.general_cfg.n_envs != 1 or cfg.general_cfg.n_workers != 1:
-        raise UserError("an agent steps one environment: leave out n_envs and n_workers")
+    cfg = composed(algo, None if env is None else id_of(env), settings)
     if env is None or isinstance(env, str):
         return Agent(cfg, Environments(cfg))
     return Agent(cfg, SpacesOnly(env.observation_space, env.action_space))
+
+
+def composed(algo: str, env_id: str | None, settings: Mapping[str, Any]) -> Config:
+    """An agent's config; UserError for settings that cannot work."""
+    overrides = [to_override("algo_name", algo)]
+    overrides += [] if env_id is None else [to_override("env_cfg.id", env_id)]
+    cfg = compose([*overrides, *(to_override(key.replace("__", "."), value) for key, value in settings.items())])
+    if cfg.general_cfg.n_envs != 1 or cfg.general_cfg.n_workers != 1:
+        raise UserError("an agent steps one environment: leave out n_envs and n_workers")
+    return cfg
 
 
 class SpacesOnly:
@@ -235,6 +204,14 @@ class SpacesOnly:
         raise UserError("hindsight replay asks the environment for rewards of other goals, so make_agent needs its id")
 
 
+class Trained(torch.nn.ModuleDict):
+    """An agent's networks as one module."""
+
+    def get_num_params(self) -> int:
+        """Trainable numbers, each counted once."""
+        return sum(p.numel() for p in self.parameters() if p.requires_grad)
+
+
 def save_config_beside(cfg: Config, path: Path) -> None:
     """Write config.yaml into a model's folder; UserError where another stands there."""
     place = path.parent / "config.yaml"
@@ -242,8 +219,3 @@ def save_config_beside(cfg: Config, path: Path) -> None:
         save_config(cfg, place)
     elif place.read_text(encoding="utf-8") != config_text(cfg):
         raise UserError(f"{place} belongs to models with different settings; save to another folder")
-
-
-def _shape(obs: Any) -> str:
-    shapes = tree_map(lambda leaf: np.shape(leaf), obs) if isinstance(obs, dict | tuple) else np.shape(obs)
-    return f"one of shape {shapes}"

@@ -149,9 +149,11 @@ WINGS = {
     "commands": "experiment and all below",
     "runners": "experiment and all below",
     "experiment": "distributed and all below",
+    "tinyrl": "agents and all below",
     "events": "training and all below",
     "ready_made": "settings and all below",
-    "agents": "training and all below",
+    "agents": "stepping and all below",
+    "stepping": "data and all below",
     "distributed": "training and all below",  # the only one that imports ray
     "training": "reports and all below",
     "reports": "data and all below",

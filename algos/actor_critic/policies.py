@@ -113,6 +113,10 @@ class BoxPolicy(ReplayPolicy):
         scaled = self.low + share * (self.high - self.low)
         return np.clip(scaled, self.low, self.high).astype(self.low.dtype)  # clipped: rounding may go past a bound
 
+    def policy_action(self, env_action: np.ndarray) -> np.ndarray:
+        share = (env_action - self.low) / (self.high - self.low)
+        return np.clip(2 * share - 1, -1, 1).astype(np.float32).reshape(-1, self.size)
+
     def scaled(self, action: Tensor) -> Tensor:
         low, high = torch.from_numpy(self.low), torch.from_numpy(self.high)
         share = 0.5 * (action.reshape(-1, *self.shape) + 1)
@@ -166,6 +170,9 @@ class CategoricalPolicy(ReplayPolicy):
 
     def env_action(self, action: np.ndarray) -> np.ndarray:
         return action + self.first if self.first else action
+
+    def policy_action(self, env_action: np.ndarray) -> np.ndarray:
+        return env_action - self.first
 
 
 def check_bounds(action_space: spaces.Box, name: str) -> None:

@@ -82,6 +82,9 @@ class EpsilonGreedy(Policy):
     def env_action(self, action: np.ndarray) -> np.ndarray:
         return action + self.first if self.first else action
 
+    def policy_action(self, env_action: np.ndarray) -> np.ndarray:
+        return env_action - self.first
+
 
 class Boltzmann(EpsilonGreedy):
     """Explores with actions of probability softmax(Q / temperature)."""
