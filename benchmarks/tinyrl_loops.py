@@ -15,14 +15,13 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-ROOT = Path(__file__).resolve().parents[1]
-sys.path.insert(0, str(ROOT))
+sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 import gymnasium as gym
 
 import framework
 
-GUIDE = ROOT / "tests" / "seeds" / "tinyrl_guide.md"
+GUIDE = Path(__file__).resolve().parents[1] / "tests" / "seeds" / "tinyrl_guide.md"
 LOOPS = {  # agent, environment, score, steps
     "ppo": ("PPOAgent", "CartPole-v1", 475, 100_000),
     "dqn": ("DQNAgent", "CartPole-v1", 475, 50_000),

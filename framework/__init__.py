@@ -19,22 +19,27 @@ if TYPE_CHECKING:
     from framework.experiment import Experiment
     from framework.runners import OffPolicyRunner, OnPolicyRunner
     from framework.tinyrl.agents import DQNAgent, PPOAgent, SACAgent
+    from framework.tinyrl.base import BaseAgent
     from framework.tinyrl.environment import create_env_config
+    from framework.tinyrl.logger import Logger
     from framework.training.callbacks import Callback
 
 __version__ = "0.1.0"
 __all__ = [
-    "Agent", "BaseModel", "CNNActor", "CNNCritic", "Callback", "DQNAgent", "Experiment", "MLPActor", "MLPCritic",
-    "OffPolicyRunner", "OnPolicyRunner", "PPOAgent", "SACAgent", "UserError", "create_env_config", "make_agent",
+    "Agent", "BaseAgent", "BaseModel", "CNNActor", "CNNCritic", "Callback", "DQNAgent", "Experiment", "Logger",
+    "MLPActor", "MLPCritic", "OffPolicyRunner", "OnPolicyRunner", "PPOAgent", "SACAgent", "UserError",
+    "create_env_config", "make_agent",
 ]  # fmt: skip
 _PLACES = {
     "Agent": "framework.agents",
+    "BaseAgent": "framework.tinyrl.base",
     "BaseModel": "algos.networks.base_model",
     "CNNActor": "algos.networks.ready_made",
     "CNNCritic": "algos.networks.ready_made",
     "Callback": "framework.training.callbacks",
     "DQNAgent": "framework.tinyrl.agents",
     "Experiment": "framework.experiment",
+    "Logger": "framework.tinyrl.logger",
     "MLPActor": "algos.networks.ready_made",
     "MLPCritic": "algos.networks.ready_made",
     "OffPolicyRunner": "framework.runners",
