@@ -97,8 +97,8 @@ def test_sac_is_trained(names, capsys):
 
 
 def test_dqn_is_trained(names, capsys):
-    agent = run("dqn", names)["agent"]
-    assert agent.env_step == 250 and agent.update_step > 0
+    agent = run("dqn", names, steps=300)["agent"]
+    assert agent.env_step == 300 and agent.update_step > 0
     assert "train/td_loss" in capsys.readouterr().out
     assert agent.cfg.algo_cfg.attention_type == "flash"
 

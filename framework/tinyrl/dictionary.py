@@ -25,7 +25,7 @@ OWN = {
     "DQN": (*REPLAY, "epsilon_start", "epsilon_end", "epsilon_decay", "target_update_freq"),
 }
 KEYS = dict.fromkeys([*COMMON, *(key for keys in OWN.values() for key in keys)])
-SEQUENCES = (8, 32)  # steps of a replayed sequence, at least and at most
+SEQUENCES, SEQUENCE = (8, 32), 16  # steps of a replayed sequence: what may divide update_every, and otherwise
 CHUNK = 64  # PPO with attention: steps of a minibatch's sequences, at most
 TRANSITIONS = 256  # of an update with attention, where the dictionary does not say
 # with attention: what the dictionary leaves open, in place of the algorithm's own defaults
@@ -184,7 +184,7 @@ class Reader:
     def of_sequences(self, every: int | None) -> None:
         """Replay of sequences: as many transitions per update and updates per env step as without memory."""
         every = every or 4
-        length = largest_divisor(every, *SEQUENCES) or 20
+        length = largest_divisor(every, *SEQUENCES) or SEQUENCE
         freq = length * math.ceil(every / length)
         self.out |= {"sequence_length": length, "burn_in": length // 4, "train_freq": freq}
         self.out["gradient_steps"] = -1 if self.kind == "SAC" else max(1, round(freq / every))
