@@ -152,44 +152,39 @@ class Reader:
             self.out["batch_size"] = self.config["batch_size"]
         if not self.attention:
             return
-        length = self.config.get("rollout_length") or get_config_class("PPO")().n_steps
-        if isinstance(length, int) and length > 0:
-            divisor = largest_divisor(length, 1, CHUNK)
-            if divisor >= SEQUENCES[0]:
-                self.out["sequence_length"] = divisor
+        own = self.config.get("n_steps") or get_config_class("PPO")().n_steps
+        divisor = largest_divisor(self.whole("rollout_length", own), SEQUENCES[0], CHUNK)
+        if divisor is not None:
+            self.out["sequence_length"] = divisor
         self.out.setdefault("batch_size", TRANSITIONS)
 
     def of_replay(self) -> None:
         """SAC and DQN. TinyRL counts calls of `update` in update_every and target_update_freq: one per env step."""
         self.rename("update_after", "learning_starts")
-        if self.has("buffer_size"):
-            self.out["buffer_size"] = self.config["buffer_size"]
-        every = self.whole("update_every", 50 if self.kind == "SAC" and self.attention else None)
+        every = self.whole("update_every", 4 if self.algo == "DRQN" else 1)
         if self.attention:
             self.of_sequences(every)
-        elif every is not None:
+        elif self.has("update_every"):
             self.out |= {"train_freq": every, "gradient_steps": -1 if self.kind == "SAC" else 1}
-        if self.has("batch_size") and not self.attention:
-            self.out["batch_size"] = self.config["batch_size"]
+        plain = ("buffer_size",) if self.attention else ("buffer_size", "batch_size")
+        self.out |= {key: self.config[key] for key in plain if self.has(key)}
         if self.has("update_every"):
-            made = f"train_freq={self.out['train_freq']} with gradient_steps={self.out['gradient_steps']}"
             per = "as many updates as env steps" if self.kind == "SAC" else f"one update per {every} env steps"
-            self.note("update_every", f"{made}: {per}")
+            freq, rounds = self.out["train_freq"], self.out["gradient_steps"]
+            self.note("update_every", f"train_freq={freq} with gradient_steps={rounds}: {per}")
         if self.kind == "SAC":
             self.rename("automatic_entropy_tuning", "auto_alpha")
             self.out |= {key: self.config[key] for key in ("tau", "alpha") if self.has(key)}
         else:
-            self.of_epsilon_and_target(every or (4 if self.attention else 1))
+            self.of_epsilon_and_target(every)
 
-    def of_sequences(self, every: int | None) -> None:
+    def of_sequences(self, every: int) -> None:
         """Replay of sequences: as many transitions per update and updates per env step as without memory."""
-        every = every or 4
-        length = largest_divisor(every, *SEQUENCES) or SEQUENCE
+        length = self.config.get("sequence_length") or largest_divisor(every, *SEQUENCES) or SEQUENCE
         freq = length * math.ceil(every / length)
         self.out |= {"sequence_length": length, "burn_in": length // 4, "train_freq": freq}
         self.out["gradient_steps"] = -1 if self.kind == "SAC" else max(1, round(freq / every))
-        transitions = self.whole("batch_size", TRANSITIONS) or TRANSITIONS
-        self.out["batch_size"] = max(1, round(transitions / length))
+        self.out["batch_size"] = max(1, round(self.whole("batch_size", TRANSITIONS) / length))
         if self.has("batch_size"):
             self.note("batch_size", f"batch_size={self.out['batch_size']} sequences of {length} steps")
         if self.kind == "DQN":
@@ -209,13 +204,13 @@ class Reader:
             )
         elif factor is not None:
             self.out["epsilon_decay"] = factor
-        target = self.whole("target_update_freq", None)
-        if target is not None:
+        if self.has("target_update_freq"):
+            target = self.whole("target_update_freq", 1)
             self.out["target_update"] = max(1, round(target / every))
             self.note(f"target_update_freq={target} env steps", f"target_update={self.out['target_update']} updates")
 
-    def whole(self, key: str, default: int | None) -> int | None:
-        """A whole number of at least 1."""
+    def whole(self, key: str, default: int) -> int:
+        """A whole number of at least 1, or the default where it is not given."""
         value = self.config.get(key)
         if value is None:
             return default

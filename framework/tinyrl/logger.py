@@ -113,6 +113,7 @@ def _number(name: str, value: Any) -> float:
     if name == "step":
         raise UserError("Logger: 'step' is the column of the steps; give that metric another name")
     try:
-        return float(value)
+        number = value.item() if hasattr(value, "item") else value
+        return float(number + 0)  # text is no number
     except (TypeError, ValueError, RuntimeError):
         raise UserError(f"Logger: {name} is a {type(value).__name__}, not one number") from None
