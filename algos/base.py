@@ -100,7 +100,7 @@ class DataSpec:
         """The settings that bear these fields' names, `buffer_size` as capacity, `sequence_length` as steps."""
         given = {one.name: getattr(cfg, one.name) for one in fields(cls) if hasattr(cfg, one.name)}
         if kind == "sequence":
-            given["n_steps"] = cfg.sequence_length
+            given |= {"n_steps": cfg.sequence_length, "n_step": 1}  # `learn` itself sums the rewards of several steps
         return cls(kind, capacity=cfg.buffer_size, **given)
 
     @property

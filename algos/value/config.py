@@ -159,6 +159,7 @@ class DRQNConfig(ReplayConfig):
     buffer_type: str = setting("REPLAY_QUE", choices=("REPLAY_QUE",))  # replay of sequences, drawn uniformly
     sequence_length: int = setting(20, ge=1)  # steps per replayed sequence
     burn_in: int = setting(0, ge=0)  # first steps of a sequence, which only warm up the recurrent state
+    n_step: int = setting(1, ge=1)  # rewards summed before bootstrapping; fewer at the end of a sequence
     batch_size: int = setting(32, ge=1)  # sequences per update
     train_freq: int = setting(20, ge=1)  # env steps between rounds of updates, a multiple of sequence_length
     gradient_steps: int = setting(5, ge=1, also=(-1,))  # updates per round; -1: one for each env step

@@ -46,12 +46,19 @@ class DRQN(DQN):
         reset: Tensor,
         state: Tree,
     ) -> tuple[Tensor, Metrics]:
-        """Masked mean of l(r_t + gamma max_a' Q_target(s_t+1, a') - Q(s_t, a_t)) after the burn-in; all [B, T]."""
+        """Masked mean of l(r_t + gamma max_a' Q_target(s_t+1, a') - Q(s_t, a_t)) after the burn-in; all [B, T].
+
+        Over several steps the target is r_t + gamma times that of the next step, with one step less.
+        """
         burn_in, sequences = self.cfg.burn_in, Sequences(obs, reset, state, self.cfg.burn_in)
         action, reward, terminated, mask = (column[:, burn_in:] for column in (action, reward, terminated, mask))
         with torch.no_grad():
             next_q = sequences.shifted(next_obs).unroll(self.target_net)  # [B, T, A]
-            target = reward + self.cfg.gamma * next_q.amax(2) * ~terminated
+            target = single = reward + self.cfg.gamma * next_q.amax(2) * ~terminated
+            goes_on = (mask[:, :-1] > 0) & (mask[:, 1:] > 0) & ~terminated[:, :-1]  # a next step with a target
+            for _ in range(1, self.cfg.n_step):
+                longer = torch.where(goes_on, reward[:, :-1] + self.cfg.gamma * target[:, 1:], single[:, :-1])
+                target = torch.cat([longer, single[:, -1:]], 1)
         q_value = sequences.unroll(self.q_net).gather(2, action.unsqueeze(2)).squeeze(2)
         loss = (mask * TD_LOSSES[self.cfg.loss](q_value, target, reduction="none")).mean()
         return loss, {"train/td_loss": loss, "train/mean_q": q_value.mean()}

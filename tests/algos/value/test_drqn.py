@@ -61,10 +61,22 @@ def loss_of(algorithm, batch):
     return algorithm.loss(*rows, mask, batch.reset, batch.state)
 
 
-@pytest.mark.parametrize("burn_in", [0, 2])
+def target_of(batch, row, t, after, steps):
+    """r_t + gamma V(s'_t), or with more steps and a next one that has a target, r_t + gamma times that."""
+    reward, following = batch.reward[row, t], t + 1
+    if batch.terminated[row, t]:
+        return reward
+    if steps > 1 and following < STEPS and not batch.truncated[row, t]:
+        known = batch.terminated[row, following] or not batch.truncated[row, following] or following == STEPS - 1
+        if known:
+            return reward + GAMMA * target_of(batch, row, following, after, steps - 1)
+    return reward + GAMMA * after[t].max()
+
+
+@pytest.mark.parametrize(("burn_in", "n_step"), [(0, 1), (2, 1), (0, 3), (2, 9)])
 @pytest.mark.parametrize("seed", [0, 1, 2])
-def test_loss_against_single_steps(burn_in, seed):
-    algorithm = make(burn_in=burn_in)
+def test_loss_against_single_steps(burn_in, n_step, seed):
+    algorithm = make(burn_in=burn_in, n_step=n_step)
     with torch.no_grad():
         for p in algorithm.target_net.parameters():
             p.add_(0.3 * torch.randn(p.shape))
@@ -78,7 +90,7 @@ def test_loss_against_single_steps(burn_in, seed):
                 ended, cut = bool(batch.terminated[row, t]), bool(batch.truncated[row, t])
                 if cut and not ended and t < STEPS - 1:
                     continue  # the memory goes on with another episode
-                target = batch.reward[row, t] + (0.0 if ended else GAMMA * after[t].max())
+                target = target_of(batch, row, t, after, n_step)
                 errors.append(float(target - now[t][batch.action[row, t]]))
     assert len(errors) < ROWS * (STEPS - burn_in)  # some were left out
     loss, _ = loss_of(algorithm, batch)
@@ -137,6 +149,7 @@ def test_data_and_state_round_trip():
     first, second = (make(seed=seed, lr=1e-2, target_update=3, burn_in=2) for seed in (1, 9))
     spec = DRQN.data(first.cfg)
     assert (spec.kind, spec.n_steps, spec.train_freq, spec.row_steps) == ("sequence", STEPS, STEPS, STEPS)
+    assert DRQN.data(make(n_step=3).cfg).n_step == 1  # rows are single steps
     for seed in range(4):
         first.learn(sequences(first, seed))
     second.load_state_dict(first.state_dict())
