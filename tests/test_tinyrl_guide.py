@@ -136,12 +136,14 @@ def test_logger(tmp_path, capsys):
         assert list(csv.DictReader(file)) == [{"step": "1000", "reward": "100.0", "loss": "0.1"}]
 
 
-def test_wandb(monkeypatch):
+def test_wandb(tmp_path, monkeypatch):
     pytest.importorskip("wandb")
     monkeypatch.setenv("WANDB_MODE", "offline")
+    monkeypatch.setenv("WANDB_DIR", str(tmp_path))
     names = {"config": {"gamma": 0.9}, "episode_reward": 1.0, "loss_value": 0.5, "step": 3}
-    run("wandb", names)["wandb"].finish()
-    assert any(Path("wandb").glob("offline-run-*"))
+    run("wandb", names)
+    assert names["wandb"].run.config["gamma"] == 0.9 and names["wandb"].run.summary["reward"] == 1.0
+    names["wandb"].finish()
 
 
 def test_classes_of_ones_own():
