@@ -6,7 +6,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check install --quiet
 
-.PHONY: help train setup setup-dev lint format test test-slow tables
+.PHONY: help train setup setup-dev lint format test test-slow tables docs
 .DEFAULT_GOAL := help
 
 help: ## show this list
@@ -47,6 +47,10 @@ tables: setup ## take finished verifications over into docs/results.md, and writ
 	$(BIN)/python -m framework.commands.pages.preset_tables
 	$(BIN)/python -m framework.commands.pages.settings_page
 
+docs: $(VENV)/.docs ## make the site of the pages and of the API, with search: site/index.html
+	NO_MKDOCS_2_WARNING=1 $(BIN)/python -m mkdocs build
+	@echo "Open site/index.html; a web server is not needed."
+
 $(BIN)/python:
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 10))' \
 		|| { echo "Joyride needs Python 3.10 or newer: make PYTHON=<path of one>" >&2; exit 1; }
@@ -60,3 +64,7 @@ $(VENV)/.runtime: requirements.lock | $(BIN)/python
 $(VENV)/.dev: requirements-dev.lock requirements.lock | $(BIN)/python
 	$(PIP) -r requirements-dev.lock
 	@touch $(VENV)/.runtime $@
+
+$(VENV)/.docs: requirements-docs.lock | $(BIN)/python
+	$(PIP) -r requirements-docs.lock
+	@touch $@
