@@ -67,17 +67,22 @@ class DataSpec:
 
     kind "replay": minibatches of `batch_size` from the last `capacity` transitions; `gradient_steps` updates
     (-1: as many as env steps) for every `train_freq` env steps, once `learning_starts` steps are in.
-      - buffer_type PER_QUE: rows are drawn in proportion to priority^`priority_alpha`; `extras["weight"]` [B] are the
-        importance weights for `priority_beta`, and `learn` gives `priorities` back.
-      - n_step > 1: a row spans that many steps, or fewer where the episode ended: reward is sum_k gamma^k r_k,
-        next_obs and terminated are those of the last step, and `extras["discount"]` [B] is gamma^(steps spanned).
+
+    - buffer_type PER_QUE: rows are drawn in proportion to priority^`priority_alpha`; `extras["weight"]` [B] are the
+      importance weights for `priority_beta`, and `learn` gives `priorities` back.
+    - n_step > 1: a row spans that many steps, or fewer where the episode ended: reward is sum_k gamma^k r_k,
+      next_obs and terminated are those of the last step, and `extras["discount"]` [B] is gamma^(steps spanned).
+
     kind "sequence": the same of sequences: `batch_size` of them, each `n_steps` steps of one environment, from the last
     `capacity` transitions; columns [B, T, ...], `reset` [B, T], `state` [B, ...] before the first step, of the
     policy that acted. `train_freq` counts env steps and is a multiple of n_steps.
+
     kind "rollout": each rollout of `n_steps` steps of every environment, whole, once; the algorithm cuts minibatches
     of `batch_size` from it. `by_worker`: where workers do not wait for each other, each one's by itself.
+
     kind "episode": `batch_size` whole episodes, once: rows [B] in their order, `reset` [B] marks where one starts.
     Workers collect `n_steps` steps at a time.
+
     kind "none": nothing is learned.
     """
 

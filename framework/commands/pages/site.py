@@ -19,13 +19,47 @@ TOP = {
 LINK = re.compile(r"(?<=\]\()([^)#\s]+)(?=[)#])")
 FENCE = re.compile(r"(^ *```.*?^ *```$)", re.MULTILINE | re.DOTALL)
 LANGUAGES = {".py": "python", ".yaml": "yaml"}
+ALGORITHM = """      show_root_toc_entry: false
+      show_root_heading: false
+      heading_level: 3
+      members: [{}]"""
 API = {  # page -> heading, what is documented there
-    "experiment": ("Experiment", ["framework.experiment.Experiment", "framework.training.evaluator.Evaluation"]),
-    "runners": ("Runners", ["framework.runners.Runner"]),
-    "agents": ("Agents stepped by hand", ["framework.agents"]),
-    "networks": ("Networks", ["algos.networks.ready_made", "algos.networks.base_model.BaseModel"]),
-    "callbacks": ("Callbacks", ["framework.training.callbacks.Callback", "framework.training.callbacks.TrainerView"]),
-    "algorithms": ("Algorithms", ["algos.base"]),
+    "experiment": (
+        "Experiment",
+        ["framework.experiment.Experiment", "framework.training.evaluator.Evaluation", "algos.common.errors.UserError"],
+    ),
+    "runners": ("Runners", [f"framework.runners.{name}" for name in ("OnPolicyRunner", "OffPolicyRunner", "Runner")]),
+    "agents": (
+        "Agents stepped by hand",
+        [
+            *(f"framework.agents.{name}" for name in ("make_agent", "Agent", "AgentError")),
+            *(f"framework.tinyrl.agents.{name}" for name in ("PPOAgent", "SACAgent", "DQNAgent")),
+            "framework.tinyrl.environment.create_env_config",
+            "framework.tinyrl.base.BaseAgent",
+            "framework.tinyrl.logger.Logger",
+        ],
+    ),
+    "networks": (
+        "Networks",
+        [
+            *(f"algos.networks.ready_made.{name}" for name in ("MLPActor", "MLPCritic", "CNNActor", "CNNCritic")),
+            "algos.networks.base_model.BaseModel",
+        ],
+    ),
+    "callbacks": (
+        "Callbacks",
+        [f"framework.training.callbacks.{name}" for name in ("Callback", "TrainerView", "CallbackError")],
+    ),
+    "algorithms": (
+        "Algorithms",
+        [f"algos.base.{name}" for name in ("Algorithm", "Policy", "Batch", "LearnOutput", "DataSpec")],
+    ),
+}
+
+OPTIONS = {  # of single objects
+    "framework.agents.Agent": "inherited_members: true",
+    "framework.training.callbacks.Callback": "show_if_no_docstring: true, show_source: false",  # its hooks
+    "framework.training.callbacks.TrainerView": "show_if_no_docstring: true, show_source: false",
 }
 
 
@@ -110,6 +144,14 @@ def source_page(target: str) -> str:
 
 
 def api_page(name: str) -> str:
-    """A page of docstrings."""
+    """A page of docstrings; that of the algorithms goes on with each of theirs, by their files."""
     heading, objects = API[name]
-    return "\n\n".join([f"# {heading}", *(f"::: {path}" for path in objects)]) + "\n"
+    parts = [f"# {heading}"]
+    parts += [f"::: {path}" + (f"\n    options: {{{OPTIONS[path]}}}" if path in OPTIONS else "") for path in objects]
+    if name == "algorithms":
+        from algos.registry import ALGORITHMS
+
+        for path in dict.fromkeys(path for path, _ in ALGORITHMS.values()):
+            module, _, kind = path.partition(":")
+            parts.append(f"## {kind}\n\n::: {module}\n    options:\n{ALGORITHM.format(kind)}")
+    return "\n\n".join(parts) + "\n"
