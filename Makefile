@@ -43,9 +43,10 @@ test: lint ## lint and the test suite
 test-slow: setup-dev ## the tests that learn for many minutes
 	$(BIN)/python -m pytest -m slow
 
-tables: setup ## take finished verifications over into docs/results.md, and write docs/presets.md
+tables: setup ## take finished verifications over into docs/results.md, write docs/presets.md, settings.md and quickstart.ipynb
 	$(BIN)/python -m framework.commands.pages.preset_tables
 	$(BIN)/python -m framework.commands.pages.settings_page
+	$(BIN)/python -m framework.commands.pages.notebook
 
 docs: $(VENV)/.docs ## make the site of the pages and of the API, with search: site/index.html
 	NO_MKDOCS_2_WARNING=1 $(BIN)/python -m mkdocs build

@@ -7,12 +7,11 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from algos.registry import ALGORITHMS
+from framework.commands.pages.written import COMMAND, write_or_check
 from framework.runs.checkout import ROOT
-from framework.runs.files import atomic_write
 from framework.settings.reference import Entry, entries
 
 PAGE = ROOT / "docs" / "settings.md"
-COMMAND = "make tables"
 INTRO = f"""# Settings
 
 Every key, its type, its default as it will be, and what it means. `{COMMAND}` makes this page from the comments in the
@@ -84,19 +83,7 @@ def rows_of(section: str, every: Mapping[str, Iterable[Entry]]) -> list[Row]:
 
 def main(argv: Sequence[str]) -> int:
     """Write the page; with --check say only whether it is up to date. The exit code: 1 where it was not."""
-    if [*argv] not in ([], ["--check"]):
-        print("error: usage: python -m framework.commands.pages.settings_page [--check]", file=sys.stderr)
-        return 2
-    new = page()
-    if PAGE.exists() and PAGE.read_text(encoding="utf-8") == new:
-        print(f"{PAGE.name} is up to date")
-        return 0
-    if argv:
-        print(f"{PAGE.name} is out of date: {COMMAND}")
-        return 1
-    atomic_write(PAGE, new.encode())
-    print(f"{PAGE.name} is written")
-    return 0
+    return write_or_check(PAGE, page(), "framework.commands.pages.settings_page", argv)
 
 
 def _table(title: str, section: str, every: Mapping[str, Iterable[Entry]], algorithms: int = 0) -> str:
