@@ -1,13 +1,10 @@
-"""docs/library.md and its notebook: the blocks run in the order of the page, and do what the page says."""
+"""docs/library.md and its notebook: the notebook is that of the page; its cells run, and do what the page says."""
 
 import csv
-import re
-import sys
-import types
+import json
 from pathlib import Path
 from typing import Any
 
-import gymnasium as gym
 import nbformat
 import pytest
 from nbclient import NotebookClient
@@ -16,20 +13,54 @@ from framework.commands.pages import notebook
 
 ROOT = Path(__file__).resolve().parents[1]
 PAGE = (ROOT / "docs" / "library.md").read_text(encoding="utf-8")
+BARE = "online_eval=False, save_fig=False, loggers=[]"
 SHORT = {
-    "reward_threshold=475": "max_env_step=256, online_eval_episode=1, save_fig=False",
-    "n_envs=8, n_steps=64, lr=1e-3, max_env_step=10_000": "n_envs=2, n_steps=64, max_env_step=256, online_eval=False",
-    "n_steps=256, max_env_step=2_000": "n_steps=128, max_env_step=128, online_eval=False, save_fig=False",
-    "10_000": "2_560",
-    "max_env_step=3_000": "max_env_step=1_000, online_eval=False, save_fig=False",
+    "reward_threshold=475": "max_env_step=256, save_fig=False, online_eval_episode=1, loggers=[]",
+    "n_envs=8, n_steps=64, lr=1e-3, max_env_step=10_000": f"n_envs=2, n_steps=64, max_env_step=256, {BARE}",
+    "n_steps=256, max_env_step=2_000": f"n_steps=128, max_env_step=128, {BARE}",
+    "10_000": "512",
+    '"lr": 1e-3},': '"lr": 1e-3, "n_epochs": 1, "save_fig": False},',
+    "max_env_step=3_000": f"max_env_step=1_000, {BARE}",
     "Longest(100)": "Longest(20)",
     "(2_000)": "(100)",
-    "2_048": "512",
-    "1_024": "256",
-    '"progress": "off"': '"progress": "off", "save_fig": False, "online_eval_episode": 1',
+    "2_048": "256",
+    "1_024": "128",
+    '"n_steps": 256, "seed": 1,': '"n_steps": 128, "seed": 1, "save_fig": False, "online_eval": False, "loggers": [],',
     "evaluate(20)": "evaluate(1)",
     "num_episodes=20": "num_episodes=1",
 }
+FACTS = """
+import json
+
+def episode(training, seed):
+    state, _ = env.reset(seed=seed)
+    total, ended = 0.0, False
+    while not ended:
+        state, reward, terminated, truncated, _ = env.step(climber.select_action(state, training=training))
+        total, ended = total + reward, terminated or truncated
+    return total
+
+before = episode(False, 1)
+for number in range(60):
+    climber.update(episode(True, number))
+after = episode(False, 1)
+climber.save("climber.npy")
+other = HillClimber(climber.config)
+other.load("climber.npy")
+facts = {
+    "steps": [run.counters["env_step"] for run in (experiment, again, own, small, half, resumed, whole)],
+    "class": small.cfg.algo_cfg.actor_class,
+    "iterations": runner.iteration,
+    "stopped": watched.driver.stop_reason,
+    "columns": list(episodes[0]),
+    "equal": all(torch.equal(weights[0][name], weights[1][name]) for name in weights[0]),
+    "agent": [agent.env_step, agent.update_step],
+    "mean": logger.get_stats("reward")["mean"],
+    "climber": [before, after, bool((other.best == climber.best).all())],
+}
+with open("facts.json", "w") as file:
+    json.dump(facts, file)
+"""
 
 
 def shortened(code: str) -> str:
@@ -40,81 +71,61 @@ def shortened(code: str) -> str:
 
 
 @pytest.fixture(scope="module")
-def names(tmp_path_factory: pytest.TempPathFactory) -> Any:
-    """The names of a program that has run all blocks of the page, in its folder."""
-    program = types.ModuleType("page_of_the_library")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Where the notebook ran, from its first cell to its last and one more, which tells what it left."""
+    folder = tmp_path_factory.mktemp("library")
+    book = nbformat.read(notebook.NOTEBOOK, as_version=4)
+    nbformat.validate(book)
+    for cell in book.cells:
+        cell.source = shortened(cell.source)
+    book.cells.append(nbformat.v4.new_code_cell(FACTS))
     with pytest.MonkeyPatch.context() as patch:
-        patch.chdir(tmp_path_factory.mktemp("library"))
-        patch.setitem(sys.modules, program.__name__, program)  # its classes are found again by their module
-        for code in re.findall(r"```python\n(.*?)```", PAGE, re.DOTALL):
-            exec(compile(shortened(code), "docs/library.md", "exec"), program.__dict__)
-        yield program
+        patch.setenv("PYTHONPATH", str(ROOT))
+        NotebookClient(book, timeout=60, resources={"metadata": {"path": str(folder)}}).execute()
+    return folder
 
 
-def test_what_is_cut_short_is_on_the_page() -> None:
-    assert all(long in PAGE for long in SHORT)
+@pytest.fixture
+def facts(folder: Path) -> Any:
+    return json.loads((folder / "facts.json").read_text())
 
 
-def test_runs_leave_what_the_page_says(names: Any) -> None:
-    assert names.experiment.counters["env_step"] == 256 and names.again.counters["env_step"] == 256
-    assert names.small.algorithm.policy.net is not None and "Small" in str(names.small.cfg.algo_cfg.actor_class)
-    assert names.runner.iteration == 10 and Path("checkpoints/final.pt").exists()
-    assert names.watched.driver.stop_reason == "callback Longest ended the run in episode_end"
-    assert {"reward_components/distance", "reward_components/effort", "success"} <= names.episodes[0].keys()
-    assert all(Path(name).exists() for name in ("cartpole.pt", "cartpole.json", "run_cartpole.py"))
-
-
-def test_a_resumed_run_equals_a_whole_one(names: Any) -> None:
-    resumed, whole = names.weights
-    assert resumed.keys() == whole.keys() and all((resumed[name] == whole[name]).all() for name in whole)
-    assert names.resumed.counters["env_step"] == 512
-
-
-def test_an_agent_stepped_by_hand(names: Any) -> None:
-    assert names.agent.env_step == 100 and names.agent.update_step > 0
-    assert Path("models/final.pt").exists()
-
-
-def test_the_logger(names: Any) -> None:
-    assert names.logger.get_stats("reward")["mean"] == 9
-    with open("logs/own/metrics.csv") as file:
-        assert len(list(csv.DictReader(file))) == 10
-
-
-def test_an_agent_of_ones_own_learns_is_saved_and_loaded(names: Any) -> None:
-    climber, env = names.climber, gym.make("CartPole-v1")
-
-    def episode(training: bool, seed: int) -> float:
-        state, _ = env.reset(seed=seed)
-        total, ended = 0.0, False
-        while not ended:
-            state, reward, terminated, truncated, _ = env.step(climber.select_action(state, training=training))
-            total, ended = total + float(reward), terminated or truncated
-        return total
-
-    before = episode(False, 1)
-    for number in range(60):
-        assert climber.update(episode(True, number))["score"] >= 0
-    assert before < 15 and episode(False, 1) > 100
-    climber.save("climber.npy")
-    other = names.HillClimber(climber.config)
-    other.load("climber.npy")
-    assert (other.best == climber.best).all()
-
-
-def test_the_notebook_is_that_of_the_page() -> None:
+def test_the_notebook_is_that_of_the_page_and_holds_no_outputs() -> None:
     assert notebook.main(["--check"]) == 0, "make tables"
     cells = notebook.cells(PAGE)
     assert [cell["id"] for cell in cells] == [f"cell-{i}" for i in range(len(cells))]
     assert sum(cell["cell_type"] == "code" for cell in cells) == PAGE.count("```python")
+    assert all(cell["cell_type"] == "markdown" or not cell["outputs"] for cell in cells)
 
 
-def test_the_notebook_runs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("PYTHONPATH", str(ROOT))
-    book = nbformat.read(notebook.NOTEBOOK, as_version=4)
-    nbformat.validate(book)
-    for cell in book.cells:
-        assert cell.cell_type == "markdown" or not cell.outputs
-        cell.source = shortened(cell.source)
-    NotebookClient(book, timeout=60, resources={"metadata": {"path": str(tmp_path)}}).execute()
-    assert (tmp_path / "cartpole.pt").exists()
+def test_what_is_cut_short_is_on_the_page() -> None:
+    assert [long for long in SHORT if long not in PAGE] == []
+
+
+def test_runs_leave_what_the_page_says(folder: Path, facts: Any) -> None:
+    assert facts["steps"] == [256, 256, 256, 128, 128, 256, 256]
+    assert facts["class"] == "__main__:Small"
+    assert facts["iterations"] == 2 and (folder / "checkpoints" / "final.pt").exists()
+    assert facts["stopped"] == "callback Longest ended the run in episode_end"
+    assert {"reward_components/distance", "reward_components/effort", "success"} <= {*facts["columns"]}
+    assert all((folder / name).exists() for name in ("cartpole.pt", "cartpole.json", "run_cartpole.py"))
+
+
+def test_a_resumed_run_equals_a_whole_one(facts: Any) -> None:
+    assert facts["equal"] is True
+
+
+def test_an_agent_stepped_by_hand_learns_and_is_saved(folder: Path, facts: Any) -> None:
+    steps, updates = facts["agent"]
+    assert steps == 100 and updates > 0 and (folder / "models" / "final.pt").exists()
+
+
+def test_the_logger_writes_a_table(folder: Path, facts: Any) -> None:
+    assert facts["mean"] == 9
+    with open(folder / "logs" / "own" / "metrics.csv") as file:
+        assert len(list(csv.DictReader(file))) == 10
+
+
+def test_an_agent_of_ones_own_learns_and_is_loaded(facts: Any) -> None:
+    before, after, same = facts["climber"]
+    assert before < 15 and after > 100 and same
