@@ -218,7 +218,7 @@ def test_a_frozen_part_stays_in_evaluation_mode():
 
 
 def test_noise_needs_noisy_layers():
-    with pytest.raises(UserError, match=r"noisy=true explores by noisy layers, but .*Small has none"):
+    with pytest.raises(UserError, match=r"noisy=true explores with noisy layers .*, but .*Small has none"):
         make("RainbowDQN", spaces.Discrete(2), q_class=SMALL)
     algorithm = make("RainbowDQN", spaces.Discrete(2), q_class="network_classes:Noisy")
     assert algorithm.q_net.has_noise and len(algorithm.policy.noisy) == 1
@@ -227,8 +227,8 @@ def test_noise_needs_noisy_layers():
 @pytest.mark.parametrize(
     ("name", "settings", "said"),
     [
-        ("DQN", {"q_class": MEMORY}, "it and merge_layers may not carry state; take algo_name=DRQN"),
-        ("DRQN", {"q_class": SMALL}, "for DRQN it has to carry state"),
+        ("DQN", {"q_class": MEMORY}, "neither it nor merge_layers may carry state; use algo_name=DRQN"),
+        ("DRQN", {"q_class": SMALL}, "DRQN needs a class that carries state"),
         ("REINFORCE", {"actor_class": MEMORY}, "REINFORCE learns from single steps"),
         ("PPO", {"critic_class": MEMORY, "compile": True}, "compile=true cannot be combined with"),
     ],

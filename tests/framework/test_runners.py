@@ -118,7 +118,7 @@ def test_steps_are_met_or_rounded_up_and_both_are_told(tmp_path):
     runner = make(tmp_path, env=vector())
     runner.learn(total_timesteps=5)  # less than a rollout
     assert runner.env_step == 128 and runner.iteration == 1 and runner.driver.update_step > 0
-    assert "128 env steps of 5 asked for" in (runner.folder.logs / "log.txt").read_text()
+    assert "128 env steps of 5 requested" in (runner.folder.logs / "log.txt").read_text()
     runner.learn(num_iterations=2)
     assert runner.env_step == 384 and runner.iteration == 3
 
@@ -220,7 +220,7 @@ def test_eval_leaves_no_trace(tmp_path, caplog, env):
     assert set(stats) == {f"eval/{name}_reward" for name in ("mean", "std", "min", "max")}
     assert digest(runner) == before and modes == [module.training for module in runner.algorithm.policy.net.modules()]
     assert streams == (torch.get_rng_state().tolist(), pickle.dumps(np.random.get_state()))
-    assert ("it uses those of training" in caplog.text) is (env == "shared")
+    assert ("using those of training" in caplog.text) is (env == "shared")
     assert stats == runner.eval(num_episodes=10)
 
 

@@ -76,7 +76,7 @@ def test_convolutions_by_the_image_or_as_given():
 def test_what_cannot_be_built():
     with pytest.raises(UserError, match=r"CNNActor takes an image, .* not Box \(4,\)"):
         CNNActor(BOX, TWO)
-    with pytest.raises(UserError, match="must be of one length"):
+    with pytest.raises(UserError, match="must have the same length"):
         CNNCritic(ATARI, TWO, conv_channels=[8, 8])
     with pytest.raises(UserError, match=r"MLPActor\[0\].activation='rlu': choose from .*did you mean 'relu'"):
         MLPActor(BOX, TWO, activation="rlu")

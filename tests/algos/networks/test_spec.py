@@ -56,7 +56,7 @@ ERRORS = [
     ),
     (
         [{"layer_type": "linear", "layer_size": 8, "layer_dim": 8}],
-        f"{PATH}[0].layer_dim: layer_size and layer_dim mean the same; give one of them",
+        f"{PATH}[0].layer_dim: layer_size and layer_dim mean the same; give only one",
     ),
     ([{"layer_type": "linear", "layer_size": 0}], f"{PATH}[0].layer_size=0: expected a whole number of at least 1"),
     ([{"layer_type": "linear", "layer_size": []}], f"{PATH}[0].layer_size=[]: expected a whole number"),

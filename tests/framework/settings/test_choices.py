@@ -33,7 +33,7 @@ def test_a_preset_like_no_other_is_not_answered_with_all_of_them() -> None:
 
 
 def test_an_environments_id_is_no_option() -> None:
-    told = "env_name=Acrobot-v1 is no file of config/env_cfg/ (a, gym); the environment is env_cfg.id=Acrobot-v1"
+    told = "env_name=Acrobot-v1: no such file in config/env_cfg/ (a, gym); to name an environment, use id=Acrobot-v1"
     assert no_such_choice("env_cfg", "Acrobot-v1", ["a", "gym"]) == told
     assert no_such_choice("env_cfg", "gim", ["a", "gym"]).startswith("env_cfg=gim: no such option; did you mean 'gym'?")
 

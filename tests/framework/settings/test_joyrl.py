@@ -365,13 +365,13 @@ def test_all_that_is_missing_is_named_at_once(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("algo", "env", "extra", "told"),
     [
-        ("BC", "CartPole-v1", "", "algorithm BC: not here"),
-        ("DQN", "Racetrack-v0", "", "environment Racetrack-v0: not here; joyride/Racetrack-v0 is"),
-        ("DQN", "Mario", "wrapper: envs.wrappers.MarioWrappers", "wrapper MarioWrappers: not here"),
-        ("A2C", "CartPole-v1", "k_epochs: 4", "k_epochs=4: A2C learns each rollout once"),
-        ("PPO", "CartPole-v1", "buffer_type: REPLAY_QUE", "buffer_type=REPLAY_QUE: PPO learns from fresh rollouts"),
+        ("BC", "CartPole-v1", "", "algorithm BC: not available here"),
+        ("DQN", "Racetrack-v0", "", "environment Racetrack-v0: not available here; joyride/Racetrack-v0 follows"),
+        ("DQN", "Mario", "wrapper: envs.wrappers.MarioWrappers", "wrapper MarioWrappers: not available here"),
+        ("A2C", "CartPole-v1", "k_epochs: 4", "k_epochs=4: A2C uses each rollout once"),
+        ("PPO", "CartPole-v1", "buffer_type: REPLAY_QUE", "buffer_type=REPLAY_QUE: PPO learns only from fresh rollouts"),
         ("PPO", "CartPole-v1", "action_std_bias: 0.8", "action_std_bias=0.8: it is always 0 here"),
-        ("DRQN", "CartPole-v1", "min_epi_num: 16", "min_epi_num: the buffer counts steps, not episodes"),
+        ("DRQN", "CartPole-v1", "min_epi_num: 16", "min_epi_num: here the buffer counts steps, not episodes"),
         ("TD3", "Pendulum-v1", "critic_lr: high, sgd_batch_size: [1]", "of the wrong type|critic_lr"),
     ],
 )
@@ -476,7 +476,7 @@ def test_a_key_that_stands_twice_is_allowed_in_their_files_alone(tmp_path: Path)
     translation = translated(tmp_path, twice)
     assert translation.file.section("algo_cfg")["batch_size"] == 32
     assert any(row.why == "the last one is used" for row in translation.rows)
-    with pytest.raises(UserError, match="stands here a second time"):
+    with pytest.raises(UserError, match="is repeated; it first appears in line 1"):
         config(tmp_path, "algo_cfg: {lr: 1, lr: 2}\n")
 
 

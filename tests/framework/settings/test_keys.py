@@ -122,7 +122,7 @@ def test_values_of_another_type(value: Any, hint: Any, message: str) -> None:
 def test_values_are_fitted_to_their_keys() -> None:
     assert fit("key", 1e5, int) == 100_000 and isinstance(fit("key", 1e5, int | None), int)
     assert fit("key", 2.0, float) == 2.0 and fit("key", False, str, "off") == "off" and fit("key", 8, int, "8") == 8
-    for value, text, message in ((False, None, "put it in quotes"), ("???", None, "is no value")):
+    for value, text, message in ((False, None, "put it in quotes"), ("???", None, "is not a value")):
         with pytest.raises(UserError, match=message):
             fit("key", value, str, text)
     for value, text in ((8, "010"), (90, "1:30")):

@@ -111,7 +111,7 @@ def test_mode_test_takes_the_newest_run_that_fits() -> None:
 
 def test_a_run_of_another_algorithm_is_refused() -> None:
     make_run("Train_a", "algo_name=PPO")
-    with pytest.raises(UserError, match="was made by PPO, it cannot be loaded as DQN"):
+    with pytest.raises(UserError, match="was trained with PPO and cannot be loaded as DQN"):
         compose(["load_path=Train_a", "algo_name=DQN"])
     make_run("Train_b")
     assert compose(["load_path=Train_b", "algo_name=DoubleDQN"]).general_cfg.algo_name == "DoubleDQN"
