@@ -79,3 +79,14 @@ def test_one_that_is_imported_already_is_named(own: str, ours: str, tmp_path: Pa
         f"ImportError: Joyride has a package named {own!r} ({ROOT / own}), but another {own!r} is imported already:"
         f" {tmp_path / own}.py. Rename that one, or move it into a package of yours"
     )
+
+
+def test_the_locks_agree_and_name_no_place() -> None:
+    pinned: dict[tuple[str, str], str] = {}
+    for name in ("requirements.lock", "requirements-dev.lock", "requirements-docs.lock"):
+        text = (ROOT / name).read_text()
+        assert "://" not in text and "index" not in text
+        for package, version, marker in re.findall(r"^([\w.-]+)==(\S+)(?: ; (.*))?$", text, re.MULTILINE):
+            for older in (True, False):
+                if not marker or ("<" in marker) == older:
+                    assert pinned.setdefault((package, str(older)), version) == version, f"{name}: {package}"
