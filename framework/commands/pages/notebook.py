@@ -20,14 +20,10 @@ def cells(text: str) -> list[dict[str, Any]]:
     for i, part in enumerate(CODE.split(text)):
         pieces = [part] if i % 2 else re.split(r"^(?=##+ )", part, flags=re.MULTILINE)
         for piece in filter(None, (piece.strip("\n") for piece in pieces)):
-            cell: dict[str, Any] = {
-                "id": f"cell-{len(found)}",
-                "metadata": {},
-                "source": piece.splitlines(keepends=True),
-            }
-            cell |= (
-                {"cell_type": "code", "execution_count": None, "outputs": []} if i % 2 else {"cell_type": "markdown"}
-            )
+            source = piece.splitlines(keepends=True)
+            cell = {"cell_type": "markdown", "id": f"cell-{len(found)}", "metadata": {}, "source": source}
+            if i % 2:
+                cell |= {"cell_type": "code", "execution_count": None, "outputs": []}
             found.append(cell)
     return found
 
