@@ -27,9 +27,10 @@ __all__ = [*framework.__all__]
 
 
 def __getattr__(name: str) -> Any:
-    if name in __all__:
-        return getattr(framework, name)
-    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    try:
+        return framework.__getattr__(name)  # so PPO, PPOConfig and their like too, which no list names
+    except AttributeError:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}") from None
 
 
 def __dir__() -> list[str]:

@@ -43,6 +43,7 @@ def test_every_file_of_config_is_installed() -> None:
 def test_joyride_has_the_names_of_framework() -> None:
     assert joyride.__all__ == framework.__all__ and dir(joyride) == dir(framework)
     assert all(getattr(joyride, name) is getattr(framework, name) for name in joyride.__all__)
+    assert joyride.PPO is framework.PPO and joyride.PPOConfig(lr=1e-3).lr == 1e-3
     with pytest.raises(AttributeError, match="'joyride' has no attribute 'Experimnt'"):
         joyride.Experimnt  # noqa: B018
     version = re.search(r"^version: (\S+)$", (ROOT / "CITATION.cff").read_text(), re.MULTILINE)
