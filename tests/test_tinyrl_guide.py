@@ -78,7 +78,8 @@ def test_every_block_is_run_below():
 def test_ppo_is_trained_saved_loaded_and_looked_into(names, capsys):
     run("ppo", names, steps=100)
     agent = names["agent"]
-    assert agent.cfg.algo_cfg.n_steps == 32 and agent.cfg.algo_cfg.d_model == 256 and agent.cfg.algo_cfg.n_layers == 4
+    sizes = {"kind": "hybrid", "d_model": 256, "n_heads": 8, "n_layers": 4}
+    assert agent.cfg.algo_cfg.n_steps == 32 and sizes.items() <= agent.cfg.algo_cfg.merge_layers[0].items()
     assert agent.update_step > 0 and agent.env_step >= 99
     assert "'train/policy_loss':" in capsys.readouterr().out
     run("save", names)
@@ -93,20 +94,20 @@ def test_sac_is_trained(names, capsys):
     agent = run("sac", names)["agent"]
     assert (agent.env_step, agent.update_step) == (250, 50)
     assert capsys.readouterr().out.count("train/alpha'") == 1
-    assert agent.cfg.algo_cfg.attention_type == "linear" and agent.action_space.high == [2.0]
+    assert agent.cfg.algo_cfg.merge_layers[0]["kind"] == "linear" and agent.action_space.high == [2.0]
 
 
 def test_dqn_is_trained(names, capsys):
     agent = run("dqn", names, steps=300)["agent"]
     assert agent.env_step == 300 and agent.update_step > 0
     assert "train/td_loss" in capsys.readouterr().out
-    assert agent.cfg.algo_cfg.attention_type == "flash"
+    assert agent.cfg.algo_cfg.merge_layers[0]["kind"] == "flash"
 
 
 def test_dictionaries_make_agents():
     whole = run("dictionary", {})["config"]
     whole["device"] = "auto"
-    assert PPOAgent(whole).cfg.algo_cfg.dropout == 0.1
+    assert PPOAgent(whole).cfg.algo_cfg.merge_layers[0]["dropout"] == 0.1
     spaces = {"state_dim": 4, "action_dim": 2, "continuous_actions": False}
     for word in ("flash", "linear", "hybrid"):
         config = run(word, {})["config"]

@@ -6,6 +6,8 @@ from collections.abc import Mapping
 from typing import Any
 
 from algos.common.errors import UserError, did_you_mean, nearest
+from algos.common.settings import check_settings
+from algos.networks.config import EncoderConfig
 from algos.registry import get_config_class
 from envs.config import EnvConfig
 from framework.ready_made import settings_of
@@ -30,6 +32,11 @@ CHUNK = 64  # PPO with attention: steps of a minibatch's sequences, at most
 TRANSITIONS = 256  # of an update with attention, where the dictionary does not say
 # with attention: what the dictionary leaves open, in place of the algorithm's own defaults
 BEHIND_ATTENTION = {"PPO": [64], "SAC": [128, 128], "DQN": [128]}
+LEFT_OPEN: dict[str, dict[str, Any]] = {
+    "PPO": {"batch_size": TRANSITIONS},
+    "SAC": dict.fromkeys(("actor_lr", "critic_lr", "alpha_lr"), 1e-3),
+    "DQN": {"lr": 5e-4, "loss": "huber", "max_grad_norm": 10, "n_step": 5},
+}
 
 
 @dataclasses.dataclass
@@ -53,7 +60,8 @@ def translate(kind: str, config: Mapping[str, Any], who: str) -> Translation:
     reader = Reader(kind, config, who)
     reader.check_keys()
     reader.read()
-    own = {key: value for key, value in config.items() if key not in KEYS}
+    taken = ("merge_layers",) if reader.attention else ()  # they stand before the attention
+    own = {key: value for key, value in config.items() if key not in KEYS and key not in taken}
     spaces = {key: config[key] for key in SPACES if config.get(key) is not None}
     return Translation(reader.algo, reader.out | settings_of(own, reader.algo), spaces, reader.notes)
 
@@ -95,6 +103,8 @@ class Reader:
             self.of_rollouts()
         else:
             self.of_replay()
+        if self.attention:
+            self.out = LEFT_OPEN[self.kind] | self.out
 
     def has(self, key: str) -> bool:
         """Whether the dictionary gives a value."""
@@ -130,7 +140,7 @@ class Reader:
         """Attention under TinyRL's names, which are Joyride's too; hidden_dim is the width of the linear layers."""
         given = [key for key in ("attention_type", *ATTENTION) if self.has(key)]
         if self.attention:
-            self.out |= {"use_attention": True, **{key: self.config[key] for key in given}}
+            self.of_attention({key: self.config[key] for key in given})
         elif given:
             self.notes.append(f"{', '.join(given)}: not used, there is no attention")
         usual = BEHIND_ATTENTION[self.kind] if self.attention else [256, 256]
@@ -145,6 +155,19 @@ class Reader:
             where = " behind the attention" if self.attention else ""
             self.note("hidden_dim", f"the size of {len(sizes)} linear layer{'s' * (len(sizes) > 1)}{where}")
 
+    def of_attention(self, given: dict[str, Any]) -> None:
+        """The layer that `use_attention` and the other keys mean, behind the dictionary's merge_layers.
+
+        It has GTrXL's gates, without which attention learns less surely. With replay it sees no further back than the
+        sequences are long: the stored keys of older steps are of older weights.
+        """
+        encoder = EncoderConfig(use_attention=True, **given)
+        check_settings(encoder, "algo_cfg")
+        window = CHUNK if self.kind == "PPO" else SEQUENCE
+        layer = {**encoder.encoder_layers[-1], "window": window, "gate": "gru"}
+        self.out["merge_layers"] = [*(self.config.get("merge_layers") or []), layer]
+        self.notes.append(f"the attention of {', '.join(given) or 'use_attention'} is a layer of merge_layers: {layer}")
+
     def of_rollouts(self) -> None:
         """PPO. With attention a rollout is cut into sequences, of which a minibatch takes several."""
         self.rename("rollout_length", "n_steps")
@@ -156,7 +179,6 @@ class Reader:
         divisor = largest_divisor(self.whole("rollout_length", own), SEQUENCES[0], CHUNK)
         if divisor is not None:
             self.out["sequence_length"] = divisor
-        self.out.setdefault("batch_size", TRANSITIONS)
 
     def of_replay(self) -> None:
         """SAC and DQN. TinyRL counts calls of `update` in update_every and target_update_freq: one per env step."""
@@ -187,8 +209,6 @@ class Reader:
         self.out["batch_size"] = max(1, round(self.whole("batch_size", TRANSITIONS) / length))
         if self.has("batch_size"):
             self.note("batch_size", f"batch_size={self.out['batch_size']} sequences of {length} steps")
-        if self.kind == "DQN":
-            self.out |= {"loss": "huber", "max_grad_norm": 10}
 
     def of_epsilon_and_target(self, every: int) -> None:
         """DQN's exploration and target network; `every`: env steps per update."""

@@ -47,27 +47,31 @@ def test_keys_without_attention(kind, config, expected):
     ("config", "kind"),
     [
         ({"attention_type": "hybrid"}, "hybrid"),
-        ({"use_attention": True}, "as Joyride's default"),
-        ({"use_linear": True}, "by use_linear"),
+        ({"use_attention": True}, "flash"),
+        ({"use_linear": True}, "linear"),
         ({"attention_type": "flash", "use_attention": False}, None),
         ({"attention_type": None, "use_attention": True}, None),
-        ({"attention_type": None, "use_flash": True}, "by use_flash"),
+        ({"attention_type": None, "use_flash": True}, "flash"),
         ({"d_model": 8}, None),
     ],
 )
 def test_whether_there_is_attention(config, kind):
     translation = translate("DQN", config, "Agent")
-    assert (translation.algo == "DRQN") == bool(translation.settings.get("use_attention")) == (kind is not None)
-    if kind in ("flash", "linear", "hybrid"):
-        assert translation.settings["attention_type"] == kind
+    layers = translation.settings.get("merge_layers", [])
+    assert (translation.algo == "DRQN") == bool(layers) == (kind is not None)
+    assert [layer["kind"] for layer in layers] == ([] if kind is None else [kind])
 
 
-def test_sizes_of_attention():
+def test_the_layer_of_attention():
     sizes = {"d_model": 8, "n_heads": 2, "n_layers": 3, "dropout": 0.1, "feature_dim": 4}
-    found = settings("PPO", attention_type="linear", hidden_dim=32, rollout_length=96, **sizes)
-    assert sizes.items() <= found.items() and found["sequence_length"] == 48 and found["batch_size"] == 256
+    found = settings("PPO", attention_type="linear", hidden_dim=32, rollout_length=96, merge_layers=[LAYER], **sizes)
+    layer = {"layer_type": "attention", "kind": "linear", **sizes, "window": 64, "gate": "gru"}
+    assert found["merge_layers"] == [LAYER, layer]
+    assert found["sequence_length"] == 48 and found["batch_size"] == 256
     assert found["actor_layers"] == found["critic_layers"] == [{**LAYER, "activation": "tanh"}]
     assert "sequence_length" not in settings("PPO", attention_type="linear", rollout_length=97)
+    assert settings("PPO", attention_type="linear", n_steps=100)["sequence_length"] == 50
+    assert settings("SAC", attention_type="linear")["merge_layers"][0]["window"] == 16
 
 
 @pytest.mark.parametrize(
@@ -78,6 +82,7 @@ def test_sizes_of_attention():
         ("DQN", {"update_every": 20, "batch_size": 100}, (20, 20, 1)),
         ("SAC", {"update_every": 50}, (25, 50, -1)),
         ("SAC", {"update_every": 1}, (16, 16, -1)),
+        ("SAC", {"update_every": 6, "sequence_length": 10}, (10, 10, -1)),
     ],
 )
 def test_replay_of_sequences_keeps_the_numbers_of_transitions_and_updates(kind, config, expected):
@@ -89,7 +94,7 @@ def test_replay_of_sequences_keeps_the_numbers_of_transitions_and_updates(kind, 
 
 def test_what_changes_is_noted():
     found = notes("DQN", update_after=7, use_attention=True, batch_size=64, epsilon_decay=0.99, target_update_freq=100)
-    assert found[0] == "update_after is learning_starts"
+    assert "update_after is learning_starts" in found and "is a layer of merge_layers" in found[0]
     assert any(note.startswith("batch_size is batch_size=4 sequences of 16 steps") for note in found)
     assert any(note.startswith("epsilon_decay=0.99 per update is epsilon_decay=405 env steps") for note in found)
     assert "target_update_freq=100 env steps is target_update=25 updates" in found
