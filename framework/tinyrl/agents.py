@@ -13,7 +13,7 @@ log = logging.getLogger("joyride")
 
 
 class DictionaryAgent(Agent):
-    """An agent of a dictionary with TinyRL's keys, Joyride's own, or both; docs/library.md has them in a table."""
+    """An agent of a dictionary with TinyRL's keys, Joyride's own, or both; docs/from_tinyrl.md has them in a table."""
 
     kind: ClassVar[str]
     forgetful = True
