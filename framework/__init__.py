@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from algos.networks.ready_made import CNNActor, CNNCritic, MLPActor, MLPCritic
     from framework.agents import Agent, make_agent
     from framework.experiment import Experiment
-    from framework.runners import OffPolicyRunner, OnPolicyRunner
+    from framework.runners.runner import OffPolicyRunner, OnPolicyRunner
     from framework.tinyrl.agents import DQNAgent, PPOAgent, SACAgent
     from framework.tinyrl.base import BaseAgent
     from framework.tinyrl.environment import create_env_config
@@ -42,8 +42,8 @@ _PLACES = {
     "Logger": "framework.tinyrl.logger",
     "MLPActor": "algos.networks.ready_made",
     "MLPCritic": "algos.networks.ready_made",
-    "OffPolicyRunner": "framework.runners",
-    "OnPolicyRunner": "framework.runners",
+    "OffPolicyRunner": "framework.runners.runner",
+    "OnPolicyRunner": "framework.runners.runner",
     "PPOAgent": "framework.tinyrl.agents",
     "SACAgent": "framework.tinyrl.agents",
     "UserError": "algos.common.errors",

@@ -84,13 +84,13 @@ class Callbacks:
         """Run a hook of every callback; the name of the one that asks to end the run, if any."""
         stopper = None
         for callback in self.callbacks:
-            name = type(callback).__name__
             try:
                 answer = getattr(callback, hook)(trainer, *args)
             except Exception as error:
+                name = type(callback).__name__
                 raise CallbackError(f"callback {name} failed in {hook}: {type(error).__name__}: {error}") from error
             if answer is False and stopper is None:
-                stopper = name
+                stopper = type(callback).__name__
         return stopper
 
     def state_dict(self) -> list[dict[str, Any]]:

@@ -182,13 +182,14 @@ class Driver(ABC):
             parts["trajectories"] = self.trajectories.state_dict()
         return parts
 
-    def load_checkpoint(self, parts: dict[str, Any]) -> None:
-        """Take over what `checkpoint` wrote (the recorder did so when it was made)."""
+    def load_checkpoint(self, parts: dict[str, Any], source: str | None = None) -> None:
+        """Take over what `checkpoint` wrote (the recorder did so when it was made); `source`: the file of `parts`."""
         try:
             self.load_parts(parts)
         except (RuntimeError, LookupError, TypeError, ValueError) as error:
             reason = " ".join(str(error).split())[:200]
-            raise UserError(f"the checkpoint in {self.folder.path} does not fit this version: {reason}") from error
+            where = f"the checkpoint in {self.folder.path} does not fit this version"
+            raise UserError(f"{where if source is None else f'{source} does not fit this runner'}: {reason}") from error
         self.callbacks.load_state_dict(parts["callbacks"])
 
     def load_parts(self, parts: dict[str, Any]) -> None:

@@ -70,6 +70,12 @@ class Environments:
             self._another(None).close()
         return vector
 
+    def check_open(self) -> None:
+        """Raise UserError where the user's object was closed, as far as it tells."""
+        if self.given is not None and is_closed(self.given):
+            name = type(self.given.unwrapped).__name__
+            raise UserError(f"the environment {self.cfg.id} ({name}) was closed: hand over one that is open")
+
     def _another(self, render_mode: str | None) -> gym.Env[Any, Any]:
         """An environment like the user's object, made from its spec."""
         kwargs: dict[str, Any] = {"render_mode": render_mode} if render_mode is not None else {}
@@ -134,6 +140,19 @@ class Environments:
         """Close a worker's vector env, unless it is the user's."""
         if self.given is None:
             venv.close()
+
+
+def is_closed(env: Any) -> bool:
+    """Whether an environment object was closed: vectors know it, and gymnasium.make's outer wrappers."""
+    if getattr(env, "closed", False) is True:
+        return True
+    if isinstance(env, SyncVectorEnv):
+        return any(is_closed(one) for one in env.envs)
+    while isinstance(env, gym.Wrapper):
+        if vars(env).get("close_called", False):
+            return True
+        env = env.env
+    return False
 
 
 def _spec_of(env: EnvObject) -> Any:

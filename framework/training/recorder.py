@@ -48,6 +48,7 @@ class Recorder:
         self.recent: deque[tuple[float, int]] = deque(map(tuple, state["recent"]) if state else (), maxlen=RECENT)
         self.told = dict(state.get("told", {})) if state else {}  # sums and counts of what environments told since
         self.recent_of: dict[str, deque[float]] = {}  # success and components of the same episodes, where told
+        self._means: dict[str, float] | None = None  # of `recent`, until the next episode
         for name, values in (state.get("recent_of", {}) if state else {}).items():
             self.recent_of[name] = deque(values, maxlen=RECENT)
         self.latest: dict[str, float] = dict(state["latest"]) if state else {}
@@ -71,6 +72,7 @@ class Recorder:
     def episode(self, number: int, episode: Episode, update_step: int) -> None:
         """A training episode ended."""
         self.recent.append((episode.reward, episode.length))
+        self._means = None
         row = (number, episode.env_step, update_step, f"{self.wall_time():.3f}", episode.reward, episode.length)
         if episode.success is None and not episode.components and len(self.episodes.columns) == len(EPISODES):
             self.episodes.append(row)
@@ -123,15 +125,17 @@ class Recorder:
         """Means of the last training episodes: reward, length, and what environments told; empty before the first."""
         if not self.recent:
             return {}
-        rewards, lengths = zip(*self.recent, strict=True)
-        told = {name: sum(values) / len(values) for name, values in self.recent_of.items()}
-        if "success" in told:
-            told["episode/success_rate"] = told.pop("success")
-        return {
-            "episode/mean_reward": sum(rewards) / len(rewards),
-            "episode/mean_length": sum(lengths) / len(lengths),
-            **told,
-        }
+        if self._means is None:
+            rewards, lengths = zip(*self.recent, strict=True)
+            told = {name: sum(values) / len(values) for name, values in self.recent_of.items()}
+            if "success" in told:
+                told["episode/success_rate"] = told.pop("success")
+            means = {
+                "episode/mean_reward": sum(rewards) / len(rewards),
+                "episode/mean_length": sum(lengths) / len(lengths),
+            }
+            self._means = means | told
+        return dict(self._means)
 
     def entropy(self) -> dict[str, float]:
         """The policy's entropy in the last row of updates, under `entropy`; empty where an algorithm tells none."""
@@ -184,6 +188,8 @@ def means_of(rows: Sequence[Mapping[str, Tensor | float]]) -> dict[str, float]:
 
 def mean_of(values: list[Tensor | float]) -> float:
     """Mean of metrics with one transfer from the device; exact summation, so that a resumed run gets the same."""
+    if len(values) == 1:
+        return float(values[0])
     tensors = [value for value in values if isinstance(value, Tensor)]
     numbers = [value for value in values if not isinstance(value, Tensor)]
     if tensors:

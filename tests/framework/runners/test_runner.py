@@ -15,7 +15,7 @@ from gymnasium.vector import AutoresetMode, SyncVectorEnv
 import framework
 from algos.common.errors import UserError
 from framework import MLPActor, MLPCritic, OffPolicyRunner, OnPolicyRunner
-from framework.events import EVENTS
+from framework.runners.events import EVENTS
 from framework.training.callbacks import CallbackError
 
 QUIET = {"progress": "off", "save_fig": False, "loggers": [], "device": "cpu"}
@@ -71,7 +71,7 @@ def test_two_calls_of_learn_equal_one(tmp_path, algo):
 LOAD = """
 import sys
 sys.path[:0] = {paths!r}
-from test_runners import digest, make
+from test_runner import digest, make
 from pathlib import Path
 runner = make(Path({folder!r}), {algo!r}, save_dir={saved!r}, save_interval=3)
 runner.load_checkpoint("half.pt")
@@ -96,9 +96,7 @@ def test_a_new_process_goes_on_from_a_checkpoint(tmp_path, algo):
     assert done.returncode == 0, done.stderr
     assert done.stdout.split("DIGEST ")[1].split() == [digest(whole), str(whole.iteration)]
     names = {path.name for path in saved.glob("checkpoint_*.pt")}
-    assert names == {
-        f"checkpoint_{n}.pt" for n in range(half.iteration * 3 // 4 + 1, whole.iteration + 1) if n % 3 == 0
-    }
+    assert names == {f"checkpoint_{n}.pt" for n in range(half.iteration * 3 // 4, whole.iteration + 1) if n % 3 == 0}
     half.load_checkpoint(saved / "half.pt")  # back, in the process that had gone on
     half.learn(total_timesteps=96)
     assert digest(half) == digest(whole)
@@ -284,7 +282,7 @@ def test_a_ready_made_agent(tmp_path):
         (lambda p: make(p).learn(0), "above 0"),
         (lambda p: make(p).learn(5, 5), "either"),
         (lambda p: make(p).eval(0), "above 0"),
-        (lambda p: make(p).load_checkpoint("none.pt"), "no model file"),
+        (lambda p: make(p).load_checkpoint("none.pt"), "no such checkpoint"),
         (lambda p: make(p).save_checkpoint("none.pth"), "ends in .pt"),
         (lambda p: OnPolicyRunner(gym.make("CartPole-v1"), "dqn"), "OffPolicyRunner"),
         (lambda p: OffPolicyRunner(gym.make("CartPole-v1"), "ppo"), "OnPolicyRunner"),

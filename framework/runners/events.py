@@ -1,7 +1,8 @@
 """A runner's callbacks: functions of the user's, called at named events of the loop."""
 
 import inspect
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from typing import Any
 
 from torch import Tensor
@@ -10,8 +11,11 @@ from algos.base import LearnOutput
 from algos.common.errors import UserError, did_you_mean
 from framework.training.callbacks import Callback, CallbackError
 from framework.training.recorder import means_of
+from framework.training.worker import WorkerStats
 
 EVENTS = ("pre_iteration", "post_iteration", "pre_rollout", "post_rollout", "pre_update", "post_update")
+LEARN = "learn"  # where the loop is, outside of the functions
+NAN = {"episode/mean_reward": float("nan"), "episode/mean_length": float("nan")}  # before an episode has ended
 Function = Callable[..., bool | None]
 
 
@@ -29,30 +33,46 @@ class Events(Callback):
         self.iteration = 0
         self.stats: dict[str, float] = {}
         self.metrics: list[Mapping[str, Tensor | float]] = []
-        self.wants_metrics = False
+        self.tells: set[str] = set()  # the events with functions that take stats
         self.last_env_step = self.last_iteration = -1  # where `learn` ends; -1: not there
-        self.start()
+        self.where = ""  # the event whose function runs, or LEARN, or nothing where `learn` does not run
+        self.reason = ""  # why the run is to end
+        self.failure: Exception | None = None
 
     def add(self, event: str, function: Function) -> None:
         """Have a function called; UserError for an unknown event, and one that takes neither one argument nor two."""
         if event not in EVENTS:
-            raise UserError(f"there is no event {event!r}; {did_you_mean(str(event), EVENTS)}")
+            if not isinstance(event, str):
+                raise UserError(
+                    f"add_callback takes the name of an event, then a function; not a {type(event).__name__}"
+                )
+            raise UserError(f"there is no event {event!r}; {did_you_mean(event, EVENTS)}")
         if not callable(function):
             raise UserError(f"{event}: a {type(function).__name__} is not a function")
         takes_stats = _takes(function, 2)
         if not takes_stats and not _takes(function, 1):
             raise UserError(f"{event}: {_name(function)} must take (runner) or (runner, stats)")
         self.functions[event].append((function, takes_stats))
-        self.wants_metrics |= takes_stats
+        if takes_stats:
+            self.tells.add(event)
 
-    def start(self) -> None:
-        """Nothing has asked to end the run yet."""
-        self.reason = ""
-        self.failure: CallbackError | None = None
+    @contextmanager
+    def learning(self, env_step: int, steps: int | None, iterations: int | None) -> Iterator[None]:
+        """Around a call of `learn` at `env_step`, which ends after so many steps or iterations."""
+        self.last_env_step = -1 if steps is None else env_step + steps
+        self.last_iteration = -1 if iterations is None else self.iteration + iterations
+        self.reason, self.failure, self.where = "", None, LEARN
+        try:
+            yield
+        finally:
+            self.where = ""
 
     def pre_iteration(self, trainer: Any) -> None:
-        self.on_iteration()
         self.metrics = []
+        try:
+            self.on_iteration()
+        except UserError as error:
+            self.reason, self.failure = str(error), error
         self._call("pre_iteration")
         if self.reason:
             trainer.stop_reason = self.reason
@@ -61,8 +81,8 @@ class Events(Callback):
         self.iteration += 1
         if self.iteration % self.log_interval == 0:
             trainer.recorder.flush(trainer.update_step, trainer.env_step)
-        known = len(self.metrics) == 1 and self._tells_stats("post_update")  # off-policy: mostly a single update
-        if self._tells_stats("post_iteration") and not known:
+        known = len(self.metrics) == 1 and "post_update" in self.tells  # off-policy: mostly a single update
+        if "post_iteration" in self.tells and not known:
             self.stats |= means_of(self.metrics)
         self._call("post_iteration")
         if not self.reason and 0 <= self.last_env_step <= trainer.env_step:
@@ -75,33 +95,25 @@ class Events(Callback):
         self._call("pre_rollout")
 
     def post_rollout(self, trainer: Any) -> None:
-        if self.wants_metrics:
-            steps = sum(stats.env_steps for stats in trainer.collected)
-            values = [stats.values for stats in trainer.collected if stats.values is not None]
-            nan = {"episode/mean_reward": float("nan"), "episode/mean_length": float("nan")}
-            self.stats = {"rollout/mean_reward": sum(stats.rewards for stats in trainer.collected) / max(steps, 1)}
-            if values:
-                self.stats["rollout/mean_value"] = sum(values) / steps
-            self.stats |= nan | trainer.recorder.recent_means()
+        if self.tells:
+            self.stats = _rollout_means(trainer.collected) | (trainer.recorder.recent_means() or NAN)
         self._call("post_rollout")
 
     def pre_update(self, trainer: Any) -> None:
         self._call("pre_update")
 
     def post_update(self, trainer: Any, output: LearnOutput) -> None:
-        if self.wants_metrics:
+        if self.tells:
             self.metrics.append(output.metrics)
-            if self._tells_stats("post_update"):
+            if "post_update" in self.tells:
                 self.stats |= means_of([output.metrics])
         self._call("post_update")
-
-    def _tells_stats(self, event: str) -> bool:
-        return any(takes_stats for _, takes_stats in self.functions[event])
 
     def _call(self, event: str) -> None:
         for function, takes_stats in self.functions[event]:
             if self.failure is not None:
                 return
+            self.where = event
             try:
                 answer = function(self.owner, dict(self.stats)) if takes_stats else function(self.owner)
             except Exception as error:
@@ -109,6 +121,8 @@ class Events(Callback):
                 self.failure = CallbackError(self.reason)
                 self.failure.__cause__ = error
                 return
+            finally:
+                self.where = LEARN
             if answer is False and not self.reason:
                 self.reason = f"callback {_name(function)} ended the run in {event}"
 
@@ -117,6 +131,18 @@ class Events(Callback):
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
         self.iteration = state.get("iteration", 0)
+
+
+def _rollout_means(collected: Sequence[WorkerStats]) -> dict[str, float]:
+    """Means over the steps of a round: of the rewards, and of the values where the policy has them."""
+    steps = sum([stats.env_steps for stats in collected])
+    if not steps:
+        return {"rollout/mean_reward": 0.0}
+    means = {"rollout/mean_reward": sum([stats.rewards for stats in collected]) / steps}
+    values = [stats.values for stats in collected if stats.values is not None]
+    if values:
+        means["rollout/mean_value"] = sum(values) / steps
+    return means
 
 
 def _takes(function: Function, count: int) -> bool:

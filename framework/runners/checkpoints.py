@@ -1,0 +1,49 @@
+"""A runner's checkpoints: one file with the model, the state of every part of the run, and the config."""
+
+import logging
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any
+
+from algos.common.errors import UserError
+from framework.distributed.assemble import model_info
+from framework.runs.checkpoint import load_model, save_model
+from framework.runs.models import COUNTERS
+from framework.settings.compose import Config, config_text, save_config
+
+log = logging.getLogger("joyride")
+
+
+def write(path: Path, cfg: Config, driver: Any) -> None:
+    """Write all that training goes on from; config.yaml stands beside it, unless that is the run's own folder."""
+    counts = {name: getattr(driver, name) for name in COUNTERS}
+    state = {**model_info(cfg), **counts, "algorithm": driver.learning.algorithm.state_dict()}
+    run = {"folder": str(driver.folder.path.resolve()), "parts": driver.checkpoint_parts()}
+    save_model(path, {**state, "run": run, "config": config_text(cfg)})
+    if not (path.parent / "config.yaml").exists() and path.parent != driver.folder.checkpoints:
+        save_config(cfg, path.parent / "config.yaml")
+
+
+def find(path: Path, folders: Iterable[Path | None]) -> Path:
+    """The file that is meant: a bare name stands in the first folder that has it."""
+    places = [folder / path for folder in folders if folder is not None and path.parent == Path()]
+    return next((place for place in [*places, path] if place.is_file()), path)
+
+
+def read(path: Path, cfg: Config) -> dict[str, Any]:
+    """What `write` wrote; UserError where it is no checkpoint, or none of a run like this one."""
+    if not path.is_file():
+        raise UserError(f"{path}: there is no such checkpoint" + (", it is a folder" if path.is_dir() else ""))
+    saved, general = load_model(path), cfg.general_cfg
+    if not {"run", "algorithm"} <= saved.keys():
+        raise UserError(f"{path} is not a runner's checkpoint; to load a model, use load_path={path}")
+    if saved["algo_name"] != general.algo_name:
+        raise UserError(f"{path} was saved by {saved['algo_name']}, but this runner trains {general.algo_name}")
+    envs = [len(worker["reset"]) for worker in saved["run"]["parts"]["workers"]]
+    if envs != [general.n_envs] * general.n_workers:
+        raise UserError(
+            f"{path} was saved with {sum(envs)} environments, but this runner has {general.n_envs * general.n_workers}"
+        )
+    if saved["config"] != config_text(cfg):
+        log.info("%s was saved with other settings; this runner keeps its own", path)
+    return saved

@@ -1,0 +1,123 @@
+"""An experiment whose run stays open between calls: made once, gone on with, saved, closed."""
+
+import logging
+from contextlib import ExitStack
+from pathlib import Path
+from typing import Any, NoReturn
+
+from algos.common.errors import UserError
+from framework.distributed.assemble import build_driver, plan_run
+from framework.experiment import Experiment
+from framework.reports.progress import start_line
+from framework.runners import checkpoints
+from framework.runners.events import LEARN, Events
+from framework.runs import logs
+from framework.runs.models import COUNTERS
+from framework.settings.compose import Config
+from framework.training.callbacks import Callbacks
+from framework.training.driver import Driver
+from framework.training.resume import restorable
+
+log = logging.getLogger("joyride")
+
+
+class Session(Experiment):
+    """What both runners are without the methods that their users call."""
+
+    save_dir: Path | None
+    save_interval: int
+
+    def begin(self, cfg: Config, env: Any) -> None:
+        """Build all that can fail for the user's reasons; only a run that is resumed is opened at once."""
+        self.closed = False
+        self.saved_at = 0  # iteration
+        self._set_up(cfg, env)
+        if self.ray:
+            raise UserError("a runner works in one process; for mp_backend=ray use Experiment or the command line")
+        self.events = Events(self, self.general.log_interval, self.save_when_due)
+        self.callbacks.insert(0, self.events)
+        if self.resumed is not None:
+            with self._told(), ExitStack() as stack:  # env_step and iteration are known from the start
+                self.open(stack)
+
+    @property
+    def iteration(self) -> int:
+        """Iterations done: of a rollout and the updates that it made due."""
+        return self.events.iteration
+
+    @property
+    def env_step(self) -> int:
+        """Env steps done."""
+        return self.counters["env_step"] if self.driver is None else self.driver.env_step
+
+    def open(self, stack: ExitStack, loaded: dict[str, Any] | None = None, source: str | None = None) -> Any:
+        """The driver, made with its folder when it is first asked for; locked while `stack` is open.
+
+        `loaded` are the parts of a checkpoint to begin with, `source` its name.
+        """
+        if self.closed:
+            raise UserError("this runner was closed; make another: load_checkpoint or resume=<its folder> goes on")
+        if self.events.where and self.driver is not None:
+            return self.driver  # `learn` holds it open
+        self.envs.check_open()
+        if self.driver is None:
+            self.driver = self._make_driver(loaded, source)
+        folder = self.driver.folder
+        folder.acquire_lock()
+        stack.callback(folder.release_lock)
+        stack.enter_context(logs.to_file(folder.logs / "log.txt"))
+        return self.driver
+
+    def _make_driver(self, loaded: dict[str, Any] | None, source: str | None) -> Driver:
+        plan = plan_run(self.cfg, self.algorithm, "train", self.counters["env_step"], self.model_name)
+        folder = self.open_folder("train")
+        state = loaded if self.resumed is None else restorable(folder)
+        self.resumed = self.run_dir = None
+        recorded = state["recorder"] if state is not None else None
+        driver = build_driver(plan, self.envs, Callbacks(self.callbacks), folder, recorded, None)
+        driver.recorder.log_interval = 0  # the events write a row when one is due
+        if state is not None:
+            driver.load_checkpoint(state, source)
+        else:
+            driver.counters.start_from(**self.counters)
+        log.info("%s", start_line(plan.doing(driver, state is not None), self.cfg, self.device, folder.path))
+        return driver
+
+    def take_counts(self) -> None:
+        """Know of the model what the run has made of it."""
+        assert self.driver is not None
+        self.counters = {name: getattr(self.driver, name) for name in COUNTERS}
+        self.model_name = f"the model trained in {self.driver.folder.path}"
+        self.caption = f"after {self.driver.update_step:,} updates"
+
+    def done(self) -> str:
+        """How far the run is, in words."""
+        return f"{self.driver.in_words()}, iteration {self.iteration:,}" if self.driver else ""
+
+    def save_when_due(self) -> None:
+        """checkpoint_<iteration>.pt, once in every `save_interval` iterations."""
+        if self.save_dir is not None and self.iteration != self.saved_at and not self.iteration % self.save_interval:
+            self.saved_at = self.iteration
+            checkpoints.write(self.save_dir / f"checkpoint_{self.iteration}.pt", self.cfg, self.driver)
+
+    def refuse_within_learn(self, what: str, besides: tuple[str, ...] = ()) -> None:
+        """UserError where a callback asks for what would break the loop; it may at the events `besides`."""
+        where = self.events.where
+        if where and where not in besides:
+            at = "in a callback" if where == LEARN else f"in a callback of {where}"
+            hint = f"; it can in one of {besides[-1]}" if besides else ", while learn runs"
+            raise UserError(f"{what} cannot be called {at}{hint}")
+
+    def close(self) -> None:
+        """Close the run's files and the environments that it made; the user's own stay open."""
+        if self.driver is not None and not self.closed:
+            self._close(self.driver)
+        self.closed = True
+
+    def train(self) -> NoReturn:
+        """Not for a runner."""
+        raise UserError("a runner is trained by learn(total_timesteps=...)")
+
+    def collect(self) -> NoReturn:
+        """Not for a runner."""
+        raise UserError("a runner does not collect: Experiment.load(runner.folder.path).collect() does")
