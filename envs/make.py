@@ -9,7 +9,6 @@ from typing import Any
 import gymnasium as gym
 from gymnasium.envs.registration import EnvSpec, load_env_creator, parse_env_id, registry
 from gymnasium.error import DependencyNotInstalled
-from gymnasium.vector import AutoresetMode, SyncVectorEnv, VectorEnv
 
 import envs.goals
 import envs.gridworlds
@@ -21,7 +20,6 @@ from envs.config import EnvConfig
 from envs.memory.inputs import MemoryInputs
 from envs.native import AsyncVector, SyncVector, make_native
 from envs.resumable import Resumable
-from envs.rsl import RslVector, is_rsl
 from envs.wrappers import wrap
 
 _EXTRAS = {"box2d": "box2d", "mujoco": "mujoco", "ale_py": "atari", "ale-py": "atari", "cv2": "atari"}
@@ -73,29 +71,6 @@ def make_vector_env(
     modes = [render_mode, *[None] * (n_envs - 1)]
     env_fns = [partial(make_env, cfg, max_step=max_step, render_mode=mode) for mode in modes]
     return AsyncVector(env_fns) if cfg.vectorization == "async" else SyncVector(env_fns)
-
-
-def as_vector_env(env: gym.Env | VectorEnv) -> VectorEnv:
-    """A Gymnasium environment as a vector of one; one in the manner of rsl_rl behind an adapter; a vector as it is.
-
-    Raises UserError if a vector environment does not reset in the step that ends an episode.
-    """
-    if isinstance(env, gym.Env):
-        return SyncVector([lambda: env if isinstance(env, Resumable) else Resumable(env)])
-    if not isinstance(env, VectorEnv):
-        if is_rsl(env):
-            return RslVector(env)
-        raise UserError(f"expected a gymnasium.Env or gymnasium.vector.VectorEnv, got {type(env).__name__}")
-    mode = env.metadata.get("autoreset_mode")
-    if mode not in (AutoresetMode.SAME_STEP, AutoresetMode.SAME_STEP.value):
-        raise UserError(
-            f"{type(env).__name__} has autoreset mode {getattr(mode, 'value', mode)}: "
-            "make it with autoreset_mode=gymnasium.vector.AutoresetMode.SAME_STEP"
-        )
-    inner = env.unwrapped
-    if isinstance(inner, SyncVectorEnv):
-        inner.envs = [one if isinstance(one, Resumable) else Resumable(one) for one in inner.envs]
-    return env
 
 
 def spaces_of(cfg: EnvConfig, max_step: int = -1, render_mode: str | None = None) -> tuple[gym.Space, gym.Space]:

@@ -10,7 +10,8 @@ import gymnasium as gym
 from gymnasium.vector import AsyncVectorEnv, SyncVectorEnv, VectorEnv
 
 from algos.common.errors import UserError
-from envs.make import as_vector_env, make_env, make_vector_env, spaces_of
+from envs.given import as_vector_env, check_object, is_closed
+from envs.make import make_env, make_vector_env, spaces_of
 from envs.model import model_of
 from framework.settings.schema import Config
 from framework.training.video import GifRecorder
@@ -19,9 +20,10 @@ EnvObject = gym.Env[Any, Any] | VectorEnv[Any, Any, Any]
 
 
 def id_of(env: Any) -> str:
-    """What the run's environment is called: the id, the object's id, or its class."""
+    """What the run's environment is called: the id, the object's id, or its class; UserError for no environment."""
     if isinstance(env, str):
         return env
+    check_object(env)
     spec = getattr(env, "spec", None)
     return str(spec.id) if spec is not None else type(getattr(env, "unwrapped", env)).__name__
 
@@ -140,19 +142,6 @@ class Environments:
         """Close a worker's vector env, unless it is the user's."""
         if self.given is None:
             venv.close()
-
-
-def is_closed(env: Any) -> bool:
-    """Whether an environment object was closed: vectors know it, and gymnasium.make's outer wrappers."""
-    if getattr(env, "closed", False) is True:
-        return True
-    if isinstance(env, SyncVectorEnv):
-        return any(is_closed(one) for one in env.envs)
-    while isinstance(env, gym.Wrapper):
-        if vars(env).get("close_called", False):
-            return True
-        env = env.env
-    return False
 
 
 def _spec_of(env: EnvObject) -> Any:

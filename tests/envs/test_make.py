@@ -10,7 +10,7 @@ import pytest
 
 from algos.common.errors import UserError
 from envs.config import EnvConfig
-from envs.make import as_vector_env, make_env, make_vector_env, spaces_of
+from envs.make import make_env, make_vector_env, spaces_of
 from envs.resumable import Resumable
 
 
@@ -254,15 +254,3 @@ for vectorization in ("sync", "async"):
     said = subprocess.run([sys.executable, "-W", "ignore", "-c", code], capture_output=True, text=True, check=True)
     lines = [line for line in said.stdout.splitlines() if "render_mode=rgb_array" in line]
     assert len(lines) == 2, said
-
-
-def test_as_vector_env():
-    venv = as_vector_env(gym.make("CartPole-v1"))
-    assert venv.num_envs == 1 and isinstance(venv.envs[0], Resumable)
-    late = gym.make_vec("CartPole-v1", 2)
-    with pytest.raises(UserError, match=r"NextStep.*SAME_STEP"):
-        as_vector_env(late)
-    same = gym.make_vec("CartPole-v1", 2, vectorization_mode="sync", vector_kwargs={"autoreset_mode": "SameStep"})
-    assert as_vector_env(same) is same
-    with pytest.raises(UserError, match="got str"):
-        as_vector_env("CartPole-v1")

@@ -9,7 +9,8 @@ import pytest
 import torch
 
 from envs.config import EnvConfig
-from envs.make import as_vector_env, make_env, make_vector_env
+from envs.given import as_vector_env
+from envs.make import make_env, make_vector_env
 from envs.plain import equal, plain
 from envs.resumable import Resumable, restore_vector, snapshot_vector
 

@@ -6,7 +6,7 @@ from gymnasium.vector import AutoresetMode, VectorEnv
 from gymnasium.vector.utils import batch_space
 
 from algos.common.errors import UserError
-from envs.make import as_vector_env
+from envs.given import as_vector_env
 from envs.rsl import RslVector
 from framework import OnPolicyRunner
 
