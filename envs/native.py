@@ -32,6 +32,17 @@ class SyncVector(SyncVectorEnv):
         self._array_actions = isinstance(self.single_action_space, _ARRAY_SPACES)
         self._array_obs = isinstance(self.single_observation_space, _ARRAY_SPACES)
 
+    def reset(self, *, seed: Any = None, options: dict[str, Any] | None = None) -> tuple[Any, dict[str, Any]]:
+        """Gymnasium's; an observation of another shape than its space's is told."""
+        try:
+            return super().reset(seed=seed, options=options)
+        except ValueError:
+            shapes = [np.shape(obs) for obs in self._env_obs if obs is not None] if self._array_obs else []
+            wrong = [shape for shape in shapes if shape != self.single_observation_space.shape]
+            if not wrong:
+                raise
+        raise self._misfit(wrong[0])
+
     def step(self, actions: Any) -> tuple[Any, np.ndarray, np.ndarray, np.ndarray, dict[str, Any]]:
         """Step every row; a row that ends is reset and its last observation goes to `infos`."""
         rewards = np.empty(self.num_envs)
@@ -59,10 +70,12 @@ class SyncVector(SyncVectorEnv):
             return concatenate(space, self._env_obs, out)
         batch = np.array(self._env_obs, dtype=space.dtype)
         if batch.shape[1:] != space.shape:
-            raise ValueError(
-                f"{self.envs[0]} returned an observation of shape {batch.shape[1:]}, but its space is {space}"
-            )
+            raise self._misfit(batch.shape[1:])
         return batch
+
+    def _misfit(self, shape: tuple[int, ...]) -> ValueError:
+        space = self.single_observation_space
+        return ValueError(f"{self.envs[0]} returned an observation of shape {shape}, but its space is {space}")
 
 
 def with_floats(info: dict[str, Any]) -> dict[str, Any]:

@@ -58,7 +58,12 @@ class Resumable(gym.Wrapper):
         if not self._window_checked:
             self.last_obs, info = self._reset_with_window(seed, options)
         else:
-            self.last_obs, info = self.env.reset(seed=seed, options=options)
+            answer = self.env.reset(seed=seed, options=options)
+            if not (isinstance(answer, tuple) and len(answer) == 2):
+                raise UserError(
+                    f"{_name(self)}.reset must return (obs, info), as Gymnasium has it; it returned {answer!r:.80}"
+                )
+            self.last_obs, info = answer
         return self.last_obs, info
 
     def step(self, action: Any) -> tuple[Any, Any, bool, bool, dict[str, Any]]:

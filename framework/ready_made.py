@@ -85,10 +85,14 @@ def settings_of(cfg: Any, algo: str) -> dict[str, Any]:
     if cfg is None:
         return {}
     if isinstance(cfg, Mapping):
+        odd = next((key for key in cfg if not isinstance(key, str)), None)
+        if odd is not None:
+            raise UserError(f"cfg: the names of settings are strings, not {odd!r}")
         return {_known(key, algo).replace("__", "."): value for key, value in cfg.items()}
     if not isinstance(cfg, get_config_class(algo)):
+        what = f"the class {cfg.__name__}, not made" if isinstance(cfg, type) else f"a {type(cfg).__name__}"
         raise UserError(
-            f"cfg is a {type(cfg).__name__}; {algo} takes a mapping of settings or a"
+            f"cfg is {what}; {algo} takes a mapping of settings or a"
             f" {get_config_class(algo).__name__} (from framework import {algo}Config)"
         )
     return {f"algo_cfg.{field.name}": getattr(cfg, field.name) for field in dataclasses.fields(cfg)}
@@ -106,8 +110,9 @@ def choose(
 ) -> tuple[str, dict[str, Any]]:
     """The algorithm and the settings by key, of what a runner is told itself and, behind that, by its agent."""
     if agent is not None and not isinstance(agent, ReadyMade):
-        raise UserError(f"agent is a {type(agent).__name__}; give one such as framework.PPO(env=env, cfg=cfg)")
-    name = algorithm or (agent.algo_name if agent is not None else None)
+        what = f"the class {agent.__name__}, not made" if isinstance(agent, type) else f"a {type(agent).__name__}"
+        raise UserError(f"agent is {what}; give one such as framework.PPO(env=env, cfg=cfg)")
+    name = agent.algo_name if algorithm is None and agent is not None else algorithm
     if name is None:
         raise UserError('this runner needs algorithm=, such as "dqn" for discrete actions or "sac" for continuous ones')
     algo = algorithm_name(name)
@@ -122,6 +127,9 @@ def choose(
 
 
 def algorithm_name(name: str) -> str:
-    """The registry's name of an algorithm in any spelling of its case; UserError for an unknown one."""
+    """The registry's name of an algorithm in any spelling of its case; UserError for an unknown one or no name."""
+    if not isinstance(name, str):
+        what = f"the class {name.__name__}" if isinstance(name, type) else f"a {type(name).__name__}"
+        raise UserError(f'algorithm takes a name such as "ppo", not {what}; agent takes framework.PPO(env=env)')
     known = {known.lower(): known for known in (*ALIASES, *ALGORITHMS)}
     return canonical_name(known.get(name.lower(), name))
