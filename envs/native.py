@@ -37,7 +37,7 @@ class SyncVector(SyncVectorEnv):
         try:
             return super().reset(seed=seed, options=options)
         except ValueError:
-            shapes = [np.shape(obs) for obs in self._env_obs if obs is not None] if self._array_obs else []
+            shapes = [np.asarray(obs).shape for obs in self._env_obs if obs is not None] if self._array_obs else []
             wrong = [shape for shape in shapes if shape != self.single_observation_space.shape]
             if not wrong:
                 raise

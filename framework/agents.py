@@ -10,13 +10,11 @@ same settings and seed, and an environment reset once with `agent.env_seed`, the
 `Experiment.train`, bit for bit.
 """
 
-from collections import deque
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 import gymnasium as gym
-import numpy as np
 import torch
 from gymnasium import spaces
 
@@ -25,6 +23,7 @@ from algos.common.errors import UserError
 from algos.common.trees import Tree
 from algos.registry import get_algorithm
 from framework.data.rows import RowMaker
+from framework.data.tally import Recent
 from framework.runs.checkpoint import save_model
 from framework.runs.models import COUNTERS, load_into, read_model
 from framework.settings.compose import Config, compose, config_text, save_config, to_override
@@ -38,7 +37,6 @@ from framework.training.seeds import draw_seed, stream
 from framework.training.worker import worker_seeds
 
 __all__ = ["Agent", "AgentError", "make_agent"]
-RECENT = 100  # finished episodes and updates that get_stats looks back on
 
 
 class Agent(Stepped):
@@ -61,7 +59,7 @@ class Agent(Stepped):
         self.device = resolve_device(general.device)
         self.training = True
         self.env_step = self.update_step = self.episode = 0
-        self.returns: deque[tuple[float, int]] = deque(maxlen=RECENT)
+        self.recent = Recent()
         self.metrics: dict[str, float] = {}
         self._start(None)
 
@@ -121,7 +119,8 @@ class Agent(Stepped):
         if not outputs:
             return None
         self.update_step += sum(output.updates for output in outputs)
-        self.metrics = means_of([output.metrics for output in outputs])
+        told = {name: total / count for name, (total, count) in self.tally.take_metrics().items()}
+        self.metrics = means_of([output.metrics for output in outputs]) | told
         return dict(self.metrics)
 
     def set_training_mode(self, training: bool = True) -> None:
@@ -130,12 +129,12 @@ class Agent(Stepped):
         self.start_episode()
 
     def get_stats(self) -> dict[str, float]:
-        """Counts, the mean reward and length of the last 100 finished episodes, and the last update's metrics."""
-        stats = {"env_step": self.env_step, "update_step": self.update_step, "episode": self.episode, **self.metrics}
-        if self.returns:
-            rewards, lengths = zip(*self.returns, strict=True)
-            stats |= {"episode/mean_reward": float(np.mean(rewards)), "episode/mean_length": float(np.mean(lengths))}
-        return stats
+        """Counts, the last update's metrics, and means over the last 100 episodes.
+
+        Those are of reward and length and, where an `info` tells them, of the reward's components and of success.
+        """
+        counts = {"env_step": self.env_step, "update_step": self.update_step, "episode": self.episode}
+        return counts | self.metrics | self.recent.means()
 
     def get_num_params(self) -> int:
         """Trainable numbers of the policy's network."""
@@ -178,6 +177,8 @@ def make_agent(algo: str, env: "str | gym.Env[Any, Any] | None" = None, **settin
     cfg = composed(algo, None if env is None else id_of(env), settings)
     if env is None or isinstance(env, str):
         return Agent(cfg, Environments(cfg))
+    if not isinstance(env, gym.Env):
+        raise UserError(f"an agent steps one environment: give one instead of a {type(env).__name__}")
     return Agent(cfg, SpacesOnly(env.observation_space, env.action_space))
 
 

@@ -12,6 +12,7 @@ from algos.base import DataSpec
 from algos.common.trees import Tree, tree_leaves, tree_map
 from framework.data.data_server import DataServer
 from framework.data.rows import Row, RowMaker, to_rollout
+from framework.data.tally import Recent, Tally
 
 log = logging.getLogger("joyride")
 
@@ -34,7 +35,7 @@ class Stepped:
     server: DataServer
     env_step: int
     episode: int
-    returns: Any
+    recent: Recent
 
     def _begin(self, rows: RowMaker) -> None:
         """Nothing has happened yet."""
@@ -42,7 +43,7 @@ class Stepped:
         self.rollout_state: Tree = rows.state_copy()
         self.acted = False  # an action was given and its outcome is not known yet
         self.waiting: float | None = None  # the reward of a step whose next observation is not known yet
-        self.episode_reward, self.episode_length = 0.0, 0
+        self.tally = Tally(1)
         self.told: set[str] = set()
 
     def _act(self, obs: Tree) -> Any:
@@ -62,9 +63,15 @@ class Stepped:
     def observe(
         self, next_obs: Any, reward: float, terminated: bool, truncated: bool, info: dict[str, Any] | None = None
     ) -> None:
-        """What came of the action: `next_obs` is the true one, also where the episode ended, before any reset."""
+        """What came of the action: `next_obs` is the true one, also where the episode ended, before any reset.
+
+        What `info` tells of components of the reward, success and metrics is in `get_stats`.
+        """
         self._need_action("observe")
-        self._finish(self._row_of(next_obs), float(reward), bool(terminated), bool(truncated))
+        row, reward = self._row_of(next_obs), as_reward(reward)
+        if info:
+            self.tally.look(info, np.array([bool(terminated) or bool(truncated)]))
+        self._finish(row, reward, bool(terminated), bool(truncated))
 
     def step(self, reward: float, done: bool, truncated: bool | None = None, next_state: Any = None) -> None:
         """What came of the action but for the next observation, which the next `select_action` brings.
@@ -73,18 +80,19 @@ class Stepped:
         known by `next_state` alone; without it, the value of the one before stands in.
         """
         self._need_action("step")
+        reward = as_reward(reward)
         terminated, cut = self._ends("step", done, truncated)
         if next_state is not None:
-            self._finish(self._row_of(next_state), float(reward), terminated, cut)
+            self._finish(self._row_of(next_state), reward, terminated, cut)
         elif terminated or cut:
             if cut:
                 self._warn(
                     "step: the last observation of a truncated episode is not known, the value of the one before it"
                     " stands in; give next_state="
                 )
-            self._finish(self.rows.row["obs"], float(reward), terminated, cut)
+            self._finish(self.rows.row["obs"], reward, terminated, cut)
         else:
-            self.waiting, self.acted = float(reward), False
+            self.waiting, self.acted = reward, False
 
     def store_transition(
         self, state: Any, action: Any, reward: float, next_state: Any, done: bool, truncated: bool | None = None
@@ -95,11 +103,11 @@ class Stepped:
         """
         if self.waiting is not None:
             raise AgentError("store_transition after step: both tell what came of the action; leave one out")
-        obs, next_obs = self._row_of(state), self._row_of(next_state)
+        obs, next_obs, reward = self._row_of(state), self._row_of(next_state), as_reward(reward)
         terminated, cut = self._ends("store_transition", done, truncated)
         if not (self.acted and self._gave(obs, action)):
             self._act_as(obs, action)
-        self._finish(next_obs, float(reward), terminated, cut)
+        self._finish(next_obs, reward, terminated, cut)
 
     def _gave(self, obs: Tree, action: Any) -> bool:
         """Whether the last action was this one, for this observation."""
@@ -128,18 +136,12 @@ class Stepped:
         columns = np.array([reward], np.float64), np.array([terminated]), np.array([truncated])
         self.rollout.append(self.rows.finish(next_obs, *columns, last=last))
         self.env_step += 1
-        self._count(reward, terminated or truncated)
+        for episode in self.tally.finish(columns[0], columns[1] | columns[2], self.env_step):
+            self.episode += 1
+            self.recent.add(episode)
         if last:
             self.server.put(to_rollout(self.rollout, self.rollout_state))
             self.rollout, self.rollout_state = [], self.rows.state_copy()
-
-    def _count(self, reward: float, done: bool) -> None:
-        self.episode_reward += reward
-        self.episode_length += 1
-        if done:
-            self.episode += 1
-            self.returns.append((self.episode_reward, self.episode_length))
-            self.episode_reward, self.episode_length = 0.0, 0
 
     def _need_action(self, method: str) -> None:
         if not self.acted:
@@ -180,6 +182,14 @@ class BufferView:
             return self.due()
         buffer: Any = self.server.buffer
         return bool(buffer.size >= buffer.capacity)
+
+
+def as_reward(reward: Any) -> float:
+    """A reward as a number; AgentError where it is none."""
+    try:
+        return float(reward)
+    except (TypeError, ValueError) as error:
+        raise AgentError(f"expected the reward of a step as a number, got {reward!r:.80}") from error
 
 
 def shape_of(value: Any) -> str:

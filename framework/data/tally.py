@@ -4,6 +4,7 @@
 environment. `info["is_success"]`: of the step that ends an episode.
 """
 
+from collections import deque
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Any
@@ -12,6 +13,7 @@ import numpy as np
 
 from algos.common.errors import UserError
 
+RECENT = 100  # episodes in the running means
 COMPONENTS, LOG, SUCCESS = "reward_components", "log", "is_success"
 Sums = dict[str, tuple[float, int]]  # name -> (sum, count)
 
@@ -28,6 +30,49 @@ class Episode:
     length: int
     components: dict[str, float] = field(default_factory=dict)
     success: bool | None = None
+
+    def told(self) -> dict[str, float]:
+        """Components and success by the names of their columns; empty where the environment tells none."""
+        told: dict[str, float] = {f"{COMPONENTS}/{name}": value for name, value in self.components.items()}
+        if self.success is not None:
+            told["success"] = int(self.success)
+        return told
+
+
+class Recent:
+    """Means over the last episodes: of reward and length, of success and components where they were told."""
+
+    def __init__(self, state: dict[str, Any] | None = None):
+        """`state` is what `state_dict` gave."""
+        state = state or {}
+        self.episodes: deque[tuple[float, int]] = deque(map(tuple, state.get("recent", ())), maxlen=RECENT)
+        told = state.get("recent_of", {}).items()
+        self.told: dict[str, deque[float]] = {name: deque(values, maxlen=RECENT) for name, values in told}
+        self._means: dict[str, float] | None = None  # until the next episode
+
+    def add(self, episode: Episode) -> None:
+        """Count an episode."""
+        self.episodes.append((episode.reward, episode.length))
+        for name, value in episode.told().items():
+            self.told.setdefault(name, deque(maxlen=RECENT)).append(value)
+        self._means = None
+
+    def means(self) -> dict[str, float]:
+        """By the names of the metrics; empty before the first episode."""
+        if not self.episodes:
+            return {}
+        if self._means is None:
+            rewards, lengths = zip(*self.episodes, strict=True)
+            means = {"episode/mean_reward": rewards, "episode/mean_length": lengths} | self.told
+            if "success" in means:
+                means["episode/success_rate"] = means.pop("success")
+            self._means = {name: sum(values) / len(values) for name, values in means.items()}
+        return dict(self._means)
+
+    def state_dict(self) -> dict[str, Any]:
+        """What the means are of, as plain lists."""
+        told = {name: list(values) for name, values in self.told.items()}
+        return {"recent": [list(row) for row in self.episodes], "recent_of": told}
 
 
 class Tally:

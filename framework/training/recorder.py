@@ -2,20 +2,18 @@
 
 import math
 import time
-from collections import deque
 from collections.abc import Mapping, Sequence
 from typing import Any
 
 import torch
 from torch import Tensor
 
-from framework.data.tally import COMPONENTS, Episode, Sums
+from framework.data.tally import Episode, Recent, Sums
 from framework.runs.loggers import make_logger
 from framework.runs.run_folder import RunFolder
 from framework.runs.table import Table
 from framework.training.evaluator import Evaluation
 
-RECENT = 100  # episodes in the running means
 EPISODES = ("episode", "env_step", "update_step", "wall_time", "reward", "length")
 EVALUATIONS = (
     "update_step", "env_step", "wall_time", "episodes", "mean_reward", "std_reward", "min_reward", "max_reward",
@@ -45,12 +43,8 @@ class Recorder:
         }
         self.pending: list[Mapping[str, Tensor | float]] = list(state["pending"]) if state else []
         self.last_row = tuple(state["last_row"]) if state else (0, 0)
-        self.recent: deque[tuple[float, int]] = deque(map(tuple, state["recent"]) if state else (), maxlen=RECENT)
+        self.recent = Recent(state)
         self.told = dict(state.get("told", {})) if state else {}  # sums and counts of what environments told since
-        self.recent_of: dict[str, deque[float]] = {}  # success and components of the same episodes, where told
-        self._means: dict[str, float] | None = None  # of `recent`, until the next episode
-        for name, values in (state.get("recent_of", {}) if state else {}).items():
-            self.recent_of[name] = deque(values, maxlen=RECENT)
         self.latest: dict[str, float] = dict(state["latest"]) if state else {}
         self.started = time.monotonic() - (state["wall_time"] if state else 0.0)
         self.row_time = self.wall_time()
@@ -71,17 +65,12 @@ class Recorder:
 
     def episode(self, number: int, episode: Episode, update_step: int) -> None:
         """A training episode ended."""
-        self.recent.append((episode.reward, episode.length))
-        self._means = None
+        self.recent.add(episode)
         row = (number, episode.env_step, update_step, f"{self.wall_time():.3f}", episode.reward, episode.length)
-        if episode.success is None and not episode.components and len(self.episodes.columns) == len(EPISODES):
+        told = episode.told()
+        if not told and len(self.episodes.columns) == len(EPISODES):
             self.episodes.append(row)
             return
-        told: dict[str, float] = {f"{COMPONENTS}/{name}": value for name, value in episode.components.items()}
-        if episode.success is not None:
-            told["success"] = int(episode.success)
-        for name, value in told.items():
-            self.recent_of.setdefault(name, deque(maxlen=RECENT)).append(value)
         new = [name for name in told if name not in self.episodes.columns]
         if new:
             self.episodes.widen(new)
@@ -123,19 +112,7 @@ class Recorder:
 
     def recent_means(self) -> dict[str, float]:
         """Means of the last training episodes: reward, length, and what environments told; empty before the first."""
-        if not self.recent:
-            return {}
-        if self._means is None:
-            rewards, lengths = zip(*self.recent, strict=True)
-            told = {name: sum(values) / len(values) for name, values in self.recent_of.items()}
-            if "success" in told:
-                told["episode/success_rate"] = told.pop("success")
-            means = {
-                "episode/mean_reward": sum(rewards) / len(rewards),
-                "episode/mean_length": sum(lengths) / len(lengths),
-            }
-            self._means = means | told
-        return dict(self._means)
+        return self.recent.means()
 
     def entropy(self) -> dict[str, float]:
         """The policy's entropy in the last row of updates, under `entropy`; empty where an algorithm tells none."""
@@ -165,9 +142,8 @@ class Recorder:
             "loggers": {name: logger.state_dict() for name, logger in self.loggers.items()},
             "pending": [{name: float(value) for name, value in metrics.items()} for metrics in self.pending],
             "last_row": list(self.last_row),
-            "recent": [list(row) for row in self.recent],
+            **self.recent.state_dict(),
             "told": {name: list(sums) for name, sums in self.told.items()},
-            "recent_of": {name: list(values) for name, values in self.recent_of.items()},
             "latest": self.latest,
             "wall_time": self.wall_time(),
         }
