@@ -369,7 +369,7 @@ def test_all_that_is_missing_is_named_at_once(tmp_path: Path) -> None:
         ("DQN", "Racetrack-v0", "", "environment Racetrack-v0: not available here; joyride/Racetrack-v0 follows"),
         ("DQN", "Mario", "wrapper: envs.wrappers.MarioWrappers", "wrapper MarioWrappers: not available here"),
         ("A2C", "CartPole-v1", "k_epochs: 4", "k_epochs=4: A2C uses each rollout once"),
-        ("PPO", "CartPole-v1", "buffer_type: REPLAY_QUE", "buffer_type=REPLAY_QUE: PPO learns only from fresh rollouts"),
+        ("PPO", "CartPole-v1", "buffer_type: REPLAY_QUE", "buffer_type=REPLAY_QUE: PPO learns only from fresh"),
         ("PPO", "CartPole-v1", "action_std_bias: 0.8", "action_std_bias=0.8: it is always 0 here"),
         ("DRQN", "CartPole-v1", "min_epi_num: 16", "min_epi_num: here the buffer counts steps, not episodes"),
         ("TD3", "Pendulum-v1", "critic_lr: high, sgd_batch_size: [1]", "of the wrong type|critic_lr"),
