@@ -14,18 +14,18 @@ from framework.settings.reference import Entry, entries
 PAGE = ROOT / "docs" / "settings.md"
 INTRO = f"""# Settings
 
-Every key, its type, its default as it will be, and what it means. `{COMMAND}` makes this page from the comments in the
-source, where each key is declared: do not edit it. On the command line `python main.py --help lr` tells the same of one
-key, `--help PPO` of an algorithm, `--help env_cfg` of a section.
+Every key with its type, actual default, allowed values and meaning. On the command line, `python main.py --help lr` shows
+one key, `--help PPO` the keys of an algorithm, and `--help env_cfg` those of a section.
 
-A key that only one section has needs no section on the command line: `lr=1e-3` is `algo_cfg.lr=1e-3`. A schedule is
-`lin_1e-3` or a mapping; [algorithms.md](algorithms.md#schedules) tells both. Lists of layers are told in
-[networks.md](networks.md).
+You can leave out the section if only one section has the key: `lr=1e-3` is `algo_cfg.lr=1e-3`. A schedule is `lin_1e-3` or
+a mapping, see [algorithms.md](algorithms.md#schedules). Lists of layers are described in [networks.md](networks.md).
+
+Do not edit this page: `{COMMAND}` makes it from the comments in the source code.
 """
 HEADINGS = {
     "general_cfg": "general_cfg: the run",
     "env_cfg": "env_cfg: the environment",
-    "expected": "expected: what a preset is compared with",
+    "expected": "expected: the reference score of a preset",
 }
 
 
