@@ -1,12 +1,12 @@
-"""What layers with memory cost at equal width: parameters, time of an acting step and of a training token, memory.
+"""The cost of recurrent layers of equal width: parameters, time per acting step and per training token, memory.
 
     python benchmarks/memory.py [--width 64] [--lengths 128,256,512,1024,2048,4096,8192] [--repeats 5]
 
 One row, one episode, one thread, float32. "flash, all" has a window of the whole sequence, "flash, 64" one of 64 steps.
-A token's training time is that of forward and backward pass over T steps, by T, the least of some repeats, of all
-layers in turn; the slope is that of log time over log T (1 is linear, 2 quadratic). Saved bytes are what the forward
-pass keeps for the backward pass. The crossover is the first T at which linear attention is faster than exact softmax
-over everything.
+The training time per token is the time of a forward and backward pass over T steps divided by T (the minimum of several
+repeats, with the layers in turn). The slope is that of log time over log T (1 is linear, 2 quadratic). Saved bytes are
+those that the forward pass keeps for the backward pass. The crossover is the first T at which linear attention is
+faster than exact softmax over the whole sequence.
 """
 
 import argparse
@@ -23,12 +23,12 @@ import torch
 
 from algos.networks.builder import Network, build_head_stack
 
-STEPS = 100  # acting steps that are timed at once
-LATE = 10_000  # acting is timed again after so many steps of an episode
+STEPS = 100  # acting steps per timing
+LATE = 10_000  # acting is timed again after this many steps of an episode
 
 
 def layers(width: int, length: int) -> dict[str, dict[str, Any]]:
-    """Layers to compare, by name; `length` is that of the sequence, for the window that spans all of it."""
+    """Layers to compare, by name; `length` is the length of the sequence, the widest window."""
     attention = {"layer_type": "attention", "d_model": width, "n_heads": 4, "feature_dim": width // 4}
     return {
         "gru": {"layer_type": "gru", "layer_size": width},
@@ -113,7 +113,7 @@ def table(head: list[str], rows: list[list[str]]) -> None:
 
 def main() -> None:
     """Print the tables."""
-    parser = argparse.ArgumentParser(description="cost of layers with memory at equal width")
+    parser = argparse.ArgumentParser(description="cost of recurrent layers of equal width")
     parser.add_argument("--width", type=int, default=64)
     parser.add_argument("--lengths", default="128,256,512,1024,2048,4096,8192")
     parser.add_argument("--repeats", type=int, default=5)
@@ -144,9 +144,9 @@ def main() -> None:
     per_token = {
         n: [f"{1e6 * t / length:.1f}" for t, length in zip(ts, lengths, strict=True)] for n, ts in times.items()
     }
-    print("Training, us a token:\n")
+    print("Training, us per token:\n")
     table(head, [[name, *cells, f"{slope(lengths, times[name]):.2f}"] for name, cells in per_token.items()])
-    print("Saved for the backward pass, KiB a token:\n")
+    print("Saved for the backward pass, KiB per token:\n")
     kib = {n: [f"{b / 1024 / length:.1f}" for b, length in zip(bs, lengths, strict=True)] for n, bs in kept.items()}
     table(head, [[name, *cells, f"{slope(lengths, [*map(float, kept[name])]):.2f}"] for name, cells in kib.items()])
     pairs = zip(lengths, times["linear"], times["flash, all"], strict=True)

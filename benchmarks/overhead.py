@@ -86,7 +86,7 @@ def main() -> int:
         experiment, twin = (Experiment.from_config(compose(overrides)) for _ in range(2))
         ratios = Alternate(experiment.algorithm, twin.algorithm, args.updates).ratios
         experiment.train()
-    print(f"ratio: mean {mean(ratios):.3f}, min {min(ratios):.3f} (at least {LIMIT} is asked for)")
+    print(f"ratio: mean {mean(ratios):.3f}, min {min(ratios):.3f} (at least {LIMIT} is required)")
     return int(mean(ratios) < LIMIT)
 
 

@@ -55,7 +55,7 @@ def rates(algorithm: str, steps: int) -> dict[str, float]:
 
 def main() -> int:
     """Print each round and the ratios; the exit code says whether async's mean ratio is high enough."""
-    parser = argparse.ArgumentParser(description="env steps/s with Ray against one process, 2 ms of CPU time a step")
+    parser = argparse.ArgumentParser(description="env steps/s with Ray against one process, 2 ms of CPU time per step")
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--steps", type=int, default=8192, help="env steps of a run")
     parser.add_argument("--algorithms", default="PPO,DQN")
@@ -73,7 +73,7 @@ def main() -> int:
                 words.append(f"{way} x {ratio:.2f}")
             print(f"round {number} (load {load:.1f}) {algorithm}: {', '.join(words)}", flush=True)
     for (algorithm, way), values in ratios.items():
-        asked = f" (at least {LIMIT} is asked for)" if way == "async" else ""
+        asked = f" (at least {LIMIT} is required)" if way == "async" else ""
         print(f"{algorithm} {way}: mean ratio {mean(values):.3f}, min {min(values):.3f}{asked}")
     return int(any(mean(ratios[algorithm, "async"]) < LIMIT for algorithm in algorithms))
 
