@@ -1,4 +1,4 @@
-"""Base classes: a policy that acts, an algorithm that learns, and the data between them. No driver is known here."""
+"""Base classes: a policy that acts, an algorithm that learns, and the data between them; independent of any driver."""
 
 import copy
 from abc import ABC, abstractmethod
@@ -24,8 +24,8 @@ class Batch:
     obs and next_obs are trees for Dict observations; next_obs is the true last observation at an episode's end.
     `extras` holds what the policy's `act` added (log_prob, value, ...); a rollout of a recurrent policy also has
     `reset` [T, N] (an episode starts at this step) and `state`, the policy's state before the first step.
-    What else a kind of data brings is told in `DataSpec`. `index` names the rows in their buffer, for priorities.
-    `step` is the number of environment steps taken when the batch was drawn: schedules read it.
+    `DataSpec` lists further columns. `index` identifies the rows in the buffer, for priorities.
+    `step` is the number of env steps when the batch was drawn, for schedules.
     """
 
     obs: Tree
@@ -63,7 +63,7 @@ class LearnOutput:
 
 @dataclass
 class DataSpec:
-    """The data an algorithm eats, and how often: read by the data server and by the drivers.
+    """The data that an algorithm needs, and how often; read by the data server and the drivers.
 
     kind "replay": minibatches of `batch_size` from the last `capacity` transitions; `gradient_steps` updates
     (-1: as many as env steps) for every `train_freq` env steps, once `learning_starts` steps are in.
@@ -73,12 +73,12 @@ class DataSpec:
     - n_step > 1: a row spans that many steps, or fewer where the episode ended: reward is sum_k gamma^k r_k,
       next_obs and terminated are those of the last step, and `extras["discount"]` [B] is gamma^(steps spanned).
 
-    kind "sequence": the same of sequences: `batch_size` of them, each `n_steps` steps of one environment, from the last
+    kind "sequence": the same for sequences: `batch_size` of them, each `n_steps` steps of one environment, from the last
     `capacity` transitions; columns [B, T, ...], `reset` [B, T], `state` [B, ...] before the first step, of the
     policy that acted. `train_freq` counts env steps and is a multiple of n_steps.
 
     kind "rollout": each rollout of `n_steps` steps of every environment, whole, once; the algorithm cuts minibatches
-    of `batch_size` from it. `by_worker`: where workers do not wait for each other, each one's by itself.
+    of `batch_size` from it. `by_worker`: if workers do not wait for each other, each worker's rollout by itself.
 
     kind "episode": `batch_size` whole episodes, once: rows [B] in their order, `reset` [B] marks where one starts.
     Workers collect `n_steps` steps at a time.
@@ -102,7 +102,7 @@ class DataSpec:
 
     @classmethod
     def of_replay(cls, kind: str, cfg: Any) -> "DataSpec":
-        """The settings that bear these fields' names, `buffer_size` as capacity, `sequence_length` as steps."""
+        """A spec from the settings of the same names; `buffer_size` gives capacity, `sequence_length` n_steps."""
         given = {one.name: getattr(cfg, one.name) for one in fields(cls) if hasattr(cfg, one.name)}
         if kind == "sequence":
             given |= {"n_steps": cfg.sequence_length, "n_step": 1}  # `learn` itself sums the rewards of several steps
@@ -125,22 +125,22 @@ class DataSpec:
 
     @property
     def whole_episodes(self) -> bool:
-        """Whether `learn` takes whole episodes, so that nobody knows how many steps it waits for."""
+        """Whether `learn` takes whole episodes, so that the number of steps before it is unknown."""
         return self.kind == "episode"
 
     @property
     def fixed_length(self) -> bool:
-        """Whether every rollout has `n_steps` steps; one that the end of a run cut short is left out."""
+        """Whether every rollout has `n_steps` steps; one cut short by the end of a run is not used."""
         return self.kind in ("rollout", "sequence")
 
     @property
     def prioritized(self) -> bool:
-        """Whether rows are drawn by their priorities, which `learn` gives back."""
+        """Whether rows are drawn by priority; `learn` then returns new priorities."""
         return self.buffer_type == "PER_QUE"
 
     @property
     def hindsight(self) -> bool:
-        """Whether steps are stored again with other goals, for which the environment tells the rewards."""
+        """Whether steps are stored again with other goals, whose rewards the environment computes."""
         return self.buffer_type == "HER"
 
     @property
@@ -150,22 +150,22 @@ class DataSpec:
 
     @property
     def warm_up_steps(self) -> int:
-        """Environment steps that replay awaits before the first update."""
+        """Env steps before the first update from replay."""
         return max(self.batch_size * self.row_steps, self.learning_starts)
 
     @property
     def round_updates(self) -> int:
-        """Updates that replay makes for every `train_freq` environment steps."""
+        """Updates from replay per `train_freq` env steps."""
         return self.train_freq if self.gradient_steps < 0 else self.gradient_steps
 
     def rollout_length(self, total_envs: int) -> int:
-        """Steps of each environment in a rollout where `total_envs` of them step together."""
+        """Steps per environment in a rollout when `total_envs` of them step together."""
         any_length = self.replayed and not self.fixed_length
         return max(1, self.train_freq // total_envs) if any_length else self.n_steps
 
 
 class Policy(ABC):
-    """Policy: chooses actions. All that a worker or an evaluator holds; it knows of no loss and no optimiser."""
+    """A policy chooses actions. It is all that a worker or an evaluator needs; it has no loss and no optimiser."""
 
     def __init__(self, net: nn.Module, device: str = "cpu"):
         self.net = net
@@ -175,7 +175,7 @@ class Policy(ABC):
         self.modal = [module for module in net.modules() if module.training and has_modes(module)]
 
     def fork(self, seed: int) -> "Policy":
-        """The same weights with a random stream of its own, for one worker or evaluation."""
+        """A policy with the same weights and its own random stream, for one worker or evaluation."""
         twin = copy.copy(self)
         twin.generator = torch.Generator(device=self.device)
         twin.generator.manual_seed(seed)
@@ -191,14 +191,14 @@ class Policy(ABC):
     ) -> tuple[np.ndarray, dict[str, np.ndarray], Tree]:
         """Choose actions for observations [N, ...] -> (action [N, ...], extra columns [N, ...], next state).
 
-        `step` counts environment steps over all workers: exploration is a pure function of it and of the own stream.
+        `step` counts env steps over all workers; exploration depends only on it and on the policy's own stream.
         """
 
     @contextmanager
     def noise_and_dropout(self, explore: bool) -> Iterator[None]:
-        """Around a forward pass of acting: fresh noise from the own stream when exploring, mean weights otherwise.
+        """Context for acting: fresh noise from the policy's own stream when exploring, mean weights otherwise.
 
-        Dropout is always off, and what else has modes in that of evaluation. Networks without such parts pay for one
+        Dropout is always off, and all other modules are in evaluation mode. Networks without such parts pay for one
         comparison.
         """
         if not self.noisy and not self.modal:
@@ -217,33 +217,33 @@ class Policy(ABC):
                 module.training = True
 
     def env_action(self, action: np.ndarray) -> np.ndarray:
-        """The action as the environment takes it (clipped to a Box's bounds, say)."""
+        """The action in the form that the environment takes, for example clipped to the bounds of a Box."""
         return action
 
     def policy_action(self, env_action: np.ndarray) -> np.ndarray:
-        """The inverse of `env_action`: what the policy calls an action [N, ...] of somebody else's.
+        """The inverse of `env_action`: an action [N, ...] from elsewhere in the policy's own form.
 
         Policies of algorithms that learn from replay have it.
         """
         return env_action
 
     def greedy_state(self, n: int) -> Tree:
-        """The part of `init_state` that acting without exploration carries on."""
+        """The part of `init_state` that acting without exploration needs."""
         return self.init_state(n)
 
     def greedy_action(self, obs: Tree, state: Tree) -> tuple[Tensor, Tree]:
-        """`act` without exploration and `env_action` in one, of tensors alone: what is exported.
+        """`act` without exploration plus `env_action`, on tensors only: the function that is exported.
 
-        Raises UserError where a policy has none.
+        Raises UserError if a policy has none.
         """
         raise UserError(f"{type(self).__name__} cannot be exported: it has no greedy_action (algos/base.py)")
 
     def bootstrap(self, obs: Tree, state: Tree) -> np.ndarray | None:
-        """Values [N] of observations at which a row ends without terminating; None if no value is learned."""
+        """Values [N] of the last observations of rows that do not terminate; None if no value is learned."""
         return None
 
     def warnings(self) -> list[str]:
-        """Warnings for the user before the start: the `warning` of each layer that has one, each text once."""
+        """Warnings for the user before the start: the distinct `warning` texts of the layers."""
         texts = (getattr(module, "warning", "") for module in self.net.modules())
         return list(dict.fromkeys(text for text in texts if text))
 
@@ -260,7 +260,7 @@ def obs_to_tensors(obs: Tree, device: str) -> Tree:
 
 
 class RandomPolicy(Policy):
-    """Uniform random actions of a space: collects data where no model is given."""
+    """Uniform random actions of a space, to collect data without a model."""
 
     def __init__(self, action_space: spaces.Space[Any]):
         super().__init__(nn.Identity())
@@ -278,7 +278,7 @@ class RandomPolicy(Policy):
 
 
 class Algorithm(ABC):
-    """Learning algorithm: owns policy, target networks and optimisers; `Config` is the dataclass of its settings.
+    """A learning algorithm owns policy, target networks and optimisers; `Config` is the dataclass of its settings.
 
     Subclasses set `Config`, `action_spaces` and `data`, build their networks in `__init__` (after `super().__init__`)
     and implement `learn`. Networks, optimisers and plain values that belong to a saved model go into `state_dict`.
@@ -300,9 +300,9 @@ class Algorithm(ABC):
         seed: int = 0,
         total_steps: int | None = None,
     ):
-        """`seed` gives weights and minibatches; `total_steps` is where linear schedules end (None: no limit).
+        """`seed` determines weights and minibatches; schedules end at `total_steps` (None: no limit).
 
-        Raises UserError for an action space that the algorithm cannot serve.
+        Raises UserError for an action space that the algorithm does not support.
         """
         if not isinstance(action_space, self.action_spaces):
             allowed = " or ".join(space.__name__ for space in self.action_spaces)
@@ -317,16 +317,16 @@ class Algorithm(ABC):
     @classmethod
     @abstractmethod
     def data(cls, cfg: Any) -> DataSpec:
-        """The data that these settings ask for."""
+        """The data that the algorithm needs with these settings."""
 
     @abstractmethod
     def learn(self, batch: Batch) -> LearnOutput:
-        """Improve on a batch: one update from replay, all epochs over a rollout."""
+        """Learn from a batch: one update from replay, or all epochs over a rollout."""
 
     @abstractmethod
     def state_dict(self) -> dict[str, Any]:
-        """Weights, target weights and optimisers: all that a saved model holds (no random streams)."""
+        """Weights, target weights and optimisers: the content of a saved model (no random streams)."""
 
     @abstractmethod
     def load_state_dict(self, state: dict[str, Any]) -> None:
-        """Load what `state_dict` returned; raises RuntimeError where shapes differ."""
+        """Load what `state_dict` returned; raises RuntimeError if shapes differ."""

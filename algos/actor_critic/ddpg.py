@@ -1,6 +1,6 @@
 """Deep deterministic policy gradient (Lillicrap et al., "Continuous control with deep reinforcement learning", 2016).
 
-The noise of exploration is Gaussian, as most use it today; `noise_correlation` gives the paper's kind.
+Exploration noise is Gaussian, as in most current implementations; `noise_correlation` gives the paper's kind.
 """
 
 from typing import Any
@@ -17,7 +17,7 @@ from algos.common.trees import Tree
 
 
 class DDPG(ReplayActorCritic):
-    """A deterministic actor climbs the critic, whose target is that of a slower actor and critic."""
+    """A deterministic actor maximises the critic; the critic's target uses slow copies of both."""
 
     Config = DDPGConfig
     cfg: DDPGConfig
@@ -36,7 +36,7 @@ class DDPG(ReplayActorCritic):
         return NoisyPolicy(self.actor, self.action_space, self.cfg, self.device, self.total_steps)
 
     def next_value(self, next_obs: Tree, noise: Tree) -> Tensor:
-        """Q'(s', mu'(s')) [B], the least of them where there are several critics."""
+        """Q'(s', mu'(s')) [B], the minimum over the critics."""
         return self.target_critic(next_obs, self.next_action(next_obs, noise)).squeeze(2).amin(1)
 
     def next_action(self, next_obs: Tree, noise: Tree) -> Tensor:

@@ -1,4 +1,4 @@
-"""Actors and critics over an observation's features, and the squashed Gaussian that SAC and TQC act by."""
+"""Actors and critics over the features of an observation, and the squashed Gaussian of SAC and TQC."""
 
 import math
 from dataclasses import replace
@@ -23,10 +23,10 @@ _HALF_LOG_2PI = 0.5 * math.log(2 * math.pi)
 
 
 class Heads(nn.Module):
-    """Networks of one kind over a shared encoder, which only prepares the observation if it has no layers.
+    """Networks of one kind over a shared encoder. Without layers, the encoder only prepares the observation.
 
-    Memory lies in the encoder; an actor whose class has its own is all encoder. Called with `Sequences`, a network
-    gives a row for each of their learned steps.
+    Recurrent layers are in the encoder; a recurrent actor class counts as encoder. Called with `Sequences`, a network
+    returns one row per learned step.
     """
 
     def __init__(
@@ -115,7 +115,7 @@ class GaussianActor(Actor):
 class Critics(Heads):
     """Observations and actions [B, A] -> outputs of `n_critics` critics [B, n_critics, out].
 
-    The state of sequences is the actor's: their own memory starts from nothing, and the burn-in brings it up to date.
+    The stored state of a sequence is the actor's; the critics start from the initial state, which the burn-in warms up.
     """
 
     def __init__(

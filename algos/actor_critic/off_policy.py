@@ -23,7 +23,7 @@ class ReplayActorCritic(Algorithm):
     """The critics learn from each batch, then the actor learns from the critics, then the targets follow.
 
     A subclass makes the networks and gives `next_value` and `actor_loss`. Losses draw nothing: the noise that one
-    needs is made by `next_noise` or `action_noise` and handed to it.
+    needs is drawn by `next_noise` or `action_noise` and passed to it.
     """
 
     action_spaces = (spaces.Box,)
@@ -53,11 +53,11 @@ class ReplayActorCritic(Algorithm):
 
     @abstractmethod
     def make_actor(self) -> Actor:
-        """The network that acts."""
+        """The actor."""
 
     @abstractmethod
     def make_critic(self) -> Critics:
-        """The networks that value."""
+        """The critics."""
 
     @abstractmethod
     def make_policy(self) -> ReplayPolicy:
@@ -68,7 +68,7 @@ class ReplayActorCritic(Algorithm):
         return DataSpec.of_replay("sequence" if cfg.recurrent else "replay", cfg)
 
     def learn(self, batch: Batch) -> LearnOutput:
-        """One step of the critics, then where they are due one of the actor and one of the targets."""
+        """One step of the critics, then of the actor and the targets if they are due."""
         critic_lr = self.critic_lr(batch.step)
         self.critic_optimizer.set_lr(critic_lr)
         self.actor_optimizer.set_lr(self.actor_lr(batch.step))
@@ -82,7 +82,7 @@ class ReplayActorCritic(Algorithm):
         return LearnOutput({**metrics, "train/learning_rate": critic_lr}, td_error if self.prioritized else None)
 
     def update_critic(self, batch: Batch) -> Step:
-        """One step of the critics; its result by row are the TD errors."""
+        """One step of the critics; the result by row is the TD error."""
         if self.sequences is not None:
             columns = self.sequences.critic_columns(batch, self.next_noise)
             return self.critic_optimizer.gradient_step(self.sequences.critic_loss, *columns)
@@ -104,7 +104,7 @@ class ReplayActorCritic(Algorithm):
         update_target(self.target_critic, self.critic, self.cfg.tau)
 
     def actor_is_due(self) -> bool:
-        """Whether this update is one of the actor and the targets, too."""
+        """Whether this update also includes the actor and the targets."""
         return True
 
     def next_noise(self, rows: int) -> Tree:
@@ -165,7 +165,7 @@ class ReplayActorCritic(Algorithm):
         """The actor's loss, its metrics, and a result by row if there is one."""
 
     def saved(self) -> dict[str, Any]:
-        """Networks and optimisers by their names in a saved model."""
+        """Networks and optimisers, by their names in a saved model."""
         return {
             "actor": self.actor,
             "critic": self.critic,

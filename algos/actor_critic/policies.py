@@ -1,4 +1,4 @@
-"""Policies of the actor-critics: at first uniform random, then the actor's, with noise when exploring."""
+"""Policies of the actor-critics: uniform random at first, then the actor, with noise when exploring."""
 
 from abc import abstractmethod
 from typing import Any, cast
@@ -20,7 +20,7 @@ from algos.common.trees import Tree, tree_leaves, tree_map
 class ReplayPolicy(Policy):
     """Uniform random actions before `random_steps` env steps, then those of the network.
 
-    The state is that of the exploration's noise, with memory the pair of the network's and that.
+    The state is that of the exploration noise; with recurrent layers, a pair of the network's state and that.
     """
 
     net: Actor
@@ -85,7 +85,7 @@ class BoxPolicy(ReplayPolicy):
     """Acts in [-1, 1]^A; the environment gets the actions scaled to the Box's bounds.
 
     With `noise_correlation` c the noise is e_t = c e_{t-1} + sqrt(1 - c^2) N(0, 1), from 0 at an episode's start: a
-    discrete Ornstein-Uhlenbeck process of variance 1, for environments in which single random steps lead nowhere.
+    discrete Ornstein-Uhlenbeck process with variance 1, for tasks in which independent noise explores too little.
     """
 
     def __init__(self, net: Actor, action_space: spaces.Box, cfg: DDPGConfig | SACConfig, device: str):
@@ -101,7 +101,7 @@ class BoxPolicy(ReplayPolicy):
         return 2 * torch.rand(rows, self.size, generator=self.generator, device=self.device) - 1
 
     def noise(self, rows: int, state: Tree) -> tuple[Tensor, Tree]:
-        """Normal noise [N, A], correlated with the last step's if that is asked for."""
+        """Normal noise [N, A], correlated with that of the last step if `noise_correlation` is set."""
         noise = torch.randn(rows, self.size, generator=self.generator, device=self.device)
         if not self.correlation:
             return noise, state
@@ -176,7 +176,7 @@ class CategoricalPolicy(ReplayPolicy):
 
 
 def check_bounds(action_space: spaces.Box, name: str) -> None:
-    """Refuse a Box of integers or without finite bounds: the policy's [-1, 1] could not be scaled to it."""
+    """Raise UserError for a Box of integers or without finite bounds, to which [-1, 1] cannot be scaled."""
     if not (action_space.dtype.kind == "f" and action_space.is_bounded()):
         raise UserError(
             f"{name} needs continuous actions with finite bounds, but the environment has {action_space}; "

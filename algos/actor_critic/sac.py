@@ -17,7 +17,7 @@ from algos.common.trees import Tree
 class SAC(ReplayActorCritic):
     """Maximises return plus alpha times entropy; alpha is adapted until the entropy is near its target.
 
-    `learn`, for a batch of rows (s, a, r, s'); a step goes down the gradient of the mean over the rows:
+    `learn` for a batch of rows (s, a, r, s'); each step descends the gradient of the mean over the rows:
 
         a' ~ pi(.|s')
         V(s') = min_i Q'_i(s', a') - alpha log pi(a'|s')        # next_value

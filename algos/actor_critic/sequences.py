@@ -1,4 +1,4 @@
-"""Sequence losses of the actor-critics with memory: the learned steps of replayed sequences are the rows."""
+"""Losses of the recurrent actor-critics: the learned steps of replayed sequences are the rows."""
 
 from collections.abc import Callable
 

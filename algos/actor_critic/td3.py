@@ -8,7 +8,7 @@ from algos.common.trees import Tree
 
 
 class TD3(DDPG):
-    """DDPG with the lesser of two critics in the target (`n_critics`), a delayed actor and a smoothed target."""
+    """DDPG with the minimum of two critics in the target (`n_critics`), a delayed actor and a smoothed target."""
 
     Config = TD3Config
     cfg: TD3Config

@@ -15,7 +15,7 @@ from algos.common.trees import Tree
 
 
 class TQC(SAC):
-    """SAC whose critics give M quantiles of the return; the highest of the targets' joined ones are left out."""
+    """SAC whose critics predict M quantiles of the return; the highest quantiles of all targets are dropped."""
 
     Config = TQCConfig
     cfg: TQCConfig
