@@ -73,8 +73,8 @@ class DataSpec:
     - n_step > 1: a row spans that many steps, or fewer where the episode ended: reward is sum_k gamma^k r_k,
       next_obs and terminated are those of the last step, and `extras["discount"]` [B] is gamma^(steps spanned).
 
-    kind "sequence": the same for sequences: `batch_size` of them, each `n_steps` steps of one environment, from the last
-    `capacity` transitions; columns [B, T, ...], `reset` [B, T], `state` [B, ...] before the first step, of the
+    kind "sequence": the same for sequences: `batch_size` of them, each `n_steps` steps of one environment, from the
+    last `capacity` transitions; columns [B, T, ...], `reset` [B, T], `state` [B, ...] before the first step, of the
     policy that acted. `train_freq` counts env steps and is a multiple of n_steps.
 
     kind "rollout": each rollout of `n_steps` steps of every environment, whole, once; the algorithm cuts minibatches

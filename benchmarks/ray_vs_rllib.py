@@ -158,7 +158,7 @@ def main() -> int:
     parser = argparse.ArgumentParser(description="env steps/s of PPO with Ray against RLlib's")
     parser.add_argument("--rllib-python", help="interpreter that has ray[rllib]")
     parser.add_argument("--rounds", type=int, default=3)
-    parser.add_argument("--steps", type=int, default=200_000, help="env steps of one of our runs, including its warm-up")
+    parser.add_argument("--steps", type=int, default=200_000, help="env steps of one of our runs, with its warm-up")
     parser.add_argument("--warm-up", type=int, default=30_000, help="env steps of RLlib's warm-up")
     parser.add_argument("--seconds", type=float, default=20.0, help="RLlib's window")
     parser.add_argument("--rllib-side", action="store_true", help=argparse.SUPPRESS)

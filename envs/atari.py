@@ -9,7 +9,7 @@ from algos.common.errors import UserError
 
 
 class EpisodicLife(gym.Wrapper):
-    """Ends an episode where a life is lost; the next one goes on with the game (Mnih et al. 2015).
+    """Ends an episode where a life is lost; the next one continues with the game (Mnih et al. 2015).
 
     AtariPreprocessing(terminal_on_life_loss=True) begins a new game after each life instead, so that a long game's
     later screens are never seen. It stands outside of AtariPreprocessing and inside of FrameStackObservation. Raises
@@ -27,7 +27,7 @@ class EpisodicLife(gym.Wrapper):
         self._lives = 0
 
     def reset(self, *, seed: int | None = None, options: dict[str, Any] | None = None) -> tuple[Any, dict[str, Any]]:
-        """Go on after a lost life with a step of no action; a new game after the last one, or with a seed."""
+        """Continue after a lost life with a step of no action; a new game after the last one, or with a seed."""
         if self._over or seed is not None:
             obs, info = self.env.reset(seed=seed, options=options)
         else:

@@ -8,13 +8,13 @@ from gymnasium import spaces
 
 
 class GoalEnv(gym.Env[Any, Any]):
-    """What goal environments share: -1 a step, 0 where the goal is reached; an episode ends by its time limit alone."""
+    """What goal environments share: -1 a step, 0 if the goal is reached; an episode ends by its time limit alone."""
 
     state: np.ndarray
     goal: np.ndarray
 
     def compute_reward(self, achieved_goal: np.ndarray, desired_goal: np.ndarray, info: Any) -> Any:
-        """0 where the goal is reached, else -1; goals [..., D] -> [...]."""
+        """0 if the goal is reached, else -1; goals [..., D] -> [...]."""
         return self.reached(achieved_goal, desired_goal).astype(np.float64) - 1.0
 
     def reached(self, achieved_goal: np.ndarray, desired_goal: np.ndarray) -> Any:

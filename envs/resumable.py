@@ -46,7 +46,7 @@ class Resumable(gym.Wrapper):
         return self.env.spec
 
     def reset(self, *, seed: int | None = None, options: dict[str, Any] | None = None) -> tuple[Any, dict[str, Any]]:
-        """Start an episode; without a seed the environment's random stream goes on."""
+        """Start an episode; without a seed the environment's random stream continues."""
         self._start = {
             "seed": None if seed is None else int(seed),
             "rng": rng_state(self._base) if seed is None else None,
@@ -181,7 +181,7 @@ class Resumable(gym.Wrapper):
 
 
 def snapshot_vector(venv: VectorEnv) -> dict[str, Any]:
-    """State of a vector environment as plain data; `state` and `envs` are None where it cannot be saved."""
+    """State of a vector environment as plain data; `state` and `envs` are None if it cannot be saved."""
     inner: Any = venv.unwrapped
     snapshot: dict[str, Any] = {"class": type(inner).__name__, "envs": None, "state": None}
     if _has_resumable(inner):

@@ -28,7 +28,7 @@ _BOUNDS = {
 
 
 def possible_returns(cfg: EnvConfig) -> tuple[float, float]:
-    """Least and greatest return of an evaluation's episode; infinite where it is not known.
+    """Lowest and highest return of an evaluation's episode; infinite if it is not known.
 
     Known is a registered environment without arguments whose wrappers change nothing but the observation.
     """

@@ -1,4 +1,4 @@
-"""Environments in the manner of rsl_rl as a vector: many at once, tensors on any device, reset within `step`."""
+"""Environments in the style of rsl_rl as a vector: many at once, tensors on any device, reset within `step`."""
 
 import inspect
 import logging
@@ -25,7 +25,7 @@ class RslVector(VectorEnv):
 
     Spaces are the environment's own, else boxes without bounds of the first observations and `num_actions`. `done`
     is a truncation where `extras["time_outs"]` says so. The observation that an episode ended with is
-    `extras["final_obs"]`; where there is none, the one before it stands in: time-outs then bootstrap V(s_t), which is
+    `extras["final_obs"]`; if there is none, the one before it stands in: time-outs then bootstrap V(s_t), which is
     said once. All other extras are infos.
     """
 

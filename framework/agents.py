@@ -3,7 +3,7 @@
     agent = make_agent("PPO", env="CartPole-v1", lr=1e-3)
     action = agent.select_action(obs)
     agent.observe(next_obs, reward, terminated, truncated)
-    metrics = agent.update()  # None where no update is due
+    metrics = agent.update()  # None if no update is due
 
 A row is made by what makes a worker's rows, stored and learned from by the run's own data server and learner. With the
 same settings and seed, and an environment reset once with `agent.env_seed`, the weights equal those of
@@ -108,7 +108,7 @@ class Agent(Stepped):
         self.greedy_state = self.greedy.init_state(1)
 
     def update(self) -> dict[str, float] | None:
-        """Make the updates that are due; the means of their metrics, or None where none is.
+        """Make the updates that are due; the means of their metrics, or None if none is.
 
         Called after every `observe`, it learns when a training run would.
         """
@@ -143,7 +143,7 @@ class Agent(Stepped):
     def save(self, path: str | Path) -> Path:
         """Write the model, and config.yaml beside it, so that `load_path` and `Experiment.load` take it.
 
-        Raises UserError where the folder holds the models of another config.
+        Raises UserError if the folder holds the models of another config.
         """
         path = Path(path)
         if path.suffix != ".pt":

@@ -31,7 +31,7 @@ from framework.settings.reference import with_meaning_of_null
 
 
 def main(argv: Sequence[str]) -> int:
-    """Do what the arguments ask for; the exit code: 0, 1 where a job of several failed or a preset does not hold,
+    """Do what the arguments ask for; the exit code: 0, 1 if a job of several failed or a preset does not hold,
     2 for a mistake of the user's, 130 or 143 when interrupted.
 
     Any other exception is a programming error and passes through.

@@ -1,4 +1,4 @@
-"""An experiment: a config made into its parts and run. The Python API, and what the command line calls."""
+"""The Python API: an experiment builds the parts of a config and runs them. The command line uses it too."""
 
 import logging
 from collections.abc import Sequence
@@ -70,14 +70,14 @@ class Experiment:
 
     @classmethod
     def from_config(cls, cfg: Config, *, run_dir: Path | None = None, hydra_cfg: Any = None) -> "Experiment":
-        """An experiment from a composed config; `run_dir` is the run's folder if it is not to be named afresh."""
+        """An experiment from a composed config; `run_dir` is the run's folder (default: a new one)."""
         self = cls.__new__(cls)
         self._set_up(cfg, None, run_dir, hydra_cfg)
         return self
 
     @classmethod
     def from_yaml(cls, path: str | Path, overrides: Sequence[str] = ()) -> "Experiment":
-        """An experiment from a YAML file, as `python main.py --yaml path overrides` would be."""
+        """An experiment from a YAML file, the same as `python main.py --yaml path overrides`."""
         file, translation = read_settings(path)
         if translation is not None:
             tell(translation)
@@ -89,7 +89,7 @@ class Experiment:
         return cls.from_config(compose([to_override("load_path", str(run)), *overrides]))
 
     def _set_up(self, cfg: Config, env: Any, run_dir: Path | None = None, hydra_cfg: Any = None) -> None:
-        """Build all that can fail for the user's reasons; nothing is written yet."""
+        """Build everything that a user error can break; nothing is written yet."""
         self.cfg, self.run_dir, self.hydra_cfg = cfg, run_dir, hydra_cfg
         self.general = cfg.general_cfg
         with self._told():
@@ -146,17 +146,17 @@ class Experiment:
         return f"<Experiment: {what}, seed {self.general.seed}, trained for {steps:,} env steps{where}>"
 
     def _told(self) -> AbstractContextManager[None]:
-        """Meanwhile messages are shown, with `progress=off` warnings alone, unless the command line shows them."""
+        """Shows messages (only warnings with `progress=off`), unless the command line already does."""
         return logs.to_terminal(quiet=self.general.progress == "off")
 
     def add_callback(self, callback: Callback) -> None:
-        """Add a callback beside those of `general_cfg.callbacks`."""
+        """Add a callback to those of `general_cfg.callbacks`."""
         self.callbacks.append(callback)
 
     def train(self) -> str:
-        """Train to a limit; everything is left in `self.folder`. Returns why it ended.
+        """Train until a limit; the results are in `self.folder`. Returns why the run ended.
 
-        A second call goes on from there, in a folder of its own; the limits are for what comes on top.
+        A second call continues from there in a new folder; the limits count only new steps.
         """
         if self.driver is not None:
             state = self.algorithm.state_dict()
@@ -165,17 +165,17 @@ class Experiment:
         return self._run("train")
 
     def collect(self) -> str:
-        """Collect trajectories with the loaded or trained model, or at random without one. Returns why it ended."""
+        """Collect trajectories with the loaded or trained model, or at random; returns why the run ended."""
         return self._run("collect")
 
     def predict(
         self, obs: Any, state: Any = None, episode_start: Any = None, deterministic: bool = True
     ) -> tuple[Any, Any]:
-        """The action for an observation, in the environment's own form, and the next state of a recurrent policy.
+        """The action for an observation, as the environment expects it, and the next state of a recurrent policy.
 
-        `obs` is one observation or a batch [N, ...] of them, as the environment with its wrappers gives it; the action
-        is one or [N, ...] likewise. `state` is what the last call returned, None at the start; `episode_start` (one
-        or [N]) says where it begins afresh. Without `deterministic` the policy explores as it does in training.
+        `obs` is one observation or a batch [N, ...], as returned by the environment with its wrappers; the action has
+        the same form. `state` is the state returned by the last call, None at the start; `episode_start` (one bool or
+        [N]) resets it. With `deterministic=False` the policy explores as in training.
         Raises UserError for observations that do not fit the environment's space.
         """
         policy = self.algorithm.policy
@@ -187,7 +187,7 @@ class Experiment:
         return (action[0] if single else action), state
 
     def evaluate(self, episodes: int | None = None, *, gif: Path | None = None) -> Evaluation:
-        """Deterministic episodes with the model as it is, on environments and seeds that training never sees."""
+        """Deterministic episodes with the current model, on environments and seeds that training never sees."""
         count = episodes or self.general.online_eval_episode
         film = None if gif is None else Film(gif, self.caption)
         if self.ray:
@@ -203,10 +203,10 @@ class Experiment:
             evaluator.close()
 
     def export(self, path: str | Path, *, format: str | None = None) -> Path:
-        """Write the policy as it is to a file that runs without this library, and tell of it in a JSON beside it.
+        """Write the current policy to a file that runs without this library, with a JSON that describes it.
 
         `path` is the file, or a folder for `policy.pt` or `policy.onnx`. `format` is torchscript, onnx or onnx_int8;
-        None: as the file's suffix says. Returns the file. Raises UserError where it is not as good as the policy.
+        None follows the suffix. Returns the file. Raises UserError if the file does not act like the policy.
         """
         path = Path(path)
         is_file = path.suffix in FORMATS.values()
@@ -224,7 +224,7 @@ class Experiment:
         return (path.parent if is_file else path) / next(iter(files))
 
     def exported(self, format: str, stem: str = "policy") -> dict[str, bytes]:
-        """The files of `export` by name, the policy's first."""
+        """The files of `export` by name, the policy file first."""
         env_cfg = self.cfg.env_cfg
         name = "entry_point" if env_cfg.entry_point else "id"
         facts = {
@@ -248,9 +248,9 @@ class Experiment:
                 env.close()
 
     def save(self, folder: str | Path | None = None) -> Path:
-        """Write the model as it is to `<folder>/models/<update step>.pt`, by default to the run's folder.
+        """Write the current model to `<folder>/models/<update step>.pt`, by default in the run folder.
 
-        The config goes along, so that `Experiment.load` and load_path take the folder or the file that is returned.
+        The config is saved too, so that `Experiment.load` and load_path accept the folder or the file.
         """
         if folder is None:
             folder = self.folder.path if self.folder is not None else self.open_folder("train").path
@@ -265,13 +265,13 @@ class Experiment:
         return {**model_info(self.cfg), **self.counters, "algorithm": self.algorithm.state_dict()}
 
     def open_folder(self, mode: str) -> RunFolder:
-        """Make the run's folder, or open the one to resume, locked."""
+        """Create the run's folder, or open the one to resume, and lock it."""
         start = {**self._model(), "model_name": self.model_name} if self.model_name and mode not in OF_A_MODEL else None
         self.folder = open_folder(self.cfg, mode, self.resumed, start, self.run_dir, self.hydra_cfg)
         return self.folder
 
     def _run(self, mode: str) -> str:
-        """Open the folder, build the driver, run it, draw what is to be seen."""
+        """Open the folder, build the driver, run it, draw the figures."""
         with self._told(), ExitStack() as stack:
             plan = plan_run(self.cfg, self.algorithm, mode, self.counters["env_step"], self.model_name)
             cluster = stack.enter_context(self.ray.Cluster(self.cfg, plan.spec, self.envs)) if self.ray else None

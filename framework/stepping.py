@@ -74,7 +74,7 @@ class Stepped:
         self._finish(row, reward, bool(terminated), bool(truncated))
 
     def step(self, reward: float, done: bool, truncated: bool | None = None, next_state: Any = None) -> None:
-        """What came of the action but for the next observation, which the next `select_action` brings.
+        """What came of the action except for the next observation, which the next `select_action` brings.
 
         `done`: the episode ended; `truncated`: by a time limit. The last observation of a truncated episode is then
         known by `next_state` alone; without it, the value of the one before stands in.
@@ -163,7 +163,7 @@ class Stepped:
             log.warning("%s", text)
 
     def _row_of(self, obs: Any) -> Tree:
-        """One observation as a row [1, ...] of the space's own types; AgentError where it does not fit."""
+        """One observation as a row [1, ...] of the space's own types; AgentError if it does not fit."""
         try:
             return concatenate(self.obs_space, [obs], cast(Any, create_empty_array(self.obs_space, 1)))
         except (ValueError, TypeError, KeyError, IndexError) as error:

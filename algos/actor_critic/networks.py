@@ -121,7 +121,7 @@ class Critics(Heads):
     def __init__(
         self, cfg: ReplayActorCriticConfig, obs_space: Any, action_space: Any, n_actions: int, out_features: int = 1
     ):
-        """`n_actions` is 0 where the outputs are for each of the actions."""
+        """`n_actions` is 0 if the outputs are for each of the actions."""
         meaning = "Q values of an observation and its action" if n_actions else "a Q value for each action"
         super().__init__(cfg, obs_space, action_space, "critic", cfg.n_critics, out_features, meaning, n_actions)
 

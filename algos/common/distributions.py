@@ -1,4 +1,4 @@
-"""Action distributions over network outputs, written for few torch calls; `sample` draws only from the given generator."""
+"""Action distributions over network outputs, with few torch calls; `sample` draws only from the given generator."""
 
 import math
 from collections.abc import Sequence

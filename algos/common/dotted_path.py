@@ -27,7 +27,7 @@ class MissingModule(UserError):
 def import_object(path: str, where: str = "") -> Any:
     """The object at "package.module:Name" or "package.module.Name"; the working directory is searched too.
 
-    `where` begins the messages of errors. Raises MalformedPath, MissingModule, and UserError where the module lacks the
+    `where` begins the messages of errors. Raises MalformedPath, MissingModule, and UserError if the module lacks the
     name; an error inside the module keeps its traceback.
     """
     module_name, _, name = path.partition(":") if ":" in path else path.rpartition(".")
@@ -42,7 +42,7 @@ def import_object(path: str, where: str = "") -> Any:
 
 
 def import_module(name: str, where: str = "") -> Any:
-    """A module by its absolute name, from the working directory too; MissingModule where there is none."""
+    """A module by its absolute name, from the working directory too; MissingModule if there is none."""
     if os.getcwd() not in sys.path and "" not in sys.path:
         sys.path.append(os.getcwd())  # a user's own modules lie where the command is started
     try:
@@ -60,7 +60,7 @@ def import_module(name: str, where: str = "") -> Any:
 def path_of(kind: type, where: str) -> str:
     """ "package.module:Class" of a class; one of the program that is running is "__main__:Class".
 
-    `where` begins the message of a UserError where nothing but the object itself leads to the class.
+    `where` begins the message of a UserError if nothing but the object itself leads to the class.
     """
     name, module = kind.__qualname__, sys.modules.get(kind.__module__)
     if "." in name or module is None:

@@ -1,23 +1,23 @@
-"""Mistakes of the user's, told in a line or two. Kept free of torch so that the command line stays fast."""
+"""User errors, reported in one or two lines (torch-free, so that the command line stays fast)."""
 
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 
 
 class UserError(Exception):
-    """A mistake that the user can mend: the text says what is wrong, where, and what to do.
+    """A mistake that the user can fix: the text says what is wrong, where, and what to do.
 
-    The command line prints the text alone and exits with code 2; anything else keeps its traceback.
+    The command line prints only the text and exits with code 2; any other exception keeps its traceback.
     """
 
 
 def first_line(error: BaseException) -> str:
-    """The first line that an exception says; the name of its kind where it says nothing."""
+    """The first line of an exception's message; the name of its type if the message is empty."""
     return next((line.strip() for line in str(error).splitlines() if line.strip()), type(error).__name__)
 
 
 class Mistakes:
-    """Several mistakes of the user's, told in one answer."""
+    """Collects several user errors for one message."""
 
     def __init__(self) -> None:
         self.texts: list[str] = []
@@ -27,27 +27,26 @@ class Mistakes:
 
     @contextmanager
     def noted(self) -> Iterator[None]:
-        """Note a UserError instead of letting it pass."""
+        """Collect a UserError instead of raising it."""
         try:
             yield
         except UserError as error:
             self.note(str(error))
 
     def note(self, text: str) -> None:
-        """Note a mistake."""
+        """Collect an error text."""
         self.texts.append(text)
 
     def tell(self) -> None:
-        """Raise one UserError with a line for each mistake, if there is any."""
+        """Raise one UserError with a line per error, if there are any."""
         if self.texts:
             raise UserError("\n".join(dict.fromkeys(self.texts)))
 
 
 def nearest(word: str, options: Iterable[str], most: int = 3) -> str | None:
-    """The option that `word` is a slip of the pen for, whatever its case; None where all differ by more than that.
+    """The option that `word` is a typo of, in any case; None if none is similar enough.
 
-    A slip is one letter in short words, two from 8 letters on, three from 12 on, but not above `most`: wrong, missing,
-    added, or swapped with the next.
+    A typo is one wrong, missing, added or swapped letter; two from 8 letters on, three from 12 on, at most `most`.
     """
     slips = max(1, min(most, len(word) // 4))
     found: list[tuple[int, bool, str]] = []
@@ -60,13 +59,13 @@ def nearest(word: str, options: Iterable[str], most: int = 3) -> str | None:
 
 
 def _holds(text: str, letters: str) -> bool:
-    """Whether `text` has these letters in their order, others between them: a letter left out is the likeliest slip."""
+    """Whether `text` contains these letters in order: a missing letter is the most likely typo."""
     rest = iter(text)
     return all(letter in rest for letter in letters)
 
 
 def did_you_mean(word: str, options: Iterable[str]) -> str:
-    """End of an error message: the nearest of `options` to `word`, else all of them."""
+    """The end of an error message: the option nearest to `word`, else all options."""
     known = sorted(options)
     near = nearest(word, known)
     if near is not None:
@@ -75,7 +74,7 @@ def did_you_mean(word: str, options: Iterable[str]) -> str:
 
 
 def _edits(one: str, other: str) -> int:
-    """How many letters must be changed, dropped, added, or swapped with the next, to make `one` into `other`."""
+    """Edit distance with swaps of neighbouring letters."""
     before: list[int] = []
     row = list(range(len(other) + 1))
     for i, letter in enumerate(one, start=1):

@@ -24,7 +24,7 @@ class Guard(MetaPathFinder):
     """
 
     def find_spec(self, name: str, path: Any = None, target: Any = None) -> None:
-        """Raise HiddenModule where a package of the user's is hidden; else nothing is found here."""
+        """Raise HiddenModule if a package of the user's is hidden; else nothing is found here."""
         reason = why_hidden(name) if "." in name and name.partition(".")[0] in OWN else ""
         if reason:
             raise HiddenModule(name, reason)
@@ -37,7 +37,7 @@ def stand_guard() -> None:
 
 
 def why_hidden(module: str) -> str:
-    """What hides a module of the user's, and what to do; empty where nothing of the user's has that name."""
+    """What hides a module of the user's, and what to do; empty if nothing of the user's has that name."""
     top, imported = module.partition(".")[0], None
     if top in sys.modules:
         imported = _place(sys.modules[top])

@@ -1,4 +1,4 @@
-"""Running means and deviations of observations and of returns, learned as training goes."""
+"""Running means and deviations of observations and returns, updated during training."""
 
 from typing import Any
 
@@ -27,7 +27,7 @@ class RunningNorm(nn.Module):
         self.register_buffer("count", torch.zeros((), dtype=torch.float64))  # float32 stops counting at 2^24
 
     def forward(self, x: Tensor) -> Tensor:
-        """x [..., *shape] less its mean, in standard deviations; as it is (but clipped) before the first update."""
+        """(x - mean) / std for x [..., *shape]; before the first update only clipped."""
         return ((x.float() - self.mean) / self.std).clamp(-LIMIT, LIMIT)
 
     @property
@@ -37,7 +37,7 @@ class RunningNorm(nn.Module):
 
     @torch.no_grad()
     def update(self, x: Tensor) -> None:
-        """Take in rows [..., *shape]: mean and variance of both sets joined (Chan et al., 1979).
+        """Add rows [..., *shape]: mean and variance of both sets combined (Chan et al., 1979).
 
         With n rows before and m new ones, d the difference of their means:
         mean += d m / (n + m);  var = (n var + m var_new) / (n + m) + d^2 n m / (n + m)^2.
@@ -53,9 +53,9 @@ class RunningNorm(nn.Module):
 
 
 class ObsNorm(nn.Module):
-    """A `RunningNorm` for the observation, or for each part of a Dict that is a Box of floats; the rest passes.
+    """A `RunningNorm` for the observation, or for each Box of floats in a Dict; the rest is unchanged.
 
-    Raises UserError where nothing can be normalised.
+    Raises UserError if nothing can be normalised.
     """
 
     def __init__(self, obs_space: spaces.Space[Any]):
@@ -77,7 +77,7 @@ class ObsNorm(nn.Module):
         return {**obs, **{key: norm(obs[key]) for key, norm in zip(self.keys, self.norms, strict=True)}}
 
     def update(self, obs: Tree) -> None:
-        """Take in the observations of a rollout."""
+        """Add the observations of a rollout."""
         parts = [obs] if self.keys is None else [obs[key] for key in self.keys]
         for norm, part in zip(self.norms, parts, strict=True):
             norm.update(part)  # type: ignore[operator]
@@ -88,9 +88,10 @@ def _is_float(space: spaces.Space[Any]) -> bool:
 
 
 class RewardScale:
-    """Divides rewards by the running deviation of the discounted return; their sign stays, for no mean is taken off.
+    """Divides rewards by the running deviation of the discounted return; no mean is subtracted, so signs stay.
 
-    The return of each environment, R_t = gamma R_{t-1} + r_t, goes on from rollout to rollout and starts at an episode.
+    The return of each environment, R_t = gamma R_{t-1} + r_t, is kept across rollouts and reset at the start of an
+    episode.
     """
 
     def __init__(self, gamma: float, device: str):
@@ -99,7 +100,7 @@ class RewardScale:
         self.returns = torch.zeros(0, device=device)  # [N] after the last rollout
 
     def __call__(self, reward: Tensor, done: Tensor) -> Tensor:
-        """Rewards [T, N] scaled by all returns so far, these included; done [T, N] where an episode ends."""
+        """Rewards [T, N] scaled by all returns so far, including these; done [T, N] marks ends of episodes."""
         if self.returns.shape != reward.shape[1:]:  # the first rollout, or another number of environments
             self.returns = reward.new_zeros(reward.shape[1:])
         # NumPy, as in `gae`: tiny steps
@@ -113,7 +114,7 @@ class RewardScale:
         return (reward / self.norm.std).clamp(-LIMIT, LIMIT)
 
     def state_dict(self) -> dict[str, Any]:
-        """Statistics, and the returns under way."""
+        """Statistics, and the returns of running episodes."""
         return {"returns": self.returns, "norm": self.norm.state_dict()}
 
     def load_state_dict(self, state: dict[str, Any]) -> None:

@@ -49,7 +49,7 @@ class _Group:
         self.places = places
         self.params, self.means, self.squares, self.steps = map(self.of, columns)
         self.lr = 0.0
-        self.lr_tensor = torch.tensor(0.0, device=columns[0][0].device)  # a float in a graph would compile it anew
+        self.lr_tensor = torch.tensor(0.0, device=columns[0][0].device)  # a float in a graph would compile it again
 
     def of(self, column: Sequence[Tensor]) -> list[Tensor]:
         """The group's part of a list over all weights."""

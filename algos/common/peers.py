@@ -55,7 +55,7 @@ class Share:
     def of(cls, inputs: tuple[Tree, ...], rank: int, learners: int) -> "Share":
         """A learner's part of the inputs; where no row is left for it, the next one, which then counts nothing.
 
-        Raises ValueError where the inputs differ in their rows.
+        Raises ValueError if the inputs differ in their rows.
         """
         sizes = {len(leaf) for leaf in tree_leaves(inputs) if isinstance(leaf, Tensor) and leaf.dim()}
         if len(sizes) != 1:

@@ -45,17 +45,17 @@ def setting(
 ) -> Any:
     """A dataclass field whose value is checked by `check_settings`.
 
-    `ge`, `gt`, `le`, `lt` bound a number, `also` names values allowed outside the bounds (-1 for "unlimited"),
-    `choices` lists the allowed strings, `schedule` asks for a number or a linear decay ("lin_1e-3"). None always
-    passes where the field's type allows it. `affects` says what another value changes; from it follows whether a
-    resumed run may have one, who inherits it, and whether scores can be compared (framework/settings/effects.py).
+    `ge`, `gt`, `le`, `lt` bound a number, `also` lists values allowed outside the bounds (-1 for "unlimited"),
+    `choices` lists the allowed strings, `schedule` asks for a number or a schedule ("lin_1e-3"). None is always
+    allowed if the field's type allows it. `affects` says what the value affects. This decides whether a resumed run may
+    change it, who inherits it, and whether scores can be compared (framework/settings/effects.py).
     """
     limits = {"choices": choices, "ge": ge, "gt": gt, "le": le, "lt": lt, "also": also, "schedule": schedule}
     return dataclasses.field(default=default, default_factory=factory, metadata={**limits, "affects": affects})
 
 
 def check_settings(config: Any, section: str) -> None:
-    """Check every field of a config dataclass, then its own `check(section)` for values that contradict each other.
+    """Check every field of a config dataclass, then call its `check(section)` for values that contradict each other.
 
     Raises UserError with the full key, the value and what is allowed.
     """
@@ -72,7 +72,7 @@ def require(condition: bool, message: str) -> None:
 
 
 def allowed_values(field: "dataclasses.Field[Any]") -> str:
-    """What a field may hold beside what its type says, in words; empty where that is all."""
+    """The allowed values of a field beyond its type, in words; empty if the type says all."""
     limits = field.metadata
     if not limits:
         return ""
@@ -93,14 +93,14 @@ class SequenceSettings(Protocol):
 
 
 class EpsilonSettings(Protocol):
-    """Settings of a share of random actions that decays."""
+    """Settings of a fraction of random actions that decays."""
 
     epsilon_start: float
     epsilon_end: float
 
 
 def check_sequences(cfg: SequenceSettings, section: str) -> None:
-    """Refuse settings of replay from sequences that contradict each other."""
+    """Raise UserError for contradictory settings of sequence replay."""
     length, burn_in, batch_size = cfg.sequence_length, cfg.burn_in, cfg.batch_size
     require(
         burn_in < length,
@@ -133,7 +133,7 @@ def _check_field(field: "dataclasses.Field[Any]", value: Any, key: str) -> None:
 
 
 def check_epsilon(cfg: EpsilonSettings, section: str) -> None:
-    """Refuse an epsilon that would rise."""
+    """Raise UserError for an epsilon that would rise."""
     require(
         cfg.epsilon_end <= cfg.epsilon_start,
         f"{section}.epsilon_end={cfg.epsilon_end} is above {section}.epsilon_start={cfg.epsilon_start}",

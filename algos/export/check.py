@@ -23,7 +23,7 @@ LIBRARIES = ("torch.", "algos.")  # whose modules can be exported
 
 
 class Samples:
-    """Stands in for an environment where there is none: observations drawn from their space, in episodes of 50."""
+    """Stands in for an environment if there is none: observations drawn from their space, in episodes of 50."""
 
     def __init__(self, obs_space: spaces.Space[Any]):
         self.space, self.steps = obs_space, 0

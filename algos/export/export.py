@@ -31,7 +31,7 @@ def export_policy(
 
     `env` gives the observations of the check (None: they are drawn from their space), `facts` are told in the JSON,
     `score` plays episodes, always the same, and gives their rewards: a quantised policy is judged by them.
-    Raises UserError where the format's packages are missing, the policy cannot be exported, or the file is not as
+    Raises UserError if the format's packages are missing, the policy cannot be exported, or the file is not as
     good as the policy.
     """
     if format not in FORMATS:
@@ -65,7 +65,7 @@ def export_policy(
 
 
 def judge(score: Callable[[Policy], list[float]], policy: Policy, quantised: Policy) -> dict[str, Any]:
-    """Mean rewards of a policy and of its quantised file over the same episodes; UserError where the file's is worse.
+    """Mean rewards of a policy and of its quantised file over the same episodes; UserError if the file's is worse.
 
     Worse is a loss of more than 5% that exceeds two standard errors of the difference.
     """

@@ -25,7 +25,7 @@ Runner = Callable[[Sequence[np.ndarray]], list[np.ndarray]]  # inputs and states
 
 
 def check_installed(format: str) -> None:
-    """Raise UserError where a format needs packages that are not there."""
+    """Raise UserError if a format needs packages that are not there."""
     missing = [name for name in PACKAGES if format != "torchscript" and importlib.util.find_spec(name) is None]
     if missing:
         raise UserError(f'format={format} needs {" and ".join(missing)}; run: pip install -e ".[export]"')

@@ -26,7 +26,7 @@ class Clock:
     """Where the steps of a batch stand in their episodes."""
 
     position: Tensor  # [B, T] steps of the episode before each one
-    fresh: bool  # every row begins with an episode and goes on with it
+    fresh: bool  # every row begins with an episode and continues with it
     turns: dict[int, Turn] = field(default_factory=dict)  # those already worked out, by the vectors' size
 
     @classmethod
@@ -62,7 +62,7 @@ class WindowAttention(Mixer):
     """Softmax over the last `window` steps of the episode, by torch's fused kernel: "flash".
 
     T steps cost O(T window) time; acting, O(window). The memory is the keys and values [B, heads, window - 1, D] of
-    the last steps, the newest last, 0 where the episode had none yet. Rows that are one fresh episode within the
+    the last steps, the newest last, 0 if the episode had none yet. Rows that are one fresh episode within the
     window need no mask, and memory linear in T.
     """
 
@@ -161,7 +161,7 @@ class LinearAttention(Mixer):
         weights, sizes = turned_query @ turned_key.mT, query @ key.mT
         total = (weights * faded) @ value + (turned_query @ memory[0]) * before
         size = (sizes * faded).sum(3, keepdim=True) + (query @ memory[1].unsqueeze(3)) * before
-        last = faded[:, :, -1].unsqueeze(3)  # [B, heads, C, 1]: steps of the episode that goes on after the chunk
+        last = faded[:, :, -1].unsqueeze(3)  # [B, heads, C, 1]: steps of the episode that continues after the chunk
         values = memory[0] * before[:, :, -1:] + (turned_key * last).mT @ value
         return total / size, (values, memory[1] * before[:, :, -1] + (key * last).sum(2))
 

@@ -60,7 +60,7 @@ class Chained(Entry):
 
 
 class Observation(Network):
-    """The encoder where there is none: the parts of `space` go on to the heads as they are."""
+    """The encoder if there is none: the parts of `space` go to the heads unchanged."""
 
     def __init__(self, space: spaces.Space[Any]):
         super().__init__(None, Stack([]), 0)
@@ -75,7 +75,7 @@ class Observation(Network):
 
 
 def own_log_std(network: Network) -> Tensor | None:
-    """The log standard deviations that a class of the user's holds as `log_std`; None where it has none.
+    """The log standard deviations that a class of the user's holds as `log_std`; None if it has none.
 
     They are looked up at each use: the module may have been lent other weights.
     """

@@ -36,7 +36,7 @@ class FSMNBlock(nn.Module):
         return self.out(m, x), memory
 
     def step(self, x: Tensor, memory: Tensor) -> tuple[Tensor, Tensor]:
-        """One step [B, 1, D] of episodes that go on: the same with all taps at once, at a third of the time."""
+        """One step [B, 1, D] of episodes that continue: the same with all taps at once, at a third of the time."""
         p = self.project(x)
         past = torch.cat([memory, p], dim=1)
         m = p + (self.taps.flip(0) * past[:, :: self.stride]).sum(1, keepdim=True)

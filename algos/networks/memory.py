@@ -15,9 +15,9 @@ HOLD = 1e4  # of which sigmoid is 1 and 0 exactly
 
 
 class StatefulLayer(nn.Module):
-    """A layer with memory: x [B, T, D], reset [B, T] bool -> y [B, T, E] and the state after step T.
+    """A recurrent layer: x [B, T, D], reset [B, T] bool -> y [B, T, E] and the state after step T.
 
-    reset[b, t] says that an episode starts at t: row b goes on from the initial state before it sees x[b, t].
+    reset[b, t] says that an episode starts at t: row b continues from the initial state before it sees x[b, t].
     T = 1 is acting. Step by step, chunk by chunk and whole sequences give the same numbers (1e-5).
     """
 
@@ -153,7 +153,7 @@ class PackedEpisodes:
         return x.flatten(0, 1)[self.place]
 
     def open(self, state: Tensor) -> Tensor:
-        """States of rows [B, H] -> of episodes [S, H]: a row's first episode goes on, the others start from zero."""
+        """States of rows [B, H] -> of episodes [S, H]: a row's first episode continues, the others start from zero."""
         return state.new_zeros(len(self.place), state.shape[1]).index_copy(0, self.opening, state)
 
     def unpack(self, y: Tensor) -> Tensor:

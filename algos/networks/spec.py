@@ -266,7 +266,7 @@ def any_carries_state(*lists: Any) -> bool:
 
 
 def _carries_state(name: str) -> bool:
-    """Whether the layer of that type or dotted path carries state; not where there is none of that name."""
+    """Whether the layer of that type or dotted path carries state; not if there is none of that name."""
     try:
         kind = import_object(name) if _is_path(name) else LAYER_TYPES.get(name.lower())
     except UserError:

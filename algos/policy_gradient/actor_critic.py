@@ -18,7 +18,7 @@ from algos.networks.entries import own_log_std
 from algos.networks.state import one_step
 from algos.policy_gradient.config import OnPolicyConfig
 
-MASK = "action_mask"  # key of a Dict observation: 1 where an action is allowed; Discrete [n], MultiDiscrete [sum nvec]
+MASK = "action_mask"  # key of a Dict observation: 1 if an action is allowed; Discrete [n], MultiDiscrete [sum nvec]
 
 
 class ActorCritic(nn.Module):

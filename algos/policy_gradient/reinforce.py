@@ -20,8 +20,8 @@ from algos.policy_gradient.rows import RolloutRows
 class REINFORCE(OnPolicy):
     """One update for `batch_size` whole episodes: -(G - b) log pi(a|s), with G the discounted return from that step.
 
-    With a baseline, an episode that was truncated goes on in G with the value of its last observation. Without one
-    there is no value to go on with: a truncated episode counts as ended, so in tasks with a time limit use a baseline.
+    With a baseline, G of a truncated episode is bootstrapped from the value of its last observation. Without one,
+    truncation counts as termination, so use a baseline in tasks with a time limit.
     """
 
     Config = REINFORCEConfig

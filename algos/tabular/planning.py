@@ -15,7 +15,7 @@ from algos.tabular.table import Tabular
 class ValueIteration(Tabular):
     """V(s) <- max_a sum_s' p(s'|s, a) (r + gamma V(s')) for all states at once, until nothing changes.
 
-    `model` holds the K outcomes of every pair, [S, A, K] each: `probability` (0 where there are fewer), `next_state`,
+    `model` holds the K outcomes of every pair, [S, A, K] each: `probability` (0 if there are fewer), `next_state`,
     `reward`, `terminated`. The first call of `learn` plans to the end; what the environment then shows changes nothing.
     """
 

@@ -93,7 +93,7 @@ class TablePolicy(Policy):
     """The action of the highest value; exploring, a random one with a probability that follows the global step.
 
     Of equal values the first action is taken, so that evaluation repeats itself; exploring, any of them, since a new
-    table would otherwise send the agent the same way for ever.
+    table would otherwise send the agent the same way forever.
     """
 
     net: Table

@@ -76,7 +76,7 @@ class DQN(Algorithm):
         discount: Tensor | None = None,
         weight: Tensor | None = None,
     ) -> tuple[Tensor, Metrics, Tensor]:
-        """mean_B w l(r + gamma V(s') - Q(s, a)), without V(s') after termination; w = 1 but for prioritised replay.
+        """mean_B w l(r + gamma V(s') - Q(s, a)), without V(s') after termination; w = 1 except for prioritised replay.
 
         Over several steps, reward is their discounted sum and `discount` what is left for the value after them.
         """

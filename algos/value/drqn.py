@@ -19,7 +19,7 @@ from algos.value.networks import build_q_network
 
 
 class DRQN(DQN):
-    """DQN over sequences, by a network with memory."""
+    """DQN over sequences, by a recurrent network."""
 
     Config = DRQNConfig
 

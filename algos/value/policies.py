@@ -70,7 +70,7 @@ class EpsilonGreedy(Policy):
         return q_value.argmax(1)
 
     def epsilon(self, step: int) -> float:
-        """Share of random actions after `step` environment steps; noisy layers explore by themselves."""
+        """Fraction of random actions after `step` environment steps; noisy layers explore by themselves."""
         cfg = self.cfg
         if cfg.noisy:
             return 0.0

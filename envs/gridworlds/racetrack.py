@@ -64,8 +64,8 @@ class Racetrack(World):
 
     Action 3 (up + 1) + (right + 1), with up and right the two changes. With probability `noise` a change has no effect,
     and a car cannot come to a stop off the starting line: a change that would make it stop has none. Every step costs 1
-    until the finish (G) is crossed. Who leaves the track goes on from a random cell of the starting line (S), at rest.
-    `track` is book, small, or a map of lines. The observation is [row, column, upward speed, speed to the right].
+    until the finish (G) is crossed. After leaving the track, the car restarts at rest on a random cell of the start
+    (S). `track` is book, small, or a map of lines. The observation is [row, column, upward speed, speed to the right].
     """
 
     def __init__(

@@ -1,4 +1,4 @@
-"""What a policy with memory may see beside the observation: its last action and reward."""
+"""What a recurrent policy may see beside the observation: its last action and reward."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -38,7 +38,7 @@ class MemoryInputs(gym.Wrapper, gym.utils.RecordConstructorArgs):
 
     @staticmethod
     def _bounds(space: spaces.Space[Any], size: int) -> tuple[np.ndarray, np.ndarray]:
-        """Of the last action, or of 0 where there was none."""
+        """Of the last action, or of 0 if there was none."""
         flat = spaces.flatten_space(space)
         assert isinstance(flat, spaces.Box)
         zero = np.zeros(size, np.float32)

@@ -14,7 +14,7 @@ from envs.plain import plain, rng_state, set_rng
 
 
 class Rules(ABC):
-    """A task over `n` rows. A subclass sets the spaces and `saved`, and says how rows start and go on."""
+    """A task over `n` rows. A subclass sets the spaces and `saved`, and says how rows start and continue."""
 
     observation_space: spaces.Space[Any]
     action_space: spaces.Space[Any]
@@ -53,7 +53,7 @@ class RulesEnv(gym.Env[Any, Any]):
         return self._obs(), {}
 
     def step(self, action: Any) -> tuple[Any, float, bool, bool, dict[str, Any]]:
-        """Go on by the rules."""
+        """Continue by the rules."""
         reward, terminated, truncated, told = self.rules.advance(np.asarray([action]))
         info = {name: value[0].item() for name, value in told.items()}
         return self._obs(), float(reward[0]), bool(terminated[0]), bool(truncated[0]), info

@@ -46,7 +46,7 @@ def _unknown(argv: Sequence[str], known: Sequence[str]) -> Iterator[tuple[str, s
 
 
 def _algorithm(given: Sequence[tuple[str, str]], argv: Sequence[str]) -> str:
-    """The algorithm that the command line means, DQN where it names none."""
+    """The algorithm that the command line means, DQN if it names none."""
     named = [text.partition("=")[2] for text in argv if text.startswith(("algo_name=", "general_cfg.algo_name="))]
     named += [value for flag, value in given if "general_cfg.algo_name" in _target(flag)]
     return next((name for name in map(_algorithm_like, named) if name in ALGORITHMS), "DQN")
@@ -64,7 +64,7 @@ def _target(flag: str) -> tuple[str, ...]:
 
 
 def _word(flag: str, value: str, sections: Sections) -> str:
-    """key=value in place of a flag that is a key under its own or another name; empty where there is more to say."""
+    """key=value in place of a flag that is a key under its own or another name; empty if there is more to say."""
     name = normal(flag)
     if any(name in field_types(sections[section]) for section in SECTIONS) and name != "env_name":
         return f"{name}={value or '<value>'}"

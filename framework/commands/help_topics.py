@@ -15,7 +15,7 @@ COLUMN = 34  # where meanings begin
 
 
 def topics_of(words: Sequence[str]) -> list[str]:
-    """What help is asked for: the words but for settings, of which algo_name=<ALGO> names an algorithm."""
+    """What help is asked for: the words except for settings, of which algo_name=<ALGO> names an algorithm."""
     names = [word.partition("=")[2] for word in words if word.startswith(("algo_name=", "general_cfg.algo_name="))]
     return [*names, *(word for word in words if "=" not in word)]
 

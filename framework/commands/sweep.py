@@ -90,7 +90,7 @@ def folder_names(labels: Sequence[str]) -> list[str]:
 
 
 def make_folder(tasks: Path, jobs: Sequence[Job], word: str) -> Path:
-    """Make `<word>_<env>_<ALGO>_<time>[-n]/`, a new one; UserError where it cannot be made."""
+    """Make `<word>_<env>_<ALGO>_<time>[-n]/`, a new one; UserError if it cannot be made."""
     envs, algos = (safe_name("+".join(names)) for names in _envs_and_algos(jobs))
     stem = f"{word}_{envs}_{algos}_{time.strftime('%Y%m%d-%H%M%S')}"
     with writing(tasks, "; choose another folder with general_cfg.tasks_dir=<folder>"):

@@ -43,7 +43,7 @@ class Record:
 
     @classmethod
     def read(cls, folder: Path) -> "Record":
-        """What the sweep in `folder` has written down; UserError where that is damaged."""
+        """What the sweep in `folder` has written down; UserError if that is damaged."""
         path = folder / SWEEP_RECORD
         try:
             data = json.loads(path.read_text(encoding="utf-8"))

@@ -48,7 +48,7 @@ def write_settings(folder: Path, groups: Sequence[Group]) -> Path:
 
 
 def write_curves(folder: Path, groups: Sequence[Group], title: str) -> Path | None:
-    """Draw the learning curves of all settings in curves.png; the path, or None where there is none."""
+    """Draw the learning curves of all settings in curves.png; the path, or None if there is none."""
     from framework.reports.group_curves import plot_groups  # numpy is not imported before a run
 
     return plot_groups(groups, folder / "curves.png", title)

@@ -53,7 +53,7 @@ def sweep_to_resume(hydra: Hydra, texts: Sequence[str], yaml_file: YamlFile | No
 def resume_sweep(hydra: Hydra, folder: Path, texts: Sequence[str]) -> int:
     """Run the jobs of a sweep that are not done; the exit code: 0, 1 if a job failed, 130 or 143 when interrupted.
 
-    UserError where the sweep still runs in another process.
+    UserError if the sweep still runs in another process.
     """
     record, lock = Record.read(folder), RunFolder(folder)
     lock.acquire_lock()
@@ -93,7 +93,7 @@ def _settled(sweep: Sweep) -> list[Status]:
 
 
 def _prepare(hydra: Hydra, folder: Path, job: JobRecord, tag: str, own: list[str]) -> Job:
-    """The job as it was asked for, or, where it was begun, as its run goes on."""
+    """The job as it was asked for, or, where it was begun, as its run continues."""
     run, last = folder / job.name, [*own, to_override("general_cfg.tasks_dir", str(folder.parent))]
     config = run / "config.yaml"
     if config.exists() and YamlFile(config).section("general_cfg").get("mode") == "test":

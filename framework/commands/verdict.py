@@ -26,7 +26,7 @@ class Verdict:
     low: float  # 95% interval of the mean (Student's t); the mean itself where the seeds do not differ
     high: float
     threshold: float
-    p_value: float | None  # of a mean this low, were the threshold the true one; None where the seeds do not differ
+    p_value: float | None  # of a mean this low, were the threshold the true one; None if the seeds do not differ
     passes: bool
     inconclusive: bool = False  # it does not fail the test, but seeds that differ so much prove nothing
 

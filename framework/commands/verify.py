@@ -101,7 +101,7 @@ def _checked(hydra: Hydra, texts: Sequence[str], yaml_file: YamlFile | None) -> 
 
 
 def _folder(hydra: Hydra, texts: Sequence[str], master: Job, preset: str) -> Path:
-    """A new folder, or the one that `resume` names; UserError where that verifies something else."""
+    """A new folder, or the one that `resume` names; UserError if that verifies something else."""
     given = [override for override in parse_overrides(hydra, texts) if override.key_or_group.endswith("resume")]
     text = str(given[-1].value() or "") if given else ""
     tasks = Path(master.config.general_cfg.tasks_dir)
@@ -164,7 +164,7 @@ def _note(folder: Path, master: Job, preset: str) -> None:
 def _run(
     hydra: Hydra, folder: Path, words: list[str], yaml_file: YamlFile | None, seeds: Sequence[int]
 ) -> tuple[list[Status], int]:
-    """Train and test these seeds, each in its folder; one that was begun goes on."""
+    """Train and test these seeds, each in its folder; one that was begun continues."""
     names, overrides = [f"seed_{seed}" for seed in seeds], []
     for seed, name in zip(seeds, names, strict=True):
         begun = (folder / name / "config.yaml").exists()

@@ -47,7 +47,7 @@ class Buffer(ABC):
 
     @abstractmethod
     def load_state_dict(self, state: dict[str, Any]) -> None:
-        """Take over what `state_dict` gave."""
+        """Restore what `state_dict` returned."""
 
 
 class ReplayBuffer(Buffer):
@@ -116,7 +116,7 @@ class ReplayBuffer(Buffer):
         return {"rows": rows, "size": self.size, "next": self.next, "rng": self.rng.bit_generator.state}
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
-        """Take over what `state_dict` gave."""
+        """Restore what `state_dict` returned."""
         self.size, self.next = state["size"], state["next"]
         self.rng.bit_generator.state = state["rng"]
         if not self.size:

@@ -68,7 +68,7 @@ class DataServer:
         return {"env_steps": self.env_steps, "owed": self.owed, "buffer": buffer, "n_step": n_step}
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
-        """Take over what `state_dict` gave."""
+        """Restore what `state_dict` returned."""
         self.env_steps, self.owed = state["env_steps"], state["owed"]
         if self.buffer is not None:
             self.buffer.load_state_dict(state["buffer"])
@@ -83,7 +83,7 @@ def make_buffer(
     total_steps: int | None = None,
     goal_reward: GoalReward | None = None,
 ) -> Buffer | None:
-    """The buffer that an algorithm asks for; None where nothing is learned."""
+    """The buffer that an algorithm asks for; None if nothing is learned."""
     if spec.kind == "none":
         return None
     if spec.kind == "rollout":

@@ -46,6 +46,6 @@ class EpisodeBuffer(Buffer):
         return {"begun": self.cutter.running(), "episodes": self.episodes}
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
-        """Take over what `state_dict` gave."""
+        """Restore what `state_dict` returned."""
         self.cutter.resume(state["begun"])
         self.episodes = list(state["episodes"])

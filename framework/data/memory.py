@@ -40,7 +40,7 @@ def transition_bytes(obs_space: Space, action_space: Space) -> int:
 
 
 def check_buffer(spec: "DataSpec", obs_space: Space, action_space: Space, free: int) -> None:
-    """Raise UserError where a full replay buffer takes more than 90% of the `free` bytes."""
+    """Raise UserError if a full replay buffer takes more than 90% of the `free` bytes."""
     if not spec.replayed:
         return
     each, limit = transition_bytes(obs_space, action_space), free * 9 // 10
@@ -120,7 +120,7 @@ def _lines(path: Path) -> list[str]:
 
 
 def _number(lines: list[str]) -> int | None:
-    """The number in a file of one; None where there is none ("max": no limit)."""
+    """The number in a file of one; None if there is none ("max": no limit)."""
     return int(lines[0]) if lines and lines[0].isdigit() else None
 
 

@@ -72,5 +72,5 @@ class NStep:
         return {str(worker): columns for worker, columns in self.waiting.items()}
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
-        """Take over what `state_dict` gave."""
+        """Restore what `state_dict` returned."""
         self.waiting = {int(worker): columns for worker, columns in state.items()}

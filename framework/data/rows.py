@@ -73,7 +73,7 @@ class RowMaker:
         }
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
-        """Take over what `state_dict` gave."""
+        """Restore what `state_dict` returned."""
         self.reset = state["reset"]
         self.policy.generator.set_state(state["policy"])
         self.state = tree_map(lambda leaf: torch.from_numpy(leaf).to(self.policy.device), state["state"])

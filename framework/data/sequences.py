@@ -1,4 +1,4 @@
-"""Sequences of steps with the state that the policy had before them, for replay by networks with memory.
+"""Sequences of steps with the state that the policy had before them, for replay by recurrent networks.
 
 Stored states follow Kapturowski et al., "Recurrent experience replay in distributed reinforcement learning" (2019).
 """

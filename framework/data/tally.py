@@ -22,7 +22,7 @@ Sums = dict[str, tuple[float, int]]  # name -> (sum, count)
 class Episode:
     """A finished episode: `env_step` counts the steps of all workers at its end.
 
-    `components` sum to the reward, where an environment tells them; `success` is None where it tells none.
+    `components` sum to the reward, where an environment tells them; `success` is None if it tells none.
     """
 
     env_step: int
@@ -83,7 +83,7 @@ class Tally:
         self.returns = np.zeros(n)
         self.lengths = np.zeros(n, dtype=np.int64)
         self.components: dict[str, np.ndarray] = {}  # one that a step does not tell counts 0 there
-        self.success: np.ndarray | None = None  # [N] as the last step told it; nan where it told nothing
+        self.success: np.ndarray | None = None  # [N] as the last step told it; nan if it told nothing
         self.metrics: Sums = {}  # since `take_metrics`
 
     def look(self, info: dict[str, Any], done: np.ndarray) -> None:
@@ -154,7 +154,7 @@ class Tally:
         return {"returns": self.returns.copy(), "lengths": self.lengths.copy(), "components": components}
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
-        """Take over what `state_dict` gave; older versions have no components."""
+        """Restore what `state_dict` returned; older versions have no components."""
         self.returns, self.lengths = state["returns"], state["lengths"]
         self.components = dict(state.get("components", {}))
 

@@ -60,7 +60,7 @@ class Backend:
 
 
 def run(driver: Driver) -> str:
-    """Run a driver over remote parts; after the loss of the server or a learner it goes on from the last checkpoint."""
+    """Run a driver over remote parts; after losing the server or a learner, continue from the last checkpoint."""
     while True:
         try:
             if isinstance(driver, Trainer):

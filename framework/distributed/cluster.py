@@ -131,7 +131,7 @@ class Cluster:
             log.warning("%s", warning)
 
     def drop_cpu_reservations(self) -> None:
-        """From now on processes take any place: a machine may be lost, and Ray would wait for ever for a free one."""
+        """From now on processes take any place: a machine may be lost, and Ray would wait forever for a free one."""
         self.share = 0.0
 
     def spawn(self, kind: type, *args: Any, gpus: int = 0) -> Handle:
@@ -141,7 +141,7 @@ class Cluster:
             place = NodeAffinitySchedulingStrategy(ray.get_runtime_context().get_node_id(), soft=False)
         cpus = self.share if kind in (WorkerActor, LearnerActor) else 0
         if ray.available_resources().get("CPU", 0) < cpus:
-            cpus = 0  # Ray would wait for ever for what is not free
+            cpus = 0  # Ray would wait forever for what is not free
         actor: Any = ray.remote(kind).options(
             num_cpus=cpus, num_gpus=gpus, max_restarts=0, max_task_retries=0, scheduling_strategy=place
         )
@@ -177,14 +177,14 @@ class Cluster:
         return list(ray.wait(refs, num_returns=len(refs) if all_of_them else 1, timeout=seconds)[0])
 
     def get(self, ref: Ref) -> Any:
-        """What a call returned. Raises CallFailed where its process died or it raised."""
+        """What a call returned. Raises CallFailed if its process died or it raised."""
         try:
             return ray.get(ref)
         except RayError as error:
             raise call_failed(error) from None
 
     def ready(self, ref: Ref, deadline: float) -> bool:
-        """Whether it is there. Raises CallFailed where it should long be."""
+        """Whether it is there. Raises CallFailed if it should long be."""
         if self.wait([ref], seconds=0):
             return True
         if time.monotonic() > deadline:
@@ -196,7 +196,7 @@ class Cluster:
         return time.monotonic() + self.general.worker_timeout + starting * START_SECONDS
 
     def value(self, ref: Ref, part: str, starting: bool = False) -> Any:
-        """What the server or a learner answers. Raises PartLost where it died or hangs, its error where it raised."""
+        """What the server or a learner answers. Raises PartLost if it died or hangs, its error where it raised."""
         deadline = self.deadline(starting)
         with self.required(part):
             while not self.ready(ref, deadline):
@@ -253,7 +253,7 @@ def running_cluster() -> str:
 
 
 def check_answers(address: str) -> None:
-    """Raise UserError where nothing listens at <host>:<port>: Ray itself would try for minutes."""
+    """Raise UserError if nothing listens at <host>:<port>: Ray itself would try for minutes."""
     host, _, port = address.rpartition(":")
     if not host or not port.isdigit():
         return

@@ -19,7 +19,7 @@ _OURS = ("framework/distributed/actors.py",)
 
 
 class PartLost(Exception):
-    """A part without which the run cannot go on from where it is died; `part` and `cause` say which and why."""
+    """A part without which the run cannot continue from where it is died; `part` and `cause` say which and why."""
 
     def __init__(self, part: str, cause: str):
         super().__init__(f"{part}: {cause}")

@@ -137,6 +137,6 @@ class RemoteLearning:
         return self.learner.state_dict()
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
-        """Take over what `state_dict` gave; learners that are started next have it."""
+        """Restore what `state_dict` returned; learners that are started next have it."""
         self.learner.load_state_dict(state)
         self.pulled_at = self.counters.update_step

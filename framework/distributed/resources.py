@@ -17,7 +17,7 @@ def object_store_bytes(needed: int, free: int, shm: int | None) -> int:
     """Size of Ray's object store where `needed` bytes are in flight at once.
 
     Four times that, within Ray's minimum, 2 GiB (or `needed`), 30% of the `free` memory and 90% of the free shared
-    memory (`shm`, None where a system has none). Raises UserError where memory cannot hold what is needed.
+    memory (`shm`, None if a system has none). Raises UserError where memory cannot hold what is needed.
     """
     least = max(needed, STORE_MINIMUM)
     what = f"the rollouts and batches in flight need {format_bytes(needed)}"
@@ -52,7 +52,7 @@ def free_shm(path: Path = Path("/dev/shm")) -> int | None:
 def cpu_share(processes: int, cpus: float | Sequence[float]) -> float:
     """CPUs that each of the workers and learners asks Ray for: 1, or the multiple of 0.01 with which all find a place.
 
-    `cpus`: of the machine, or of each node of a cluster, as a process lies on one node. 0 where there are too few even
+    `cpus`: of the machine, or of each node of a cluster, as a process lies on one node. 0 if there are too few even
     for 0.01 each: Ray then places them without counting.
     """
     nodes = [cpus] if isinstance(cpus, int | float) else cpus
@@ -77,7 +77,7 @@ def oversubscribed(n_workers: int, n_learners: int, cpus: float) -> str | None:
 def learner_gpus(device: str, n_learners: int, gpus: float) -> int:
     """GPUs that each learner asks Ray for, 0 or 1, where `gpus` are free; device is general_cfg.device.
 
-    Raises UserError where there are too few, and for the number of a GPU: Ray assigns them.
+    Raises UserError if there are too few, and for the number of a GPU: Ray assigns them.
     """
     kind, _, number = device.partition(":")
     if kind == "auto":

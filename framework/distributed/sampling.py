@@ -100,7 +100,7 @@ class RemoteSampling:
         self.server.store()
 
     def _sampled(self, index: int, restart: int, rollout: Ref, stats: WorkerStats) -> Sampled:
-        """A rollout of worker `index`: after a restart it does not go on where the ones before ended."""
+        """A rollout of worker `index`: after a restart it does not continue where the ones before ended."""
         replaced = restart != self.restarts[index]
         self.restarts[index] = restart
         return Sampled(index, rollout, stats, replaced)

@@ -60,7 +60,7 @@ class Traffic:
         self.failures.add(part, cause, action)
 
     def refs(self) -> list[Ref]:
-        """What the server and the learners are at. Raises PartLost where one of them should have answered."""
+        """What the server and the learners are at. Raises PartLost if one of them should have answered."""
         waited_for = [(SERVER, ref, deadline) for ref, deadline in self.stores.items()]
         waited_for += [("learner 0", update.answers[0], update.deadline) for update in self.updates]
         for part, ref, deadline in waited_for:

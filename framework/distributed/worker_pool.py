@@ -129,7 +129,7 @@ class WorkerPool:
         self.in_flight[stats] = InFlightRollout(index, self.restarts[index], request, rollout, deadline)
 
     def receive(self, ref: Ref, limit: int | None) -> tuple[InFlightRollout, WorkerStats, float] | None:
-        """A rollout that has arrived, its stats and seconds; None where its worker failed: another collects it."""
+        """A rollout that has arrived, its stats and seconds; None if its worker failed: another collects it."""
         pending = self.in_flight.pop(ref)
         try:
             if not self.cluster.ready(ref, pending.deadline):

@@ -1,4 +1,4 @@
-"""What a person looks at: curves, pictures and tables made from run folders, and the progress of a run that goes on.
+"""Output for people: curves, pictures and tables made from run folders, and the progress of a run.
 
 Takes files and numbers alone: no torch, no environment, no training.
 """

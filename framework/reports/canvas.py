@@ -134,7 +134,7 @@ def save(figure: Any, out: Path) -> Path:
 
 
 def show_window(figure: Any) -> None:
-    """Show the figure in a window, where there is one."""
+    """Show the figure in a window, if there is one."""
     import matplotlib
     import matplotlib.pyplot as plt
 

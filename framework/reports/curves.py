@@ -15,7 +15,7 @@ SAME_END = 0.03  # of the length: runs that end that close to each other end tog
 
 @dataclass
 class Curve:
-    """Reward [n] over environment steps [n], and the least and greatest episode behind it."""
+    """Reward [n] over environment steps [n], and the lowest and highest episode behind it."""
 
     x: np.ndarray
     y: np.ndarray
@@ -36,7 +36,7 @@ class Joined:
 
 
 def curve_of(run: Path) -> Curve | None:
-    """A run's evaluations, else the running mean of its episodes; None where it has neither."""
+    """A run's evaluations, else the running mean of its episodes; None if it has neither."""
     evaluations = read_csv(run / "results" / "eval.csv")
     episodes = points(read_csv(run / "results" / "episodes.csv"), "env_step", "reward")
     x, y = points(evaluations, "env_step", "mean_reward")
@@ -56,7 +56,7 @@ def curve_of(run: Path) -> Curve | None:
 def join(curves: Sequence[Curve]) -> Joined:
     """The mean of several curves, from where all have begun to where the longest ends.
 
-    The interval goes no further than the least and the greatest episode of all: no mean lies beyond.
+    The interval goes no further than the lowest and the highest episode of all: no mean lies beyond.
     """
     first, last = max(curve.x[0] for curve in curves), max(curve.x[-1] for curve in curves)
     x = np.unique(np.concatenate([curve.x for curve in curves]))

@@ -16,7 +16,7 @@ EQUAL = 1e-6  # values that differ by less, relative to the largest, are drawn a
 
 
 def plot_policy(folder: RunFolder, q_value: np.ndarray, grid: Grid) -> Path | None:
-    """Draw figs/policy.png for a table Q [S, A]; None where it has other states than the grid, or cannot be drawn."""
+    """Draw figs/policy.png for a table Q [S, A]; None if it has other states than the grid, or cannot be drawn."""
     if len(q_value) != grid.shape[0] * grid.shape[1] * grid.layers:
         return None
     out = folder.figs / "policy.png"

@@ -17,7 +17,7 @@ UNFINISHED = "dotted: not finished, not in the mean"
 
 
 def plot_groups(groups: Sequence[Group], out: Path, title: str) -> Path | None:
-    """Draw the PNG `out`; None where no run has a curve, or it cannot be drawn, which is a warning."""
+    """Draw the PNG `out`; None if no run has a curve, or it cannot be drawn, which is a warning."""
     curves = [[(run.done, curve_of(run.folder)) for run in group.runs] for group in groups]
     drawn = [
         (group, [(done, curve) for done, curve in of_group if curve is not None])

@@ -51,7 +51,7 @@ def group_runs(runs: Sequence[tuple[str, Member]]) -> list[Group]:
 
 
 def score_of(group: Group) -> Score | None:
-    """The score over the runs that are done; None where none of them has one."""
+    """The score over the runs that are done; None if none of them has one."""
     evaluations = [pair for run in group.done if (pair := final_and_best(run)) is not None]
     if not evaluations:
         return None

@@ -19,8 +19,8 @@ MAX_DOTS = 4000  # more than a figure of this size can show
 def plot_learning_curve(folder: RunFolder, *, show: bool = False) -> Path | None:
     """Draw figs/learning_curve.png: training episodes, their running mean, evaluations with their best.
 
-    Returns its path, or None where there is nothing to draw or it cannot be drawn, which is a warning. With `show` it
-    also opens a window, where there is one.
+    Returns its path, or None if there is nothing to draw or it cannot be drawn, which is a warning. With `show` it
+    also opens a window, if there is one.
     """
     results = folder.path / "results"
     episodes = points(read_csv(results / "episodes.csv"), "env_step", "reward")

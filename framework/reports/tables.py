@@ -8,7 +8,7 @@ Columns = dict[str, list[float]]
 
 
 def read_csv(path: Path | str) -> Columns:
-    """Columns of numbers by name; empty where there is no file. What is not a number becomes nan.
+    """Columns of numbers by name; empty if there is no file. What is not a number becomes nan.
 
     A last row that was cut off while being written (no line end) is left out.
     """
@@ -30,7 +30,7 @@ def read_csv(path: Path | str) -> Columns:
 
 
 def training_seconds(run: Path) -> float:
-    """Seconds of training, as the last rows of a run's tables say; 0 where it has none."""
+    """Seconds of training, as the last rows of a run's tables say; 0 if it has none."""
     tables = [read_csv(run / "results" / name) for name in ("updates.csv", "eval.csv", "episodes.csv")]
     return max((seconds for table in tables for seconds in table.get("wall_time", [])), default=0.0)
 

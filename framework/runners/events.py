@@ -23,7 +23,7 @@ class Events(Callback):
     """Calls `function(owner)` or `function(owner, stats)`, counts iterations, and ends a call of `learn` at its aim.
 
     An iteration is always finished: what asks to end the run within it, by False or an exception, ends it after that,
-    so that what is saved then can be gone on from. After an exception no function is called any more.
+    so that what is saved then can be continued from. After an exception no function is called any more.
     """
 
     def __init__(self, owner: Any, log_interval: int, on_iteration: Callable[[], None]):

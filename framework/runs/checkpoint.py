@@ -31,8 +31,8 @@ def save_checkpoint(folder: Path, step: int, parts: Mapping[str, Any], keep: int
 
     `parts` are trees of dicts, lists, tuples, tensors, numpy arrays and plain values. The checkpoint is written
     beside its place and renamed when it is on the disk, so that a kill at any moment leaves a whole one. A folder of
-    a later step is one that could not be loaded (a run goes on from the newest whole one) and is deleted.
-    UserError where the folder cannot be written; TypeError for a value that cannot be stored.
+    a later step is one that could not be loaded (a run continues from the newest whole one) and is deleted.
+    UserError if the folder cannot be written; TypeError for a value that cannot be stored.
     """
     folder, step = Path(folder), int(step)
     target, old = folder / str(step), folder / f"{step}.old"
@@ -61,7 +61,7 @@ def save_checkpoint(folder: Path, step: int, parts: Mapping[str, Any], keep: int
 
 
 def load_checkpoint(folder: Path) -> tuple[int, dict[str, Any]] | None:
-    """The newest whole checkpoint of `folder` as (step, parts), or None where there is none.
+    """The newest whole checkpoint of `folder` as (step, parts), or None if there is none.
 
     Each file is compared with the manifest; a checkpoint that is not whole is skipped with a warning that says why.
     Tensors come back on the CPU.
@@ -83,7 +83,7 @@ def save_model(path: Path, state: Mapping[str, Any]) -> None:
 
 
 def load_model(path: Path) -> dict[str, Any]:
-    """The state that `save_model` wrote, on the CPU; UserError where there is no file or it is no model."""
+    """The state that `save_model` wrote, on the CPU; UserError if there is no file or it is no model."""
     try:
         content = Path(path).read_bytes()
     except FileNotFoundError:

@@ -58,7 +58,7 @@ class EpisodeCutter:
         return {key: pieces[0] for key, pieces in self.pieces.items()}
 
     def resume(self, running: dict[Any, Columns]) -> None:
-        """Go on from what `running` gave."""
+        """Continue from what `running` gave."""
         self.pieces = {key: [columns] for key, columns in running.items()}
 
 

@@ -29,7 +29,7 @@ def temporary_name(path: Path) -> Path:
 def atomic_write(path: Path | str, content: bytes | Callable[[BinaryIO], Any]) -> None:
     """Write a file so that `path` holds either its old content or the whole new one, whatever kills the process.
 
-    `content` is the bytes, or a function that writes them to the open binary file it is given. UserError where the
+    `content` is the bytes, or a function that writes them to the open binary file it is given. UserError if the
     file cannot be written.
     """
     path = Path(path)

@@ -53,7 +53,7 @@ class _ToUsers(logging.Handler):
             log.parent.callHandlers(record)
 
 
-_terminal: ContextVar[_Terminal | None] = ContextVar("terminal", default=None)  # of the run that goes on here
+_terminal: ContextVar[_Terminal | None] = ContextVar("terminal", default=None)  # of the run that continues here
 _file: ContextVar[logging.Handler | None] = ContextVar("file", default=None)
 _lock = threading.Lock()
 _attached: list[logging.Handler] = []

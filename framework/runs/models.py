@@ -42,7 +42,7 @@ def find_model(load_path: str, step: str, tasks_dir: str) -> Path:
 
 
 def read_model(path: Path) -> dict[str, Any]:
-    """What was saved as a model; raises UserError where the file is none."""
+    """What was saved as a model; raises UserError if the file is none."""
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # torch's, of a pickle that is none of its own: it is refused below
         saved = load_model(path)
@@ -53,7 +53,7 @@ def read_model(path: Path) -> dict[str, Any]:
 
 
 def load_into(algorithm: Algorithm, saved: dict[str, Any], path: Path) -> None:
-    """Put a model that was read from `path` into an algorithm; raises UserError where it holds another network."""
+    """Put a model that was read from `path` into an algorithm; raises UserError if it holds another network."""
     try:
         algorithm.load_state_dict(saved["algorithm"])
     except (RuntimeError, LookupError, TypeError, ValueError, AttributeError) as error:

@@ -65,7 +65,7 @@ def own_version() -> dict[str, Any]:
 def code_version(folder: Path) -> dict[str, Any]:
     """Commit, branch, and whether and how (sha256 of `git diff HEAD`) the tracked files of `folder` differ from it.
 
-    All None where there is no git or no commit; `branch` is None on a detached head.
+    All None if there is no git or no commit; `branch` is None on a detached head.
     """
     commit = _git(folder, "rev-parse", "--verify", "HEAD")
     # Fixed options: the same changes must give the same hash on a machine with other git settings.

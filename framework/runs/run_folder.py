@@ -51,7 +51,7 @@ class RunFolder:
     ) -> "RunFolder":
         """Make `<tasks>/<Mode>_<env>_<ALGO>_<time>[-n]/`, or the given `path`, and have `<tasks>/latest` show it.
 
-        Two runs never share a folder, also when started at the same moment. UserError where it cannot be made, or
+        Two runs never share a folder, also when started at the same moment. UserError if it cannot be made, or
         where `path` already holds a run.
         """
         tasks = Path(tasks_dir)
@@ -71,7 +71,7 @@ class RunFolder:
 
     @classmethod
     def open(cls, path: Path | str) -> "RunFolder":
-        """The run folder at `path`; UserError where there is none."""
+        """The run folder at `path`; UserError if there is none."""
         if not Path(path).is_dir():
             raise UserError(f"there is no run folder {path}")
         return cls(path)
@@ -142,7 +142,7 @@ class RunFolder:
             raise UserError(
                 f"{self.path} is in use: process {holder} is training in it; wait for it or stop it"
             ) from None
-        except OSError as error:  # some network file systems cannot lock: go on, as good as it gets
+        except OSError as error:  # some network file systems cannot lock: continue, as good as it gets
             log.warning("%s cannot be locked (%s); do not train in it twice at once", self.path, error.strerror)
         self._lock = descriptor
         _locks.add(descriptor)

@@ -13,7 +13,7 @@ SWEEP_RECORD = "sweep.json"  # in a sweep's folder: what was asked for
 def find_run(text: str, tasks_dir: Path | str, key: str = "general_cfg.load_path") -> Path:
     """The run folder that `text` names: a run under `tasks_dir`, a path of a run or of a model file, or `latest`.
 
-    Raises UserError, which begins with `key`, where there is no such run.
+    Raises UserError, which begins with `key`, if there is no such run.
     """
     tasks = Path(tasks_dir)
     if text == "latest":
@@ -65,7 +65,7 @@ def _latest(tasks: Path, key: str) -> Path:
 
 
 def _serves(run: Path, key: str) -> bool:
-    """Whether a run has what `key` asks for: a checkpoint to go on from, or a model."""
+    """Whether a run has what `key` asks for: a checkpoint to continue from, or a model."""
     return any(run.glob("checkpoints/*" if key.endswith("resume") else "models/*.pt"))
 
 

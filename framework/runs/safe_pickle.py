@@ -49,7 +49,7 @@ class Array:
         self.parts = (shape, dtype, data, "F" if fortran else "C", None)
 
     def value(self) -> np.ndarray:
-        """The array itself; ValueError or TypeError where the parts do not make one of numbers."""
+        """The array itself; ValueError or TypeError if the parts do not make one of numbers."""
         shape, dtype, data, order, axes = self.parts
         if not isinstance(dtype, DType) or not isinstance(data, bytes | bytearray):
             raise TypeError("an array of Python objects, not of numbers")
@@ -61,7 +61,7 @@ class Array:
 
 
 def load_plain(path: Path | str) -> Any:
-    """What the pickle at `path` holds, its arrays as `Array`; UserError where it is missing, torn or not plain."""
+    """What the pickle at `path` holds, its arrays as `Array`; UserError if it is missing, torn or not plain."""
     try:
         content = Path(path).read_bytes()
     except OSError as error:

@@ -42,7 +42,7 @@ class Table:
             return list(csv.reader(file))
 
     def _replace(self, header: list[str], rows: list[list[str]]) -> None:
-        """Write the file anew, at once, in the present columns: cells go by the names of theirs."""
+        """Write the file again, at once, in the present columns: cells go by the names of theirs."""
         places = [header.index(name) if name in header else None for name in self.columns]
         lines = [["" if place is None else row[place] for place in places] for row in rows]
         atomic_write(self.path, _lines([self.columns, *lines]) if self.columns else b"")

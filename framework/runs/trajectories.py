@@ -30,7 +30,7 @@ _START, _APPEND, _STOP = pickle.PROTO + b"\x04" + pickle.EMPTY_LIST, pickle.APPE
 class TrajectoryWriter:
     """Cuts rollouts into episodes and streams them to files, which are whole pickles at every moment.
 
-    Only unfinished episodes are in memory. Existing files are never overwritten. UserError where a file cannot be
+    Only unfinished episodes are in memory. Existing files are never overwritten. UserError if a file cannot be
     written.
     """
 
@@ -61,7 +61,7 @@ class TrajectoryWriter:
         limit: int | None = None,
         first_env: int = 0,
     ) -> int:
-        """Take in a rollout [T, N, ...] that goes on where the one before ended; returns the episodes written.
+        """Take in a rollout [T, N, ...] that continues where the one before ended; returns the episodes written.
 
         `next_obs` holds the true next observation, at the end of an episode too. Episodes are written in the order in
         which they end, at one step by env; beyond `limit` they are dropped. `first_env` is the number of the first
@@ -120,7 +120,7 @@ class TrajectoryWriter:
         self._cutter.forget(envs)
 
     def clear(self) -> None:
-        """Delete all trajectory files of the folder and start anew: a run that is resumed without a checkpoint."""
+        """Delete all trajectory files of the folder and start again: a run that is resumed without a checkpoint."""
         fresh = {"file": 0, "offset": len(_START), "count": 0, "episodes": 0, "steps": 0, "unfinished": []}
         self.load_state_dict(fresh)
 

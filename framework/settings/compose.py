@@ -36,7 +36,7 @@ def compose(overrides: Sequence[str] = (), yaml_file: YamlFile | Path | str | No
 def save_config(config: Config, path: Path | str) -> None:
     """Write the three sections, every value resolved, to a YAML file that `compose` can inherit from.
 
-    Raises UserError where it cannot be written.
+    Raises UserError if it cannot be written.
     """
     atomic_write(path, config_text(config).encode())
 

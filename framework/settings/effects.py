@@ -9,14 +9,14 @@ from algos.common.settings import Effect
 
 Config = Any  # a dataclass of settings, or an instance of one
 
-FIXED_IN_A_RUN: tuple[Effect, ...] = ("learning", "record", "purpose")  # resumed, a run goes on exactly as it was
+FIXED_IN_A_RUN: tuple[Effect, ...] = ("learning", "record", "purpose")  # resumed, a run continues exactly as it was
 NEVER_HANDED_ON: tuple[Effect, ...] = ("start", "call")
 LOADED_ANEW: tuple[Effect, ...] = ("purpose", "rendering")  # handed on where a run is resumed, not where it is loaded
-NO_SCORE: tuple[Effect, ...] = ("record", "speed", "files", "rendering", "call")  # but for rounding
+NO_SCORE: tuple[Effect, ...] = ("record", "speed", "files", "rendering", "call")  # except for rounding
 
 
 def effect_of(config: Config, key: str) -> Effect:
-    """What a key of a section changes; KeyError where the section has no such key."""
+    """What a key of a section changes; KeyError if the section has no such key."""
     fields = {field.name: field for field in dataclasses.fields(config)}
     effect: Effect = fields[key].metadata.get("affects", "learning")
     return effect

@@ -118,7 +118,7 @@ def _hint(key: str, sections: Sections, algo_name: str) -> str:
 
 
 def _likeness(key: str, head: str, word: str, sections: Sections, algo_name: str) -> str:
-    """The hint for a key that may be a slip of the pen."""
+    """The hint for a key that may be a typo."""
     own = field_types(sections[head]) if head in sections else {}
     places = {name: section for section, config in sections.items() for name in field_types(config)}
     last = key.rpartition(".")[2]
@@ -140,7 +140,7 @@ def _likeness(key: str, head: str, word: str, sections: Sections, algo_name: str
 def fit(key: str, value: Any, hint: Any, text: str | None = None) -> Any:
     """`value` as `key` takes it: 1e5 is an integer where one is wanted, YAML's `no` is the word where text is.
 
-    `text` is how it was written, where that is known. Raises UserError for a value that does not fit.
+    `text` is how it was written, if that is known. Raises UserError for a value that does not fit.
     """
     kinds = typing.get_args(hint) if _is_union(hint) else (hint,)
     if isinstance(value, str) and value == "???":

@@ -182,7 +182,7 @@ def _option(hydra: Hydra, given: Overrides, group: str, name: str) -> str:
 
 
 def _without_names(sections: dict[str, dict[str, Any]]) -> dict[str, Any]:
-    """Settings but for the names that choose groups: those work through the choice alone."""
+    """Settings except for the names that choose groups: those work through the choice alone."""
     settings = copy.deepcopy(sections)
     for name in GROUP_OF_NAME:
         settings.get("general_cfg", {}).pop(name, None)

@@ -31,7 +31,7 @@ class Entry:
     name: str
     type: str
     default: str  # as it will be: what null stands for is told
-    allowed: str  # empty where the type says all
+    allowed: str  # empty if the type says all
     meaning: str
 
     @property
@@ -50,7 +50,7 @@ def entries(algo_name: str) -> list[Entry]:
 
 
 def null_stands_for(meaning: str) -> str:
-    """What a meaning says of null; empty where it says nothing."""
+    """What a meaning says of null; empty if it says nothing."""
     found = re.search(r"\bnull: ([^;]+)", meaning)
     return found[1].strip() if found else ""
 
@@ -70,7 +70,7 @@ def with_meaning_of_null(text: str, config: Config) -> str:
 
 
 def meanings_of(config: type[Any]) -> dict[str, str]:
-    """The comments beside the fields of a dataclass; that of a parent where a field is given anew without one."""
+    """The comments beside the fields of a dataclass; that of a parent where a field is given again without one."""
     found: dict[str, str] = {}
     for parent in reversed(config.__mro__):
         file = getattr(sys.modules.get(parent.__module__), "__file__", None)
@@ -137,6 +137,6 @@ def _comments(file: Path) -> dict[str, dict[str, str]]:
 
 
 def _last(by_line: Mapping[int, str], statement: ast.stmt) -> str:
-    """The last comment on the lines of a statement; empty where there is none."""
+    """The last comment on the lines of a statement; empty if there is none."""
     lines = range(statement.end_lineno or statement.lineno, statement.lineno - 1, -1)
     return next((by_line[line] for line in lines if line in by_line), "")

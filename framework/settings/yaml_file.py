@@ -82,7 +82,7 @@ class YamlFile:
     def fitted(
         self, sections: Sections, algo_name: str, mistakes: Mistakes, only: Sequence[str] = ()
     ) -> dict[str, dict[str, Any]]:
-        """The settings that fit the schema, by section (of `only`, where that is given), with the types that it wants.
+        """The settings that fit the schema, by section (of `only`, if that is given), with the types that it wants.
 
         The others are noted in `mistakes`, with file and line.
         """

@@ -13,7 +13,7 @@ class BaseAgent(ABC):
     """A subclass acts, learns, saves and loads; its own loop drives it, as it would the agents of this package.
 
     `config` is the dictionary; of its keys the base reads `state_dim`, `action_dim`, `continuous_actions` (None where
-    they are not given) and `device` (auto: cuda where there is one). Raises UserError for a device that is absent.
+    they are not given) and `device` (auto: cuda if there is one). Raises UserError for a device that is absent.
     """
 
     def __init__(self, config: Mapping[str, Any]):
@@ -31,7 +31,7 @@ class BaseAgent(ABC):
 
     @abstractmethod
     def update(self, batch: Any = None) -> dict[str, float] | None:
-        """Learn; metrics by name, or None where nothing was learned."""
+        """Learn; metrics by name, or None if nothing was learned."""
 
     @abstractmethod
     def save(self, path: str | Path) -> Any:

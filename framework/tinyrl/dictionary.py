@@ -240,5 +240,5 @@ class Reader:
 
 
 def largest_divisor(number: int, least: int, most: int) -> int | None:
-    """The largest divisor of `number` between the two; None where there is none."""
+    """The largest divisor of `number` between the two; None if there is none."""
     return next((n for n in range(min(number, most), least - 1, -1) if number % n == 0), None)

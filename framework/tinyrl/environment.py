@@ -39,7 +39,7 @@ def create_env_config(env_name: str) -> dict[str, Any]:
 
 
 def size_of(space: spaces.Space[Any], what: str) -> int:
-    """Numbers in a flat element of a space, of a Discrete one its elements; UserError where it has no such number."""
+    """Numbers in a flat element of a space, of a Discrete one its elements; UserError if it has no such number."""
     try:
         return int(spaces.flatdim(space))
     except (NotImplementedError, ValueError) as error:
@@ -59,7 +59,7 @@ def environment_of(cfg: Config, told: Mapping[str, Any], who: str) -> Any:
 
 
 def registered(env_name: str, sizes_told: bool, who: str) -> bool:
-    """Whether there is such an environment; UserError where there is not and nothing else tells the spaces."""
+    """Whether there is such an environment; UserError if there is not and nothing else tells the spaces."""
     try:
         find_spec(env_name)
     except UserError as error:

@@ -40,7 +40,7 @@ class Logger:
 
     `log(metrics, step)`, `get_stats(name)`, `save_config(config)`, `close()`. A folder that holds a log already is gone
     on with; the statistics are of this object's values. `loggers=["tensorboard", "wandb"]` adds W&B, which
-    WANDB_MODE=offline keeps on this machine. Raises UserError where the folder cannot be written or W&B is missing.
+    WANDB_MODE=offline keeps on this machine. Raises UserError if the folder cannot be written or W&B is missing.
     """
 
     def __init__(self, folder: str | Path, loggers: Iterable[str] = ("tensorboard",)):

@@ -24,7 +24,7 @@ log = logging.getLogger("joyride")
 
 
 def resolve_device(name: str) -> str:
-    """cpu or cuda[:n]; auto takes cuda where there is one. Raises UserError where cuda is asked for and absent."""
+    """cpu or cuda[:n]; auto takes cuda if there is one. Raises UserError where cuda is asked for and absent."""
     if name == "auto":
         return "cuda" if torch.cuda.is_available() else "cpu"
     if name.startswith("cuda"):

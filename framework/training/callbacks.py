@@ -31,7 +31,7 @@ class TrainerView(Protocol):
     @property
     def episode(self) -> int: ...
     @property
-    def stop_reason(self) -> str: ...  # why the run ends; empty while it goes on
+    def stop_reason(self) -> str: ...  # why the run ends; empty while it continues
     @property
     def folder(self) -> RunFolder: ...
     @property
@@ -39,7 +39,7 @@ class TrainerView(Protocol):
 
 
 class Callback:
-    """Override what is needed; returning False from any hook ends the run cleanly, an exception stops it.
+    """Override the hooks you need. A hook that returns False ends the run cleanly; an exception stops it.
 
     Order: train_start, then in each iteration pre_iteration, pre_rollout, post_rollout, (pre_update, post_update) for
     each update, post_iteration; episode_end after the rollout in which it ended, evaluation when one was made;
@@ -64,7 +64,7 @@ class Callback:
         return {}
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
-        """Take over what `state_dict` gave."""
+        """Restore what `state_dict` returned."""
 
 
 class CallbackError(RuntimeError):

@@ -205,7 +205,7 @@ class Driver(ABC):
         return {**self.counters.state_dict(), "stop_reason": self.stop_reason, "finished": self.finished}
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
-        """Take over what `state_dict` gave; limits are looked at afresh, they may have been raised."""
+        """Restore what `state_dict` returned; limits are looked at again, they may have been raised."""
         self.counters.load_state_dict(state)
         self.finished, reason = state["finished"], state["stop_reason"]
         stays = reason.startswith("callback ") or reason == threshold_reason(self.cfg.reward_threshold)

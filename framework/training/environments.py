@@ -131,7 +131,7 @@ class Environments:
         return env.render_mode == "rgb_array"
 
     def model(self) -> dict[str, Any]:
-        """The environment's own probabilities, for an algorithm that plans; UserError where it lists none."""
+        """The environment's own probabilities, for an algorithm that plans; UserError if it lists none."""
         env = self.single(first=False)
         try:
             return model_of(env)
@@ -145,7 +145,7 @@ class Environments:
 
 
 def _spec_of(env: EnvObject) -> Any:
-    """The spec of an environment object, or of the environments in a vector; None where it has none."""
+    """The spec of an environment object, or of the environments in a vector; None if it has none."""
     if isinstance(env, SyncVectorEnv | AsyncVectorEnv):
         return env.get_attr("spec")[0]
     spec = copy.deepcopy(env.spec)

@@ -43,7 +43,7 @@ class Evaluation:
 class Evaluator:
     """Runs whole episodes with a policy that does not explore.
 
-    `make_env(first)` builds one environment, the first of them with the run's render mode. They are made anew for each
+    `make_env(first)` builds one environment, the first of them with the run's render mode. They are created for each
     evaluation, so that its result depends on policy, `seed` and key alone whatever an environment or wrapper carries
     along; only a window stays open. `seed` is the evaluator's own: neither envs nor seeds are ever those of training.
     """
@@ -59,7 +59,7 @@ class Evaluator:
         self.results.append(self.evaluate(episodes, key))
 
     def answer(self, wait: bool) -> Evaluation | None:
-        """The next result; None where there is none."""
+        """The next result; None if there is none."""
         return self.results.pop(0) if self.results else None
 
     def evaluate(self, episodes: int, key: int, gif: Film | None = None) -> Evaluation:

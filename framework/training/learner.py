@@ -34,7 +34,7 @@ class Learner:
         return state
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
-        """Take over what `state_dict` gave."""
+        """Restore what `state_dict` returned."""
         self.algorithm.load_state_dict(state["algorithm"])
         self.algorithm.generator.set_state(state["generator"])
         torch.set_rng_state(state["torch"])

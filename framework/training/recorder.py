@@ -115,7 +115,7 @@ class Recorder:
         return self.recent.means()
 
     def entropy(self) -> dict[str, float]:
-        """The policy's entropy in the last row of updates, under `entropy`; empty where an algorithm tells none."""
+        """The policy's entropy in the last row of updates, under `entropy`; empty if an algorithm tells none."""
         if "train/entropy" in self.latest:
             return {"entropy": self.latest["train/entropy"]}
         loss = self.latest.get("train/entropy_loss")

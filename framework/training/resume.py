@@ -1,4 +1,4 @@
-"""A run's folder, made new or opened to go on: what it starts with, and whether it may go on as asked."""
+"""A run's folder, made new or opened to continue: what it starts with, and whether it may continue as asked."""
 
 import dataclasses
 import logging
@@ -25,7 +25,7 @@ def start_file(folder: Path) -> Path:
 
 
 def run_to_resume(cfg: Config) -> RunFolder | None:
-    """The folder that `resume` names, if it does; UserError where that run cannot go on with this config."""
+    """The folder that `resume` names, if it does; UserError if that run cannot continue with this config."""
     general = cfg.general_cfg
     if not general.resume:
         return None
@@ -92,9 +92,9 @@ def save_hydra(hydra_cfg: DictConfig, folder: RunFolder) -> None:
 
 
 def restorable(folder: RunFolder) -> dict[str, Any] | None:
-    """The parts of the newest whole checkpoint; None where the run has none and starts anew in an emptied folder.
+    """The parts of the newest whole checkpoint; None if the run has none and starts again in an emptied folder.
 
-    Raises UserError where it has models but no checkpoint: those are not to be lost.
+    Raises UserError if it has models but no checkpoint: those are not to be lost.
     """
     found = load_checkpoint(folder.checkpoints)
     if found is not None:

@@ -91,7 +91,7 @@ class Trainer(Driver):
         """Have a policy evaluated as that of an update step, which gives the seeds."""
         self.pending.append((update_step, env_step))
         self.evaluator.ask(policy, self.cfg.online_eval_episode, update_step)
-        decides = self.cfg.reward_threshold is not None or bool(self.callbacks.callbacks)  # on how the run goes on
+        decides = self.cfg.reward_threshold is not None or bool(self.callbacks.callbacks)  # on how the run continues
         self.receive_evaluations(wait=decides and self.cfg.sync == "exact")
 
     def receive_evaluations(self, wait: bool = False) -> None:

@@ -83,7 +83,7 @@ class GifRecorder(gym.Wrapper):
         """Record the episode that the next reset starts to the file `film.path`.
 
         The file appears, whole, when that episode ends, is cut off by a reset or by close, or has `max_frames`.
-        UserError where the environment does not render single frames, or the file cannot be written.
+        UserError if the environment does not render single frames, or the file cannot be written.
         """
         self._film = film
 

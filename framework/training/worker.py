@@ -22,7 +22,7 @@ class WorkerStats:
     episodes: list[Episode] = field(default_factory=list)
     metrics: Sums = field(default_factory=dict)  # what the environments told of themselves
     rewards: float = 0.0  # summed over the steps, as the next
-    values: float | None = None  # the policy's; None where it has none
+    values: float | None = None  # the policy's; None if it has none
 
 
 class Worker:
@@ -105,7 +105,7 @@ class Worker:
         }
 
     def load_state_dict(self, state: dict[str, Any]) -> list[str]:
-        """Take over what `state_dict` gave; returns a line for each environment that did not come back equal."""
+        """Restore what `state_dict` returned; returns a line for each environment that did not come back equal."""
         warnings = restore_vector(self.env, state["envs"])
         self.obs = state["obs"]
         self.rows.load_state_dict(state)

@@ -38,7 +38,7 @@ def notebook() -> str:
 
 
 def main(argv: Sequence[str]) -> int:
-    """Write the notebook; with --check say only whether it is up to date. The exit code: 1 where it was not."""
+    """Write the notebook; with --check say only whether it is up to date. The exit code: 1 if it was not."""
     return write_or_check(NOTEBOOK, notebook(), "framework.commands.pages.notebook", argv)
 
 

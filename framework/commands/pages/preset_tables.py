@@ -20,7 +20,7 @@ from framework.settings.yaml_file import LOADER
 RESULTS = ROOT / "docs" / "results.md"
 PAGE = ROOT / "docs" / "presets.md"
 PRESETS = ROOT / "config" / "preset"
-FROM_ROOT = "/preset/"  # how a preset names the one that it goes on from
+FROM_ROOT = "/preset/"  # how a preset names the one that it continues from
 MARK = re.compile(r"<!-- presets: (.*) -->")  # the folders whose presets stand in the table under it
 HEAD = "| `preset=` | reached here | reference | env steps |"
 
@@ -44,7 +44,7 @@ def table(presets: Path, folders: Sequence[str], reached: Mapping[str, Cells]) -
 
 
 def update_page(text: str, presets: Path, reached: Mapping[str, Cells]) -> str:
-    """The page with the table under each of its marks made anew.
+    """The page with the table under each of its marks made again.
 
     Raises UserError for a folder of presets that no mark names, or more than one.
     """
@@ -71,7 +71,7 @@ def update_page(text: str, presets: Path, reached: Mapping[str, Cells]) -> str:
 
 
 def main(argv: Sequence[str]) -> int:
-    """Bring both pages up to date; with --check only say whether docs/presets.md is. Exit code 1 where it was not."""
+    """Bring both pages up to date; with --check only say whether docs/presets.md is. Exit code 1 if it was not."""
     check = [*argv] == ["--check"]
     if not check and (len(argv) > 1 or "".join(argv).startswith("-")):
         print(
@@ -122,7 +122,7 @@ def _steps(expected: dict[str, Any]) -> str:
 
 
 def _preset(presets: Path, name: str) -> dict[str, Any]:
-    """A preset's own sections over those of the presets that it goes on from."""
+    """A preset's own sections over those of the presets that it continues from."""
     path = presets / f"{name}.yaml"
     try:
         data = yaml.load(path.read_text(encoding="utf-8"), Loader=LOADER)

@@ -14,11 +14,11 @@ from framework.settings.reference import Entry, entries
 PAGE = ROOT / "docs" / "settings.md"
 INTRO = f"""# Settings
 
-Every key with its type, actual default, allowed values and meaning. On the command line, `python main.py --help lr` shows
-one key, `--help PPO` the keys of an algorithm, and `--help env_cfg` those of a section.
+Every key with its type, actual default, allowed values and meaning. On the command line, `python main.py --help lr`
+shows one key, `--help PPO` the keys of an algorithm, and `--help env_cfg` those of a section.
 
-You can leave out the section if only one section has the key: `lr=1e-3` is `algo_cfg.lr=1e-3`. A schedule is `lin_1e-3` or
-a mapping, see [algorithms.md](algorithms.md#schedules). Lists of layers are described in [networks.md](networks.md).
+You can leave out the section if only one section has the key: `lr=1e-3` is `algo_cfg.lr=1e-3`. A schedule is `lin_1e-3`
+or a mapping, see [algorithms.md](algorithms.md#schedules). Lists of layers are described in [networks.md](networks.md).
 
 Do not edit this page: `{COMMAND}` makes it from the comments in the source code.
 """
@@ -31,7 +31,7 @@ HEADINGS = {
 
 @dataclass
 class Row:
-    """One key as some algorithms have it: the same but for the default."""
+    """One key as some algorithms have it: the same except for the default."""
 
     entry: Entry
     defaults: dict[str, str] = field(default_factory=dict)  # algorithm -> default
@@ -82,7 +82,7 @@ def rows_of(section: str, every: Mapping[str, Iterable[Entry]]) -> list[Row]:
 
 
 def main(argv: Sequence[str]) -> int:
-    """Write the page; with --check say only whether it is up to date. The exit code: 1 where it was not."""
+    """Write the page; with --check say only whether it is up to date. The exit code: 1 if it was not."""
     return write_or_check(PAGE, page(), "framework.commands.pages.settings_page", argv)
 
 

@@ -144,7 +144,7 @@ def source_page(target: str) -> str:
 
 
 def api_page(name: str) -> str:
-    """A page of docstrings; that of the algorithms goes on with each of theirs, by their files."""
+    """A page of docstrings; that of the algorithms continues with each of theirs, by their files."""
     heading, objects = API[name]
     parts = [f"# {heading}"]
     parts += [f"::: {path}" + (f"\n    options: {{{OPTIONS[path]}}}" if path in OPTIONS else "") for path in objects]

@@ -10,7 +10,7 @@ COMMAND = "make tables"
 
 
 def write_or_check(page: Path, new: str, module: str, argv: Sequence[str]) -> int:
-    """Write the page; with --check say only whether it is up to date. The exit code: 1 where it was not."""
+    """Write the page; with --check say only whether it is up to date. The exit code: 1 if it was not."""
     if [*argv] not in ([], ["--check"]):
         print(f"error: usage: python -m {module} [--check]", file=sys.stderr)
         return 2

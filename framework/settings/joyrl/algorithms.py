@@ -12,7 +12,7 @@ RULES = {"value": value, "on_policy": on_policy, "reinforce": reinforce, "dpg": 
 
 
 def algorithm_here(draft: Draft) -> str | None:
-    """The algorithm's name here; None where it is missing, which is noted."""
+    """The algorithm's name here; None if it is missing, which is noted."""
     name = draft.algorithm
     if name == "PPO" and str(draft.get("ppo_type")).lower() == "kl":
         return "PPO_KL"
