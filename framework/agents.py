@@ -169,7 +169,7 @@ class Agent(Stepped):
 
 
 def make_agent(algo: str, env: "str | gym.Env[Any, Any] | None" = None, **settings: Any) -> Agent:
-    """An agent for an environment: its id, or an environment object, which is only asked for its spaces.
+    """An agent for an environment: its id, or an environment object, of which only the spaces are used.
 
     `settings` are keys of the config, short or full (`algo_cfg__lr` for algo_cfg.lr), as for `Experiment`. Raises
     UserError for settings that cannot work.

@@ -31,8 +31,8 @@ from framework.settings.reference import with_meaning_of_null
 
 
 def main(argv: Sequence[str]) -> int:
-    """Do what the arguments ask for; the exit code: 0, 1 if a job of several failed or a preset does not hold,
-    2 for a mistake of the user's, 130 or 143 when interrupted.
+    """Run the command line; the exit code: 0, 1 if a job of a sweep failed or a preset does not pass,
+    2 for a user error, 130 or 143 when interrupted.
 
     Any other exception is a programming error and passes through.
     """
@@ -158,7 +158,7 @@ def _show(hydra: Hydra, args: argparse.Namespace, job: Job) -> int:
 
 
 def _run(hydra: Hydra, job: Job) -> int:
-    """Run one job inside Hydra; an exception of the job's is raised here, without Hydra's words around it."""
+    """Run one job inside Hydra; an exception of the job is raised here unchanged."""
     results: list[Any] = []
 
     def task(composed: DictConfig) -> None:

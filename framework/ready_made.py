@@ -1,6 +1,6 @@
-"""Algorithms named in Python: `PPO(env=env, cfg=PPOConfig(lr=1e-3))` says what to train, and a runner trains it.
+"""Algorithms as Python classes: `PPO(env=env, cfg=PPOConfig(lr=1e-3))` says what to train; a runner trains it.
 
-Both classes are made when they are asked for, for every algorithm of the registry: `from framework import SAC`.
+Both classes are created on demand for every algorithm of the registry: `from framework import SAC`.
 """
 
 import dataclasses

@@ -1,4 +1,4 @@
-"""How the user's own loop tells an agent what came of its action: by `observe`, or in the way of TinyRL's loops."""
+"""How your own loop reports the result of an action to an agent: with `observe`, or as in TinyRL's loops."""
 
 import logging
 from collections.abc import Callable
@@ -18,7 +18,7 @@ log = logging.getLogger("joyride")
 
 
 class AgentError(RuntimeError):
-    """An agent was used in a way that cannot work; the text says what to do instead."""
+    """An agent was used in a way that cannot work; the message says what to do instead."""
 
 
 class Stepped:

@@ -1,4 +1,4 @@
-"""What the command line can do besides composing a configuration: the modes, sweeps, verification, completion.
+"""The commands of the command line: modes, sweeps, verification, completion.
 
 Nothing else imports this wing but `framework/cli.py`.
 """

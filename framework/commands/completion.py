@@ -1,4 +1,4 @@
-"""Shell completion: Hydra's, which knows groups and full keys, and besides it short keys and allowed values."""
+"""Shell completion: Hydra's for groups and full keys, plus short keys and allowed values."""
 
 import os
 from collections.abc import Sequence

@@ -1,4 +1,4 @@
-"""Flags that do not exist: most are settings in another tool's manner, `--seed 3` for `seed=3`."""
+"""Unknown flags: most are settings written as in other tools, such as `--seed 3` for `seed=3`."""
 
 from collections.abc import Iterable, Iterator, Sequence
 
@@ -12,7 +12,7 @@ MANNER = "without dashes"
 
 
 def refuse_flags(argv: Sequence[str], known: Iterable[str]) -> None:
-    """Raise UserError for the flags of a command line that are not `known`, if there are any: one answer for all."""
+    """Raise one UserError for all flags of a command line that are not `known`."""
     flags = [*known]
     given = [*_unknown(argv, flags)]
     algo_name = _algorithm(given, argv)
@@ -46,7 +46,7 @@ def _unknown(argv: Sequence[str], known: Sequence[str]) -> Iterator[tuple[str, s
 
 
 def _algorithm(given: Sequence[tuple[str, str]], argv: Sequence[str]) -> str:
-    """The algorithm that the command line means, DQN if it names none."""
+    """The algorithm of the command line, by default DQN."""
     named = [text.partition("=")[2] for text in argv if text.startswith(("algo_name=", "general_cfg.algo_name="))]
     named += [value for flag, value in given if "general_cfg.algo_name" in _target(flag)]
     return next((name for name in map(_algorithm_like, named) if name in ALGORITHMS), "DQN")
@@ -64,7 +64,7 @@ def _target(flag: str) -> tuple[str, ...]:
 
 
 def _word(flag: str, value: str, sections: Sections) -> str:
-    """key=value in place of a flag that is a key under its own or another name; empty if there is more to say."""
+    """key=value for a flag that is a key under its own or another name; empty if a longer hint is needed."""
     name = normal(flag)
     if any(name in field_types(sections[section]) for section in SECTIONS) and name != "env_name":
         return f"{name}={value or '<value>'}"

@@ -1,4 +1,4 @@
-"""`--help lr`, `--help PPO`, `--help env_cfg`: what a key is, or every key of an algorithm or of a section."""
+"""`--help lr`, `--help PPO`, `--help env_cfg`: explains a key, or every key of an algorithm or section."""
 
 import shutil
 import textwrap
@@ -15,15 +15,15 @@ COLUMN = 34  # where meanings begin
 
 
 def topics_of(words: Sequence[str]) -> list[str]:
-    """What help is asked for: the words except for settings, of which algo_name=<ALGO> names an algorithm."""
+    """The topics of --help: all words except settings, and the algorithm of algo_name=<ALGO>."""
     names = [word.partition("=")[2] for word in words if word.startswith(("algo_name=", "general_cfg.algo_name="))]
     return [*names, *(word for word in words if "=" not in word)]
 
 
 def show_topics(topics: Sequence[str]) -> None:
-    """Print what is known of sections, keys and algorithms; keys beside an algorithm are those of that algorithm.
+    """Print help on sections, keys and algorithms; next to an algorithm, keys are those of that algorithm.
 
-    Raises UserError for words that are none of them, one line each.
+    Raises UserError for unknown words, one line each.
     """
     algorithm = next((name for name in map(_algorithm, topics) if name), None)
     mistakes, parts = Mistakes(), []
@@ -81,7 +81,7 @@ def _section(section: str, algorithm: str) -> str:
 
 
 def _entry(entry: Entry) -> str:
-    """`key = default` and, beside it or below, its meaning and what it may be."""
+    """`key = default` and, beside it or below, its meaning and allowed values."""
     value = "null" if entry.default.startswith("null (") else entry.default  # what null stands for is in the meaning
     left = f"  {entry.name} = {value}"
     allowed = entry.allowed or ("" if entry.meaning else entry.type)

@@ -1,4 +1,4 @@
-"""Lines of jobs that run side by side, told apart by their numbers."""
+"""Prefixes the output of jobs that run in parallel with their numbers."""
 
 import sys
 from collections.abc import Iterator

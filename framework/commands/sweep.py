@@ -1,6 +1,6 @@
-"""Sweeps (-m): every combination of the given values is a job with a run folder of its own; then tables and a figure.
+"""Sweeps (-m): every combination of the given values is a job with its own run folder; then tables and a figure.
 
-What a sweep needs to be resumed is written down before its first job starts.
+Everything needed to resume a sweep is written before its first job starts.
 """
 
 import itertools
@@ -62,7 +62,7 @@ def run_sweep(hydra: Hydra, texts: Sequence[str], yaml_file: YamlFile | None) ->
 
 
 def expand(hydra: Hydra, texts: Sequence[str]) -> tuple[list[list[str]], list[str], list[str]]:
-    """The overrides of every job, what of them is swept, in short, and the same without the seed.
+    """The overrides of every job, a short label of its swept values, and that label without the seed.
 
     Raises UserError for what cannot be swept.
     """

@@ -1,5 +1,5 @@
-"""The jobs of a sweep, run through Hydra's launcher: one after the other in this process, or (hydra/launcher=joblib)
-side by side in others. No job ends another, but by being interrupted.
+"""The jobs of a sweep, run through Hydra's launcher: one after the other in this process, or in parallel in others
+(hydra/launcher=joblib). A failed job does not stop the others; an interrupt stops all.
 """
 
 import os
@@ -31,7 +31,7 @@ INTERRUPTED_CODES = (130, 143)
 
 @dataclass
 class Sweep:
-    """What a job needs to know of its sweep; it travels to other processes."""
+    """What a job needs to know about its sweep; it is sent to other processes."""
 
     folder: Path
     names: list[str]  # of the jobs' folders
@@ -48,7 +48,7 @@ class Sweep:
 
 
 def run_jobs(hydra: Hydra, sweep: Sweep, jobs: Sequence[Job]) -> tuple[list[Status], int]:
-    """Run the jobs: how each of them ended, and the exit code if they were stopped before all had run, else 0."""
+    """Run the jobs; returns their statuses, and the exit code if they were stopped early, else 0."""
     sweep.status.start_anew()
     try:
         launch(hydra, sweep, jobs)
@@ -73,7 +73,7 @@ def launch(hydra: Hydra, sweep: Sweep, jobs: Sequence[Job]) -> None:
 
 
 def run_job(sweep: Sweep, composed: DictConfig) -> None:
-    """Run one job, tell its error at once, note how it ended."""
+    """Run one job, report its error at once, record how it ended."""
     launched = int(HydraConfig.get().job.num)
     number = launched if sweep.numbers is None else sweep.numbers[launched]
     if os.getppid() == sweep.pid:

@@ -1,4 +1,4 @@
-"""What a sweep writes down before its first job starts, so that it can be resumed: the words of every job."""
+"""The record of a sweep, written before its first job starts: the overrides of every job, for resuming."""
 
 import dataclasses
 import json

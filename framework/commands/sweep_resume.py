@@ -1,4 +1,4 @@
-"""resume=<sweep>: what is missing is run, what is done is kept, tables and figure are made for all of it."""
+"""resume=<sweep>: runs the missing jobs, keeps the finished ones, then makes tables and figure for all."""
 
 import os
 import shutil
@@ -74,7 +74,7 @@ def resume_sweep(hydra: Hydra, folder: Path, texts: Sequence[str]) -> int:
 
 
 def _settled(sweep: Sweep) -> list[Status]:
-    """How the jobs stand, once those of a killed sweep have ended with it."""
+    """The statuses of the jobs, once those of a killed sweep have ended."""
     end = time.monotonic() + PATIENCE
     while any(status.state == RUNNING and _lives(status.pid) for status in sweep.status.read(len(sweep.names))):
         if time.monotonic() > end:
@@ -93,7 +93,7 @@ def _settled(sweep: Sweep) -> list[Status]:
 
 
 def _prepare(hydra: Hydra, folder: Path, job: JobRecord, tag: str, own: list[str]) -> Job:
-    """The job as it was asked for, or, where it was begun, as its run continues."""
+    """The job as it was requested or, if it was started, as a resumed run."""
     run, last = folder / job.name, [*own, to_override("general_cfg.tasks_dir", str(folder.parent))]
     config = run / "config.yaml"
     if config.exists() and YamlFile(config).section("general_cfg").get("mode") == "test":

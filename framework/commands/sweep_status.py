@@ -1,4 +1,4 @@
-"""How each job of a sweep stands: one small file a job, so that it crosses the border between processes."""
+"""The status of each job of a sweep: one small file per job, shared between processes."""
 
 import json
 import os
@@ -14,7 +14,7 @@ DONE, FAILED, INTERRUPTED, NOT_STARTED, RUNNING = "done", "failed", "interrupted
 
 @dataclass
 class Status:
-    """How a job stands."""
+    """The status of a job."""
 
     state: str = NOT_STARTED
     exit_code: int = 0
@@ -58,11 +58,11 @@ class StatusFiles:
         return [self._read(job) for job in range(n_jobs)]
 
     def start_anew(self) -> None:
-        """Let jobs start again: the sweep is resumed."""
+        """Allow jobs to start again when the sweep is resumed."""
         self._stop.unlink(missing_ok=True)
 
     def stop(self, exit_code: int) -> None:
-        """Let no further job start: the sweep was interrupted."""
+        """Prevent further jobs from starting when the sweep is interrupted."""
         atomic_write(self._stop, str(exit_code).encode())
 
     def stop_code(self) -> int:

@@ -1,4 +1,4 @@
-"""The judgement of mode=verify: whether training seeds reach a preset's reference score, and the file of it."""
+"""The verdict of mode=verify: whether the training seeds reach the preset's reference score; and its file."""
 
 import json
 import math
@@ -11,7 +11,7 @@ from framework.reports.statistics import mean_interval, p_below
 from framework.runs.files import atomic_write
 from framework.settings.schema import ExpectedScore
 
-TEST_EPISODES = 100  # that each seed's model is tested over
+TEST_EPISODES = 100  # test episodes per seed
 SCORE = "results/score.json"  # in the folder of a seed that is done
 NOTE = "verify.json"  # in the folder of a verification: what is verified
 RESULT = "result.json"  # there too, once it is finished
@@ -32,7 +32,7 @@ class Verdict:
 
     @property
     def answer(self) -> str:
-        """The verdict in a word or three."""
+        """The verdict in one to three words."""
         return "passes" if self.passes else "inconclusive" if self.inconclusive else "does not pass"
 
 
@@ -43,8 +43,8 @@ class Result:
     preset: str
     verdict: Verdict
     scores: list[float]  # of each training seed
-    env_steps: float  # a seed
-    seconds: float  # of training, a seed
+    env_steps: float  # per seed
+    seconds: float  # of training, per seed
     commit: str
     machine: str
     finished: str  # local time, ISO 8601
@@ -73,10 +73,9 @@ class Result:
 def judge(scores: Sequence[float], expected: ExpectedScore) -> Verdict:
     """Whether the mean over seeds is not significantly below the reference score: a one-sided t-test at 5%.
 
-    The threshold is the reference mean less std / sqrt(100), the standard error that a mean over 100 episodes has by
-    itself. Where all scores are equal, or there is but one, the mean is compared with it. A verdict is
-    inconclusive, not a pass, where a seed is below the threshold and the interval begins further below it than the
-    reference score is large.
+    The threshold is the reference mean minus std / sqrt(100), the standard error of a mean over 100 episodes. If all
+    scores are equal, or there is only one, the mean is compared with the threshold. The verdict is inconclusive instead
+    of a pass if a seed is below the threshold and the interval starts below it by more than the size of the reference.
     """
     assert expected.mean_reward is not None
     threshold = expected.mean_reward - (expected.std or 0.0) / math.sqrt(TEST_EPISODES)
@@ -93,7 +92,7 @@ def shown(score: float) -> str:
 
 
 def in_words(verdict: Verdict, means: Sequence[float], expected: ExpectedScore) -> str:
-    """The verdict over these seeds' means, as a line."""
+    """The verdict on the means of the seeds, as one line."""
     answer = verdict.answer + (" (the seeds differ too much to prove anything)" if verdict.inconclusive else "")
     chance = "" if verdict.p_value is None else f", p = {verdict.p_value:.3f}"
     below = sum(mean < verdict.threshold for mean in means)

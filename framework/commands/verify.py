@@ -1,7 +1,7 @@
-"""mode=verify: does a preset reach its reference score? It is trained with seeds 1 to n, each best model is tested, and
-the mean of the seeds' scores is judged by the reference.
+"""mode=verify: does a preset reach its reference score? Trains it with seeds 1 to n, tests each best model, and
+compares the mean score with the reference.
 
-Seeds run as the jobs of a sweep do: one after the other, or side by side with hydra/launcher=joblib.
+Seeds run like the jobs of a sweep: one after the other, or in parallel with hydra/launcher=joblib.
 """
 
 import dataclasses

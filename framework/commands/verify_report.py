@@ -1,4 +1,4 @@
-"""What mode=verify tells: the table of the seeds, the verdict, and the result in the verification's folder."""
+"""The report of mode=verify: a table of the seeds, the verdict, and the result file in the folder."""
 
 import json
 import os
@@ -24,9 +24,9 @@ def report(
     statuses: Mapping[int, Status],
     changes: Sequence[str],
 ) -> int | None:
-    """Print the table and the verdict, and write the result; the exit code, None without a verdict.
+    """Print the table and the verdict, and write the result; returns the exit code, None without a verdict.
 
-    `statuses` are those of the seeds that ran just now, `changes` the settings that are not the preset's own.
+    `statuses` are those of the seeds that just ran, `changes` the settings that differ from the preset.
     """
     from rich.console import Console  # it takes a while, and --help imports this module
 
@@ -63,7 +63,7 @@ def _result(folder: Path, preset: str, verdict: Verdict, means: list[float], don
 
 
 def _score(run: Path) -> dict[str, Any] | None:
-    """What a seed that is done has left."""
+    """The score file of a finished seed."""
     path = run / SCORE
     if not path.exists():
         return None

@@ -1,4 +1,4 @@
-"""Data for learning: rollouts, the buffers that hold them, and the rule of how many updates are due.
+"""Data for learning: rollouts, buffers, and the rule for how many updates are due.
 
 No environment is stepped and no gradient taken here.
 """

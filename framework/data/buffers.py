@@ -1,4 +1,4 @@
-"""Buffers: preallocated columns for replay, and the rollouts that on-policy algorithms learn from once."""
+"""Buffers: preallocated columns for replay, and rollouts for on-policy algorithms."""
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable
@@ -24,7 +24,7 @@ def to_tensor(values: np.ndarray) -> torch.Tensor:
 
 
 class Buffer(ABC):
-    """What the data server asks of a buffer, whatever kind of data it holds."""
+    """The interface of a buffer for the data server."""
 
     @abstractmethod
     def add(self, rollout: Rollout) -> None:
@@ -43,7 +43,7 @@ class Buffer(ABC):
 
     @abstractmethod
     def state_dict(self) -> dict[str, Any]:
-        """All that what comes out later depends on."""
+        """Everything that later samples depend on."""
 
     @abstractmethod
     def load_state_dict(self, state: dict[str, Any]) -> None:
@@ -131,14 +131,14 @@ class ReplayBuffer(Buffer):
 
 
 class RolloutBuffer(Buffer):
-    """Holds rollouts of `length` steps until `n_rollouts` are learned, once, as one (JoyRL's ONPOLICY_QUE)."""
+    """Holds rollouts of `length` steps until `n_rollouts` are used once, as one batch (JoyRL's ONPOLICY_QUE)."""
 
     def __init__(self, n_rollouts: int, length: int):
         self.n_rollouts, self.length = n_rollouts, length
         self.rollouts: list[Rollout] = []
 
     def add(self, rollout: Rollout) -> None:
-        """Store a rollout; one that the end of the run cut short is left out."""
+        """Store a rollout; one cut short by the end of the run is left out."""
         if len(rollout.reward) == self.length:
             self.rollouts.append(rollout)
 

@@ -1,4 +1,4 @@
-"""The data server: a buffer, and the rule of how many updates are due."""
+"""The data server: a buffer, and the rule for how many updates are due."""
 
 from typing import Any
 
@@ -17,7 +17,7 @@ from framework.data.sequences import SequenceBuffer
 
 
 class DataServer:
-    """Takes rollouts, gives batches, and counts environment steps and the updates owed for them."""
+    """Stores rollouts, samples batches, and counts env steps and the updates due for them."""
 
     def __init__(
         self,
@@ -39,7 +39,7 @@ class DataServer:
         self.n_step = NStep(spec.n_step, spec.gamma) if spec.n_step > 1 else None
 
     def put(self, rollout: Rollout) -> None:
-        """Store one worker's rollout; what it makes due is told by `updates_due`."""
+        """Store one worker's rollout; `updates_due` then counts the updates it makes due."""
         before = self.env_steps
         self.env_steps += rollout.steps
         if self.buffer is not None:
@@ -47,11 +47,11 @@ class DataServer:
             self.owed = self.buffer.due(self.spec, self.owed, before, self.env_steps)
 
     def updates_due(self) -> int:
-        """Calls of `learn` that are owed now."""
+        """Calls of `learn` that are due now."""
         return self.owed
 
     def sample(self) -> Batch:
-        """A batch for one call of `learn`, which pays for one update owed."""
+        """A batch for one call of `learn`; one update fewer is then due."""
         assert self.buffer is not None
         self.owed -= 1
         return self.buffer.sample(self.spec.batch_size, self.env_steps)
@@ -83,7 +83,7 @@ def make_buffer(
     total_steps: int | None = None,
     goal_reward: GoalReward | None = None,
 ) -> Buffer | None:
-    """The buffer that an algorithm asks for; None if nothing is learned."""
+    """The buffer that an algorithm needs; None if nothing is learned."""
     if spec.kind == "none":
         return None
     if spec.kind == "rollout":

@@ -1,4 +1,4 @@
-"""Whole episodes, learned from once."""
+"""Whole episodes, used once."""
 
 from typing import Any
 
@@ -12,7 +12,7 @@ from framework.runs.episodes import Columns, EpisodeCutter, joined
 
 
 class EpisodeBuffer(Buffer):
-    """Joins what rollouts cut: holds each environment's episode until it has ended."""
+    """Joins the parts of episodes from several rollouts, until each episode has ended."""
 
     def __init__(self) -> None:
         self.cutter = EpisodeCutter()  # its keys: "worker.env"

@@ -1,4 +1,4 @@
-"""What a run's data takes of the machine's memory, worked out before the run starts (torch-free)."""
+"""Memory that a run's data needs, estimated before the run starts (torch-free)."""
 
 import math
 import os
@@ -27,9 +27,9 @@ CGROUP_V1 = ("memory.limit_in_bytes", "memory.usage_in_bytes", "total_inactive_f
 
 
 def free_memory(root: Path = Path("/")) -> int:
-    """Bytes that this process may still take: the least of what the machine and the control groups around it leave.
+    """Bytes that this process may still allocate: the minimum over the machine and its control groups.
 
-    Files are read under `root`. A system that does not tell counts with its whole memory, else with sys.maxsize.
+    Files are read under `root`. Without this information the total memory counts, else sys.maxsize.
     """
     return max(0, min([_free_of_machine(root), *_free_of_cgroups(root)]))
 
@@ -70,7 +70,7 @@ def rollout_bytes(spec: "DataSpec", obs_space: Space, action_space: Space, n_env
 
 
 def format_bytes(size: int) -> str:
-    """A number of bytes for reading, in MiB or GiB."""
+    """A readable number of bytes, in MiB or GiB."""
     if size >= GIB:
         return f"{size / GIB:.1f} GiB"
     return f"{size / MIB:.{0 if size >= 10 * MIB else 1}f} MiB"

@@ -1,4 +1,4 @@
-"""A policy asked from outside a run: observations as a user has them at hand, and actions for the environment."""
+"""Using a policy outside a run: observations from the user, and actions for the environment."""
 
 from typing import Any
 

@@ -1,4 +1,4 @@
-"""Rows: the one place that turns a step into what is learned from, for workers and for agents stepped by hand."""
+"""Rows: turns env steps into training data, for workers and for agents stepped by hand."""
 
 from typing import Any
 

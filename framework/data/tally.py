@@ -1,4 +1,4 @@
-"""What environments tell beside observations: rewards and their components, success, metrics of their own (torch-free).
+"""What environments report besides observations: rewards and their components, success, metrics (torch-free).
 
 `info["reward_components"]`: name -> value, for each environment. `info["log"]`: name -> a number, or one for each
 environment. `info["is_success"]`: of the step that ends an episode.

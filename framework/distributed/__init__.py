@@ -1,4 +1,4 @@
-"""The same parts as Ray actors: the cluster, the pool of workers, pacing, and what happens when a part fails.
+"""The same parts as Ray actors: the cluster, the worker pool, pacing, and recovery from failures.
 
-The only wing that imports ray, and only once a run asks for it.
+The only package that imports ray, and only for a run that uses it.
 """

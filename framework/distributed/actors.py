@@ -1,4 +1,4 @@
-"""The parts as they live in processes of their own: each is built there from the config, and asked by value.
+"""The parts in separate processes: each is built there from the config and exchanges plain values.
 
 Plain classes; framework/distributed/cluster.py makes them Ray actors. Tensors travel as NumPy arrays, which Ray
 passes on without a copy.
@@ -42,7 +42,7 @@ COLLECTING = 5  # niceness of who collects and stores
 
 @dataclass
 class ActorConfig:
-    """What every part is built from, wherever that is: the config, and what only the driver's process knows."""
+    """What every part is built from: the config, and what only the driver's process knows."""
 
     cfg: Config
     acting: Acting
@@ -59,7 +59,7 @@ class ActorConfig:
 
 
 class RemotePart:
-    """What all parts in other processes can be asked."""
+    """Methods of all parts in other processes."""
 
     def __init__(self, config: ActorConfig, threads: int):
         torch.set_num_threads(threads)
@@ -77,7 +77,7 @@ class RemotePart:
 
 
 class WorkerActor(RemotePart):
-    """A worker on its own, on the CPU."""
+    """A worker in its own process, on the CPU."""
 
     def __init__(self, config: ActorConfig, index: int, restart: int = 0):
         super().__init__(config, config.threads)
@@ -112,7 +112,7 @@ class WorkerActor(RemotePart):
 
 
 class ServerActor(RemotePart):
-    """The data server on its own."""
+    """The data server in its own process."""
 
     def __init__(self, config: ActorConfig, spec: Any, n_rollouts: int):
         super().__init__(config, 1)
@@ -157,7 +157,7 @@ class Learned:
 
 
 class LearnerActor(RemotePart):
-    """A learner on its own; several share each batch, see `algos.common.optim`."""
+    """A learner in its own process; several share each batch, see `algos.common.optim`."""
 
     def __init__(self, config: ActorConfig, device: str):
         super().__init__(config, config.cfg.general_cfg.torch_threads)
@@ -199,7 +199,7 @@ class LearnerActor(RemotePart):
 
 
 class EvaluatorActor(RemotePart):
-    """An evaluator on its own."""
+    """An evaluator in its own process."""
 
     def __init__(self, config: ActorConfig, role: str):
         super().__init__(config, config.cfg.general_cfg.torch_threads)

@@ -1,4 +1,4 @@
-"""A driver over the parts of this process, or over a Ray cluster; Ray is imported only where it is asked for."""
+"""Builds the driver for one process or for a Ray cluster; Ray is imported only if it is used."""
 
 from dataclasses import dataclass
 from typing import Any
@@ -24,7 +24,7 @@ COLLECT_STEPS = 64  # vector steps between two looks of the collector at its lim
 
 @dataclass
 class Plan:
-    """What a run does: train the algorithm, or else collect."""
+    """What a run does: train the algorithm, or collect."""
 
     cfg: Config
     algorithm: Algorithm
@@ -35,7 +35,7 @@ class Plan:
     how: str  # who acts, in words
 
     def doing(self, driver: Driver, resumed: bool) -> str:
-        """What starts, in words."""
+        """What the run is about to do, in words."""
         if resumed:
             return f"resuming {self.how} at step {driver.env_step:,}"
         return f"training {self.how}" if self.training else f"collecting with {self.how}"
@@ -59,7 +59,7 @@ def plan_run(cfg: Config, algorithm: Algorithm, mode: str, env_step: int, model_
 
 
 def model_info(cfg: Config) -> dict[str, Any]:
-    """What a saved model is of."""
+    """The algorithm and environment of a saved model."""
     return {"algo_name": cfg.general_cfg.algo_name, "env_id": cfg.env_cfg.id}
 
 

@@ -1,4 +1,4 @@
-"""The parts of a run as Ray actors behind the methods of the single process, and a driver that survives their loss."""
+"""The parts of a run as Ray actors with the interface of a single process, and recovery from their loss."""
 
 from dataclasses import dataclass, replace
 

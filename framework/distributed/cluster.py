@@ -1,4 +1,4 @@
-"""Ray for one run: started or joined; its actors, what their calls give, and how a call fails.
+"""Ray for one run: starts or joins a cluster, creates actors, waits for calls and detects failures.
 
 Rollouts, batches and weights travel as references, from worker to server to learner; the driver sees small stats.
 """
@@ -50,7 +50,7 @@ PINGS = 20  # calls whose median is the cost of a call
 
 
 class Cluster:
-    """Ray for one run: started here, or joined at `ray_address`. Leaving it leaves no process of the run behind."""
+    """Ray for one run: started here, or joined at `ray_address`. On exit no process of the run is left."""
 
     version = ray.__version__
 
@@ -213,7 +213,7 @@ class Cluster:
             raise PartLost(part, failure.cause) from None
 
     def call_seconds(self, handle: Handle) -> float:
-        """What an empty call costs, there and back."""
+        """Seconds that an empty call takes, there and back."""
         times = []
         for _ in range(PINGS):
             start = time.perf_counter()

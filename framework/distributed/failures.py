@@ -1,4 +1,4 @@
-"""Processes that fail: the cause in the user's words, the table of failures, and how many a run may have."""
+"""Failing processes: the cause in plain words, the table of failures, and the limit per run."""
 
 import logging
 import re
@@ -19,7 +19,7 @@ _OURS = ("framework/distributed/actors.py",)
 
 
 class PartLost(Exception):
-    """A part without which the run cannot continue from where it is died; `part` and `cause` say which and why."""
+    """A part has died without which the run must go back to a checkpoint; `part` and `cause` say which and why."""
 
     def __init__(self, part: str, cause: str):
         super().__init__(f"{part}: {cause}")

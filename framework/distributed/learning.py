@@ -1,4 +1,4 @@
-"""Learning in processes of its own: batches go from the server to the learners, and updates come back."""
+"""Learning in separate processes: batches go from the server to the learners, and updates come back."""
 
 import logging
 import statistics
@@ -18,7 +18,7 @@ log = logging.getLogger("joyride")
 
 
 class RemoteLearning:
-    """Learners behind the methods of framework.training.parts.Learning; `learner` is the driver's copy of them."""
+    """Learners with the interface of framework.training.parts.Learning; `learner` is the driver's copy."""
 
     def __init__(self, traffic: Traffic, server: RemoteServer, learner: Learner, callbacks: Callbacks):
         self.traffic, self.server, self.learner, self.callbacks = traffic, server, learner, callbacks

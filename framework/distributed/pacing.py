@@ -1,4 +1,4 @@
-"""The pace of asynchronous collecting: who collects how much with which weights, and when learning holds it back."""
+"""Pacing of asynchronous collection: which worker collects how much, with which weights, and when it waits."""
 
 import math
 from dataclasses import dataclass

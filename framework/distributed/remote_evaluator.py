@@ -1,4 +1,4 @@
-"""The evaluator in a process of its own: evaluates weights one after the other, beside training."""
+"""The evaluator in its own process: evaluates weights one after the other, in parallel with training."""
 
 from algos.base import Policy
 from framework.distributed.actors import ActorConfig, EvaluatorActor, weights_of

@@ -1,4 +1,4 @@
-"""What a Ray run asks of its machines: shared memory, CPUs and GPUs, worked out before it starts (torch-free)."""
+"""Resources that a Ray run needs: shared memory, CPUs and GPUs, computed before it starts (torch-free)."""
 
 import math
 import shutil

@@ -1,4 +1,4 @@
-"""Sampling with workers in processes of their own: the rounds of the single process, or whatever arrives next."""
+"""Sampling with workers in separate processes: the rounds of a single process, or whatever arrives next."""
 
 import logging
 import time

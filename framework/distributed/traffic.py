@@ -1,4 +1,4 @@
-"""What passes between the processes of a run: the newest weights, what is under way, and the data server's actor."""
+"""State shared by sampling and learning: the newest weights, calls under way, and the data server's actor."""
 
 import time
 from collections.abc import Iterator

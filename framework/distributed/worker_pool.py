@@ -1,4 +1,4 @@
-"""The workers of a Ray run, asked together or one by one; replaced where they fail."""
+"""The workers of a Ray run, called together or one by one, and replaced if they fail."""
 
 import time
 from collections import Counter

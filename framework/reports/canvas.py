@@ -1,4 +1,4 @@
-"""What all figures share: made by Agg, whatever the environment says, dressed alike, and never the end of a run.
+"""Shared code of all figures: drawn with Agg, in one style, and never a reason for a run to fail.
 
 matplotlib is imported where it is used: it takes half a second.
 """
@@ -28,7 +28,7 @@ WORTH = 2.5  # an axis is cut where it would else be so many times as long
 
 @contextmanager
 def no_harm(what: str) -> Iterator[None]:
-    """A picture that cannot be drawn or written is a warning: what it shows is in the tables."""
+    """A figure that cannot be drawn or written causes only a warning: its data is in the tables."""
     try:
         yield
     except Exception as error:

@@ -1,4 +1,4 @@
-"""Curves of reward over environment steps, from the tables of runs, and runs joined over their seeds."""
+"""Reward curves over env steps, from the tables of runs, and means over seeds."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass

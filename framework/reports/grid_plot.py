@@ -1,4 +1,4 @@
-"""figs/policy.png: the values and the greedy moves that a table holds, on the map of its grid world."""
+"""figs/policy.png: the values and greedy moves of a table, drawn on the map of its grid world."""
 
 from collections.abc import Callable
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""The figure of a sweep: a line for each setting, the mean over its seeds, with its interval; single seeds faint."""
+"""The figure of a sweep: one line per setting with the mean over seeds and its interval; single seeds are faint."""
 
 from collections.abc import Sequence
 from pathlib import Path

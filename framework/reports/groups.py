@@ -1,4 +1,4 @@
-"""Runs that differ in nothing but the seed, as one: their scores in a row of numbers (without numpy)."""
+"""Groups of runs that differ only in the seed, and their scores (without numpy)."""
 
 import math
 import statistics

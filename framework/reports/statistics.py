@@ -1,4 +1,4 @@
-"""Statistics over a few scores, of seeds or of episodes. scipy is imported where it is used: it takes a while."""
+"""Statistics of a few scores (of seeds or episodes). scipy is imported late because it is slow to import."""
 
 import math
 import statistics
@@ -20,7 +20,7 @@ def mean_interval(values: Sequence[float]) -> tuple[float, float]:
 
 
 def cut(interval: tuple[float, float], possible: tuple[float, float]) -> tuple[float, float]:
-    """An interval without what lies outside the `possible` range: Student's t does not know of a best score."""
+    """An interval clipped to the `possible` range: Student's t knows no highest score."""
     low, high = (min(max(end, possible[0]), possible[1]) for end in interval)
     return low, high
 

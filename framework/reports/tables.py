@@ -1,4 +1,4 @@
-"""The CSV tables of run folders, read (without numpy, which the command line loads late)."""
+"""Reads the CSV tables of run folders (without numpy, which the command line loads late)."""
 
 import csv
 import math

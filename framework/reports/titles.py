@@ -1,4 +1,4 @@
-"""What a run is called in a picture."""
+"""Titles of figures."""
 
 from pathlib import Path
 from typing import Any

@@ -1,4 +1,4 @@
-"""A runner's callbacks: functions of the user's, called at named events of the loop."""
+"""A runner's callbacks: user functions that are called at named events of the loop."""
 
 import inspect
 from collections.abc import Callable, Iterator, Mapping, Sequence

@@ -1,4 +1,4 @@
-"""A run on disk: its folder, checkpoints, models, trajectories, provenance, log, and where metrics go besides tables.
+"""A run on disk: its folder, checkpoints, models, trajectories, provenance, log and metric loggers.
 
-Knows nothing of settings, environments or training; whatever is read here may come from a stranger and is checked.
+Independent of settings, environments and training. Files are checked when read, as they may be from strangers.
 """

@@ -1,4 +1,4 @@
-"""Where the code lies, whatever the working directory is: in a checkout, or among the installed packages."""
+"""Where the code is, whatever the working directory: in a checkout, or among the installed packages."""
 
 import sys
 from importlib import import_module

@@ -1,4 +1,4 @@
-"""Checkpoints, of which the newest whole one always survives, and model files."""
+"""Checkpoints, of which the newest complete one always survives, and model files."""
 
 import hashlib
 import io

@@ -1,4 +1,4 @@
-"""Whole episodes out of rollouts, which end anywhere (torch-free)."""
+"""Cuts rollouts, which end anywhere, into whole episodes (torch-free)."""
 
 from collections.abc import Hashable, Iterable, Sequence
 from typing import Any, NamedTuple

@@ -1,4 +1,4 @@
-"""Writing a file so that nothing is lost: whole or not at all, and a refusal told in one line."""
+"""Atomic writing of files, with one-line errors."""
 
 import itertools
 import os

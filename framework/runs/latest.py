@@ -1,4 +1,4 @@
-"""`tasks/latest/`: a folder of links into the newest run, so that `tasks/latest/videos/video.gif` is a path that stays.
+"""`tasks/latest/`: a folder of links into the newest run, so that `tasks/latest/videos/video.gif` always works.
 
 It is not one link to the run's folder, because TensorBoard follows links and would show that run twice; for the same
 reason the run's TensorBoard logs have no link in it.

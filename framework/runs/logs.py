@@ -1,4 +1,4 @@
-"""Messages of a run: to the terminal and to the run's log file, beside whatever logging the user has set up."""
+"""Messages of a run, to the terminal and the run's log file, next to any logging that the user has set up."""
 
 import logging
 import sys

@@ -1,4 +1,4 @@
-"""A process that ends with the one that started it, however that ends: nobody would take note of what it still does."""
+"""Ends a process when the one that started it ends, however that happens."""
 
 import os
 import signal

@@ -1,4 +1,4 @@
-"""Reading a pickle that came from a stranger: plain containers and numpy arrays of numbers, nothing else.
+"""Reads untrusted pickles: only plain containers and numpy arrays of numbers.
 
 Nothing that the file names is ever called: the few globals of a pickled array stand for small classes of this
 module, which keep the parts and are checked before numpy sees them.

@@ -1,4 +1,4 @@
-"""CSV tables of a run: whole rows, columns that may come later, and the way back to a checkpoint."""
+"""CSV tables of a run: rows are written whole, columns may be added later, and a checkpoint can be restored."""
 
 import csv
 import io

@@ -1,4 +1,4 @@
-"""From what the user gives (command line, YAML files, presets, saved runs) to a checked configuration.
+"""Turns user input (command line, YAML files, presets, saved runs) into a checked configuration.
 
-Loads neither torch nor gymnasium, so that `--help` and mistakes answer at once.
+Loads neither torch nor gymnasium, so that `--help` and errors appear at once.
 """

@@ -1,4 +1,4 @@
-"""What to say where an option of a group does not exist, or does not go with another."""
+"""Error messages for options of groups that do not exist or do not fit each other."""
 
 from collections.abc import Mapping, Sequence
 
@@ -10,7 +10,7 @@ FEW = 5  # presets that an answer names
 
 
 def no_such_choice(group: str, name: str, known: Sequence[str]) -> str:
-    """What to say of an option that the user chose and a group lacks."""
+    """The error message for an option that a group does not have."""
     if group == "preset":
         return _no_such_preset(name, known)
     if group == "env_cfg" and nearest(name, known) is None:
@@ -20,7 +20,7 @@ def no_such_choice(group: str, name: str, known: Sequence[str]) -> str:
 
 
 def preset_of_another(hydra: Hydra, chosen: Mapping[str, str], hydra_overrides: Sequence[str]) -> UserError | None:
-    """The error where a preset and an algorithm are chosen that have other settings, else None."""
+    """The error for a preset and an algorithm with different settings, else None."""
     if not {"preset", "algo_cfg"} <= set(chosen) or chosen["preset"] == "null":
         return None
     preset, algo = chosen["preset"], chosen["algo_cfg"]

@@ -1,4 +1,4 @@
-"""Commands to be printed: one line that can be pasted into a shell, whatever the names in it."""
+"""Commands for messages: one line that can be pasted into a shell, whatever names it contains."""
 
 import re
 import shlex
@@ -18,7 +18,7 @@ def main_command(*words: str) -> str:
 
 
 def as_started(text: str) -> str:
-    """A text that tells of `python main.py`, in the words of who typed `joyride`."""
+    """A text with `python main.py` replaced by `joyride` if that was typed."""
     return text.replace(_MAIN, "joyride") if _program() == "joyride" else text
 
 

@@ -1,5 +1,5 @@
-"""What follows from what a key changes: whether a resumed run may have another value, which settings of a saved run are
-handed on, and whether scores stay comparable. The answer itself stands beside each key, as `affects` of its `setting`.
+"""Consequences of `affects`, the property of each key: whether a resumed run may change it, whether a run that loads
+the model inherits it, and whether scores stay comparable.
 """
 
 import dataclasses

@@ -1,4 +1,4 @@
-"""What a word of another tool means here (torch-free): the table of `foreign_table`, read for one algorithm."""
+"""Looks up the keys of other tools in `foreign_table` for one algorithm (torch-free)."""
 
 import dataclasses
 from collections.abc import Iterable

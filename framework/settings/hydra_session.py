@@ -1,4 +1,4 @@
-"""Hydra, set up for this project: its config folder, the schemas, one session, and errors in plain words."""
+"""Hydra set up for this project: its config folder, schemas, sessions, and errors in plain words."""
 
 import io
 import re

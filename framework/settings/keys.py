@@ -1,5 +1,4 @@
-"""Keys of the configuration: where they lie in the sections, their short forms, their types, and what to say of a
-wrong one. Nothing here knows Hydra."""
+"""Keys of the configuration: sections, short forms, types, and error messages for wrong ones. Independent of Hydra."""
 
 import dataclasses
 import json

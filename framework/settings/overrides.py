@@ -1,4 +1,4 @@
-"""The user's overrides (`lr=1e-3 algo_name=PPO hydra/launcher=joblib`), sorted and written out in full."""
+"""Sorts the user's overrides (`lr=1e-3 algo_name=PPO hydra/launcher=joblib`) and writes them out in full."""
 
 import numbers
 import re

@@ -1,5 +1,5 @@
-"""From the user's overrides to a checked job that Hydra can compose: the algorithm chosen, short keys written out,
-settings of a loaded run and of the --yaml file put in their places."""
+"""Turns the user's overrides into a checked job that Hydra can compose: chooses the algorithm, expands short keys, and
+merges the settings of a loaded run and of the --yaml file."""
 
 import copy
 from collections.abc import Sequence

@@ -1,5 +1,5 @@
-"""What every key is: type, default, allowed values and meaning. The meaning is the comment beside the field in the
-source, which is read as text: nothing heavy is imported."""
+"""The reference of every key: type, default, allowed values and meaning. The meaning is the comment beside the field in
+the source, which is read as text, so nothing heavy is imported."""
 
 import ast
 import dataclasses

@@ -1,4 +1,4 @@
 """The loop in one process and its parts: worker, learner, evaluator, trainer, callbacks, recorder.
 
-The parts hold no handle to each other, take values and return values; nothing here knows of Ray.
+The parts take and return values and hold no handles to each other; nothing here depends on Ray.
 """

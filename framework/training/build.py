@@ -1,4 +1,4 @@
-"""From a config to the parts of a run: device, algorithm, server, workers, evaluator."""
+"""Builds the parts of a run from its config: device, algorithm, data server, workers, evaluator."""
 
 import logging
 from collections.abc import Callable

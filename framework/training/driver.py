@@ -1,4 +1,4 @@
-"""What training and collecting share: the run from start to end, its limits, callbacks and checkpoints."""
+"""Shared by training and collecting: the run from start to end, its limits, callbacks and checkpoints."""
 
 import logging
 import time
@@ -159,7 +159,7 @@ class Driver(ABC):
                 self.stop_reason = f"callback {stopper} ended the run in {hook}"
 
     def checkpoint(self) -> None:
-        """Write all that an exact resume needs."""
+        """Write everything that an exact resume needs."""
         self.sampling.settle(self.exchange)
         start = time.monotonic()
         save_checkpoint(self.folder.checkpoints, self.env_step, self.checkpoint_parts(), keep=self.cfg.checkpoint_keep)
@@ -234,5 +234,5 @@ class Driver(ABC):
 
 
 def threshold_reason(threshold: float | None) -> str:
-    """Why a run ends whose evaluation reached the threshold."""
+    """The stop reason of a run whose evaluation reached the threshold."""
     return f"an evaluation reached reward_threshold {threshold}"

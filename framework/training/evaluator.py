@@ -1,4 +1,4 @@
-"""Deterministic evaluation on environments of its own, each episode from a seed of its own."""
+"""Deterministic evaluation on separate environments, each episode with its own seed."""
 
 from collections.abc import Callable
 from dataclasses import dataclass

@@ -1,6 +1,6 @@
-"""What a driver drives, in one process: sampling (workers that fill the server) and learning (a learner it feeds).
+"""The parts of a driver in one process: sampling (workers fill the server) and learning (a learner it feeds).
 
-framework/distributed has both again with the same methods, over processes.
+framework/distributed has both with the same methods for several processes.
 """
 
 from collections.abc import Callable, Iterable, Iterator

@@ -1,4 +1,4 @@
-"""The recorder: all that a run writes down while it goes, and how it is cut back when the run is resumed."""
+"""The recorder: writes tables and metrics during a run, and cuts them back when it is resumed."""
 
 import math
 import time

@@ -1,4 +1,4 @@
-"""A run's folder, made new or opened to continue: what it starts with, and whether it may continue as asked."""
+"""Creates a run's folder or opens it for resuming, and checks whether the run may be resumed as requested."""
 
 import dataclasses
 import logging

@@ -1,4 +1,4 @@
-"""Ctrl-C and SIGTERM as a polite end of a run."""
+"""Ctrl-C and SIGTERM end a run cleanly."""
 
 import signal
 import threading

@@ -1,4 +1,4 @@
-"""The loop: collect, store, learn, record; models and evaluations as they fall due."""
+"""The loop: collect, store, learn, record; save and evaluate models when due."""
 
 import logging
 from collections.abc import Iterable

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 
 class Film(NamedTuple):
-    """Where a film is written, and what its caption says of who acts and of which episode it is."""
+    """Where a film is written, and the texts of its caption."""
 
     path: Path
     model: str

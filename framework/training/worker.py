@@ -1,4 +1,4 @@
-"""The worker: a vector environment and a policy make rollouts."""
+"""The worker: makes rollouts from a vector environment and a policy."""
 
 from dataclasses import dataclass, field
 from typing import Any
@@ -16,7 +16,7 @@ from framework.data.tally import Episode, Sums, Tally
 
 @dataclass
 class WorkerStats:
-    """The small part of a rollout that a driver looks at."""
+    """The small part of a rollout that the driver needs."""
 
     env_steps: int
     episodes: list[Episode] = field(default_factory=list)

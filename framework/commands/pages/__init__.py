@@ -1,4 +1,4 @@
-"""Pages of docs/ that are made from presets, results and settings, by `make tables`.
+"""Makes pages of docs/ from presets, results and settings (`make tables`).
 
-No command of the command line lives here.
+These modules are not part of the command line.
 """

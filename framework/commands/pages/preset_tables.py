@@ -1,5 +1,5 @@
-"""The tables of presets: docs/results.md takes over what mode=verify has found, and the tables of docs/presets.md are
-made from the preset files and that page: `make tables`, or
+"""The tables of presets: copies the results of mode=verify to docs/results.md, then makes the tables of
+docs/presets.md from the preset files and that page. Run by `make tables`, or with
 `python -m framework.commands.pages.preset_tables [--check | <tasks folder>]`.
 """
 
@@ -20,13 +20,13 @@ from framework.settings.yaml_file import LOADER
 RESULTS = ROOT / "docs" / "results.md"
 PAGE = ROOT / "docs" / "presets.md"
 PRESETS = ROOT / "config" / "preset"
-FROM_ROOT = "/preset/"  # how a preset names the one that it continues from
+FROM_ROOT = "/preset/"  # prefix of the preset that a preset inherits from
 MARK = re.compile(r"<!-- presets: (.*) -->")  # the folders whose presets stand in the table under it
 HEAD = "| `preset=` | reached here | reference | env steps |"
 
 
 def table(presets: Path, folders: Sequence[str], reached: Mapping[str, Cells]) -> list[str]:
-    """The lines of a table: every preset file of these folders, with what was reached here.
+    """The lines of a table: every preset file of these folders, with the score reached here.
 
     Raises UserError for a folder that does not exist.
     """
@@ -44,7 +44,7 @@ def table(presets: Path, folders: Sequence[str], reached: Mapping[str, Cells]) -
 
 
 def update_page(text: str, presets: Path, reached: Mapping[str, Cells]) -> str:
-    """The page with the table under each of its marks made again.
+    """The page with a new table under each of its marks.
 
     Raises UserError for a folder of presets that no mark names, or more than one.
     """
@@ -71,7 +71,7 @@ def update_page(text: str, presets: Path, reached: Mapping[str, Cells]) -> str:
 
 
 def main(argv: Sequence[str]) -> int:
-    """Bring both pages up to date; with --check only say whether docs/presets.md is. Exit code 1 if it was not."""
+    """Update both pages; with --check only say whether docs/presets.md is up to date (exit code 1 if not)."""
     check = [*argv] == ["--check"]
     if not check and (len(argv) > 1 or "".join(argv).startswith("-")):
         print(
@@ -99,7 +99,7 @@ def main(argv: Sequence[str]) -> int:
 
 
 def _reached(row: Cells | None) -> str:
-    """What the page says of a row of docs/results.md."""
+    """The cell for a row of docs/results.md."""
     if row is None:
         return "-"
     score, interval = row["score"], row["95% interval"]
@@ -122,7 +122,7 @@ def _steps(expected: dict[str, Any]) -> str:
 
 
 def _preset(presets: Path, name: str) -> dict[str, Any]:
-    """A preset's own sections over those of the presets that it continues from."""
+    """A preset's own sections, merged over those of the presets that it inherits from."""
     path = presets / f"{name}.yaml"
     try:
         data = yaml.load(path.read_text(encoding="utf-8"), Loader=LOADER)
@@ -138,7 +138,7 @@ def _preset(presets: Path, name: str) -> dict[str, Any]:
 
 
 def _needs(data: dict[str, Any]) -> str:
-    """What has to be installed for a preset's environment beside the requirements."""
+    """The extra that a preset's environment needs."""
     from gymnasium import registry
 
     name = str((data.get("env_cfg") or {}).get("id", "CartPole-v1"))

@@ -1,4 +1,4 @@
-"""The table of verified presets in docs/results.md: a row for each, taken over from the verifications in tasks/."""
+"""The table of verified presets in docs/results.md, one row each, from the verifications in tasks/."""
 
 import json
 from collections.abc import Mapping
@@ -37,7 +37,7 @@ def read_rows(text: str) -> dict[str, Cells]:
 
 
 def write_rows(page: Path, rows: Mapping[str, Cells]) -> None:
-    """Write the table of a page with these rows, sorted, in place of the one between the markers."""
+    """Replace the table between the markers of a page with these rows, sorted."""
     text = page.read_text(encoding="utf-8") if page.exists() else "# Results\n"
     head = [f"| {' | '.join(COLUMNS)} |", f"|{'---|' * len(COLUMNS)}"]
     block = "\n".join([BEGIN, *head, *(f"| {' | '.join(rows[name].values())} |" for name in sorted(rows)), END])
@@ -49,7 +49,7 @@ def write_rows(page: Path, rows: Mapping[str, Cells]) -> None:
 
 
 def row_of(result: Result, expected: ExpectedScore, possible: tuple[float, float] = ANY) -> Cells:
-    """The row of a result and of what it was compared with; `possible` is the range of an episode's return."""
+    """The row of a result and its reference score; `possible` is the range of an episode's return."""
     verdict = result.verdict
     low, high = cut((verdict.low, verdict.high), possible)
     reference = number(expected.mean_reward or 0) + ("" if expected.std is None else f" ± {number(expected.std)}")
@@ -68,15 +68,15 @@ def seeds_of(row: Cells) -> int:
 
 
 def number(value: float) -> str:
-    """A number without a needless point: 500, -172.2."""
+    """A number without trailing zeros: 500, -172.2."""
     return f"{value:g}" if float(f"{value:g}") == value else repr(value)
 
 
 def take_over(tasks: Path, page: Path) -> list[str]:
-    """Take the newest fitting verification of each preset in `tasks` over into `page`; a line of what became of each.
+    """Add the newest valid verification of each preset in `tasks` to `page`; returns a line for each verification.
 
-    It fits if it is finished, has the preset's own settings, as they are now, and no fewer seeds than the row that is
-    on the page, which is not newer.
+    It is valid if it is finished, has the preset's current settings, at least as many seeds as the row on the page, and
+    is not older than that row.
     """
     old = read_rows(page.read_text(encoding="utf-8")) if page.exists() else {}
     rows, taken, lines = dict(old), dict[str, Path](), []
@@ -100,14 +100,14 @@ def take_over(tasks: Path, page: Path) -> list[str]:
 
 
 def _newest_first(tasks: Path) -> list[tuple[Path, dict[str, Any], Result | None]]:
-    """The verifications in `tasks` with what they verify and what they found, those that are not finished first."""
+    """The verifications in `tasks` with their notes and results, unfinished ones first."""
     places = [path.parent for path in tasks.glob(f"Verify_*/{NOTE}")]
     found = [(place, json.loads((place / NOTE).read_text()), Result.read(place)) for place in sorted(places)]
     return sorted(found, key=lambda item: item[2].finished if item[2] else "~", reverse=True)
 
 
 def _row_or_reason(hydra: Hydra, note: dict[str, Any], result: Result, old: Cells | None) -> Cells | str:
-    """The new row of a finished verification, or why the old one stays."""
+    """The new row of a finished verification, or why it is not used."""
     try:
         preset = prepare(hydra, [f"preset={result.preset}"])
     except UserError as error:

@@ -31,7 +31,7 @@ HEADINGS = {
 
 @dataclass
 class Row:
-    """One key as some algorithms have it: the same except for the default."""
+    """One key of several algorithms, identical except for its default."""
 
     entry: Entry
     defaults: dict[str, str] = field(default_factory=dict)  # algorithm -> default
@@ -62,7 +62,7 @@ def page() -> str:
 
 
 def families() -> dict[str, list[str]]:
-    """The algorithms by the folder of algos/ that they lie in."""
+    """The algorithms by their folder in algos/."""
     found: dict[str, list[str]] = {}
     for name, (path, _) in ALGORITHMS.items():
         found.setdefault(path.split(".")[1].replace("_", " "), []).append(name)
@@ -70,7 +70,7 @@ def families() -> dict[str, list[str]]:
 
 
 def rows_of(section: str, every: Mapping[str, Iterable[Entry]]) -> list[Row]:
-    """The keys of a section; one that means different things in different algorithms has several rows."""
+    """The keys of a section; a key with several meanings has several rows."""
     rows: dict[tuple[str, ...], Row] = {}
     for name, found in every.items():
         for entry in found:
@@ -87,7 +87,7 @@ def main(argv: Sequence[str]) -> int:
 
 
 def _table(title: str, section: str, every: Mapping[str, Iterable[Entry]], algorithms: int = 0) -> str:
-    """A heading and a table; the column of algorithms only where there are several kinds of rows."""
+    """A heading and a table, with a column of algorithms for algo_cfg."""
     head = ["key", "type", "default", "allowed", "meaning", *(["algorithms"] if algorithms else [])]
     lines = [f"## {title}", ""]
     if algorithms:
@@ -103,7 +103,7 @@ def _table(title: str, section: str, every: Mapping[str, Iterable[Entry]], algor
 
 
 def _code(default: str) -> str:
-    """A default as code, without what null stands for."""
+    """A default as code; the meaning of null stays outside."""
     value, told, rest = default.partition(" (") if default.startswith("null") else (default, "", "")
     return f"`{value}`{told}{rest}"
 
