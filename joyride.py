@@ -1,4 +1,4 @@
-"""Joyride's Python API from any folder: `from joyride import Experiment`. No torch is loaded before a name is used.
+"""Joyride's Python API for any folder: `from joyride import Experiment`. torch is loaded only when a name is used.
 
 The names are those of the package `framework`, also where the working folder has a `framework`, `envs` or `algos`.
 """

@@ -1,4 +1,4 @@
-"""The command line: `python main.py --help` says what it takes."""
+"""The command line; see `python main.py --help`."""
 
 import sys
 

@@ -1,4 +1,4 @@
-"""Algorithms by name (torch-free: an algorithm's module is imported only when its class is asked for)."""
+"""Algorithms by name (torch-free: the module of an algorithm is imported only when its class is needed)."""
 
 import dataclasses
 from typing import Any

@@ -8,7 +8,7 @@ from gymnasium import spaces
 
 
 class GoalEnv(gym.Env[Any, Any]):
-    """What goal environments share: -1 a step, 0 if the goal is reached; an episode ends by its time limit alone."""
+    """Base of the goal environments: reward -1 per step, 0 at the goal; episodes end only at the time limit."""
 
     state: np.ndarray
     goal: np.ndarray

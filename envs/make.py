@@ -1,4 +1,4 @@
-"""From `env_cfg` to environments: one, or a vector of them with same-step reset."""
+"""Builds environments from `env_cfg`: a single one, or a vector with same-step reset."""
 
 import difflib
 import os

@@ -1,4 +1,4 @@
-"""The probabilities of an environment that lists them, as arrays for algorithms that plan."""
+"""The transition probabilities of an environment as arrays, for planning."""
 
 from typing import Any
 

@@ -1,4 +1,4 @@
-"""Plain data: trees of dicts, lists, strings, numbers and arrays, as which the state of environments is kept."""
+"""Plain data: trees of dicts, lists, strings, numbers and arrays, used for the state of environments."""
 
 from typing import Any
 

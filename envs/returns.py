@@ -1,4 +1,4 @@
-"""What an episode can score at all, where an environment's rules say so."""
+"""The range of possible returns of an environment, if its rules define one."""
 
 import math
 

@@ -1,4 +1,4 @@
-"""Environments in the style of rsl_rl as a vector: many at once, tensors on any device, reset within `step`."""
+"""Adapter for environments in the style of rsl_rl: many rows, tensors on any device, reset within `step`."""
 
 import inspect
 import logging
@@ -16,7 +16,7 @@ log = logging.getLogger("joyride")
 
 
 def is_rsl(env: Any) -> bool:
-    """Whether an object has what such an environment has."""
+    """Whether an object looks like such an environment."""
     return all(hasattr(env, name) for name in ("step", "get_observations", "num_envs"))
 
 

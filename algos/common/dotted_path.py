@@ -1,5 +1,4 @@
-"""Classes that a config names by a dotted path: found, and compared with the arguments that they are to get
-(torch-free)."""
+"""Finds classes by their dotted paths, and checks the arguments for them (torch-free)."""
 
 import importlib
 import inspect

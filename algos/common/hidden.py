@@ -1,4 +1,4 @@
-"""Modules of the user's that others of the same name hide: found, and told (torch-free)."""
+"""Detects user modules that are hidden by others with the same name (torch-free)."""
 
 import os
 import sys

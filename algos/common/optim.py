@@ -1,4 +1,4 @@
-"""Optimiser: the one gate of all gradients, eager or as one compiled graph, averaged over several learners."""
+"""The optimiser: every gradient step goes through it, eager or compiled, averaged over several learners."""
 
 import math
 import os

@@ -1,4 +1,4 @@
-"""Data-parallel learners: processes of torch.distributed's default group, each with its share of a batch's rows."""
+"""Data-parallel learners: processes of torch.distributed's default group, each with a part of every batch."""
 
 from dataclasses import dataclass
 from datetime import timedelta
@@ -12,9 +12,9 @@ from algos.common.trees import Tree, tree_leaves, tree_map
 
 
 def join(address: str, rank: int, size: int, device: str, seconds: float) -> None:
-    """Become number `rank` of `size` learners, which meet at `address`, <host>:<port> of number 0.
+    """Join `size` learners as number `rank`; they meet at `address`, <host>:<port> of number 0.
 
-    Whoever waits for another one longer than `seconds`, now or in a sum, fails with a RuntimeError.
+    Waiting for another learner longer than `seconds`, now or in a sum, raises a RuntimeError.
     """
     backend = "nccl" if device.startswith("cuda") else "gloo"
     wait = timedelta(seconds=seconds)

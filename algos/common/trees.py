@@ -7,7 +7,7 @@ Tree = Any  # an array or tensor, or a tuple (named or not), list or dict of tre
 
 
 def tree_map(fn: Callable[..., Any], tree: Tree, *others: Tree) -> Tree:
-    """Apply `fn` to the leaves of trees of one shape; tuples keep their type, named ones too."""
+    """Apply `fn` to the leaves of trees of equal structure; tuples and named tuples keep their type."""
     if isinstance(tree, dict):
         return {key: tree_map(fn, tree[key], *(other[key] for other in others)) for key in tree}
     if isinstance(tree, (tuple, list)):

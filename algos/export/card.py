@@ -1,4 +1,4 @@
-"""What stands beside an exported file: a JSON that tells its inputs and outputs, and a script that runs it."""
+"""The files next to an exported policy: a JSON that describes its inputs and outputs, and a script that runs it."""
 
 import json
 from typing import Any

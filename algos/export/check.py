@@ -1,4 +1,4 @@
-"""Does an exported file do what its policy does? Both act side by side before the file is called done."""
+"""Checks that an exported file acts like its policy, by running both on the same observations."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager

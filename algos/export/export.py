@@ -1,4 +1,4 @@
-"""From an algorithm to the files of its policy: written, checked against it, and described."""
+"""Exports the policy of an algorithm: writes, checks and describes its files."""
 
 import json
 from collections.abc import Callable, Mapping

@@ -1,4 +1,4 @@
-"""The file of an exported policy: written as bytes, and read back to act."""
+"""The file of an exported policy: written to bytes, and read back to act."""
 
 import importlib.util
 import io

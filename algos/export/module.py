@@ -1,4 +1,4 @@
-"""A policy as one module of tensors, and what goes in and comes out of it by name."""
+"""A policy as one module with named tensor inputs and outputs."""
 
 import copy
 from collections.abc import Iterator

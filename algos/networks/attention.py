@@ -23,7 +23,7 @@ Turn = tuple[Tensor, Tensor]  # cosine and sine of the angles by which pairs of 
 
 @dataclass
 class Clock:
-    """Where the steps of a batch stand in their episodes."""
+    """Positions of the steps of a batch in their episodes."""
 
     position: Tensor  # [B, T] steps of the episode before each one
     fresh: bool  # every row begins with an episode and continues with it

@@ -1,4 +1,4 @@
-"""A base for network classes of the user's: it knows the sizes of the spaces, and makes a vector of any observation."""
+"""A base class for your own networks: it knows the sizes of the spaces and flattens any observation."""
 
 from collections.abc import Mapping
 from typing import Any

@@ -1,4 +1,4 @@
-"""YAML layers + an observation space -> a network, with or without memory."""
+"""Builds networks, recurrent or not, from lists of layers and an observation space."""
 
 from abc import abstractmethod
 from collections.abc import Iterable, Mapping

@@ -1,4 +1,4 @@
-"""Network classes that a config names in place of a list of layers: found by name or dotted path (torch-free)."""
+"""Finds network classes that a config names instead of a list of layers (torch-free)."""
 
 from typing import Any
 

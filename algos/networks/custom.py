@@ -1,4 +1,4 @@
-"""Networks of classes: of the user's, or ready made, where a list of layers would stand. Whoever builds asks here."""
+"""Builds networks from classes, the user's or ready-made ones, in place of lists of layers."""
 
 import copy
 import inspect

@@ -1,4 +1,4 @@
-"""Observations of any supported space -> the numbers that the first layer takes."""
+"""Converts observations of any supported space to the input of the first layer."""
 
 import dataclasses
 import math

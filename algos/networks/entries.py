@@ -1,4 +1,4 @@
-"""Parts of networks that begin otherwise than with a list of layers: a module of the user's, the bare observation."""
+"""First parts of networks that are not lists of layers: a user module, or the plain observation."""
 
 from typing import Any
 

@@ -1,4 +1,4 @@
-"""Memoryless layers, and how every layer of the language is made: spec + shape of its input -> modules + shape."""
+"""Non-recurrent layers, and the construction of all layers: spec and input shape -> modules and output shape."""
 
 import math
 from functools import singledispatch

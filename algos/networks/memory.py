@@ -1,4 +1,4 @@
-"""Layers that carry state from step to step, all with one contract: `y, state = layer(x, state, reset)`."""
+"""Recurrent layers, all with one interface: `y, state = layer(x, state, reset)`."""
 
 from abc import abstractmethod
 from collections.abc import Callable

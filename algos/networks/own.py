@@ -1,4 +1,4 @@
-"""Layers of the user's own: any module at a dotted path, told the size of its input, asked for that of its output."""
+"""Your own layers: any module at a dotted path. It gets the size of its input; a trial finds that of its output."""
 
 import torch
 from torch import Tensor, nn

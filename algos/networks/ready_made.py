@@ -1,4 +1,4 @@
-"""Ready-made network classes, built as lists of layers are.
+"""Ready-made network classes, built in the same way as lists of layers.
 
 All are told `out_features` by the algorithm; without it an actor has what its actions' distribution takes, a critic 1.
 """

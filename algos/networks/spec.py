@@ -102,7 +102,7 @@ class LayerSpec:
         return UserError(f"{self.where}{'.' if key else ''}{key}: {text}")
 
     def check(self) -> None:
-        """Refuse keys that contradict each other."""
+        """Raise an error for keys that contradict each other."""
 
 
 @dataclass(frozen=True)
@@ -259,7 +259,7 @@ CARRY_STATE = f"carry state ({', '.join(name for name, spec in LAYER_TYPES.items
 
 
 def any_carries_state(*lists: Any) -> bool:
-    """Whether a layer of these lists carries state, as far as they can be read: their mistakes are told elsewhere."""
+    """Whether a layer of these lists carries state; errors in the lists are reported elsewhere."""
     layers = [layer for one in lists if isinstance(one, Sequence) and not isinstance(one, str) for layer in one]
     names = [str(layer.get("layer_type")) for layer in layers if isinstance(layer, Mapping)]
     return any(_carries_state(name) for name in names)

@@ -1,4 +1,4 @@
-"""A3C (Mnih et al., "Asynchronous methods for deep reinforcement learning", 2016): no worker waits for another."""
+"""A3C (Mnih et al., "Asynchronous methods for deep reinforcement learning", 2016): workers do not wait."""
 
 from dataclasses import replace
 from typing import Any
@@ -10,11 +10,10 @@ from algos.policy_gradient.config import A2CConfig
 
 
 class A3C(A2C):
-    """A2C whose updates are made of one worker's rollout each, as they arrive: with mp_backend=ray and sync=async.
+    """A2C with one update per worker rollout, as rollouts arrive; needs mp_backend=ray and sync=async.
 
-    Not an algorithm of its own but a way to feed A2C's update: elsewhere the workers go in step, and it is A2C. The
-    paper's workers compute gradients themselves; here the learner does, from weights at most one round newer than those
-    that acted.
+    In other modes the workers run in step, which is A2C. In the paper the workers compute the gradients; here the
+    learner does, with weights that are at most one round newer than those that acted.
     """
 
     def __init__(self, cfg: A2CConfig, *args: Any, **kwargs: Any):

@@ -22,7 +22,7 @@ MASK = "action_mask"  # key of a Dict observation: 1 if an action is allowed; Di
 
 
 class ActorCritic(nn.Module):
-    """A distribution of actions and a value for each observation; what is shared lies in the encoder.
+    """A distribution of actions and a value for each observation; shared layers are in the encoder.
 
     Without branch_layers and merge_layers the encoder only prepares the observation: actor and critic are apart.
     A class of the user's (`actor_class`, `critic_class`) then takes the observation itself.
@@ -103,7 +103,7 @@ class ActorCritic(nn.Module):
 
 
 class ActorCriticPolicy(Policy):
-    """Samples actions when exploring, takes the most likely ones otherwise; gives log_prob and value as extras."""
+    """Samples actions when exploring, takes the most likely ones otherwise; returns log_prob and value as extras."""
 
     net: ActorCritic
 

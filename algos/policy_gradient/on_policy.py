@@ -22,7 +22,7 @@ from algos.policy_gradient.rows import RolloutRows
 
 
 class OnPolicy(Algorithm):
-    """On-policy learning: each rollout is learned once. Subclasses give `Config`, `data` and `learn`."""
+    """On-policy learning: each rollout is used once. Subclasses define `Config`, `data` and `learn`."""
 
     action_spaces = (spaces.Discrete, spaces.Box, spaces.MultiDiscrete, spaces.MultiBinary)
     cfg: Any

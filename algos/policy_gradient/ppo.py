@@ -17,9 +17,9 @@ from algos.policy_gradient.rows import RolloutRows
 
 
 class PPO(OnPolicy):
-    """Several epochs over each rollout, kept near the policy that acted; with memory, over whole sequences.
+    """Several epochs over each rollout (recurrent: over whole sequences), staying close to the policy that acted.
 
-    Near it keeps a clipped ratio of probabilities, or a penalty on the KL divergence whose weight adapts (section 4).
+    A clipped probability ratio keeps it close, or a penalty on the KL divergence with an adaptive weight (section 4).
     """
 
     Config = PPOConfig

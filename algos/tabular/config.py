@@ -47,7 +47,7 @@ class ValueIterationConfig:
     initial_value: float = setting(0.0)  # of the whole table, before the first sweep
 
     def epsilon(self, step: int) -> float:
-        """Who knows the model has nothing to explore."""
+        """0: planning with a known model needs no exploration."""
         return 0.0
 
 

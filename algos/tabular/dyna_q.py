@@ -13,7 +13,7 @@ from algos.tabular.q_learning import QLearning
 class DynaQ(QLearning):
     """Q-learning that also learns from a model: the last outcome seen of each pair (s, a).
 
-    In a world of chance the model knows one outcome of many, and planning leans towards the last one seen.
+    In a stochastic environment the model knows only one outcome, and planning is biased towards the last one seen.
     """
 
     Config = DynaQConfig

@@ -10,14 +10,14 @@ from algos.tabular.q_learning import QLearning
 
 
 class ExpectedSarsa(QLearning):
-    """Learns the values of the exploring policy itself: the next state is worth the mean over its actions."""
+    """Learns the values of the exploring policy: the value of the next state is the mean over its actions."""
 
     def next_value(self, values: np.ndarray, epsilon: float) -> float:
         return float(self.expected_value(values, epsilon))
 
 
 class Sarsa(ExpectedSarsa):
-    """The next state is worth the action that is then taken in it: a step is learned when the next one is known."""
+    """The next value is that of the action taken there, so a step is learned when the next one is known."""
 
     def __init__(self, *args: Any, **kwargs: Any):
         super().__init__(*args, **kwargs)

@@ -20,7 +20,7 @@ Transition = tuple[int, int, int, float, int, bool, bool]  # env, s, a, r, s', t
 
 
 class StateIndex:
-    """Numbers the members of a finite space from 0 to n - 1: the last part of an observation counts fastest.
+    """Numbers the elements of a finite space from 0 to n - 1; the last part of an observation varies fastest.
 
     Raises UserError, naming the algorithm `name`, for a space with parts that cannot be counted.
     """
@@ -123,7 +123,7 @@ class TablePolicy(Policy):
         return {"eps": self.cfg.epsilon(step)}
 
     def tables(self) -> dict[str, np.ndarray]:
-        """Learned tables, to be drawn: `q_value` [S, A]."""
+        """Learned tables for figures: `q_value` [S, A]."""
         return {"q_value": self.net.array}
 
 

@@ -1,6 +1,6 @@
 """Deep recurrent Q-learning (Hausknecht and Stone, "Deep recurrent Q-learning for partially observable MDPs", 2015).
 
-Sequences start from the state that was stored with them, and may have a burn-in (Kapturowski et al., "Recurrent
+Sequences start from their stored state, and may have a burn-in (Kapturowski et al., "Recurrent
 experience replay in distributed reinforcement learning", ICLR 2019).
 """
 

@@ -1,4 +1,4 @@
-"""Tasks that take memory; importing this package registers them as joyride/<Name>-v0, with a vector form each."""
+"""Memory tasks; importing this package registers them as joyride/<Name>-v0, each with a vector form."""
 
 from typing import Any
 

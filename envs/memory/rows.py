@@ -1,4 +1,4 @@
-"""One set of rules for a single environment and for many rows at once: all in NumPy, with same-step reset."""
+"""Rules that serve a single environment and vectors of many rows, in NumPy, with same-step reset."""
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
