@@ -29,7 +29,7 @@ TABLE = {
     "torch_deterministic cudnn_deterministic deterministic_torch": ": nothing to set: on a CPU a seed repeats the run",
     "algo algorithm agent alg algo_id agent_name algorithm_name model_name": "algo_name",
     "framework": ": nothing to set: everything is PyTorch",
-    "compile_model torch_compile": "compile",
+    "compile_model torch_compile use_torch_compile": "compile",
     # devices and processes
     "cuda use_cuda gpu use_gpu gpu_id no_cuda accelerator learner_device": "device: cpu, cuda, cuda:<n> or auto",
     "num_gpus num_gpus_per_learner num_gpus_per_worker num_gpus_per_env_runner gpus": "device=cuda: one GPU per learner"
@@ -59,6 +59,7 @@ TABLE = {
     "load_model model_path checkpoint_path trained_agent pretrained pretrained_model restore ckpt checkpoint load_best"
     " load_last_checkpoint load": "load_path: a run's name or path, or latest; to continue a run use resume",
     "resume_path resume_from resume_id": "resume",
+    "logger_backend": "loggers: tensorboard, wandb, or both",
     "verbose log_level progress_bar quiet silent": "progress: auto, bar, lines or off",
     "tensorboard_log tensorboard use_tensorboard tb_log": "loggers=[tensorboard] + tasks_dir: on by default; logs are"
     " in each run's tb_logs/",
@@ -215,6 +216,7 @@ TABLE = {
     "policy_kwargs ac_kwargs model model_config": "!actor_layers + critic_layers: net_arch and activation_fn"
     " are layers here, see docs/networks.md | value_layers: net_arch and activation_fn are layers here",
     "layer_norm batch_norm use_layer_norm": f"!actor_layers + critic_layers: {_NORM} | value_layers: {_NORM}",
+    "q_network_class": "q_class",
     "actor_hidden_dim policy_model_config": f"actor_layers: {_LAYERS}",
     "critic_hidden_dim q_model_config": f"critic_layers: {_LAYERS}",
     "features_extractor_class features_extractor_kwargs features_extractor conv_filters cnn encoder": "merge_layers:"
