@@ -40,6 +40,16 @@ def test_ppo_with_memory_and_real_actions_on_three_workers():
     assert together.driver.env_step == 504 and len(list(together.folder.models.glob("*.pt"))) > 2
 
 
+def test_components_of_the_reward_across_rollouts_on_two_workers():
+    told = {"entry_point": "told_env:Told", "env_cfg__kwargs": {"length": 7, "first": 0.5}, "online_eval": False}
+    together = check_pair(PPO | told | {"n_workers": 2, "n_envs": 2, "n_steps": 5, "max_step": 4, "max_env_step": 80})
+    rows = table(together, "episodes")
+    assert len(rows) == 20
+    for row in rows:
+        parts = float(row["reward_components/walk"]) + float(row["reward_components/bonus"])
+        assert parts == pytest.approx(float(row["reward"]), abs=1e-5)
+
+
 # Crashes
 
 

@@ -247,7 +247,7 @@ def test_short_episodes_count_no_more_than_long_ones(tmp_path):
 def test_eval_where_nothing_can_be_saved_begins_anew(tmp_path, caplog):
     runner = make(tmp_path, env=Uneven(saves=False))
     runner.learn(num_iterations=1)
-    assert runner.eval(4)["eval/mean_reward"] == 50.5 and "episodes begin anew" in caplog.text
+    assert runner.eval(4)["eval/mean_reward"] == 50.5 and "episodes start again" in caplog.text
     (worker,) = runner.driver.sampling.workers
     assert worker.rows.reset.all() and not worker.tally.lengths.any()
     runner.learn(num_iterations=1)
@@ -283,7 +283,7 @@ def test_a_ready_made_agent(tmp_path):
         (lambda p: make(p).learn(5, 5), "either"),
         (lambda p: make(p).eval(0), "above 0"),
         (lambda p: make(p).load_checkpoint("none.pt"), "no such checkpoint"),
-        (lambda p: make(p).save_checkpoint("none.pth"), "ends in .pt"),
+        (lambda p: make(p).save_checkpoint("none.pth"), "end in .pt"),
         (lambda p: OnPolicyRunner(gym.make("CartPole-v1"), "dqn"), "OffPolicyRunner"),
         (lambda p: OffPolicyRunner(gym.make("CartPole-v1"), "ppo"), "OnPolicyRunner"),
         (lambda p: OffPolicyRunner(gym.make("CartPole-v1")), "needs algorithm="),
