@@ -15,8 +15,8 @@ finally:
     sys.path.remove(_HERE)
 if not hasattr(framework, "import_own_packages"):
     raise ImportError(
-        f"Joyride has a package named 'framework' ({_HERE}/framework), but another 'framework' is imported already:"
-        f" {framework.__file__}. Rename that one, or move it into a package of yours"
+        f"Joyride has a package named 'framework' ({_HERE}/framework), but another 'framework' is already imported:"
+        f" {framework.__file__}. Rename that one, or move it into another package"
     )
 
 if TYPE_CHECKING:

@@ -77,8 +77,8 @@ def test_one_that_is_imported_already_is_named(own: str, ours: str, tmp_path: Pa
     (tmp_path / f"{own}.py").write_text("MINE = True\n")
     error = run(f"import {own}\nimport {ours}\n", tmp_path).stderr.splitlines()[-1]
     assert error == (
-        f"ImportError: Joyride has a package named {own!r} ({ROOT / own}), but another {own!r} is imported already:"
-        f" {tmp_path / own}.py. Rename that one, or move it into a package of yours"
+        f"ImportError: Joyride has a package named {own!r} ({ROOT / own}), but another {own!r} is already imported:"
+        f" {tmp_path / own}.py. Rename that one, or move it into another package"
     )
 
 

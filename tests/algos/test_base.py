@@ -38,7 +38,7 @@ def test_warnings_of_layers_are_told_once():
     attention = {"layer_type": "attention", "kind": "flash", "window": 1, "d_model": 4, "n_heads": 1}
     policy = Plain(build_network(BOX, [attention, LINEAR], out_features=3))
     (text,) = policy.warnings()
-    assert "window=1: attention over one step is a linear map of it" in text
+    assert "window=1: attention over a single step remembers nothing" in text
     policy.net.body[0].warning = policy.net.body[1].warning = "the same"
     assert policy.warnings() == ["the same"] and policy_of(LINEAR).warnings() == []
 

@@ -62,7 +62,7 @@ def test_several_choices_may_have_a_mask_each():
 @pytest.mark.parametrize(
     ("mask", "action_space", "text"),
     [
-        (None, None, "gives no info"),
+        (None, None, "returns no info"),
         (np.ones(4), None, r"has shape \(4,\), it must be \(3,\)"),
         (np.ones(1), spaces.Box(-1, 1), "needs Discrete or MultiDiscrete actions, not Box"),
     ],

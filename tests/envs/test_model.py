@@ -24,7 +24,7 @@ def test_gymnasium_and_joyride_list_their_probabilities():
     [
         (EnvConfig(id="CartPole-v1"), "CartPole-v1 does not"),
         (EnvConfig(id="Blackjack-v1"), "Blackjack-v1 does not"),
-        (EnvConfig(id="joyride/StochasticMDP-v0"), "observations that tell the state"),
+        (EnvConfig(id="joyride/StochasticMDP-v0"), "observations that identify the state"),
         (EnvConfig(id="FrozenLake-v1", wrappers=["FlattenObservation"]), "leave out wrappers"),
     ],
 )

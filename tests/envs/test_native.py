@@ -78,7 +78,9 @@ def test_no_native_form():
     ):
         with pytest.raises(UserError, match="no vector form with same-step reset"):
             make_vector_env(cfg, 2)
-    with pytest.raises(UserError, match=r"env_cfg\.wrappers apply .* not with env_cfg\.vectorization=native"):
+    with pytest.raises(
+        UserError, match=r"env_cfg\.wrappers applies to single .* leave out env_cfg\.vectorization=native"
+    ):
         make_vector_env(EnvConfig(vectorization="native", wrappers=["FlattenObservation"]), 2)
     with pytest.raises(UserError, match="'gravityy'"):
         make_vector_env(EnvConfig(vectorization="native", kwargs={"gravityy": 1}), 2)

@@ -89,7 +89,7 @@ def test_it_trains_and_equals_the_same_behind_gymnasiums_interface(tmp_path):
         means["episode/mean_reward"], abs=1e-5
     )
     assert "env/place" in (one.folder.results / "updates.csv").read_text()
-    assert "time-outs bootstrap the value before the last step" in (one.folder.logs / "log.txt").read_text()
+    assert "time-outs bootstrap from the last observation before" in (one.folder.logs / "log.txt").read_text()
     assert (one.folder.logs / "log.txt").read_text().count("final_obs") == 1
     before = [
         row.copy() for row in (one.driver.sampling.workers[0].obs, one.driver.sampling.workers[0].env.env.place.numpy())
@@ -129,5 +129,5 @@ def test_what_lacks_actions_or_gives_other_values_is_told():
 
     with pytest.raises(UserError, match="neither an action_space nor num_actions"):
         as_vector_env(NoActions())
-    with pytest.raises(UserError, match="gave 5 values"):
+    with pytest.raises(UserError, match="returned 5 values"):
         as_vector_env(FiveValues()).step(np.zeros((N, 1), np.float32))

@@ -59,7 +59,7 @@ def test_wrong_indices(keep):
 def test_unknown_environment():
     with pytest.raises(UserError, match="BipedalWalker: list the entries to keep in 'keep'"):
         MaskVelocity(gym.make("BipedalWalker-v3"))
-    with pytest.raises(UserError, match="give it 'keep'"):
+    with pytest.raises(UserError, match="list the entries to keep in 'keep'"):
         MaskVelocity(gym.wrappers.TimeAwareObservation(gym.make("CartPole-v1")))
     with pytest.raises(UserError, match="flat Box"):
         MaskVelocity(gym.make("FrozenLake-v1"))

@@ -128,7 +128,7 @@ def test_a_saved_model_is_loaded_by_agents_experiments_and_the_command_line(caps
     loaded = Experiment.load(path)
     assert loaded.counters["env_step"] == 100 and loaded.general.algo_name == "DQN"
     assert main(["mode=test", f"load_path={path}", "online_eval_episode=1", "loggers=[]"]) == 0
-    with pytest.raises(UserError, match="other settings; save to another folder"):
+    with pytest.raises(UserError, match="different settings; save to another folder"):
         small(lr=1e-4).save("mine/other.pt")
 
 

@@ -166,12 +166,12 @@ class Own(gym.Env):
 
 
 def test_an_object_without_a_spec():
-    with pytest.raises(UserError, match=r"evaluation makes environments.*online_eval=False"):
+    with pytest.raises(UserError, match=r"evaluation creates its own environments.*online_eval=False"):
         Experiment(**DQN | {"env": Own()})
     experiment = Experiment(**DQN | {"env": Own(), "online_eval": False})
     experiment.train()
     assert experiment.folder.path.name.startswith("Train_Own_DQN") and experiment.driver.episode == 20
-    with pytest.raises(UserError, match="evaluation makes environments"):
+    with pytest.raises(UserError, match="evaluation creates its own environments"):
         experiment.evaluate(1)
 
 
@@ -201,7 +201,7 @@ def test_dict_observations(algo, tmp_path, monkeypatch):
 def test_what_learns_from_each_worker_says_where_it_does_not(caplog, tmp_path):
     caplog.set_level("INFO", "joyride")
     Experiment(algo="A3C", tasks_dir=str(tmp_path))
-    assert "A3C: here the workers go in step (A2C)" in caplog.text
+    assert "A3C: in one process the workers run in step, as in A2C" in caplog.text
     caplog.clear()
     Experiment(algo="A2C", tasks_dir=str(tmp_path))
     assert "in step" not in caplog.text

@@ -72,7 +72,7 @@ def test_a_resumed_run_equals_the_uninterrupted_one(kinds):
 def test_a_resumed_run_keeps_its_class():
     experiment = Experiment(**VALUE, q_class=Small)
     experiment.train()
-    with pytest.raises(UserError, match=r"q_class=network_classes:Plain: the run to be resumed has"):
+    with pytest.raises(UserError, match=r"q_class=network_classes:Plain: the resumed run has"):
         Experiment(**VALUE, q_class=network_classes.Plain, resume=str(experiment.folder.path))
 
 
@@ -83,7 +83,7 @@ def test_a_saved_run_whose_class_is_gone_is_refused_in_a_line(capsys):
     for name, said in (
         ("network_classes:Gone", "module 'network_classes' has no 'Gone'"),
         ("nowhere:Small", "no module named 'nowhere'"),
-        ("__main__:Small", "this class stood in the program that was started then"),
+        ("__main__:Small", "this class was defined in the script that saved the run"),
     ):
         path = experiment.folder.config_path
         before = path.read_text()
@@ -124,11 +124,11 @@ def test_what_cannot_be_kept_as_a_path():
     class Local(Small):
         pass
 
-    with pytest.raises(UserError, match=r"actor_class: .*<locals>.Local stands inside a function"):
+    with pytest.raises(UserError, match=r"actor_class: .*<locals>.Local is defined inside a function"):
         Experiment("PPO", actor_class=Local)
     with pytest.raises(UserError, match="actor_class takes a class or its dotted path, not an object of type Linear"):
         Experiment("PPO", actor_class=torch.nn.Linear(4, 2))
-    with pytest.raises(UserError, match="a type cannot stand in a config"):
+    with pytest.raises(UserError, match="a type cannot be used in a config"):
         Experiment("PPO", actor_class=Small, actor_cfg={"activation": torch.nn.ReLU})
 
 
@@ -146,11 +146,11 @@ def test_layers_beside_a_class_are_told_to_be_idle(caplog):
     Experiment("RainbowDQN", q_class=Small, noisy=False)
     Experiment("SAC", "Pendulum-v1", critic_class=Small, critic_layers=[{"layer_type": "linear", "layer_size": 3}])
     Experiment("PPO", actor_class=Small)
-    assert [record.getMessage() for record in caplog.records if "not used" in record.getMessage()] == [
-        "algo_cfg.actor_layers: not used, algo_cfg.actor_class=network_classes:Small makes that network",
-        "algo_cfg.value_layers, algo_cfg.dueling_layers: not used, algo_cfg.q_class=network_classes:Small makes that"
-        " network",
-        "algo_cfg.critic_layers: not used, algo_cfg.critic_class=network_classes:Small makes that network",
+    assert [record.getMessage() for record in caplog.records if "no effect" in record.getMessage()] == [
+        "algo_cfg.actor_layers: no effect, as algo_cfg.actor_class=network_classes:Small builds that network",
+        "algo_cfg.value_layers, algo_cfg.dueling_layers: no effect, as algo_cfg.q_class=network_classes:Small builds"
+        " that network",
+        "algo_cfg.critic_layers: no effect, as algo_cfg.critic_class=network_classes:Small builds that network",
     ]
 
 

@@ -91,18 +91,27 @@ BAD = [  # arguments, and what the line must say
     (["mode=test", "load_path={place}/dqn_run/models/7.pt"], ["no such model file"]),
     (
         ["mode=test", "load_path={place}/dqn_run", "value_layers=[{layer_type: linear, layer_size: 9}]"],
-        ["best.pt holds another network", "size mismatch"],
+        ["best.pt does not fit the DQN network", "size mismatch"],
     ),
-    (["mode=test", "load_path={place}/dqn_run", "value_layers=[]"], ["best.pt holds another network"]),
-    (["mode=test", "load_path={place}/dqn_run", "id=Acrobot-v1"], ["best.pt holds another network", "CartPole-v1"]),
-    (["mode=test", "load_path={place}/dqn_run", "algo_name=PPO"], ["was made by DQN", "PPO"]),
-    (["load_path={place}/ppo_run", "algo_name=DQN"], ["was made by PPO", "DQN"]),
-    (["load_path={place}/mixed"], ["another network", "saved by PPO"]),
-    *[(["load_path={place}/spoilt/" + name], ["corrupt or not a model"]) for name in ("truncated", "half", "empty")],
-    *[(["load_path={place}/spoilt/" + name], ["corrupt or not a model"]) for name in ("noise", "pickle", "list")],
-    (["load_path={place}/spoilt/pickle", "load_model_step=last"], ["9.pt", "corrupt or not a model"]),
+    (["mode=test", "load_path={place}/dqn_run", "value_layers=[]"], ["best.pt does not fit the DQN network"]),
+    (
+        ["mode=test", "load_path={place}/dqn_run", "id=Acrobot-v1"],
+        ["best.pt does not fit the DQN network", "CartPole-v1"],
+    ),
+    (["mode=test", "load_path={place}/dqn_run", "algo_name=PPO"], ["was trained with DQN", "PPO"]),
+    (["load_path={place}/ppo_run", "algo_name=DQN"], ["was trained with PPO", "DQN"]),
+    (["load_path={place}/mixed"], ["does not fit the DQN network", "saved by PPO"]),
+    *[
+        (["load_path={place}/spoilt/" + name], ["corrupt or not a Joyride model"])
+        for name in ("truncated", "half", "empty")
+    ],
+    *[
+        (["load_path={place}/spoilt/" + name], ["corrupt or not a Joyride model"])
+        for name in ("noise", "pickle", "list")
+    ],
+    (["load_path={place}/spoilt/pickle", "load_model_step=last"], ["9.pt", "corrupt or not a Joyride model"]),
     (["load_path={place}/spoilt/folder"], ["cannot read the model file", "directory"]),
-    (["load_path={place}/spoilt/other"], ["is no model of Joyride's"]),
+    (["load_path={place}/spoilt/other"], ["is not a Joyride model"]),
     (["tasks_dir={place}/a_file"], ["cannot write", "general_cfg.tasks_dir"]),
     (["tasks_dir={place}/a_file/tasks"], ["cannot write", "general_cfg.tasks_dir"]),
     (["device=cuda"], ["general_cfg.device=cuda", "use cpu or auto"]),
@@ -113,7 +122,7 @@ BAD = [  # arguments, and what the line must say
     (["loggers=[wandb]"], ['pip install -e ".[wandb]"']),
     (["resume=nothing"], ["general_cfg.resume=nothing", "no such run"]),
     (["resume=latest"], ["general_cfg.resume=latest", "no run"]),
-    (["resume={place}/dqn_run", "lr=0.5"], ["goes on exactly as it was", "load_path="]),
+    (["resume={place}/dqn_run", "lr=0.5"], ["this setting cannot change", "load_path="]),
     (["resume={place}/dqn_run", "mode=test"], ["mode=test"]),
     (["lr=lin_1e-3", "max_episode=5"], ["algo_cfg.lr=lin_1e-3", "general_cfg.max_env_step"]),
     (["algo_name=PPO", "clip=lin_0.2", "max_env_step=-1"], ["algo_cfg.clip", "general_cfg.max_env_step"]),

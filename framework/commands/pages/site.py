@@ -6,10 +6,10 @@ links which work in the checkout work in the site; the API, from the docstrings.
 
 import posixpath
 import re
-from pathlib import Path
 from typing import Any
 
-ROOT = Path(__file__).resolve().parents[3]
+from framework.runs.checkout import ROOT
+
 TOP = {
     "README.md": "index.md",
     "README.zh-CN.md": "index.zh-CN.md",
@@ -28,7 +28,10 @@ API = {  # page -> heading, what is documented there
         "Experiment",
         ["framework.experiment.Experiment", "framework.training.evaluator.Evaluation", "algos.common.errors.UserError"],
     ),
-    "runners": ("Runners", [f"framework.runners.{name}" for name in ("OnPolicyRunner", "OffPolicyRunner", "Runner")]),
+    "runners": (
+        "Runners",
+        [f"framework.runners.runner.{name}" for name in ("OnPolicyRunner", "OffPolicyRunner", "Runner")],
+    ),
     "agents": (
         "Agents stepped by hand",
         [

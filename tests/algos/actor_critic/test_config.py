@@ -17,7 +17,7 @@ from algos.registry import get_config_class
         ("SAC", {"alpha": 0.0}, "algo_cfg.alpha=0.0 is out of range: it must be > 0"),
         ("SAC", {"noise_correlation": 1.0}, "algo_cfg.noise_correlation=1.0 is out of range"),
         ("SAC_D", {"entropy_share": 1.0}, "algo_cfg.entropy_share=1.0 is out of range"),
-        ("DDPG", {"exploration_noise": "much"}, "algo_cfg.exploration_noise=much is not a number"),
+        ("DDPG", {"exploration_noise": "much"}, "algo_cfg.exploration_noise=much must be a number"),
     ],
 )
 def test_wrong_settings_are_refused(name, settings, words):

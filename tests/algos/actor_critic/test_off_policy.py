@@ -209,8 +209,8 @@ def test_memory_belongs_into_the_encoder(name, key):
     ("space", "words"),
     [
         (spaces.Discrete(2), "needs Box actions, but the environment has Discrete"),
-        (spaces.Box(-np.inf, np.inf, (1,), np.float32), "needs actions of floats with finite bounds"),
-        (spaces.Box(0, 3, (1,), np.int64), "needs actions of floats with finite bounds"),
+        (spaces.Box(-np.inf, np.inf, (1,), np.float32), "needs continuous actions with finite bounds"),
+        (spaces.Box(0, 3, (1,), np.int64), "needs continuous actions with finite bounds"),
     ],
 )
 def test_other_actions_are_refused_in_a_line(name, space, words):

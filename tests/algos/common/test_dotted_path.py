@@ -87,7 +87,7 @@ def test_the_path_of_a_class_leads_back_to_it(monkeypatch):
     thing = import_object("dotted.things:Thing")
     assert path_of(thing, "key") == "dotted.things:Thing" and import_object(path_of(thing, "key")) is thing
     monkeypatch.setattr(sys.modules["dotted.things"], "Thing", int)
-    with pytest.raises(UserError, match=r"key: dotted.things:Thing is another object now"):
+    with pytest.raises(UserError, match=r"key: dotted.things:Thing is no longer the class that was given"):
         path_of(thing, "key")
 
 
@@ -95,5 +95,5 @@ def test_a_class_inside_a_function_has_no_path():
     class Local:
         pass
 
-    with pytest.raises(UserError, match=r"key: .*<locals>.Local stands inside a function or class"):
+    with pytest.raises(UserError, match=r"key: .*<locals>.Local is defined inside a function or class"):
         path_of(Local, "key")

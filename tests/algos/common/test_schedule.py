@@ -42,7 +42,7 @@ def test_mappings(value, steps, expected):
 
 @pytest.mark.parametrize("value", ["fast", "lin_", "lin_lin_1", None, True, [1]])
 def test_another_notation_is_refused(value):
-    with pytest.raises(UserError, match=r"algo_cfg\.lr=.* is not a number nor a linear schedule"):
+    with pytest.raises(UserError, match=r"algo_cfg\.lr=.* must be a number, a linear schedule"):
         Schedule(value, 10, KEY)
 
 

@@ -44,8 +44,8 @@ def test_each_instance_has_its_own_default_list():
         ({"norm": 0.0}, "algo_cfg.norm=0.0 is out of range: it must be > 0"),
         (
             {"rate": "quick"},
-            'algo_cfg.rate=quick is not a number nor a linear schedule such as "lin_1e-3" '
-            "nor a mapping such as {kind: linear, start: 1e-3, end: 1e-4}",
+            'algo_cfg.rate=quick must be a number, a linear schedule such as "lin_1e-3", '
+            "or a mapping such as {kind: linear, start: 1e-3, end: 1e-4}",
         ),
         ({"rate": {"start": -1}}, "algo_cfg.rate.start=-1 is out of range: it must be >= 0"),
     ],

@@ -19,7 +19,7 @@ def test_paths_and_names_of_ready_made_classes():
     [
         ("MLPAktor", "key=MLPAktor: expected package.module:Class, or a ready-made class; did you mean 'MLPActor'"),
         ("Other", "ready-made class; known: CNNActor, CNNCritic, MLPActor, MLPCritic"),
-        ("__main__:Gone", "key=__main__:Gone: this class stood in the program that was started then"),
+        ("__main__:Gone", "key=__main__:Gone: this class was defined in the script that saved the run"),
         ("network_classes:no_class", "is a function; expected a class"),
     ],
 )

@@ -81,7 +81,7 @@ def test_contradictions_are_told(settings, message):
 
 
 def test_a_network_that_learns_from_single_steps_refuses_it():
-    with pytest.raises(UserError, match="single steps are learned; take algo_name=DRQN"):
+    with pytest.raises(UserError, match="learns from single steps; use algo_name=DRQN"):
         get_algorithm("DQN")(get_config_class("DQN")(use_attention=True), BOX, TWO)
 
 
@@ -90,7 +90,7 @@ def test_one_token_is_warned_about_at_the_start(kind, mixer, tmp_path, caplog):
     layer = {"layer_type": "attention", "kind": kind, "d_model": 8, "n_heads": 2, "window": 1}
     made = Experiment(algo="PPO", env=gym.make("CartPole-v1"), merge_layers=[layer], tasks_dir=str(tmp_path))
     assert any(isinstance(module, mixer) for module in made.algorithm.net.modules())
-    warned = "algo_cfg.merge_layers[0].window=1: attention over one step is a linear map of it" in caplog.text
+    warned = "algo_cfg.merge_layers[0].window=1: attention over a single step remembers nothing" in caplog.text
     assert warned == (kind == "flash")
 
 
@@ -104,7 +104,7 @@ def test_only_layers_that_are_not_the_defaults_are_told_to_be_idle():
     plain, layers = get_config_class("DQN"), [{"layer_type": "linear", "layer_size": 3}]
     assert plain(q_class="a:B").warning == plain(value_layers=layers).warning == ""
     said = plain(q_class="a:B", value_layers=layers, dueling=True).warning
-    assert said == "algo_cfg.value_layers, algo_cfg.dueling: not used, algo_cfg.q_class=a:B makes that network"
+    assert said == "algo_cfg.value_layers, algo_cfg.dueling: no effect, as algo_cfg.q_class=a:B builds that network"
     both = get_config_class("PPO")(actor_class="a:B", critic_class="a:C", actor_layers=layers, critic_layers=layers)
     assert [part.partition(":")[0] for part in both.warning.split("; ")] == [
         "algo_cfg.actor_layers", "algo_cfg.critic_layers",

@@ -93,21 +93,21 @@ def test_the_trial_draws_nothing_and_leaves_the_modes_alone():
 @pytest.mark.parametrize(
     ("name", "said"),
     [
-        ("Raises", r"failed when made as \(obs_space, action_space, \*\*algo_cfg.actor_cfg\): KeyError: 'width'"),
-        ("NoSpaces", r"failed when made as .*TypeError: .*takes 1 positional argument but 3 were given"),
+        ("Raises", r"failed when called with \(obs_space, action_space, \*\*algo_cfg.actor_cfg\): KeyError: 'width'"),
+        ("NoSpaces", r"failed when called with .*TypeError: .*takes 1 positional argument but 3 were given"),
         ("NeedsWidth", r"algo_cfg.actor_cfg \(NeedsWidth\) needs the parameter 'width'"),
         ("OneOutput", r"gives float32 \[3, 1\]; expected of forward\(obs\): float32 \[3, 2\], what they are"),
         ("Transposed", r"gives float32 \[2, 3\]; expected"),
         ("NothingToLearn", "has no parameters to learn; assign its layers to self"),
         ("NoUnroll", "has init_state but no unroll; to carry state"),
         ("NoInitState", "has unroll but no init_state; to carry state"),
-        ("OneRowState", r"init_state\(3\) gives no tensors of 3 rows"),
-        ("GrowingState", "a state of other shapes than init_state's"),
-        ("GivesDistribution", "Box .4.: TypeError: forward gives a Categorical, expected a tensor"),
+        ("OneRowState", r"init_state\(3\) must return tensors with 3 rows"),
+        ("GrowingState", "a state with other shapes than init_state"),
+        ("GivesDistribution", "Box .4.: TypeError: forward returned a Categorical, expected a tensor"),
         ("GivesDoubles", r"gives float64 \[3, 2\]; expected"),
         ("ChangesObs", "changes its observations in place"),
         ("TakesImages", r"failed on 3 observations, Box .4.: RuntimeError: .*; expected of forward\(obs\): float32"),
-        ("NoModule", "is no subclass of torch.nn.Module"),
+        ("NoModule", "is not a subclass of torch.nn.Module"),
         ("no_class", "is a function; expected a class"),
         ("Nothing", "has no 'Nothing'"),
         ("nowhere:Small", "no module named 'nowhere'"),
@@ -125,7 +125,7 @@ def test_a_misspelt_argument():
 
 
 def test_memory_does_not_go_with_actions_beside_observations():
-    with pytest.raises(UserError, match="which critics of actions have in algo_cfg"):
+    with pytest.raises(UserError, match="critics of actions may carry state only in algo_cfg"):
         made("Memory", with_action=True)
 
 

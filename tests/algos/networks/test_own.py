@@ -154,13 +154,13 @@ def test_a_layer_with_memory():
         ({"layer_type": "builtins:dict"}, "x[0].layer_type: builtins:dict made a dict, not a torch.nn.Module"),
         (
             own("Pair"),
-            "x[0].layer_type: mine_own:Pair gave a tuple for one of (1, 5); the number of rows must stay the same",
+            "x[0].layer_type: mine_own:Pair returned a tuple for one of (1, 5); the number of rows must stay the same",
         ),
         (
             own("Mean"),
-            "x[0].layer_type: mine_own:Mean gave a tensor () for one of (1, 5); the number of rows must stay the same",
+            "x[0].layer_type: mine_own:Mean returned a tensor () for one of (1, 5); the number of rows must stay",
         ),
-        (own("make_sum"), "x[0].layer_type: mine_own:make_sum carries state: name its class itself"),
+        (own("make_sum"), "x[0].layer_type: mine_own:make_sum carries state: name the class itself"),
         (
             {"layer_type": "torch.nn:Conv2d", "out_channels": 2, "kernel_size": 1},
             "x[0]: torch.nn:Conv2d takes an image (channels x height x width), but gets a vector of 5",

@@ -39,7 +39,7 @@ def test_what_goes_together(config):
         ),
         (A2CConfig(critic_lr=-1.0), "algo_cfg.critic_lr=-1.0 is out of range: it must be >= 0"),
         (PPOConfig(objective="trust"), "algo_cfg.objective=trust is not allowed; choose from clip, kl"),
-        (PPOConfig(lr=None), "algo_cfg.lr=None is not a number"),
+        (PPOConfig(lr=None), "algo_cfg.lr=None must be a number"),
     ],
 )
 def test_what_does_not_is_told_in_a_line(config, text):

@@ -139,5 +139,5 @@ def test_a_critic_rate_like_the_other_changes_no_bit():
 
 
 def test_a_wrong_critic_rate_is_told():
-    with pytest.raises(UserError, match=r"algo_cfg\.critic_lr=fast is not a number"):
+    with pytest.raises(UserError, match=r"algo_cfg\.critic_lr=fast must be a number"):
         make(critic_lr="fast")

@@ -53,7 +53,7 @@ def test_who_plans_does_not_explore():
         (MonteCarloConfig(visit="last"), "algo_cfg.visit=last is not allowed; choose from first, every"),
         (DynaQConfig(planning_steps=-1), "algo_cfg.planning_steps=-1 is out of range: it must be >= 0"),
         (PolicyIterationConfig(gamma=1.0), "algo_cfg.gamma=1.0 is out of range: it must be >= 0 and < 1"),
-        (QLearningConfig(lr="fast"), "algo_cfg.lr=fast is not a number"),
+        (QLearningConfig(lr="fast"), "algo_cfg.lr=fast must be a number"),
     ],
 )
 def test_what_does_not_go_is_told(config, text):

@@ -80,7 +80,7 @@ def test_other_actions_are_refused():
 @pytest.mark.parametrize(
     ("config", "message"),
     [
-        (QLearningConfig(lr="fast"), "algo_cfg.lr=fast is not a number"),
+        (QLearningConfig(lr="fast"), "algo_cfg.lr=fast must be a number"),
         (QLearningConfig(gamma=1.1), "algo_cfg.gamma=1.1 is out of range"),
         (QLearningConfig(epsilon_start=0.1, epsilon_end=0.2), "algo_cfg.epsilon_end=0.2 is above"),
         (MonteCarloConfig(visit="last"), "algo_cfg.visit=last is not allowed; choose from first, every"),

@@ -14,10 +14,10 @@ LINEAR = [{"layer_type": "linear", "layer_size": 8}]
 @pytest.mark.parametrize(
     ("cfg", "message"),
     [
-        (DQNConfig(dueling_layers=LINEAR), r"algo_cfg\.dueling_layers are layers .* algo_cfg\.dueling=true"),
+        (DQNConfig(dueling_layers=LINEAR), r"algo_cfg\.dueling_layers needs algo_cfg\.dueling=true"),
         (DQNConfig(buffer_type="PER"), r"algo_cfg\.buffer_type=PER is not allowed; choose from REPLAY_QUE, REPLAY, PE"),
         (DQNConfig(priority_alpha=2), r"algo_cfg\.priority_alpha=2 is out of range"),
-        (DQNConfig(priority_beta="high"), r"algo_cfg\.priority_beta=high is not a number"),
+        (DQNConfig(priority_beta="high"), r"algo_cfg\.priority_beta=high must be a number"),
         (DQNConfig(n_step=0), r"algo_cfg\.n_step=0 is out of range: it must be >= 1"),
         (SoftQConfig(n_step=3), r"algo_cfg\.n_step=3: SoftQ needs n_step=1"),
         (SoftQConfig(temperature=0), r"algo_cfg\.temperature=0 is out of range"),

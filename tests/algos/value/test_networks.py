@@ -72,7 +72,7 @@ def test_the_config_s_own_layers_stay_as_they_are():
 
 
 def test_memory_goes_with_drqn_alone():
-    with pytest.raises(UserError, match=r"algo_cfg\.value_layers: no layer may carry state .* take algo_name=DRQN"):
+    with pytest.raises(UserError, match=r"algo_cfg\.value_layers: no layer may carry state .* use algo_name=DRQN"):
         net(value_layers=GRU)
     with pytest.raises(UserError, match="no layer may carry state"):
         PQN(PQNConfig(value_layers=GRU), BOX, spaces.Discrete(2))

@@ -107,9 +107,9 @@ def test_the_ids_work_in_vector_envs_with_limits():
     [
         ("joyride/Racetrack-v0", {"track": "monza"}, "track=monza is not allowed; choose book or small"),
         ("joyride/Racetrack-v0", {"noise": 1.5}, "noise=1.5 is out of range"),
-        ("joyride/Racetrack-v0", {"track": ["S.", "G"]}, "of one length"),
+        ("joyride/Racetrack-v0", {"track": ["S.", "G"]}, "must have the same length"),
         ("joyride/SimpleGrid-v0", {"map": ["SxG"]}, "'x' is not allowed"),
-        ("joyride/SimpleGrid-v0", {"map": ["S.."]}, "there is no G in it"),
+        ("joyride/SimpleGrid-v0", {"map": ["S.."]}, "it has no G"),
         ("joyride/SimpleGrid-v0", {"slip": -1}, "slip=-1 is out of range"),
         ("joyride/SimpleGrid-v0", {"size": 4}, "has no parameter 'size'"),
         ("joyride/Racetrak-v0", {}, "did you mean 'joyride/Racetrack-v0'"),

@@ -64,9 +64,9 @@ class Named(gym.Env):
 
 
 def test_what_cannot_be_is_told():
-    with pytest.raises(UserError, match="the observation has a part 'action' of its own"):
+    with pytest.raises(UserError, match="the observation already has a part 'action'"):
         MemoryInputs(Named(), ALL)
-    with pytest.raises(UserError, match=r"env_cfg\.memory_inputs apply to single environments"):
+    with pytest.raises(UserError, match=r"env_cfg\.memory_inputs applies to single environments"):
         make_vector_env(EnvConfig(memory_inputs=ALL, vectorization="native"), 2)
 
 

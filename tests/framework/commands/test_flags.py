@@ -22,14 +22,14 @@ KNOWN = ["--help", "--yaml", "--multirun", "-m", "-c"]
         ("algo_name=SAC --learning-rate 1",
          "unknown flag --learning-rate; here it is algo_cfg.actor_lr and algo_cfg.critic_lr;"
          " settings are written key=value, without dashes"),
-        ("--config f.yaml", "unknown flag --config; a file of settings is given as --yaml FILE"),
+        ("--config f.yaml", "unknown flag --config; pass a settings file as --yaml FILE"),
         ("--yml f", "unknown flag --yml; did you mean '--yaml'?"),
         ("-x 3",
          "unknown flag -x; settings are written key=value, without dashes;"
          " `python main.py --hydra-help` lists the flags"),
         ("--track --algo nonsense",
          "unknown flag --algo; write algo_name=nonsense, without dashes\n"
-         "unknown flag --track; here it is general_cfg.loggers=[tensorboard,wandb] (the project is called joyride);"
+         "unknown flag --track; here it is general_cfg.loggers=[tensorboard,wandb] (the W&B project is joyride);"
          " settings are written key=value, without dashes"),
     ],
 )  # fmt: skip

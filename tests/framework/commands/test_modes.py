@@ -115,7 +115,7 @@ def test_a_collection_says_what_was_written(home, capsys):
         episodes = pickle.load(file)
     steps = sum(len(episode["reward"]) for episode in episodes)
     text = said(capsys)
-    assert len(episodes) == 10 and f"10 whole episodes of {steps:,} steps written, of " in text
+    assert len(episodes) == 10 and f"wrote 10 whole episodes with {steps:,} env steps, of " in text
 
 
 def test_a_test_is_repeatable(home):
@@ -148,7 +148,7 @@ def test_export(home, capsys, monkeypatch):
     commit = json.loads((exported / "provenance.json").read_text())["code"]["commit"]
     assert card["environment"]["id"] == "CartPole-v1" and card["algorithm"] == "DQN" and card["commit"] == commit
     assert card["model"] == f"tasks/{run.name}/models/best.pt" and card["check"]["from"] == "the environment"
-    assert main(["mode=export", f"resume={run}"]) == 2 and "resume goes on with a run's own state" in said(capsys)
+    assert main(["mode=export", f"resume={run}"]) == 2 and "resume continues a run from its own state" in said(capsys)
 
 
 def test_int8_tells_both_scores(home, capsys):

@@ -49,9 +49,9 @@ def test_stdout_is_a_file_of_settings_with_comments(
     [
         (["mode=translate"], "general_cfg.mode=translate needs --yaml <JoyRL settings file>"),
         (["--yaml", "theirs.yaml", "mode=translate", "lr=1"], "leave out lr=1"),
-        (["--yaml", "ours.yaml", "mode=translate"], "ours.yaml has none of JoyRL's words, or some of this project's"),
+        (["--yaml", "ours.yaml", "mode=translate"], "ours.yaml: nothing to translate: it has no keys of JoyRL's"),
         (["--yaml", "not.yaml", "general_cfg.mode=translate"], "not.yaml: no such file"),
-        (["--yaml", "mode.yaml"], "general_cfg.mode=translate is for the command line"),
+        (["--yaml", "mode.yaml"], "general_cfg.mode=translate works only on the command line"),
     ],
 )
 def test_mistakes(
@@ -71,7 +71,12 @@ def test_a_run_begins_with_the_table(theirs: Path, tmp_path: Path, capsys: pytes
     err = capsys.readouterr().err
     assert err.count("max_steps: 20") == 1 and "what it means here" in err
     assert err.index("max_steps: 20") < err.index("ended:")
-    for text in ("CliffWalking-v1", "the old version is gone", "algo_cfg.epsilon_start: 0.15", "JoyRL's defaults"):
+    for text in (
+        "CliffWalking-v1",
+        "the old version no longer exists",
+        "algo_cfg.epsilon_start: 0.15",
+        "JoyRL's defaults",
+    ):
         assert text in err
 
 

@@ -74,7 +74,7 @@ def test_every_seed_is_a_run_and_the_result_is_written(seeds, capsys):
     assert seeds.asked == [(1, "train", None), (2, "train", None), (3, "train", None)]
     out = " ".join(capsys.readouterr().out.split())
     assert "CartPole-v1/DQN passes: 499.7 (95% interval 498.2 to 501.1) against 500, threshold 500.0, p = 0.211" in out
-    assert "1 of 3 seeds are below that" in out and "next: make tables, which takes it over into docs/results.md" in out
+    assert "1 of 3 seeds are below that" in out and "next: make tables, which adds it to docs/results.md" in out
     folder, found = only_folder(), result()
     assert (found.preset, found.scores, found.env_steps, found.seconds) == (
         "CartPole-v1/DQN", [500.0, 499.0, 500.0], 50_000, pytest.approx(40.4),
@@ -145,7 +145,7 @@ def test_settings_that_teach_nothing_else_are_no_other_preset(seeds, capsys):
 def test_other_settings_are_not_for_the_page(seeds, capsys):
     assert verify("seeds=1", "max_env_step=1000", "expected.std=100", "kwargs.sutton_barto_reward=true") == 0
     out = capsys.readouterr().out
-    assert "not for docs/results.md: not the preset's own settings: general_cfg.max_env_step=1000, env_cfg.kw" in out
+    assert "not for docs/results.md: settings differ from the preset: general_cfg.max_env_step=1000, env_cfg.kw" in out
     assert "expected.std=100" in out and result().verdict.passes
 
 
@@ -159,13 +159,16 @@ MISTAKES = [
     (["mode=verify"], "general_cfg.mode=verify needs preset=<env>/<ALGO>; "),
     (["mode=verify", "preset=null"], "needs preset=<env>/<ALGO>"),
     (["mode=verify", "preset=CartPole-v1/DQM"], "no such option; did you mean 'CartPole-v1/DQN'?"),
-    (["mode=verify", "preset=CartPole-v1/DQN", "expected.mean_reward=null"], "it needs expected.mean_reward"),
+    (
+        ["mode=verify", "preset=CartPole-v1/DQN", "expected.mean_reward=null"],
+        "no reference score (expected.mean_reward)",
+    ),
     (["mode=verify", "preset=CartPole-v1/DQN", "seed=3"], "trains with seeds 1 to general_cfg.seeds; leave out seed"),
     (["mode=verify", "preset=CartPole-v1/DQN", "seeds=0"], "general_cfg.seeds=0 is out of range: it must be >= 1"),
     (["mode=verify", "preset=CartPole-v1/DQN", "load_path=a"], "general_cfg.load_path"),
-    (["mode=verify", "preset=CartPole-v1/DQN", "resume=latest"], "holds no verification of CartPole-v1/DQN"),
+    (["mode=verify", "preset=CartPole-v1/DQN", "resume=latest"], "has no verification of CartPole-v1/DQN"),
     (["mode=verify", "preset=CartPole-v1/DQN", "resume=Verify_a"], "no such verification in tasks/"),
-    (["-m", "mode=verify", "preset=CartPole-v1/DQN,CartPole-v1/PPO"], "of one preset at a time; leave out -m"),
+    (["-m", "mode=verify", "preset=CartPole-v1/DQN,CartPole-v1/PPO"], "of one preset by itself; leave out -m"),
     (["seeds=3"], "general_cfg.seeds needs general_cfg.mode=verify"),
 ]
 
@@ -191,7 +194,7 @@ def test_another_verification_is_not_gone_on_with(seeds, capsys):
     assert f"algo_cfg.lr=1: {folder} has 0.0023; leave out resume" in capsys.readouterr().err
     (folder / "seed_2").mkdir()
     assert verify("seeds=1", f"resume={folder}") == 2
-    assert "has begun 2, and none may be left out" in capsys.readouterr().err
+    assert "has already started 2, and all must count" in capsys.readouterr().err
     assert main(["mode=verify", "preset=CartPole-v1/PPO", f"resume={folder}"]) == 2
     assert "verifies CartPole-v1/DQN, not CartPole-v1/PPO" in capsys.readouterr().err
 

@@ -55,8 +55,8 @@ def test_dict_and_tuple():
         (DICT, np.zeros(3), "^the observation must be a dict with the keys image, n$"),
         (DICT, {"image": np.zeros((2, 4))}, "must be a dict with the keys image, n"),
         (DICT, {"image": np.zeros((2, 4)), "n": [[1]]}, r"^the observation\['n'\] has the shape \(1, 1\)"),
-        (DICT, {"image": np.zeros((2, 4)), "n": [1]}, "not all single ones"),
-        (DICT, {"image": np.zeros((3, 2, 4)), "n": [1, 2]}, "nor all batches of one length"),
+        (DICT, {"image": np.zeros((2, 4)), "n": [1]}, "must all be single"),
+        (DICT, {"image": np.zeros((3, 2, 4)), "n": [1, 2]}, "or all be batches of the same length"),
         (spaces.Tuple((BOX, BOX)), (np.zeros(3),), "must be a tuple of 2 parts"),
     ],
 )

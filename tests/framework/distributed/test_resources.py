@@ -102,11 +102,11 @@ def test_no_warning_where_there_are_cores(n_workers, n_learners, cpus):
 
 def test_warning_of_too_many_processes():
     assert oversubscribed(16, 1, 2.0) == (
-        "16 workers share 2 cores: they take turns, and more of them will not be faster unless the environments wait"
+        "16 workers share 2 cores and take turns; adding more will not be faster unless the environments wait"
         " for something"
     )
-    assert oversubscribed(1, 4, 2) == "4 learners share 2 cores: they take turns, and more of them will not be faster"
-    assert oversubscribed(3, 2, 1).startswith("3 workers and 2 learners share 1 core: ")
+    assert oversubscribed(1, 4, 2) == "4 learners share 2 cores and take turns; adding more will not be faster"
+    assert oversubscribed(3, 2, 1).startswith("3 workers and 2 learners share 1 core and take turns")
 
 
 @pytest.mark.parametrize(
@@ -129,6 +129,6 @@ def test_gpus_that_cannot_be_had():
         "general_cfg.device=cuda:0 with n_learners=1 needs 1 GPU, but this Ray cluster has 0 free; use device=cpu"
     )
     assert refused(learner_gpus, "cuda:1", 1, 4) == (
-        "general_cfg.device=cuda:1 names a GPU, but with mp_backend=ray it is Ray that assigns them; use device=cuda"
-        " (CUDA_VISIBLE_DEVICES=1 when Ray starts leaves it that GPU alone)"
+        "general_cfg.device=cuda:1 names a GPU, but with mp_backend=ray Ray assigns them; use device=cuda"
+        " (and start Ray with CUDA_VISIBLE_DEVICES=1 to give it that GPU only)"
     )

@@ -26,7 +26,7 @@ def test_plain_lines(clock, caplog):
     clock[0] = 10.0
     assert report.due()
     report.show(400, 400, {"reward": 123.456, "eps": 0.05})
-    assert caplog.messages == ["step 400  reward 123.5  eps 0.05  20 steps/s  left 30 s"]
+    assert caplog.messages == ["step 400  reward 123.5  eps 0.05  20 steps/s  30 s left"]
     assert not report.due()
     report.close()
 
@@ -61,9 +61,9 @@ def test_a_bar(monkeypatch, clock):
 @pytest.mark.parametrize(
     ("width", "shown"),
     [
-        (40, ["12,345/50,000 steps", "left "]),
-        (80, ["12,345/50,000 steps", "left ", "reward 123.5", "length 123.4"]),
-        (200, ["12,345/50,000 steps", "left ", "reward 123.5", "length 123.4", "eps 0.05", "steps/s", "0:00:00"]),
+        (40, ["12,345/50,000 steps", " left"]),
+        (80, ["12,345/50,000 steps", " left", "reward 123.5", "length 123.4"]),
+        (200, ["12,345/50,000 steps", " left", "reward 123.5", "length 123.4", "eps 0.05", "steps/s", "0:00:00"]),
     ],
 )
 def test_the_bar_stays_a_bar_and_words_stay_whole(width, shown, monkeypatch):

@@ -218,7 +218,7 @@ def test_files_that_are_no_models_are_told_in_a_line(tmp_path):
     torch.save(torch.ones(3), tmp_path / "tensor.pt")
     for content in (whole[: len(whole) // 2], b"", b"text", bomb.read_bytes(), (tmp_path / "tensor.pt").read_bytes()):
         path.write_bytes(content)
-        with pytest.raises(UserError, match=r"best\.pt is corrupt or not a model of Joyride's; choose") as error:
+        with pytest.raises(UserError, match=r"best\.pt is corrupt or not a Joyride model; choose") as error:
             load_model(path)
         assert "\n" not in str(error.value)
     assert not (tmp_path / "was_here").exists()

@@ -40,7 +40,7 @@ def test_a_model_file_itself(run, tmp_path):
 def test_without_a_best_the_last(run, caplog):
     (run / "models" / "best.pt").unlink()
     caplog.set_level("INFO")
-    assert find(run) == "tasks/run/models/9000.pt" and "keeps no best.pt; taking its last model, 9000.pt" in caplog.text
+    assert find(run) == "tasks/run/models/9000.pt" and "has no best.pt; using its last model, 9000.pt" in caplog.text
 
 
 def test_what_is_missing(run):
@@ -59,9 +59,9 @@ def test_another_network_is_told_by_name(tmp_path):
     wide = [{"layer_type": "linear", "layer_size": 9}]
     other = Experiment(**PPO | {"actor_layers": wide}, tasks_dir=str(tmp_path))
     with pytest.raises(
-        UserError, match=r"holds another network than PPO's.*saved by PPO on CartPole-v1.*size mismatch"
+        UserError, match=r"does not fit the PPO network of this config.*saved by PPO on CartPole-v1.*size mismatch"
     ):
         load_into(other.algorithm, read_model(path), path)
     torch.save({"x": 1}, tmp_path / "no.pt")
-    with pytest.raises(UserError, match="is no model of Joyride's"):
+    with pytest.raises(UserError, match="is not a Joyride model"):
         read_model(tmp_path / "no.pt")

@@ -82,7 +82,7 @@ def test_a_damaged_file_does_not_stop_a_resume(tmp_path, caplog):
     (tmp_path / "provenance.json").write_text('{"started": ')
     with caplog.at_level(logging.WARNING, "joyride"):
         path = provenance.write(tmp_path, resumed=True)
-    assert "written anew" in caplog.text and json.loads(path.read_text())["resumed"] == []
+    assert "written again" in caplog.text and json.loads(path.read_text())["resumed"] == []
 
 
 def test_uncommitted_code_is_told_and_other_files_are_not(tmp_path):

@@ -36,7 +36,7 @@ def test_by_name_by_path_and_by_model_file():
     job = make_run("Sweep_x/0_seed=1")
     assert find_run("0_seed=1", "tasks") == find_run("Sweep_x/0_seed=1", "tasks") == job
     make_run("Sweep_y/0_seed=1", age=5)
-    with pytest.raises(UserError, match="several sweeps have such a run; write Sweep_x/0_seed=1, say"):
+    with pytest.raises(UserError, match="several sweeps have a run of that name; write for example Sweep_x/0_seed=1"):
         find_run("0_seed=1", "tasks")
 
 
@@ -55,8 +55,8 @@ def test_the_latest_is_what_the_link_says_if_it_can_serve():
 @pytest.mark.parametrize(
     ("text", "message"),
     [
-        ("Train_b", "general_cfg.load_path=Train_b: no such run in tasks/, nor a path; did you mean 'Train_a'?"),
-        ("zzz", "general_cfg.load_path=zzz: no such run in tasks/, nor a path; the newest is 'Train_a'"),
+        ("Train_b", "general_cfg.load_path=Train_b: no such run in tasks/ and no such path; did you mean 'Train_a'?"),
+        ("zzz", "general_cfg.load_path=zzz: no such run in tasks/ and no such path; the newest is 'Train_a'"),
         (
             "Sweep_x",
             "tasks/Sweep_x is not a run folder; it is a sweep; choose one of its runs, such as tasks/Sweep_x/0_a",
@@ -80,7 +80,7 @@ def test_where_there_is_no_run_at_all():
         UserError, match=r"^general_cfg\.resume=latest: there is no run in empty/ yet; train one first$"
     ):
         find_run("latest", "empty", "general_cfg.resume")
-    with pytest.raises(UserError, match="no such run, and there is none in empty/ yet"):
+    with pytest.raises(UserError, match="no such run; there are no runs in empty/ yet"):
         find_run("Train_a", "empty")
 
 

@@ -82,7 +82,7 @@ def test_evaluation_makes_its_own_from_the_objects_spec():
 @pytest.mark.parametrize(
     ("general", "env", "words"),
     [
-        ({"n_workers": 2}, {}, r"general_cfg\.n_workers=2 needs an environment's id"),
+        ({"n_workers": 2}, {}, r"general_cfg\.n_workers=2 needs an environment id"),
         ({"n_envs": 4}, {}, r"general_cfg\.n_envs=4, but the environment object has 1$"),
         ({}, {"wrappers": ["FlattenObservation"]}, "env_cfg: wrappers, kwargs and entry_point need"),
         ({}, {"kwargs": {"x_threshold": 1}}, "env_cfg: wrappers, kwargs and entry_point need"),

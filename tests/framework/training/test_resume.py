@@ -123,7 +123,7 @@ def test_without_a_checkpoint_it_starts_anew(tmp_path, caplog):
     assert not any(run.glob("checkpoints/*"))
     (run / "results" / "episodes.csv").write_text("torn")
     resumed(run).train()
-    assert "no whole checkpoint: it starts from the beginning" in caplog.text
+    assert "no complete checkpoint: it starts from the beginning" in caplog.text
     assert differences(run, whole.folder.path) == []
 
 
@@ -132,7 +132,7 @@ def test_models_without_a_checkpoint_are_not_lost(tmp_path):
     run = the_run(tmp_path / "tasks")
     (run / "checkpoints").rename(run / "moved")
     (run / "checkpoints").mkdir()
-    with pytest.raises(UserError, match=r"has models but no whole checkpoint.*load_path="):
+    with pytest.raises(UserError, match=r"has models but no complete checkpoint.*load_path="):
         resumed(run).train()
     assert any(run.glob("models/*.pt"))
 
@@ -156,7 +156,7 @@ def test_a_finished_run_says_so_and_goes_on_with_a_higher_limit(tmp_path, caplog
     before = {path: path.stat().st_mtime_ns for path in run.rglob("*.pt")}
     caplog.clear()
     assert resumed(run).train() == "max_env_step 100 reached"
-    assert "finished before; to go on, raise max_env_step" in caplog.text
+    assert "already finished; to continue it, raise max_env_step" in caplog.text
     assert {path: path.stat().st_mtime_ns for path in run.rglob("*.pt")} == before
     again = resumed(run, "max_env_step=130")
     assert again.train() == "max_env_step 130 reached" and again.driver.env_step == 130
@@ -168,7 +168,7 @@ def test_other_settings_are_refused(tmp_path):
     Experiment(**DQN).train()
     run = the_run(tmp_path / "tasks")
     for override in ("lr=0.5", "n_envs=2", "seed=9", "mode=collect", "max_step=5", "value_layers=[]", "id=Acrobot-v1"):
-        with pytest.raises(UserError, match=r"goes on exactly as it was.*load_path=") as error:
+        with pytest.raises(UserError, match=r"this setting cannot change.*load_path=") as error:
             resumed(run, override)
         assert "\n" not in str(error.value) and len(str(error.value)) < 500
     resumed(

@@ -105,7 +105,7 @@ def test_what_was_verified_comes_into_both_tables_and_check_writes_nothing(place
     assert not preset_tables.RESULTS.exists() and preset_tables.PAGE.read_text() == PAGE
     capsys.readouterr()
     assert preset_tables.main([str(folder.parent)] if elsewhere else []) == 0
-    assert capsys.readouterr().out.startswith(f"taken: {folder}: CartPole-v1/DQN, 499.0 over 3 seeds\n")
+    assert capsys.readouterr().out.startswith(f"added: {folder}: CartPole-v1/DQN, 499.0 over 3 seeds\n")
     assert results_page.read_rows(preset_tables.RESULTS.read_text())["CartPole-v1/DQN"]["score"] == "499.0"
     assert "| `CartPole-v1/DQN` | 499.0 (498.0 to 500.0), 3 seeds | 500" in preset_tables.PAGE.read_text()
     assert preset_tables.main(["--check"]) == 0

@@ -80,19 +80,19 @@ def test_the_newest_is_taken(place):
     )
     lines, rows = taken_over(place)
     assert lines == [
-        "taken: Verify_b: CartPole-v1/DQN, 490.0 over 4 seeds",
-        "left: Verify_a: Verify_b is newer",
-        "taken: Verify_c: Acrobot-v1/PPO, -74.0 over 3 seeds",
+        "added: Verify_b: CartPole-v1/DQN, 490.0 over 4 seeds",
+        "skipped: Verify_a: Verify_b is newer",
+        "added: Verify_c: Acrobot-v1/PPO, -74.0 over 3 seeds",
     ]
     assert (rows[DQN]["score"], rows[DQN]["date"], seeds_of(rows[DQN])) == ("490.0", "2026-03-01", 4)
     assert rows["Acrobot-v1/PPO"]["reference"] == "-73.5 ± 18.2" and rows[PPO]["score"] == "500.0"
     again, unchanged = taken_over(place)
-    assert again[0] == "on the page already: Verify_b: CartPole-v1/DQN, 490.0 over 4 seeds" and unchanged == rows
+    assert again[0] == "already on the page: Verify_b: CartPole-v1/DQN, 490.0 over 4 seeds" and unchanged == rows
 
 
 REASONS = [
     (result(seeds=2, finished="2026-02-01"), {}, "2 seeds, but the row on the page has 3"),
-    (result(finished="2026-01-01T23:00:00"), {}, "of 2026-01-01, the row on the page is of 2026-01-02"),
+    (result(finished="2026-01-01T23:00:00"), {}, "dated 2026-01-01, but the row on the page is dated 2026-01-02"),
     (result(), {"general_cfg.max_env_step": 10}, "not the preset's own settings: general_cfg.max_env_step=10"),
     (result(), {"expected.mean_reward": 1.0}, "not the preset's own settings: expected.mean_reward=1.0"),
     (None, {}, "CartPole-v1/DQN is not finished; resume with python main.py mode=verify"),
@@ -105,7 +105,7 @@ def test_what_does_not_fit_is_left_and_says_why(place, found, settings, reason):
     before = (place / "results.md").read_text()
     verified(place, "a", found, **settings)
     (line,) = taken_over(place)[0]
-    assert line.startswith("left: Verify_a: ") and reason in line
+    assert line.startswith("skipped: Verify_a: ") and reason in line
     assert (place / "results.md").read_text() == before
 
 
@@ -114,12 +114,14 @@ def test_one_that_does_not_fit_leaves_the_place_to_an_older_one(place):
     verified(place, "trial", result(mean=500.0, seeds=2, finished="2026-03-01T00:00:00+00:00"))
     verified(place, "now", None)
     lines, rows = taken_over(place)
-    assert [line.partition(":")[0] for line in lines] == ["left", "left", "taken"] and rows[DQN]["score"] == "480.0"
+    assert [line.partition(":")[0] for line in lines] == ["skipped", "skipped", "added"] and rows[DQN][
+        "score"
+    ] == "480.0"
 
 
 def test_another_source_or_a_setting_that_is_gone_is_no_other_preset(place):
     verified(place, "a", result(), **{"expected.source": "elsewhere", "algo_cfg.of_old": 1})
-    assert taken_over(place)[0][0].startswith("on the page already")
+    assert taken_over(place)[0][0].startswith("already on the page")
 
 
 def test_no_verification(place):
