@@ -57,6 +57,7 @@ def main() -> int:
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--steps", type=int)
     parser.add_argument("--every", type=int, default=5_000, help="steps between two evaluations")
+    parser.add_argument("--stop", action="store_true", help="end at the first evaluation that reaches the score")
     parser.add_argument("--set", nargs="*", default=[], help="key=value pairs for the dictionary")
     args = parser.parse_args()
     name, env_id, wanted, usual = LOOPS[args.loop]
@@ -79,6 +80,8 @@ def main() -> int:
                     f" {stats.get('episode/mean_reward', float('nan')):.1f}, {time.monotonic() - start:.0f} s",
                     flush=True,
                 )
+                if args.stop and found >= wanted:
+                    return
 
     eval_env = gym.make(env_id)
     names["range"] = steps

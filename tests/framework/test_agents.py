@@ -98,23 +98,6 @@ def test_metrics_and_stats():
     assert "DQN on CartPole-v1" in repr(agent) and "120 env steps" in repr(agent)
 
 
-def test_what_an_info_tells_is_kept_across_rollouts():
-    agent = make_agent("PPO", env=gym.make("CartPole-v1"), seed=1, n_steps=5, batch_size=5, n_epochs=1)
-    told = []
-    for t in range(20):  # episodes of 4 steps
-        agent.select_action(np.zeros(4, np.float32))
-        parts = {"walk": 0.1 * t} | ({"bonus": 0.3} if t % 3 == 0 else {})  # one is not told at every step
-        info = {"reward_components": parts, "log": {"/height": t}, "is_success": t >= 8}
-        told.append(sum(parts.values()))
-        agent.observe(np.zeros(4, np.float32), told[-1], False, t % 4 == 3, info)
-        metrics = agent.update()
-        assert (metrics is None) is (t % 5 != 4)
-    stats = agent.get_stats()
-    assert metrics["env/height"] == np.mean(range(15, 20)) and stats["episode/success_rate"] == 0.6
-    parts = stats["reward_components/walk"] + stats["reward_components/bonus"]
-    assert parts == pytest.approx(stats["episode/mean_reward"], abs=1e-5) and parts == pytest.approx(sum(told) / 5)
-
-
 def test_a_saved_model_is_loaded_by_agents_experiments_and_the_command_line(capsys):
     agent = small()
     play(agent, gym.make("CartPole-v1"), 100)
@@ -140,10 +123,7 @@ def test_a_saved_model_is_loaded_by_agents_experiments_and_the_command_line(caps
         (lambda agent: agent.select_action(np.zeros(5)), r"of shape \(5,\)"),
         (lambda agent: agent.select_action({"a": np.zeros(4)}), "an observation of Box"),
         (lambda agent: agent.load("nowhere.pt"), "no such model file"),
-        (lambda agent: [agent.select_action(np.zeros(4)), agent.observe(np.zeros(4), None, False, False)], "a number"),
-        (lambda agent: make_agent("DQN", env=gym.make_vec("CartPole-v1", 2)), "one environment"),
-        (lambda agent: make_agent("DQN", env=gym.Env), "got the class Env"),
-        (lambda agent: agent.save("model.txt"), "end in .pt"),
+        (lambda agent: agent.save("model.txt"), "must end in .pt"),
     ],
 )
 def test_wrong_use_is_told(wrong, told):

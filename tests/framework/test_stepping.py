@@ -170,7 +170,7 @@ def test_what_is_collected_beyond_a_rollout_is_learned_too():
         ),
         (lambda agent: agent.store_transition(np.zeros(3), 0, 1, np.zeros(4), False), r"shape \(3,\)"),
         (lambda agent: agent.store_transition(np.zeros(4), 0, 1, None, False), "an observation of Box"),
-        (lambda agent: agent.store_transition(np.zeros(4), [0, 1], 1, np.zeros(4), False), r"got shape \(2,\)"),
+        (lambda agent: agent.store_transition(np.zeros(4), [0, 1], 1, np.zeros(4), False), r"shape \(2,\)"),
         (lambda agent: agent.store_transition(np.zeros(4), "left", 1, np.zeros(4), False), "an action of shape"),
     ],
 )
