@@ -13,7 +13,6 @@ import torch
 from gymnasium.vector import AutoresetMode, SyncVectorEnv
 
 import framework
-from algos.common.errors import UserError
 from framework import MLPActor, MLPCritic, OffPolicyRunner, OnPolicyRunner
 from framework.runners.events import EVENTS
 from framework.training.callbacks import CallbackError
@@ -270,32 +269,3 @@ def test_a_ready_made_agent(tmp_path):
     act = runner.get_inference_policy()
     assert act(np.zeros(4)) in (0, 1) and act(np.zeros((3, 4))).shape == (3,)
     assert isinstance(act(torch.zeros(3, 4)), torch.Tensor)
-
-
-@pytest.mark.parametrize(
-    "wrong, words",
-    [
-        (lambda p: make(p).add_callback("post_itertion", print), "post_iteration"),
-        (lambda p: make(p).add_callback("post_update", 3), "int is not a function"),
-        (lambda p: make(p).add_callback("post_update", lambda: None), "must take"),
-        (lambda p: make(p).learn(), "either total_timesteps or num_iterations"),
-        (lambda p: make(p).learn(0), "above 0"),
-        (lambda p: make(p).learn(5, 5), "either"),
-        (lambda p: make(p).eval(0), "above 0"),
-        (lambda p: make(p).load_checkpoint("none.pt"), "no such checkpoint"),
-        (lambda p: make(p).save_checkpoint("none.pth"), "end in .pt"),
-        (lambda p: OnPolicyRunner(gym.make("CartPole-v1"), "dqn"), "OffPolicyRunner"),
-        (lambda p: OffPolicyRunner(gym.make("CartPole-v1"), "ppo"), "OnPolicyRunner"),
-        (lambda p: OffPolicyRunner(gym.make("CartPole-v1")), "needs algorithm="),
-        (lambda p: OnPolicyRunner(gym.make("CartPole-v1"), "pppo"), "PPO"),
-        (lambda p: OnPolicyRunner(), "needs an env"),
-        (lambda p: OnPolicyRunner(object()), "expected a gymnasium.Env"),
-        (lambda p: OnPolicyRunner("CartPole-v1", agent=3), "agent is a int"),
-        (lambda p: OnPolicyRunner("CartPole-v1", cfg=framework.SACConfig()), "PPO takes"),
-        (lambda p: OnPolicyRunner("CartPole-v1", "a2c", agent=framework.PPO()), "leave one out"),
-        (lambda p: framework.PPOConfig(learning_rat=3), "lr|learning_rat"),
-    ],
-)
-def test_wrong_uses_are_one_clear_error(tmp_path, wrong, words):
-    with pytest.raises(UserError, match=words):
-        wrong(tmp_path)
