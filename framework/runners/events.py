@@ -9,7 +9,7 @@ from torch import Tensor
 
 from algos.base import LearnOutput
 from algos.common.errors import UserError, did_you_mean
-from framework.training.callbacks import Callback, CallbackError
+from framework.training.callbacks import Callback, CallbackError, ends_the_run
 from framework.training.recorder import means_of
 from framework.training.worker import WorkerStats
 
@@ -123,7 +123,7 @@ class Events(Callback):
                 return
             finally:
                 self.where = LEARN
-            if answer is False and not self.reason:
+            if not self.reason and ends_the_run(answer):
                 self.reason = f"callback {_name(function)} ended the run in {event}"
 
     def state_dict(self) -> dict[str, Any]:

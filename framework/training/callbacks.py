@@ -4,6 +4,8 @@ import re
 from collections.abc import Iterable
 from typing import Any, Protocol
 
+import numpy as np
+
 from algos.base import LearnOutput
 from algos.common.dotted_path import check_kwargs, import_object
 from algos.common.errors import UserError
@@ -89,7 +91,7 @@ class Callbacks:
             except Exception as error:
                 name = type(callback).__name__
                 raise CallbackError(f"callback {name} failed in {hook}: {type(error).__name__}: {error}") from error
-            if answer is False and stopper is None:
+            if stopper is None and ends_the_run(answer):
                 stopper = type(callback).__name__
         return stopper
 
@@ -101,6 +103,11 @@ class Callbacks:
         """Take over the states; callbacks added since the checkpoint keep their fresh ones."""
         for callback, state in zip(self.callbacks, states, strict=False):
             callback.load_state_dict(state)
+
+
+def ends_the_run(answer: Any) -> bool:
+    """Whether a hook returned False; a comparison of NumPy's numbers gives one of NumPy's own."""
+    return answer is False or (isinstance(answer, np.bool_) and not answer)
 
 
 def make_callbacks(entries: list[Any]) -> list[Callback]:

@@ -40,6 +40,7 @@ class Reach:
         return self.place.unsqueeze(1)
 
     def step(self, actions):
+        assert isinstance(actions, torch.Tensor) and actions.device.type == self.device
         self.place += 0.2 * actions.reshape(N).clamp(-1, 1)
         self.t += 1
         near, effort = -self.place.abs(), -0.01 * actions.reshape(N) ** 2

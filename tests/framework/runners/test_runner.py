@@ -145,7 +145,7 @@ def test_false_ends_the_run_cleanly_and_it_can_go_on(tmp_path, event):
     runner, stop = make(tmp_path), [True]
 
     def enough(runner):
-        return not (stop[0] and runner.iteration >= 1)
+        return np.bool_(not (stop[0] and runner.iteration >= 1))  # as a comparison of NumPy's numbers gives it
 
     runner.add_callback(event, enough)
     assert f"enough ended the run in {event}" in runner.learn(num_iterations=4)
