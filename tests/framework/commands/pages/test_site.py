@@ -32,7 +32,7 @@ def test_every_page_has_one_place_in_the_navigation() -> None:
 
 def test_warnings_are_errors_and_nothing_is_loaded_from_elsewhere() -> None:
     assert CONFIG["strict"] is True and CONFIG["theme"]["font"] is False
-    assert all((ROOT / "docs" / path).exists() for path in CONFIG["extra"]["polyfills"])
+    assert all((ROOT / "docs" / path).exists() for path in [*CONFIG["extra"]["polyfills"], *CONFIG["extra_css"]])
     assert all((ROOT / path).exists() for path in CONFIG["hooks"])
 
 
