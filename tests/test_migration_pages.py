@@ -31,6 +31,7 @@ SHORT = {
     "PPOConfig(learning_rate=3e-4)": "PPOConfig(learning_rate=3e-4, n_steps=64, n_epochs=1)",
     "obs, state, episode_start": "obs, None, None",
     "online_eval_episode=10": "online_eval_episode=1",
+    "critic_class=MLPCritic, cfg=cfg)": "critic_class=MLPCritic, cfg=cfg, loggers=[], save_fig=False)",
 }
 KEYS = {field.name for kind in (GeneralConfig, EnvConfig) for field in dataclasses.fields(kind)}
 KEYS |= {field.name for name in ALGORITHMS for field in dataclasses.fields(get_config_class(name))}
@@ -70,6 +71,23 @@ def statements(page: str) -> list[str]:
     return found
 
 
+def together(lines: list[str]) -> list[str]:
+    """The lines, but those that only make an experiment of one algorithm and environment as one, with all settings."""
+    found: list[str] = []
+    calls: dict[str, ast.Call] = {}
+    for line in lines:
+        node = ast.parse(line).body[0]
+        call = node.value if isinstance(node, ast.Expr) else None
+        if not isinstance(call, ast.Call) or ast.unparse(call.func) != "Experiment":
+            found.append(line)
+            continue
+        first = calls.setdefault(str([ast.unparse(part) for part in call.args]), call)
+        if first is not call:
+            keywords = {keyword.arg: keyword for keyword in [*first.keywords, *call.keywords]}
+            first.keywords = list(keywords.values())
+    return [*found, *map(ast.unparse, calls.values())]
+
+
 @pytest.mark.parametrize(("page", "least"), [("from_sb3", 20), ("from_apexrl", 17), ("from_tinyrl", 22)])
 def test_the_lines_on_the_right_run(page: str, least: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
@@ -79,7 +97,7 @@ def test_the_lines_on_the_right_run(page: str, least: int, tmp_path: Path, monke
     names |= {"reward": 1.0, "done": False, "truncated": False}
     lines = [line for line in statements(page) if "wandb" not in line]
     assert len(lines) >= least
-    for line in [*lines, *re.findall(r"```python\n(.*?)```", PAGES[page], re.DOTALL)]:
+    for line in [*together(lines), *re.findall(r"```python\n(.*?)```", PAGES[page], re.DOTALL)]:
         for long, short in SHORT.items():
             line = line.replace(long, short)
         exec(compile(line, page, "exec"), names)
@@ -99,12 +117,17 @@ def test_the_commands_on_the_right_compose(page: str, workplace: Path, monkeypat
     monkeypatch.chdir(workplace)
     commands = [text for _, right in rows(page, *TOOLS) for text in code(right) if text.startswith("python main.py")]
     assert len(commands) >= 4
+    jobs: dict[tuple[str, ...], dict[str, str]] = {}  # those of one algorithm and mode are composed together
     for command in commands:
         words = shlex.split(command)[2:]
+        kind = tuple(word for word in words if re.match("-m|algo_name|preset|mode|load_path|resume|hydra", word))
+        jobs.setdefault(kind, {}).update({word.partition("=")[0]: word for word in words})
+    for merged in jobs.values():
+        words = list(merged.values())
         if "-m" in words:
             with hydra_session() as hydra:
-                jobs, *_ = expand(hydra, [word for word in words if word != "-m"])
-            assert len(jobs) == 3
+                expanded, *_ = expand(hydra, [word for word in words if word != "-m"])
+            assert len(expanded) == 3
         else:
             compose(words)
 
