@@ -77,6 +77,8 @@ def saved_differences(folder: Path, other: Path) -> list[str]:
             for key in OF_A_FOLDER:
                 state["run"]["parts"]["recorder"].pop(key)
             del state["run"]["folder"], state["config"]  # they name the two folders
+            # why the call of `learn` ended: not known to a program that was killed after that
+            del state["run"]["parts"]["driver"]["stop_reason"]
         found += [f"{name}: {key}" for key in mine if key != "run" and not equal(mine[key], its[key])]
         parts, its_parts = mine["run"]["parts"], its["run"]["parts"]
         found += [f"{name}: {part}" for part in parts if not equal(parts[part], its_parts[part])]
