@@ -110,21 +110,18 @@ class Events(Callback):
         self._call("post_update")
 
     def _call(self, event: str) -> None:
-        for function, takes_stats in self.functions[event]:
-            if self.failure is not None:
-                return
-            self.where = event
+        self.where = event
+        for function, takes_stats in self.functions[event] if self.failure is None else ():
             try:
                 answer = function(self.owner, dict(self.stats)) if takes_stats else function(self.owner)
             except Exception as error:
                 self.reason = f"callback {_name(function)} failed in {event}: {type(error).__name__}: {error}"
                 self.failure = CallbackError(self.reason)
                 self.failure.__cause__ = error
-                return
-            finally:
-                self.where = LEARN
-            if not self.reason and ends_the_run(answer):
+                break
+            if answer is not None and not self.reason and ends_the_run(answer):
                 self.reason = f"callback {_name(function)} ended the run in {event}"
+        self.where = LEARN
 
     def state_dict(self) -> dict[str, Any]:
         return {"iteration": self.iteration}

@@ -91,7 +91,7 @@ class Callbacks:
             except Exception as error:
                 name = type(callback).__name__
                 raise CallbackError(f"callback {name} failed in {hook}: {type(error).__name__}: {error}") from error
-            if stopper is None and ends_the_run(answer):
+            if answer is not None and stopper is None and ends_the_run(answer):
                 stopper = type(callback).__name__
         return stopper
 

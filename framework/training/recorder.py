@@ -158,14 +158,14 @@ class Recorder:
 
 def means_of(rows: Sequence[Mapping[str, Tensor | float]]) -> dict[str, float]:
     """Means of metrics over the updates that gave them."""
+    if len(rows) == 1:
+        return {name: float(value) for name, value in rows[0].items()}
     names = dict.fromkeys(name for metrics in rows for name in metrics)
     return {name: mean_of([metrics[name] for metrics in rows if name in metrics]) for name in names}
 
 
 def mean_of(values: list[Tensor | float]) -> float:
     """Mean of metrics with one transfer from the device; exact summation, so that a resumed run gets the same."""
-    if len(values) == 1:
-        return float(values[0])
     tensors = [value for value in values if isinstance(value, Tensor)]
     numbers = [value for value in values if not isinstance(value, Tensor)]
     if tensors:
