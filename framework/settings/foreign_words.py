@@ -70,7 +70,7 @@ def translation(key: str, config: type[Any], algo_name: str, *, only_fitting: bo
         ]
         return f"here it is {' or '.join(every)}; {algo_name} has no such setting"
     others = [
-        f"in {_algorithms(meaning)} {meaning.text()}" for meaning in found[: found.index(fitting)] if meaning.named
+        f"for {_algorithms(meaning)}: {meaning.text()}" for meaning in found[: found.index(fitting)] if meaning.named
     ]
     told = f"here it is {fitting.text()}" if fitting.keys else fitting.remark
     remarks = [fitting.remark, *others] if fitting.keys else others
