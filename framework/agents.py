@@ -24,6 +24,7 @@ from algos.common.trees import Tree
 from algos.registry import get_algorithm
 from framework.data.rows import RowMaker
 from framework.data.tally import Recent
+from framework.distributed.assemble import model_info
 from framework.runs.checkpoint import save_model
 from framework.runs.models import COUNTERS, load_into, read_model
 from framework.settings.compose import Config, compose, config_text, save_config, to_override
@@ -138,7 +139,7 @@ class Agent(Stepped):
 
     def get_num_params(self) -> int:
         """Trainable numbers of the policy's network."""
-        return sum(p.numel() for p in self.policy.net.parameters() if p.requires_grad)
+        return count_params(self.policy.net)
 
     def save(self, path: str | Path) -> Path:
         """Write the model, and config.yaml beside it, so that `load_path` and `Experiment.load` take it.
@@ -150,9 +151,8 @@ class Agent(Stepped):
             raise UserError(f"{path}: the name of a model file must end in .pt")
         path.parent.mkdir(parents=True, exist_ok=True)
         save_config_beside(self.cfg, path)
-        info = {"algo_name": self.cfg.general_cfg.algo_name, "env_id": self.cfg.env_cfg.id}
         counters = {name: getattr(self, name) for name in COUNTERS}
-        save_model(path, {**info, **counters, "algorithm": self.algorithm.state_dict()})
+        save_model(path, {**model_info(self.cfg), **counters, "algorithm": self.algorithm.state_dict()})
         return path
 
     def load(self, path: str | Path) -> None:
@@ -210,7 +210,12 @@ class Trained(torch.nn.ModuleDict):
 
     def get_num_params(self) -> int:
         """Trainable numbers, each counted once."""
-        return sum(p.numel() for p in self.parameters() if p.requires_grad)
+        return count_params(self)
+
+
+def count_params(module: torch.nn.Module) -> int:
+    """Trainable numbers of a module."""
+    return sum(p.numel() for p in module.parameters() if p.requires_grad)
 
 
 def save_config_beside(cfg: Config, path: Path) -> None:

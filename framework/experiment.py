@@ -15,7 +15,7 @@ from algos.common.errors import UserError
 from algos.export import FORMATS
 from algos.export.export import export_policy
 from framework.data.observations import as_batch, next_action
-from framework.distributed.assemble import build_driver, model_info, plan_run, ray_backend
+from framework.distributed.assemble import Plan, build_driver, model_info, plan_run, ray_backend
 from framework.reports.grid_plot import plot_tables
 from framework.reports.learning_curve import plot_learning_curve
 from framework.reports.progress import env_name, start_line
@@ -278,18 +278,10 @@ class Experiment:
             folder = self.open_folder(mode)
             stack.callback(folder.release_lock)
             stack.enter_context(logs.to_file(folder.logs / "log.txt"))
-            state = restorable(folder) if self.resumed is not None else None
-            self.resumed = self.run_dir = None  # another run of this object gets a folder of its own
-            recorded = state["recorder"] if state is not None else None
-            driver = build_driver(plan, self.envs, Callbacks(self.callbacks), folder, recorded, cluster)
+            driver, state = self._build_driver(plan, folder, cluster)
             self.driver = driver
             stack.callback(self._close, driver)
-            if state is not None:
-                driver.load_checkpoint(state)
-            elif mode == "train":
-                driver.counters.start_from(**self.counters)
-            device = self.general.device if self.ray else self.device
-            log.info("%s", start_line(plan.doing(driver, state is not None), self.cfg, device, folder.path))
+            self._set_off(plan, driver, state)
             try:
                 with stopped_by_signals(driver):
                     reason = driver.run() if self.ray is None else str(self.ray.run(driver))
@@ -298,11 +290,33 @@ class Experiment:
                 raise
             log.info("ended: %s (%s, %.1f s)", reason, driver.in_words(), driver.recorder.wall_time())
             if mode == "train":
-                self.counters = {name: getattr(driver, name) for name in COUNTERS}
-                self.model_name = f"the model trained in {folder.path}"
-                self.caption = f"after {driver.update_step:,} updates"
+                self._take_counts(driver)
             self._draw(mode, folder, driver)
         return reason
+
+    def _build_driver(
+        self, plan: Plan, folder: RunFolder, cluster: Any = None, loaded: dict[str, Any] | None = None
+    ) -> tuple[Driver, dict[str, Any] | None]:
+        """The driver of a run, and the state to begin with: `loaded`, or the checkpoint of the run that is resumed."""
+        state = loaded if self.resumed is None else restorable(folder)
+        self.resumed = self.run_dir = None  # another run of this object gets a folder of its own
+        recorded = state["recorder"] if state is not None else None
+        return build_driver(plan, self.envs, Callbacks(self.callbacks), folder, recorded, cluster), state
+
+    def _set_off(self, plan: Plan, driver: Driver, state: dict[str, Any] | None, source: str | None = None) -> None:
+        """Restore the state (from the file `source`), or start with the counts of the model; say what begins."""
+        if state is not None:
+            driver.load_checkpoint(state, source)
+        elif plan.training:
+            driver.counters.start_from(**self.counters)
+        device = self.general.device if self.ray else self.device
+        log.info("%s", start_line(plan.doing(driver, state is not None), self.cfg, device, driver.folder.path))
+
+    def _take_counts(self, driver: Driver) -> None:
+        """Know of the model what the run has made of it."""
+        self.counters = {name: getattr(driver, name) for name in COUNTERS}
+        self.model_name = f"the model trained in {driver.folder.path}"
+        self.caption = f"after {driver.update_step:,} updates"
 
     def _close(self, driver: Driver) -> None:
         driver.close()

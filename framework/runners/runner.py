@@ -107,7 +107,7 @@ class Runner(Session):
             with self.events.learning(before, steps, iterations), stopped_by_signals(driver):
                 reason: str = driver.run()
             driver.waits_since = driver.recorder.wall_time()
-            self.take_counts()
+            self._take_counts(driver)
             self.save_when_due()
             wanted = f"in {iterations:,} iterations" if steps is None else f"of {steps:,} requested"
             log.info("ended: %s (%s env steps %s; %s)", reason, f"{driver.env_step - before:,}", wanted, self.done())
@@ -142,13 +142,13 @@ class Runner(Session):
         with self._told(), ExitStack() as stack:
             run = checkpoints.read(path, self.cfg)["run"]
             if self.driver is None:
-                self.open(stack, run["parts"], str(path))
+                driver = self.open(stack, run["parts"], str(path))
             else:
                 driver = self.open(stack)
                 if run["folder"] == str(driver.folder.path.resolve()):
                     driver.recorder.go_back(run["parts"]["recorder"])
                 driver.load_checkpoint(run["parts"], str(path))
-            self.take_counts()
+            self._take_counts(driver)
             self.saved_at = self.iteration if path.name == f"checkpoint_{self.iteration}.pt" else 0
             log.info("loaded %s: %s", path, self.done())
 

@@ -6,17 +6,13 @@ from pathlib import Path
 from typing import Any, NoReturn
 
 from algos.common.errors import UserError
-from framework.distributed.assemble import build_driver, plan_run
+from framework.distributed.assemble import plan_run
 from framework.experiment import Experiment
-from framework.reports.progress import start_line
 from framework.runners import checkpoints
 from framework.runners.events import LEARN, Events
 from framework.runs import logs
-from framework.runs.models import COUNTERS
 from framework.settings.compose import Config
-from framework.training.callbacks import Callbacks
 from framework.training.driver import Driver
-from framework.training.resume import restorable
 
 log = logging.getLogger("joyride")
 
@@ -71,24 +67,10 @@ class Session(Experiment):
     def _make_driver(self, loaded: dict[str, Any] | None, source: str | None) -> Driver:
         plan = plan_run(self.cfg, self.algorithm, "train", self.counters["env_step"], self.model_name)
         folder = self.open_folder("train")
-        state = loaded if self.resumed is None else restorable(folder)
-        self.resumed = self.run_dir = None
-        recorded = state["recorder"] if state is not None else None
-        driver = build_driver(plan, self.envs, Callbacks(self.callbacks), folder, recorded, None)
+        driver, state = self._build_driver(plan, folder, loaded=loaded)
         driver.recorder.log_interval = 0  # the events write a row when one is due
-        if state is not None:
-            driver.load_checkpoint(state, source)
-        else:
-            driver.counters.start_from(**self.counters)
-        log.info("%s", start_line(plan.doing(driver, state is not None), self.cfg, self.device, folder.path))
+        self._set_off(plan, driver, state, source)
         return driver
-
-    def take_counts(self) -> None:
-        """Know of the model what the run has made of it."""
-        assert self.driver is not None
-        self.counters = {name: getattr(self.driver, name) for name in COUNTERS}
-        self.model_name = f"the model trained in {self.driver.folder.path}"
-        self.caption = f"after {self.driver.update_step:,} updates"
 
     def done(self) -> str:
         """How far the run is, in words."""
