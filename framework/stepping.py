@@ -22,14 +22,14 @@ class AgentError(RuntimeError):
 
 
 class Stepped:
-    """Rows made of what `select_action` gave and of what is then told; one way of telling suffices for an agent.
+    """Rows made of an action from `select_action` and its reported result; an agent needs only one of these methods.
 
     observe(next_obs, reward, terminated, truncated)      the true next observation, also where the episode ended
     step(reward, done, truncated=...)                     the next select_action brings the next observation
     store_transition(state, action, reward, next_state, done, truncated=...)    replay also takes others' actions
     """
 
-    forgetful: ClassVar[bool] = False  # whether another select_action may come before anything is told
+    forgetful: ClassVar[bool] = False  # whether select_action may be called again before a result is reported
     obs_space: spaces.Space[Any]
     spec: DataSpec
     server: DataServer
@@ -56,16 +56,16 @@ class Stepped:
                     "select_action was called twice without observe in between; to act without learning, pass"
                     " training=False"
                 )
-            self._warn("select_action: nothing was told of the action before; it is forgotten")
+            self._warn("select_action: the previous action got no observe or step; it is left out")
         self.acted = True
         return self.rows.act(obs, explore=True, step=self.env_step)[0]
 
     def observe(
         self, next_obs: Any, reward: float, terminated: bool, truncated: bool, info: dict[str, Any] | None = None
     ) -> None:
-        """What came of the action: `next_obs` is the true one, also where the episode ended, before any reset.
+        """Report the result of the action; `next_obs` is the true one, before any reset, also where the episode ended.
 
-        What `info` tells of components of the reward, success and metrics is in `get_stats`.
+        Reward components, success and metrics in `info` appear in `get_stats`.
         """
         self._need_action("observe")
         row, reward = self._row_of(next_obs), as_reward(reward)
@@ -74,10 +74,10 @@ class Stepped:
         self._finish(row, reward, bool(terminated), bool(truncated))
 
     def step(self, reward: float, done: bool, truncated: bool | None = None, next_state: Any = None) -> None:
-        """What came of the action except for the next observation, which the next `select_action` brings.
+        """Report the result of the action without the next observation, which the next `select_action` brings.
 
         `done`: the episode ended; `truncated`: by a time limit. The last observation of a truncated episode is then
-        known by `next_state` alone; without it, the value of the one before stands in.
+        known only from `next_state`; without it, the value of the one before is used.
         """
         self._need_action("step")
         reward = as_reward(reward)
@@ -87,8 +87,8 @@ class Stepped:
         elif terminated or cut:
             if cut:
                 self._warn(
-                    "step: the last observation of a truncated episode is not known, the value of the one before it"
-                    " stands in; give next_state="
+                    "step: the last observation of a truncated episode is unknown, so the value of the one before it is"
+                    " used; give next_state="
                 )
             self._finish(self.rows.row["obs"], reward, terminated, cut)
         else:
@@ -102,7 +102,7 @@ class Stepped:
         What learns from replay also takes actions that `select_action` did not give.
         """
         if self.waiting is not None:
-            raise AgentError("store_transition after step: both tell what came of the action; leave one out")
+            raise AgentError("store_transition after step: both report the result of the same action; leave one out")
         obs, next_obs, reward = self._row_of(state), self._row_of(next_state), as_reward(reward)
         terminated, cut = self._ends("store_transition", done, truncated)
         if not (self.acted and self._gave(obs, action)):
@@ -116,7 +116,7 @@ class Stepped:
         return np.array_equal(mine, action) and all(np.array_equal(a, b, equal_nan=True) for a, b in pairs)
 
     def _act_as(self, obs: Tree, action: Any) -> None:
-        """Begin a row with an action of someone else's; a state is carried on as if it were the policy's own."""
+        """Begin a row with another's action; a memory state advances as if the policy had chosen it."""
         if not self.spec.replayed:
             raise AgentError(
                 "store_transition: state and action are not those of the last select_action, and this algorithm learns"
@@ -151,7 +151,7 @@ class Stepped:
         """Whether the episode terminated, and whether it was truncated."""
         if done and truncated is None:
             self._warn(
-                f"{method} is not told `truncated`: an episode that a time limit ends counts as terminated; give"
+                f"{method} got no `truncated`: an episode that a time limit ends counts as terminated; give"
                 " truncated=truncated"
             )
         return bool(done) and not truncated, bool(truncated)

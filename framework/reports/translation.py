@@ -10,7 +10,8 @@ def tell(translation: Translation) -> None:
     from rich.console import Console  # it takes a while, and --help imports this module
     from rich.table import Table
 
-    table = Table(title=f"{translation.file.path} is a JoyRL settings file ({translation.year}); what it means here:")
+    title = f"{translation.file.path} is a JoyRL settings file of {translation.year}, translated as follows:"
+    table = Table(title=title)
     table.add_column("line", justify="right")
     for name in ("JoyRL", "here", "why"):
         table.add_column(name, overflow="fold")

@@ -1,4 +1,4 @@
-"""What a user asks of a runner, checked."""
+"""Checks of the arguments of a runner's methods."""
 
 from pathlib import Path
 from typing import Any
@@ -27,14 +27,14 @@ def how_long(steps: Any, iterations: Any) -> tuple[int | None, int | None]:
 
 
 def as_path(name: str, value: Any) -> Path:
-    """A path of the user's; UserError where it is none."""
+    """The argument as a path; UserError if it is not one."""
     if not isinstance(value, str | Path):
         raise UserError(f"{name} takes a path, not {value!r:.80}")
     return Path(value)
 
 
 def as_folder(name: str, value: Any) -> Path | None:
-    """A folder to write to, which need not exist; None for None, UserError where a file has its place."""
+    """The argument as a folder to write to, which need not exist; None for None, UserError for a file."""
     if value is None:
         return None
     folder = as_path(name, value)

@@ -1,4 +1,4 @@
-"""An experiment whose run stays open between calls: made once, gone on with, saved, closed."""
+"""An experiment whose run stays open between calls, so that it can be continued and saved until it is closed."""
 
 import logging
 from contextlib import ExitStack
@@ -18,13 +18,13 @@ log = logging.getLogger("joyride")
 
 
 class Session(Experiment):
-    """What both runners are without the methods that their users call."""
+    """What both runners share besides the methods for their users."""
 
     save_dir: Path | None
     save_interval: int
 
     def begin(self, cfg: Config, env: Any) -> None:
-        """Build all that can fail for the user's reasons; only a run that is resumed is opened at once."""
+        """Build all that a user's mistake can make fail; the run itself is opened later, unless it is resumed."""
         self.closed = False
         self.saved_at = 0  # iteration
         self._set_up(cfg, env)
@@ -52,7 +52,9 @@ class Session(Experiment):
         `loaded` are the parts of a checkpoint to begin with, `source` its name.
         """
         if self.closed:
-            raise UserError("this runner was closed; make another: load_checkpoint or resume=<its folder> goes on")
+            raise UserError(
+                "this runner is closed; make a new one and continue with load_checkpoint or resume=<its folder>"
+            )
         if self.events.where and self.driver is not None:
             return self.driver  # `learn` holds it open
         self.envs.check_open()

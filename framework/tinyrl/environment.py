@@ -18,7 +18,7 @@ from framework.training.environments import Environments
 log = logging.getLogger("joyride")
 
 NAMELESS = "unnamed"  # env_cfg.id where a dictionary names no environment
-USUAL_BOUND = 2.0  # of actions, where nothing tells: Pendulum's, and wider than the [-1, 1] that is common
+USUAL_BOUND = 2.0  # of actions whose bounds are unknown: Pendulum's, and wider than the [-1, 1] that is common
 Spaces = tuple[spaces.Space[Any], spaces.Space[Any]]
 
 
@@ -65,7 +65,7 @@ def registered(env_name: str, sizes_told: bool, who: str) -> bool:
     except UserError as error:
         if not sizes_told:
             raise
-        log.warning("%s: its spaces are those of state_dim and action_dim alone: %s", who, error)
+        log.warning("%s: the spaces are made from state_dim and action_dim alone: %s", who, error)
         return False
     return True
 
@@ -107,7 +107,7 @@ def action_box(shape: tuple[int, ...], told: Mapping[str, Any], who: str) -> spa
     """Actions between `action_low` and `action_high`, numbers or one for each; [-2, 2] where they are not told."""
     if "action_low" not in told and "action_high" not in told:
         log.warning(
-            "%s: nothing tells the bounds of actions; they are taken to be [-%g, %g]. Give env_name, or action_low and"
+            "%s: the bounds of actions are unknown; [-%g, %g] is used. Give env_name, or action_low and"
             " action_high", who, USUAL_BOUND, USUAL_BOUND,
         )  # fmt: skip
     high = told.get("action_high", USUAL_BOUND if "action_low" not in told else None)

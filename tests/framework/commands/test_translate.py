@@ -69,7 +69,7 @@ def test_a_run_begins_with_the_table(theirs: Path, tmp_path: Path, capsys: pytes
     words = [f"tasks_dir={tmp_path / 'tasks'}", "loggers=[]", "save_fig=false", "progress=off"]
     assert main(["--yaml", str(theirs), *words]) == 0
     err = capsys.readouterr().err
-    assert err.count("max_steps: 20") == 1 and "what it means here" in err
+    assert err.count("max_steps: 20") == 1 and "translated as follows" in err
     assert err.index("max_steps: 20") < err.index("ended:")
     for text in (
         "CliffWalking-v1",

@@ -44,7 +44,7 @@ def test_an_unknown_id_fails(env_id, told):
 def test_bounds_of_actions(caplog):
     sizes = {"state_dim": 3, "action_dim": 2, "continuous_actions": True}
     assert np.array_equal(SACAgent(sizes).action_space.low, [-2, -2])
-    assert "nothing tells the bounds of actions; they are taken to be [-2, 2]" in caplog.text
+    assert "the bounds of actions are unknown; [-2, 2] is used" in caplog.text
     caplog.clear()
     space = SACAgent({**sizes, "action_low": [-1, 0], "action_high": 3}).action_space
     assert (space.low.tolist(), space.high.tolist()) == ([-1, 0], [3, 3])
@@ -55,7 +55,7 @@ def test_bounds_of_actions(caplog):
 def test_an_id_that_is_not_registered_is_told(caplog):
     sizes = {"state_dim": 10, "action_dim": 3, "continuous_actions": False}
     assert PPOAgent({"env_name": "Mine-v1", **sizes}).action_space == gym.spaces.Discrete(3)
-    assert "its spaces are those of state_dim and action_dim alone" in caplog.text and "Mine" in caplog.text
+    assert "the spaces are made from state_dim and action_dim alone" in caplog.text and "Mine" in caplog.text
     with pytest.raises(UserError, match="Mine-v1"):
         PPOAgent({"env_name": "Mine-v1"})
 
