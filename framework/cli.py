@@ -26,7 +26,7 @@ from framework.settings.hydra_private import Hydra, HydraConfig, args_parser
 from framework.settings.hydra_session import CONFIG_NAME, USER_MISTAKES, explain, hydra_session, show_help
 from framework.settings.joyrl.translate import read_settings
 from framework.settings.overrides import quoted
-from framework.settings.prepare import Job, prepare, to_config
+from framework.settings.prepare import Job, prepare, show_remarks, to_config
 from framework.settings.reference import with_meaning_of_null
 
 
@@ -135,8 +135,7 @@ def _dispatch(hydra: Hydra, args: argparse.Namespace, parser: argparse.ArgumentP
     job = prepare(hydra, args.overrides, file)
     if args.cfg or args.info:
         return _show(hydra, args, job)
-    for remark in job.remarks:
-        print(f"note: {remark}", file=sys.stderr)
+    show_remarks([job])
     return _run(hydra, job)
 
 

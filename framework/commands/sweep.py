@@ -28,7 +28,7 @@ from framework.runs.run_folder import RunFolder, safe_name
 from framework.settings.command import main_command, setting_word
 from framework.settings.hydra_private import Hydra, Override
 from framework.settings.hydra_session import parse_overrides
-from framework.settings.prepare import Job, prepare
+from framework.settings.prepare import Job, prepare, show_remarks
 from framework.settings.yaml_file import YamlFile
 
 MAX_NAME = 80
@@ -41,6 +41,7 @@ def run_sweep(hydra: Hydra, texts: Sequence[str], yaml_file: YamlFile | None) ->
     """
     overrides, labels, settings = expand(hydra, texts)
     jobs = [_prepare(hydra, job, yaml_file, n, labels[n]) for n, job in enumerate(overrides)]
+    show_remarks(jobs)
     tasks = Path(jobs[0].config.general_cfg.tasks_dir)
     is_new = not tasks.exists()
     lock = RunFolder(make_folder(tasks, jobs, "Sweep"))

@@ -27,7 +27,7 @@ from framework.settings.effects import changes_score
 from framework.settings.hydra_private import Hydra
 from framework.settings.hydra_session import parse_overrides
 from framework.settings.overrides import quoted, sort_overrides
-from framework.settings.prepare import Job, prepare
+from framework.settings.prepare import Job, prepare, show_remarks
 from framework.settings.yaml_file import YamlFile
 
 SEEDS = 5  # unless general_cfg.seeds says otherwise
@@ -51,6 +51,7 @@ def run_verify(hydra: Hydra, texts: Sequence[str], yaml_file: YamlFile | None) -
     """
     rest = [text for key, text in _settings(hydra, texts) if key not in OWN]
     master, preset = _checked(hydra, texts, yaml_file)
+    show_remarks([master])
     general, expected = master.config.general_cfg, master.config.expected
     folder = _folder(hydra, texts, master, preset)
     lock = RunFolder(folder)

@@ -1,22 +1,18 @@
 """Turns the user's overrides into a checked job that Hydra can compose: chooses the algorithm, expands short keys, and
 merges the settings of a loaded run and of the --yaml file."""
 
-import copy
+import sys
 from collections.abc import Sequence
-from dataclasses import dataclass, field
-from pathlib import Path
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from omegaconf import DictConfig, OmegaConf
 
 from algos.common.errors import Mistakes, UserError
 from algos.common.settings import check_settings
-from algos.registry import canonical_name, get_config_class
+from algos.registry import ALGORITHMS, canonical_name, get_config_class
 from envs.config import EnvConfig
-from framework.runs import latest
-from framework.runs.run_search import find_run, newest_run
 from framework.settings.choices import no_such_choice, preset_of_another
-from framework.settings.effects import not_handed_on
 from framework.settings.hydra_private import Hydra
 from framework.settings.hydra_session import (
     USER_MISTAKES,
@@ -29,7 +25,8 @@ from framework.settings.hydra_session import (
 )
 from framework.settings.keys import Sections, sections_with
 from framework.settings.overrides import GROUP_OF_NAME, Overrides, quoted, sort_overrides, write_out
-from framework.settings.schema import OF_A_MODEL, SECTIONS, Config, GeneralConfig
+from framework.settings.saved_run import SavedRun, choices_in, inherits, saved_run, without_names
+from framework.settings.schema import SECTIONS, Config, GeneralConfig
 from framework.settings.yaml_file import YamlFile
 
 
@@ -43,28 +40,6 @@ class Job:
     remarks: list[str] = field(default_factory=list)  # for the user, a line each
 
 
-@dataclass
-class SavedRun:
-    """A run whose settings are inherited, because its model is loaded or it is resumed."""
-
-    key: str  # load_path or resume
-    text: str  # what the key is to hold
-    file: YamlFile
-
-    @property
-    def algo_name(self) -> str:
-        return str(self.file.section("general_cfg").get("algo_name"))
-
-    def settings(self, one_process: bool) -> dict[str, Any]:
-        """What defines the experiment, without what the run keeps to itself (`framework.settings.effects`)."""
-        settings = _without_names({name: self.file.section(name) for name in self.file.data})
-        schemas = {"general_cfg": GeneralConfig, "algo_cfg": get_config_class(self.algo_name), "env_cfg": EnvConfig}
-        for section, schema in schemas.items():
-            for key in not_handed_on(schema, resumed=self.key == "resume", one_process=one_process):
-                settings.get(section, {}).pop(key, None)
-        return settings
-
-
 def prepare(hydra: Hydra, texts: Sequence[str], yaml_file: YamlFile | None = None, tag: str = "0") -> Job:
     """Check the user's overrides and compose the configuration; `tag` tells apart the jobs of a sweep.
 
@@ -73,43 +48,119 @@ def prepare(hydra: Hydra, texts: Sequence[str], yaml_file: YamlFile | None = Non
     given = sort_overrides(parse_overrides(hydra, texts))
     mistakes = Mistakes()
     chosen = _chosen(hydra, given, yaml_file, mistakes)
-    try:
-        draft = _draft(hydra, given, chosen, yaml_file, tag)
-    except UserError as error:
-        raise preset_of_another(hydra, chosen, given.hydra) or error from error
-    saved = None if mistakes else _saved_run(draft, chosen, given, yaml_file)
-    algo_name, algo_config = draft.general_cfg.algo_name, type_of(draft.algo_cfg)
-    layers = []
-    if saved is not None:
-        if "algo_cfg" not in chosen:
-            algo_name, algo_config = saved.algo_name, get_config_class(saved.algo_name)
-        chosen = {**_choices_of_saved(hydra, given, saved), **chosen}
-        _check_saved(saved, sections_with(algo_config), algo_name)
-        inherited = saved.settings(one_process=_asks_for_one_process(given))
-        layers.append(register_layer("saved_run", f"job_{tag}", inherited))
-    sections = sections_with(algo_config)
-    if yaml_file is not None:
-        file_settings = _without_names(yaml_file.fitted(sections, algo_name, mistakes))
-        layers.append(register_layer("yaml_file", f"job_{tag}", file_settings))
-    settings = []
-    for override in given.settings:
-        with mistakes.noted():
-            settings.append(write_out(override, sections, algo_name))
-    mistakes.tell()
-    if saved is not None:
-        settings.append(f"general_cfg.{saved.key}={quoted(saved.text)}")
-    overrides = [*(f"{group}={option}" for group, option in chosen.items()), *layers, *settings]
-    config = to_config(compose_config(hydra, [*given.hydra, *overrides]))
-    return Job(config, overrides, given.hydra, _remarks(config, settings, yaml_file))
+    note = preset_of_another(hydra, chosen, given.hydra)
+    request = _Request(hydra, given, chosen, yaml_file, tag)
+    job = None if mistakes else request.at_once()
+    if job is None:
+        job = request.in_two_steps(mistakes)
+    return replace(job, remarks=[note, *job.remarks] if note else job.remarks)
+
+
+@dataclass
+class _Request:
+    """What the user asks for, sorted; composed into a job."""
+
+    hydra: Hydra
+    given: Overrides
+    chosen: dict[str, str]  # group -> option
+    yaml_file: YamlFile | None
+    tag: str
+
+    def at_once(self) -> Job | None:
+        """The job composed in one step: the usual case, and half the time of two steps.
+
+        None where the algorithm is not known beforehand, settings are inherited from a run, or anything is wrong.
+        """
+        algo_name = self.chosen.get("algo_cfg", self.chosen.get("preset", GeneralConfig.algo_name).rpartition("/")[2])
+        if algo_name not in ALGORITHMS or self._names_a_run():
+            return None
+        try:
+            job = self._job(algo_name, get_config_class(algo_name), self.chosen, [], Mistakes())
+        except UserError:
+            return None  # told by the two steps
+        general = job.config.general_cfg
+        return job if general.algo_name == algo_name and inherits(general) is None else None
+
+    def in_two_steps(self, mistakes: Mistakes) -> Job:
+        """The job, after a first composition that tells the algorithm and the run whose settings are inherited."""
+        draft = self._draft()
+        chosen, layers = self.chosen, []
+        algo_name, algo_config = draft.general_cfg.algo_name, type_of(draft.algo_cfg)
+        saved = None if mistakes else saved_run(draft, chosen, self.given, self.yaml_file)
+        if saved is not None:
+            if "algo_cfg" not in chosen:
+                algo_name, algo_config = saved.algo_name, get_config_class(saved.algo_name)
+            chosen = {**_choices_of_saved(self.hydra, self.given, saved), **chosen}
+            saved.check(sections_with(algo_config), algo_name)
+            inherited = saved.settings(one_process=_asks_for_one_process(self.given))
+            layers.append(register_layer("saved_run", f"job_{self.tag}", inherited))
+        told = [f"general_cfg.{saved.key}={quoted(saved.text)}"] if saved is not None else []
+        return self._job(algo_name, algo_config, chosen, layers, mistakes, told)
+
+    def _job(
+        self,
+        algo_name: str,
+        algo_config: type[Any],
+        chosen: dict[str, str],
+        layers: list[str],
+        mistakes: Mistakes,
+        told: Sequence[str] = (),
+    ) -> Job:
+        """The composed job; UserError with all `mistakes` and those found here."""
+        sections = sections_with(algo_config)
+        if self.yaml_file is not None:
+            file_settings = without_names(self.yaml_file.fitted(sections, algo_name, mistakes))
+            layers = [*layers, register_layer("yaml_file", f"job_{self.tag}", file_settings)]
+        settings = []
+        for override in self.given.settings:
+            with mistakes.noted():
+                settings.append(write_out(override, sections, algo_name))
+        mistakes.tell()
+        overrides = [*(f"{group}={option}" for group, option in chosen.items()), *layers, *settings, *told]
+        config = to_config(compose_config(self.hydra, [*self.given.hydra, *overrides]))
+        return Job(config, overrides, self.given.hydra, _remarks(config, settings, self.yaml_file))
+
+    def _draft(self) -> DictConfig:
+        """A composition without the algorithm's settings."""
+        sections: Sections = {"general_cfg": GeneralConfig, "env_cfg": EnvConfig}
+        layers = []
+        if self.yaml_file is not None:
+            settings = self.yaml_file.fitted(sections, "", Mistakes(), only=tuple(sections))  # mistakes are told later
+            layers.append(register_layer("yaml_file", f"draft_{self.tag}", without_names(settings)))
+        written = []
+        for override in self.given.settings:
+            try:
+                written.append(write_out(override, sections, ""))
+            except UserError:
+                continue  # a setting of the algorithm, or a mistake, told when all sections are known
+        groups = (f"{group}={option}" for group, option in self.chosen.items())
+        return compose_config(self.hydra, [*self.given.hydra, *groups, *layers, *written])
+
+    def _names_a_run(self) -> bool:
+        """Whether a setting is given that may load or resume a run."""
+        of_line = {override.key_or_group.removeprefix("general_cfg.") for override in self.given.settings}
+        of_file = set(self.yaml_file.section("general_cfg")) if self.yaml_file is not None else set()
+        return bool({"mode", "load_path", "load_checkpoint", "resume"} & (of_line | of_file))
+
+
+def show_remarks(jobs: Sequence[Job]) -> None:
+    """Tell the user on stderr what there is to say of the settings of one or several jobs, each note once."""
+    for remark in dict.fromkeys(remark for job in jobs for remark in job.remarks):
+        print(f"note: {remark}", file=sys.stderr)
 
 
 def _remarks(config: Config, settings: Sequence[str], yaml_file: YamlFile | None) -> list[str]:
-    """What the algorithm has to say of the settings that the user gave, on the command line or in a file."""
+    """Notes of each section on the settings that the user gave, on the command line or in a file."""
     of_line = [text.lstrip("+").partition("=")[0].split(".") for text in settings]
-    given = [path[1] for path in of_line if path[0] == "algo_cfg"]
-    given += yaml_file.section("algo_cfg") if yaml_file is not None else []
-    remarks = getattr(config.algo_cfg, "remarks", None)
-    return remarks("algo_cfg", sorted(set(given))) if remarks is not None else []
+    lines: list[str] = []
+    for section in SECTIONS:
+        given = {path[1] for path in of_line if path[0] == section}
+        of_file = yaml_file.section(section) if yaml_file is not None else {}
+        if section != "general_cfg" or "mode" in of_file:  # a file for training may be tested as it is
+            given |= set(of_file)
+        remarks = getattr(getattr(config, section), "remarks", None)
+        lines += remarks(section, sorted(given)) if remarks is not None else []
+    return lines
 
 
 def to_config(composed: DictConfig) -> Config:
@@ -128,6 +179,12 @@ def to_config(composed: DictConfig) -> Config:
     return Config(**parts)
 
 
+def _asks_for_one_process(given: Overrides) -> bool:
+    """Whether the command line says mp_backend=single, whatever the saved run had."""
+    last = [override.value() for override in given.settings if override.key_or_group.endswith("mp_backend")][-1:]
+    return last == ["single"]
+
+
 def type_of(node: Any) -> type[Any]:
     """The dataclass of a composed section."""
     found = OmegaConf.get_type(node)
@@ -142,7 +199,9 @@ def _chosen(hydra: Hydra, given: Overrides, yaml_file: YamlFile | None, mistakes
     """
     names = {group: name for name, group in GROUP_OF_NAME.items()}
     chosen = {}
-    for group, option in {**_choices(yaml_file), **given.choices}.items():
+    for group, option in {**choices_in(yaml_file), **given.choices}.items():
+        if (group, option) == ("preset", "null"):  # config/config.yaml's own choice: no preset
+            continue
         of_file = yaml_file is not None and group not in given.choices
         place = yaml_file.place(("general_cfg", names[group])) if yaml_file is not None and of_file else ""
         try:
@@ -154,14 +213,8 @@ def _chosen(hydra: Hydra, given: Overrides, yaml_file: YamlFile | None, mistakes
     return chosen
 
 
-def _choices(file: YamlFile | None) -> dict[str, str]:
-    """The options that a file of settings chooses by algo_name and env_name."""
-    general = file.section("general_cfg") if file is not None else {}
-    return {group: str(general[name]) for name, group in GROUP_OF_NAME.items() if general.get(name) is not None}
-
-
 def _choices_of_saved(hydra: Hydra, given: Overrides, saved: SavedRun) -> dict[str, str]:
-    chosen = _choices(saved.file)
+    chosen = choices_in(saved.file)
     if chosen.get("env_cfg") not in options(hydra, "env_cfg", given.hydra):
         chosen.pop("env_cfg", None)  # its group was local to that run; its settings are all in the file
     return {group: _option(hydra, given, group, option) for group, option in chosen.items()}
@@ -170,7 +223,7 @@ def _choices_of_saved(hydra: Hydra, given: Overrides, saved: SavedRun) -> dict[s
 def _option(hydra: Hydra, given: Overrides, group: str, name: str) -> str:
     """The option of a group that a user's name stands for; an algorithm outside the tree gets one."""
     known = options(hydra, group, given.hydra)
-    if name in known or (group == "preset" and name == "null"):
+    if name in known:
         return name
     if group != "algo_cfg":
         raise UserError(no_such_choice(group, name, known))
@@ -179,100 +232,3 @@ def _option(hydra: Hydra, given: Overrides, group: str, name: str) -> str:
     if option not in known:
         register_algorithm(name, option)
     return option
-
-
-def _without_names(sections: dict[str, dict[str, Any]]) -> dict[str, Any]:
-    """Settings except for the names that choose groups: those work through the choice alone."""
-    settings = copy.deepcopy(sections)
-    for name in GROUP_OF_NAME:
-        settings.get("general_cfg", {}).pop(name, None)
-    return settings
-
-
-def _draft(hydra: Hydra, given: Overrides, chosen: dict[str, str], yaml_file: YamlFile | None, tag: str) -> DictConfig:
-    """A first composition without the algorithm's settings: it tells the algorithm, and which run is to be loaded."""
-    sections: Sections = {"general_cfg": GeneralConfig, "env_cfg": EnvConfig}
-    layers = []
-    if yaml_file is not None:
-        settings = yaml_file.fitted(sections, "", Mistakes(), only=tuple(sections))  # mistakes are told later
-        layers.append(register_layer("yaml_file", f"draft_{tag}", _without_names(settings)))
-    written = []
-    for override in given.settings:
-        try:
-            written.append(write_out(override, sections, ""))
-        except UserError:
-            continue  # a setting of the algorithm, or a mistake, told when all sections are known
-    return compose_config(
-        hydra, [*given.hydra, *(f"{group}={option}" for group, option in chosen.items()), *layers, *written]
-    )
-
-
-def _saved_run(
-    draft: DictConfig, chosen: dict[str, str], given: Overrides, yaml_file: YamlFile | None
-) -> SavedRun | None:
-    """The run whose settings are inherited, if any."""
-    try:
-        general: Any = OmegaConf.to_object(draft.general_cfg)
-    except USER_MISTAKES as error:
-        raise UserError(explain(error)) from error
-    if general.resume:
-        key, text = "resume", general.resume
-    elif general.load_checkpoint is not False and (general.load_path or general.mode in OF_A_MODEL):
-        key, text = "load_path", general.load_path
-    else:
-        return None
-    if text:
-        run = find_run(text, general.tasks_dir, f"general_cfg.{key}")
-    else:
-        run = _newest_fitting(draft, chosen, given, yaml_file)
-    if not text or text == latest.NAME:
-        text = str(run)
-    elif latest.NAME in Path(text).parts:  # it soon shows another run
-        places = (Path(general.tasks_dir, text), Path(text).expanduser())
-        text = next((str(latest.real(place)) for place in places if place.exists()), text)
-    return SavedRun(key, text, YamlFile(run / "config.yaml"))
-
-
-def _asks_for_one_process(given: Overrides) -> bool:
-    """Whether the command line says mp_backend=single, whatever the saved run had."""
-    last = [override.value() for override in given.settings if override.key_or_group.endswith("mp_backend")][-1:]
-    return last == ["single"]
-
-
-def _newest_fitting(draft: DictConfig, chosen: dict[str, str], given: Overrides, yaml_file: YamlFile | None) -> Path:
-    """The newest training run of what the user asked for: algorithm and environment, each only where it was given."""
-    wanted: dict[tuple[str, str], str] = {}
-    if {"algo_cfg", "preset"} & set(chosen):
-        wanted["general_cfg", "algo_name"] = draft.general_cfg.algo_name
-    if {"env_cfg", "preset"} & set(chosen):
-        wanted["general_cfg", "env_name"] = draft.general_cfg.env_name
-    asks_for_id = any(override.key_or_group in ("id", "env_cfg.id") for override in given.settings)
-    if asks_for_id or "preset" in chosen or (yaml_file is not None and "id" in yaml_file.section("env_cfg")):
-        wanted["env_cfg", "id"] = draft.env_cfg.id
-
-    def fits(run: Path) -> bool:
-        try:
-            file = YamlFile(run / "config.yaml")
-        except UserError:
-            return False
-        trained = file.section("general_cfg").get("mode") == "train"
-        return trained and all(file.section(section).get(key) == value for (section, key), value in wanted.items())
-
-    run = newest_run(draft.general_cfg.tasks_dir, fits)
-    if run is None:
-        what = " with " + ", ".join(f"{key}={value}" for (_, key), value in wanted.items()) if wanted else ""
-        raise UserError(
-            f"general_cfg.mode={draft.general_cfg.mode}: there is no trained model{what} in"
-            f" {draft.general_cfg.tasks_dir}/; train one first (leave out mode), or give load_path=<run>"
-        )
-    return run
-
-
-def _check_saved(saved: SavedRun, sections: Sections, algo_name: str) -> None:
-    """Refuse a run of an algorithm with other settings, and a damaged config.yaml."""
-    if get_config_class(saved.algo_name) is not sections["algo_cfg"]:
-        run = saved.file.path.parent
-        raise UserError(
-            f"general_cfg.{saved.key}: {run} was trained with {saved.algo_name} and cannot be loaded as {algo_name}"
-        )
-    saved.file.check(sections, algo_name)

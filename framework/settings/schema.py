@@ -1,6 +1,7 @@
 """Schemas of `general_cfg` (the keys of the runner, with JoyRL's names and meanings) and of the whole configuration
 (torch-free)."""
 
+from collections.abc import Collection
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
@@ -13,6 +14,10 @@ from envs.config import EnvConfig
 SECTIONS = ("general_cfg", "algo_cfg", "env_cfg")  # of settings; `expected` is only a reference to compare with
 DEFAULT_ENV_STEPS = 50_000
 OF_A_MODEL = ("test", "export")  # modes that need a saved model
+ONLY_TRAINING = (  # without effect in those modes
+    *("max_episode", "max_env_step", "reward_threshold", "online_eval", "model_save_fre", "eval_env_steps"),
+    *("save_best_model", "checkpoint_keep", "collect_traj", "collect_explore", "log_interval"),
+)
 
 
 @dataclass
@@ -70,15 +75,25 @@ class GeneralConfig:
 
     def check(self, section: str) -> None:
         """Refuse values that contradict each other."""
+        self._check_device(section)
+        self._check_evaluation(section)
+        self._check_model(section)
+        self._check_mode(section)
+
+    def _check_device(self, section: str) -> None:
         device, _, number = self.device.partition(":")
         require(
             device in ("cpu", "cuda", "auto") and (not number or (device == "cuda" and number.isdigit())),
             f"{section}.device={self.device} is not allowed; choose from cpu, cuda, cuda:<number>, auto",
         )
-        require(
-            self.load_model_step in ("best", "last") or self.load_model_step.isdigit(),
-            f"{section}.load_model_step={self.load_model_step} is not allowed; choose best, last or an update step",
-        )
+        for key, usual in (("sync", "exact"), ("n_learners", 1), ("ray_address", None)):
+            value = getattr(self, key)
+            require(
+                self.mp_backend == "ray" or value == usual,
+                f"{section}.{key}={value} needs {section}.mp_backend=ray",
+            )
+
+    def _check_evaluation(self, section: str) -> None:
         require(
             not (self.save_best_model and not self.online_eval),
             f"{section}.save_best_model=true needs {section}.online_eval=true: online evaluation chooses the best"
@@ -87,6 +102,17 @@ class GeneralConfig:
         require(
             self.reward_threshold is None or self.online_eval or self.mode != "train",
             f"{section}.reward_threshold needs {section}.online_eval=true: it is compared with evaluations",
+        )
+        for logger in self.loggers:
+            require(
+                logger in ("tensorboard", "wandb"),
+                f"{section}.loggers: {logger!r} is not allowed; choose from tensorboard, wandb",
+            )
+
+    def _check_model(self, section: str) -> None:
+        require(
+            self.load_model_step in ("best", "last") or self.load_model_step.isdigit(),
+            f"{section}.load_model_step={self.load_model_step} is not allowed; choose best, last or an update step",
         )
         require(
             not (self.load_checkpoint and self.load_path is None and self.mode not in OF_A_MODEL),
@@ -100,6 +126,8 @@ class GeneralConfig:
             not (self.resume and (self.load_path or self.mode in OF_A_MODEL)),
             f"{section}.resume continues a run from its own state; leave out load_path, mode=test and mode=export",
         )
+
+    def _check_mode(self, section: str) -> None:
         require(
             self.seeds is None or self.mode == "verify",
             f"{section}.seeds needs {section}.mode=verify; to train several seeds, use -m seed=1,2,3",
@@ -112,17 +140,15 @@ class GeneralConfig:
             self.format == "torchscript" or self.mode == "export",
             f"{section}.format={self.format} needs {section}.mode=export",
         )
-        for logger in self.loggers:
-            require(
-                logger in ("tensorboard", "wandb"),
-                f"{section}.loggers: {logger!r} is not allowed; choose from tensorboard, wandb",
-            )
-        for key, usual in (("sync", "exact"), ("n_learners", 1), ("ray_address", None)):
-            value = getattr(self, key)
-            require(
-                self.mp_backend == "ray" or value == usual,
-                f"{section}.{key}={value} needs {section}.mp_backend=ray",
-            )
+
+    def remarks(self, section: str, given: Collection[str]) -> list[str]:
+        """Notes on the settings that the user has `given`: those without effect in this mode."""
+        void = [f"{section}.{key}" for key in given if self.mode in OF_A_MODEL and key in ONLY_TRAINING]
+        if not void:
+            return []
+        verb = "has" if len(void) == 1 else "have"
+        instead = f"; {section}.online_eval_episode sets the episodes" if self.mode == "test" else ""
+        return [f"{', '.join(void)} {verb} no effect with {section}.mode={self.mode}{instead}"]
 
     @property
     def env_step_limit(self) -> int:

@@ -12,8 +12,9 @@ import pytest
 import yaml
 
 import framework
-import framework.commands
+import framework.commands.sweep
 from framework.cli import main
+from framework.commands.sweep_status import Status
 
 ROOT = Path(__file__).resolve().parents[2]
 FILES = {
@@ -210,6 +211,14 @@ def test_a_remark_is_a_line_before_the_run(place: Path, started: list[Any], caps
     assert main(["noisy=true", "epsilon_end=0.1"]) == 0 and len(started) == 1
     assert capsys.readouterr().err.startswith("note: algo_cfg.epsilon_end has no effect")
     assert main(["noisy=true"]) == 0 and capsys.readouterr().err == ""
+
+
+def test_the_remarks_of_a_sweeps_jobs_are_told_once(
+    place: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(framework.commands.sweep, "run_jobs", lambda hydra, sweep, jobs: ([Status()] * len(jobs), 0))
+    assert main(["-m", "noisy=true", "epsilon_end=0.1", "seed=1,2"]) == 1
+    assert capsys.readouterr().err.count("note: algo_cfg.epsilon_end has no effect") == 1
 
 
 def test_exit_codes_of_a_run(place: Path, started: list[Any], monkeypatch: pytest.MonkeyPatch) -> None:

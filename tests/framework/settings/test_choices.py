@@ -1,11 +1,14 @@
 """Options of groups that do not exist, or do not go together."""
 
+from pathlib import Path
+
 import pytest
 
 from algos.common.errors import UserError
 from framework.settings.choices import no_such_choice
 from framework.settings.compose import compose
 from framework.settings.hydra_session import hydra_session, options
+from framework.settings.prepare import prepare
 
 
 @pytest.mark.parametrize(
@@ -51,5 +54,20 @@ def test_a_preset_of_another_algorithm(preset: str, algo_name: str, message: str
     assert str(error.value) == f"preset={preset} {message}"
 
 
-def test_a_preset_whose_settings_fit_goes_with_another_algorithm() -> None:
-    assert compose(["preset=CartPole-v1/DQN", "algo_name=DoubleDQN"]).general_cfg.algo_name == "DoubleDQN"
+def test_a_preset_goes_with_another_algorithm_of_its_family_and_says_so() -> None:
+    with hydra_session() as hydra:
+        job = prepare(hydra, ["preset=CartPole-v1/DQN", "algo_name=DoubleDQN"])
+        assert job.config.general_cfg.algo_name == "DoubleDQN"
+        assert job.remarks == ["preset=CartPole-v1/DQN is tuned for DQN; DoubleDQN runs with its settings"]
+        assert prepare(hydra, ["preset=CartPole-v1/DQN", "algo_name=DQN"]).remarks == []
+        assert prepare(hydra, ["preset=null", "algo_name=DoubleDQN"]).remarks == []
+
+
+def test_a_preset_whose_keys_fit_by_chance_is_of_another_family(tmp_path: Path) -> None:
+    group = tmp_path / "preset"
+    group.mkdir()
+    (group / "small.yaml").write_text(
+        "# @package _global_\ndefaults: [override /algo_cfg: SAC]\nalgo_cfg: {gamma: 0.9}\n"
+    )
+    with pytest.raises(UserError, match=r"^preset=small is for SAC, not for DQN; leave out algo_name=DQN\b"):
+        compose([f"hydra.searchpath=[{tmp_path}]", "preset=small", "algo_name=DQN"])

@@ -154,6 +154,8 @@ def test_remarks_are_of_what_the_user_gave_here_not_of_presets_and_saved_runs() 
         assert remark.startswith("algo_cfg.epsilon_end, algo_cfg.epsilon_start have no effect")
         (remark,) = prepare(hydra, ["algo_name=DuelingDQN", "value_layers=[]"]).remarks
         assert remark.startswith("algo_cfg.dueling_layers follow your value_layers")
+        (remark,) = prepare(hydra, ["mode=test", f"load_path={make_run('any')}", "max_episode=5"]).remarks
+        assert remark.startswith("general_cfg.max_episode has no effect with general_cfg.mode=test; general_cfg.online")
         for quiet in (
             ["preset=CartPole-v1/DuelingDQN"],
             ["preset=CartPole-v1/RainbowDQN", "lr=0.1"],

@@ -1,0 +1,126 @@
+"""The run whose settings a new one inherits, because its model is loaded or it is resumed."""
+
+import copy
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from omegaconf import DictConfig, OmegaConf
+
+from algos.common.errors import UserError
+from algos.registry import get_config_class
+from envs.config import EnvConfig
+from framework.runs import latest
+from framework.runs.run_search import find_run, newest_run
+from framework.settings.effects import not_handed_on
+from framework.settings.hydra_session import USER_MISTAKES, explain
+from framework.settings.keys import Sections
+from framework.settings.overrides import GROUP_OF_NAME, Overrides
+from framework.settings.schema import OF_A_MODEL, GeneralConfig
+from framework.settings.yaml_file import YamlFile
+
+
+@dataclass
+class SavedRun:
+    """A run whose settings are inherited, because its model is loaded or it is resumed."""
+
+    key: str  # load_path or resume
+    text: str  # what the key is to hold
+    file: YamlFile
+
+    @property
+    def algo_name(self) -> str:
+        return str(self.file.section("general_cfg").get("algo_name"))
+
+    def settings(self, one_process: bool) -> dict[str, Any]:
+        """What defines the experiment, without what the run keeps to itself (`framework.settings.effects`)."""
+        settings = without_names({name: self.file.section(name) for name in self.file.data})
+        schemas = {"general_cfg": GeneralConfig, "algo_cfg": get_config_class(self.algo_name), "env_cfg": EnvConfig}
+        for section, schema in schemas.items():
+            for key in not_handed_on(schema, resumed=self.key == "resume", one_process=one_process):
+                settings.get(section, {}).pop(key, None)
+        return settings
+
+    def check(self, sections: Sections, algo_name: str) -> None:
+        """Refuse a run of an algorithm with other settings, and a damaged config.yaml."""
+        if get_config_class(self.algo_name) is not sections["algo_cfg"]:
+            run = self.file.path.parent
+            raise UserError(
+                f"general_cfg.{self.key}: {run} was trained with {self.algo_name} and cannot be loaded as {algo_name}"
+            )
+        self.file.check(sections, algo_name)
+
+
+def inherits(general: GeneralConfig) -> str | None:
+    """The key that names the run whose settings are inherited; None if none are."""
+    if general.resume:
+        return "resume"
+    may_load = general.load_checkpoint is not False
+    return "load_path" if may_load and (general.load_path or general.mode in OF_A_MODEL) else None
+
+
+def choices_in(file: YamlFile | None) -> dict[str, str]:
+    """The options that a file of settings chooses by algo_name and env_name."""
+    general = file.section("general_cfg") if file is not None else {}
+    return {group: str(general[name]) for name, group in GROUP_OF_NAME.items() if general.get(name) is not None}
+
+
+def without_names(sections: dict[str, dict[str, Any]]) -> dict[str, Any]:
+    """Settings except for the names that choose groups: those work through the choice alone."""
+    settings = copy.deepcopy(sections)
+    for name in GROUP_OF_NAME:
+        settings.get("general_cfg", {}).pop(name, None)
+    return settings
+
+
+def saved_run(
+    draft: DictConfig, chosen: dict[str, str], given: Overrides, yaml_file: YamlFile | None
+) -> SavedRun | None:
+    """The run whose settings are inherited, if any."""
+    try:
+        general: Any = OmegaConf.to_object(draft.general_cfg)
+    except USER_MISTAKES as error:
+        raise UserError(explain(error)) from error
+    key = inherits(general)
+    if key is None:
+        return None
+    text = getattr(general, key)
+    if text:
+        run = find_run(text, general.tasks_dir, f"general_cfg.{key}")
+    else:
+        run = _newest_fitting(draft, chosen, given, yaml_file)
+    if not text or text == latest.NAME:
+        text = str(run)
+    elif latest.NAME in Path(text).parts:  # it soon shows another run
+        places = (Path(general.tasks_dir, text), Path(text).expanduser())
+        text = next((str(latest.real(place)) for place in places if place.exists()), text)
+    return SavedRun(key, text, YamlFile(run / "config.yaml"))
+
+
+def _newest_fitting(draft: DictConfig, chosen: dict[str, str], given: Overrides, yaml_file: YamlFile | None) -> Path:
+    """The newest training run of what the user asked for: algorithm and environment, each only where it was given."""
+    wanted: dict[tuple[str, str], str] = {}
+    if {"algo_cfg", "preset"} & set(chosen):
+        wanted["general_cfg", "algo_name"] = draft.general_cfg.algo_name
+    if {"env_cfg", "preset"} & set(chosen):
+        wanted["general_cfg", "env_name"] = draft.general_cfg.env_name
+    asks_for_id = any(override.key_or_group in ("id", "env_cfg.id") for override in given.settings)
+    if asks_for_id or "preset" in chosen or (yaml_file is not None and "id" in yaml_file.section("env_cfg")):
+        wanted["env_cfg", "id"] = draft.env_cfg.id
+
+    def fits(run: Path) -> bool:
+        try:
+            file = YamlFile(run / "config.yaml")
+        except UserError:
+            return False
+        trained = file.section("general_cfg").get("mode") == "train"
+        return trained and all(file.section(section).get(key) == value for (section, key), value in wanted.items())
+
+    run = newest_run(draft.general_cfg.tasks_dir, fits)
+    if run is None:
+        what = " with " + ", ".join(f"{key}={value}" for (_, key), value in wanted.items()) if wanted else ""
+        raise UserError(
+            f"general_cfg.mode={draft.general_cfg.mode}: there is no trained model{what} in"
+            f" {draft.general_cfg.tasks_dir}/; train one first (leave out mode), or give load_path=<run>"
+        )
+    return run
