@@ -14,6 +14,7 @@ import subprocess
 import sys
 import tempfile
 import time
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -177,10 +178,15 @@ def kill_and_resume(case: str, base: Path, tasks: Path, moments: list[float]) ->
         begun = any(tasks.glob("*/config.yaml"))
         process = start(resume_command(tasks) if begun else command(CASES[case], tasks))
     finish(process)
-    for empty in tasks.iterdir():  # killed between making the folder and writing the config
+    drop_unbegun(tasks)
+    return state, differences(the_run(tasks), the_run(base))
+
+
+def drop_unbegun(tasks: Path) -> None:
+    """Remove the folders of runs that were killed between making the folder and writing the config."""
+    for empty in tasks.iterdir():
         if empty.is_dir() and empty.name != "latest" and not (empty / "config.yaml").exists():
             empty.rmdir()
-    return state, differences(the_run(tasks), base)
 
 
 def _progress(tasks: Path) -> str:
@@ -188,37 +194,55 @@ def _progress(tasks: Path) -> str:
     return f"checkpoint {max(steps)}" if steps else "no checkpoint" if any(tasks.iterdir()) else "no folder"
 
 
-def main() -> int:
-    """Run it; the exit code is 1 if any run differs."""
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--kills", type=int, default=20, help="runs, each killed once or twice")
+def run_trials(
+    what: str,
+    cases: Sequence[str],
+    kills: int,
+    begin: Callable[[str, Path], list[str]],
+    trial: Callable[[str, Path, Path, list[float]], tuple[str, list[str]]],
+) -> int:
+    """Read the command line, kill as often as it says, print each verdict; the exit code is 1 if any trial differs.
+
+    `begin(case, folder)` is the command line of a case; `trial(case, base, folder, moments)` kills it at these moments
+    and compares it with the undisturbed one in `base`: (how far it was, differences).
+    """
+    parser = argparse.ArgumentParser(description=what)
+    parser.add_argument("--kills", type=int, default=kills, help="runs, each killed once or twice")
     parser.add_argument("--seed", type=int, default=0, help="of the moments")
     parser.add_argument("--cases", nargs="+", default=[""], help="only those whose names contain one of these")
     options = parser.parse_args()
-    cases = [case for case in CASES if any(part in case for part in options.cases)]
-    if not cases:
-        parser.error(f"--cases {' '.join(options.cases)}: none of {', '.join(CASES)}")
+    chosen = [case for case in cases if any(part in case for part in options.cases)]
+    if not chosen:
+        parser.error(f"--cases {' '.join(options.cases)}: none of {', '.join(cases)}")
     rng, bad = random.Random(options.seed), 0
+    width = max(map(len, cases))
     with tempfile.TemporaryDirectory() as scratch:
         bases: dict[str, tuple[Path, float]] = {}
         for number in range(options.kills):
-            case = cases[number % len(cases)]
+            case = chosen[number % len(chosen)]
             if case not in bases:
-                tasks, begin = Path(scratch, f"base-{len(bases)}"), time.monotonic()
-                finish(start(command(CASES[case], tasks)))
-                bases[case] = the_run(tasks), time.monotonic() - begin
+                base, begun = Path(scratch, f"base-{len(bases)}"), time.monotonic()
+                finish(start(begin(case, base)))
+                bases[case] = base, time.monotonic() - begun
             base, seconds = bases[case]
-            tasks = Path(scratch, str(number))
-            tasks.mkdir()
+            folder = Path(scratch, str(number))
+            folder.mkdir()
             moments = [rng.uniform(0.3 * seconds, seconds) for _ in range(1 + (rng.random() < 0.3))]
-            state, found = kill_and_resume(case, base, tasks, moments)
+            state, found = trial(case, base, folder, moments)
             bad += bool(found)
             print(
-                f"{number + 1:3} {case:30} killed at{state}: {'DIFFERS ' + str(found) if found else 'equal'}",
+                f"{number + 1:3} {case:{width}} killed at{state}: {'DIFFERS ' + str(found) if found else 'equal'}",
                 flush=True,
             )
     print(f"{options.kills - bad} of {options.kills} equal")
     return int(bad > 0)
+
+
+def main() -> int:
+    """Run it."""
+    return run_trials(
+        __doc__.splitlines()[0], list(CASES), 20, lambda case, tasks: command(CASES[case], tasks), kill_and_resume
+    )
 
 
 if __name__ == "__main__":

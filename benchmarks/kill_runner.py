@@ -6,11 +6,8 @@ The program goes on in one of two ways: from the newest file of `save_dir` (load
 own), or in its run folder (resume="latest"). Prints each moment and the verdict; exits with 1 if any differs.
 """
 
-import argparse
-import random
 import signal
 import sys
-import tempfile
 import time
 from pathlib import Path
 from typing import Any
@@ -19,7 +16,7 @@ ROOT = Path(__file__).resolve().parent.parent
 if str(ROOT) not in sys.path:
     sys.path.insert(0, str(ROOT))
 
-from benchmarks.kill_resume import differences, equal, finish, start, the_run  # noqa: E402
+from benchmarks.kill_resume import differences, drop_unbegun, equal, finish, run_trials, start, the_run  # noqa: E402
 
 # every checkpoint of the run folder that falls due is written, however short the run is
 PROGRAM = """
@@ -77,8 +74,8 @@ def saved_differences(folder: Path, other: Path) -> list[str]:
             for key in OF_A_FOLDER:
                 state["run"]["parts"]["recorder"].pop(key)
             del state["run"]["folder"], state["config"]  # they name the two folders
-            # why the call of `learn` ended: not known to a program that was killed after that
-            del state["run"]["parts"]["driver"]["stop_reason"]
+            if name == "final.pt":  # why `learn` ended: not known to a program that was killed after that
+                del state["run"]["parts"]["driver"]["stop_reason"]
         found += [f"{name}: {key}" for key in mine if key != "run" and not equal(mine[key], its[key])]
         parts, its_parts = mine["run"]["parts"], its["run"]["parts"]
         found += [f"{name}: {part}" for part in parts if not equal(parts[part], its_parts[part])]
@@ -98,42 +95,14 @@ def kill_and_go_on(case: str, base: Path, folder: Path, moments: list[float]) ->
     finish(process)
     found = saved_differences(folder, base)
     if case.endswith("resume"):
-        for empty in (folder / "logs").iterdir():  # killed between making the folder and writing the config
-            if empty.is_dir() and empty.name != "latest" and not (empty / "config.yaml").exists():
-                empty.rmdir()
+        drop_unbegun(folder / "logs")
         found += differences(the_run(folder / "logs"), the_run(base / "logs"))
     return state, found
 
 
 def main() -> int:
-    """Run it; the exit code is 1 if any program's files differ."""
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--kills", type=int, default=10, help="programs, each killed once or twice")
-    parser.add_argument("--seed", type=int, default=0, help="of the moments")
-    parser.add_argument("--cases", nargs="+", default=[""], help="only those whose names contain one of these")
-    options = parser.parse_args()
-    cases = [case for case in CASES if any(part in case for part in options.cases)]
-    if not cases:
-        parser.error(f"--cases {' '.join(options.cases)}: none of {', '.join(CASES)}")
-    rng, bad = random.Random(options.seed), 0
-    with tempfile.TemporaryDirectory() as scratch:
-        bases: dict[str, tuple[Path, float]] = {}
-        for number in range(options.kills):
-            case = cases[number % len(cases)]
-            if case not in bases:
-                base, begun = Path(scratch, f"base-{len(bases)}"), time.monotonic()
-                finish(start(command(case, base)))
-                bases[case] = base, time.monotonic() - begun
-            base, seconds = bases[case]
-            moments = [rng.uniform(0.3 * seconds, seconds) for _ in range(1 + (rng.random() < 0.3))]
-            state, found = kill_and_go_on(case, base, Path(scratch, str(number)), moments)
-            bad += bool(found)
-            print(
-                f"{number + 1:3} {case:12} killed at{state}: {'DIFFERS ' + str(found) if found else 'equal'}",
-                flush=True,
-            )
-    print(f"{options.kills - bad} of {options.kills} equal")
-    return int(bad > 0)
+    """Run it."""
+    return run_trials(__doc__.splitlines()[0], CASES, 10, command, kill_and_go_on)
 
 
 if __name__ == "__main__":

@@ -27,7 +27,8 @@ from framework.data.tally import Recent
 from framework.distributed.assemble import model_info
 from framework.runs.checkpoint import save_model
 from framework.runs.models import COUNTERS, load_into, read_model
-from framework.settings.compose import Config, compose, config_text, save_config, to_override
+from framework.settings.compose import compose, config_text, save_config, to_override
+from framework.settings.schema import Config
 from framework.stepping import AgentError, BufferView, Stepped
 from framework.training.build import build_algorithm, build_server, resolve_device
 from framework.training.environments import Environments, id_of

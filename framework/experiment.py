@@ -27,9 +27,9 @@ from framework.runs.loggers import check_loggers
 from framework.runs.models import COUNTERS, find_model, load_into, read_model
 from framework.runs.provenance import own_version
 from framework.runs.run_folder import RunFolder
-from framework.settings.compose import Config, compose, save_config, to_override
+from framework.settings.compose import compose, save_config, to_override
 from framework.settings.joyrl.translate import read_settings
-from framework.settings.schema import OF_A_MODEL
+from framework.settings.schema import OF_A_MODEL, Config
 from framework.training.build import (
     build_algorithm,
     build_evaluator,

@@ -138,11 +138,22 @@ def head_meaning(action_space: spaces.Space[Any]) -> str:
     return "a logit for each " + ("yes or no" if isinstance(action_space, spaces.MultiBinary) else "action")
 
 
-def make_distribution(action_space: spaces.Space[Any], params: Tensor, log_std: Tensor | None = None) -> Distribution:
+def sizes_of(action_space: spaces.Space[Any]) -> tuple[int, ...]:
+    """The number of choices of each action of a MultiDiscrete space; () for other spaces."""
+    return tuple(action_space.nvec.tolist()) if isinstance(action_space, spaces.MultiDiscrete) else ()
+
+
+def make_distribution(
+    action_space: spaces.Space[Any],
+    params: Tensor,
+    log_std: Tensor | None = None,
+    sizes: tuple[int, ...] | None = None,
+) -> Distribution:
     """The distribution over a space's actions from network outputs [..., head_size].
 
     Actions are flat and count from 0: the shape of a Box or MultiBinary and a Discrete's `start` are the caller's.
-    `log_std` is for Box only, and needed there (ValueError). Raises UserError for other spaces.
+    `log_std` is for Box only, and needed there (ValueError). `sizes` is `sizes_of(action_space)` if known: a
+    compiled loss cannot trace through the space's NumPy array. Raises UserError for other spaces.
     """
     if isinstance(action_space, spaces.Discrete):
         return Categorical(params)
@@ -152,11 +163,7 @@ def make_distribution(action_space: spaces.Space[Any], params: Tensor, log_std: 
         return DiagGaussian(params, log_std)
     if isinstance(action_space, spaces.MultiBinary):
         return Bernoulli(params)
-    return MultiCategorical(params, _nvec(action_space))
-
-
-@torch.compiler.assume_constant_result  # a compiled loss must not trace through the space's numpy array
-def _nvec(action_space: spaces.Space[Any]) -> tuple[int, ...]:
-    head_size(action_space)
-    assert isinstance(action_space, spaces.MultiDiscrete)
-    return tuple(action_space.nvec.tolist())
+    if sizes is None:
+        head_size(action_space)
+        sizes = sizes_of(action_space)
+    return MultiCategorical(params, sizes)

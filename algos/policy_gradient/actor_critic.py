@@ -8,7 +8,7 @@ from gymnasium import spaces
 from torch import Tensor, nn
 
 from algos.base import Policy, obs_to_tensors
-from algos.common.distributions import FORBIDDEN, Distribution, head_meaning, head_size, make_distribution
+from algos.common.distributions import FORBIDDEN, Distribution, head_meaning, head_size, make_distribution, sizes_of
 from algos.common.errors import UserError
 from algos.common.normalize import ObsNorm
 from algos.common.trees import Tree, tree_map
@@ -32,7 +32,7 @@ class ActorCritic(nn.Module):
 
     def __init__(self, cfg: OnPolicyConfig, obs_space: Any, action_space: Any, critic: bool = True):
         super().__init__()
-        self.action_space, self.warning = action_space, cfg.warning
+        self.action_space, self.sizes, self.warning = action_space, sizes_of(action_space), cfg.warning
         obs_space, self.masked = split_mask(obs_space, action_space)
         self.norm = ObsNorm(obs_space) if cfg.normalize_obs else None
         self.encoder = encoder_for(cfg, obs_space, "actor", "critic")
@@ -90,7 +90,7 @@ class ActorCritic(nn.Module):
     def distribution(self, params: Tensor) -> Distribution:
         """The actions' distribution from the actor's output."""
         log_std = own_log_std(self.actor) if self.actor_has_std else self.log_std
-        return make_distribution(self.action_space, params, log_std)
+        return make_distribution(self.action_space, params, log_std, self.sizes)
 
     def init_state(self, n: int) -> Tree:
         """State before the first observation; () without memory."""

@@ -19,7 +19,7 @@ from framework.runs import logs
 from framework.runs.files import atomic_write
 from framework.runs.run_folder import RunFolder
 from framework.settings.command import main_command, setting_word, shell_line
-from framework.settings.compose import Config
+from framework.settings.schema import Config
 from framework.training.evaluator import Evaluation
 
 log = logging.getLogger("joyride")

@@ -21,7 +21,7 @@ from algos.common import peers
 from algos.networks.state import tree_map
 from framework.data.buffers import COLUMNS, batch_map
 from framework.data.rollout import Rollout
-from framework.settings.compose import Config
+from framework.settings.schema import Config
 from framework.training.build import (
     Acting,
     build_algorithm,

@@ -8,7 +8,7 @@ from algos.common.errors import UserError
 from framework.distributed.actors import ActorConfig
 from framework.runs.run_folder import RunFolder
 from framework.runs.trajectories import TrajectoryWriter
-from framework.settings.compose import Config
+from framework.settings.schema import Config
 from framework.training.build import Acting, build_evaluator, build_policy, build_sampling, build_server
 from framework.training.callbacks import Callbacks
 from framework.training.counters import Counters

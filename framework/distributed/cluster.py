@@ -35,7 +35,7 @@ from framework.distributed.actors import EvaluatorActor, LearnerActor, ServerAct
 from framework.distributed.failures import CallFailed, PartLost, cause_in
 from framework.distributed.pacing import BATCHES
 from framework.runs.checkout import IS_CHECKOUT, ROOT
-from framework.settings.compose import Config
+from framework.settings.schema import Config
 from framework.training.environments import Environments
 
 log = logging.getLogger("joyride")

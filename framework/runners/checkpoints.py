@@ -9,7 +9,8 @@ from algos.common.errors import UserError
 from framework.distributed.assemble import model_info
 from framework.runs.checkpoint import load_model, save_model
 from framework.runs.models import COUNTERS
-from framework.settings.compose import Config, config_text, save_config
+from framework.settings.compose import config_text, save_config
+from framework.settings.schema import Config
 
 log = logging.getLogger("joyride")
 

@@ -11,7 +11,7 @@ from framework.experiment import Experiment
 from framework.runners import checkpoints
 from framework.runners.events import LEARN, Events
 from framework.runs import logs
-from framework.settings.compose import Config
+from framework.settings.schema import Config
 from framework.training.driver import Driver
 
 log = logging.getLogger("joyride")

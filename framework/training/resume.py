@@ -13,8 +13,9 @@ from framework.runs import latest, provenance
 from framework.runs.checkpoint import load_checkpoint, save_model
 from framework.runs.run_folder import RunFolder
 from framework.runs.run_search import find_run
-from framework.settings.compose import Config, save_config
+from framework.settings.compose import save_config
 from framework.settings.effects import may_change
+from framework.settings.schema import Config
 
 log = logging.getLogger("joyride")
 

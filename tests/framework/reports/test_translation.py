@@ -16,7 +16,7 @@ def test_rows_are_told_on_stderr(tmp_path: Path, capsys: pytest.CaptureFixture[s
     rows = [Row(7, "k_epochs: 4", "algo_cfg.n_epochs: 4"), Row(0, "", "algo_cfg.clip: 0.2", "[why] not")]
     tell(Translation(YamlFile(tmp_path / "a.yaml"), 2023, rows, {}))
     out, err = capsys.readouterr()
-    assert out == "" and "a JoyRL settings file (2023)" in err and "mode=translate" in err
+    assert out == "" and "a JoyRL settings file of 2023" in err and "mode=translate" in err
     assert all(word in err for word in ("7", "k_epochs: 4", "algo_cfg.n_epochs: 4", "algo_cfg.clip: 0.2", "[why] not"))
 
 
