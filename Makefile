@@ -38,7 +38,7 @@ format: setup-dev ## mend the style
 	$(BIN)/ruff format .
 
 test: lint ## lint and the test suite
-	$(BIN)/python -m pytest -n 2 --dist worksteal
+	$(BIN)/python -m pytest -n 2 --dist loadgroup
 
 test-slow: setup-dev ## the tests that learn for many minutes
 	$(BIN)/python -m pytest -m slow

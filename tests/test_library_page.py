@@ -32,6 +32,8 @@ SHORT = {
 FACTS = """
 import json
 
+pytestmark = pytest.mark.xdist_group("library")  # what its tests share is made once
+
 def episode(training, seed):
     state, _ = env.reset(seed=seed)
     total, ended = 0.0, False

@@ -20,6 +20,8 @@ from framework.settings.foreign_words import meanings, normal
 from framework.settings.hydra_session import hydra_session
 from framework.settings.schema import GeneralConfig
 
+pytestmark = pytest.mark.xdist_group("migration")  # what its tests share is made once
+
 DOCS = Path(__file__).resolve().parents[1] / "docs"
 PAGES = {path.stem: path.read_text(encoding="utf-8") for path in sorted(DOCS.glob("from_*.md"))}
 TOOLS = ("Stable-Baselines3", "RL Zoo", "CleanRL", "ApexRL", "TinyRL")

@@ -1,6 +1,7 @@
 """Keys of the configuration: sections, short forms, types, and error messages for wrong ones. Independent of Hydra."""
 
 import dataclasses
+import functools
 import json
 import re
 import types
@@ -162,12 +163,17 @@ def check_type(key: str, value: Any, hint: Any) -> None:
         if hint is Any or (isinstance(value, str) and "${" in value):
             OmegaConf.create({"value": value})  # an interpolation's result is checked once all is composed
         else:
-            holder = dataclasses.make_dataclass("Holder", [("value", hint)])
-            OmegaConf.update(OmegaConf.structured(holder), "value", value, merge=True)
+            OmegaConf.update(OmegaConf.structured(_holder(hint)), "value", value, merge=True)
     except GrammarParseError as error:
         raise UserError(f"{key}={value} is not a well-formed interpolation: {first_line(error)}") from error
     except OmegaConfBaseException as error:
         raise UserError(wrong_type(key, value, hint)) from error
+
+
+@functools.cache
+def _holder(hint: Any) -> type[Any]:
+    """A dataclass with one field of this type."""
+    return dataclasses.make_dataclass("Holder", [("value", hint)])
 
 
 def wrong_type(key: str, value: Any, hint: Any) -> str:

@@ -11,6 +11,7 @@ import pytest
 import torch
 from addresses import free_address
 from gymnasium import spaces
+from together import run_together
 from torch import nn
 
 from algos.base import Batch
@@ -20,6 +21,8 @@ from algos.policy_gradient.config import PPOConfig
 from algos.policy_gradient.ppo import PPO
 from algos.value.config import DQNConfig
 from algos.value.dqn import DQN
+
+pytestmark = pytest.mark.xdist_group("learners")  # what its tests share is made once
 
 torch.set_num_threads(1)  # small networks
 OBS, TWO, BOX = spaces.Box(-1, 1, (4,), np.float32), spaces.Discrete(2), spaces.Box(-1, 1, (2,))
@@ -150,7 +153,7 @@ def learner(rank, folder, plan, addresses):
 def together(folder, plan):
     """{number of learners: [the results of each of them]}."""
     addresses = {size: free_address() for size in plan}
-    torch.multiprocessing.spawn(learner, (str(folder), plan, addresses), nprocs=max(plan))
+    run_together(learner, (str(folder), plan, addresses), max(plan))
     made = [torch.load(folder / f"{rank}.pt") for rank in range(max(plan))]
     return {size: [results[size] for results in made[:size]] for size in plan}
 

@@ -64,9 +64,12 @@ def test_more_learners_than_rows():
         pytest.param("UnsureEnv", "AssertionError", "step", marks=pytest.mark.slow),
     ],
 )
-def test_an_exception_at_the_first_rollout_is_a_line_with_its_place(tmp_path, alone, entry, error, function):
+def test_an_exception_at_the_first_rollout_is_a_line_with_its_place(alone, capfd, entry, error, function):
     settings = DQN | RAY | FRAGILE | {"entry_point": f"ray_envs:{entry}", "n_workers": 2}
-    told = said_by(settings, tmp_path, 2)
+    assert main(command(settings)[2:]) == 2
+    out, err = capfd.readouterr()
+    assert "Traceback" not in out + err, out + err
+    told = err.splitlines()
     assert re.match(rf"error: worker [01] .*{error} \(.*/tests/support/ray_envs.py:\d+ in {function}: ", told[-1]), told
     assert [line for line in told if line.startswith("  File ")] == []  # the line says it all
     assert until(lambda: not marked(alone), 20.0), marked(alone)

@@ -16,6 +16,8 @@ from framework import Experiment
 from framework.cli import main
 from framework.runs.checkpoint import load_model, save_model
 
+pytestmark = pytest.mark.xdist_group("run_errors")  # what its tests share is made once
+
 GRU = "[{layer_type: gru, layer_size: 8}]"
 
 

@@ -7,6 +7,7 @@ from typing import NamedTuple
 import pytest
 import torch
 from addresses import free_address
+from together import run_together
 
 from algos.common import peers
 
@@ -35,7 +36,7 @@ def learner(rank, folder, address, count, sizes):
 @pytest.mark.parametrize("count", [2, 3])
 def test_sums_are_equal_bit_for_bit_and_right(tmp_path, count):
     sizes = [1, 100, 20_001, 300_001]
-    torch.multiprocessing.spawn(learner, (str(tmp_path), free_address(), count, sizes), nprocs=count)
+    run_together(learner, (str(tmp_path), free_address(), count, sizes), count)
     first, *others = (torch.load(tmp_path / f"{rank}.pt") for rank in range(count))
     for i, size in enumerate(sizes):
         expected = sum(numbers(rank, size) for rank in range(count))
@@ -59,7 +60,7 @@ def deserter(rank, folder, address, seconds):
 
 @pytest.mark.parametrize(("seconds", "text"), [(60, "Connection (closed|reset)"), (1, "1000ms")])
 def test_a_lost_peer_is_an_error(tmp_path, seconds, text):
-    torch.multiprocessing.spawn(deserter, (tmp_path, free_address(), seconds), nprocs=2)
+    run_together(deserter, (tmp_path, free_address(), seconds), 2)
     assert re.search(text, (tmp_path / "said").read_text())
 
 

@@ -15,6 +15,8 @@ from framework.cli import main
 from framework.commands.sweep_status import DONE, RUNNING, StatusFiles
 from framework.runs.run_folder import RunFolder
 
+pytestmark = pytest.mark.xdist_group("sweep_resume")  # what its tests share is made once
+
 ROOT = Path(__file__).resolve().parents[3]
 RUN = [
     "algo_name=PPO", "max_env_step=300", "n_steps=50", "n_epochs=2", "model_save_fre=4", "online_eval_episode=1",

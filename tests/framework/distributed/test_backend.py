@@ -11,6 +11,8 @@ from framework.distributed import backend
 from framework.distributed.failures import CallFailed, PartLost
 from framework.runs.checkpoint import load_model
 
+pytestmark = pytest.mark.xdist_group("backend")  # what its tests share is made once
+
 RUNS = {
     "PPO": PPO | {"n_workers": 2, "n_envs": 2, "seed": 3},
     "DQN": DQN | {"n_workers": 2, "learning_starts": 20, "seed": 3, "buffer_type": "PER_QUE"},

@@ -20,8 +20,8 @@ from framework.training.callbacks import CallbackError
 QUIET = {"progress": "off", "save_fig": False, "loggers": [], "device": "cpu"}
 SETTINGS = {
     "PPO": {"n_steps": 32, "batch_size": 16, "n_epochs": 2},
-    "DQN": {"learning_starts": 40, "batch_size": 16, "train_freq": 4, "epsilon_decay": 300},
-    "SAC": {"learning_starts": 40, "batch_size": 16},
+    "DQN": {"learning_starts": 40, "batch_size": 16, "train_freq": 4, "epsilon_decay": 300, "buffer_size": 1000},
+    "SAC": {"learning_starts": 40, "batch_size": 16, "buffer_size": 1000},
 }
 IDS = {"PPO": "CartPole-v1", "DQN": "CartPole-v1", "SAC": "Pendulum-v1"}
 
@@ -43,17 +43,24 @@ def digest(runner):
     parts["driver"] = {key: value for key, value in parts["driver"].items() if key not in ("stop_reason", "finished")}
     for key in ("evaluated_at", "saved_at"):
         parts["driver"].pop(key)
-    return hashlib.sha256(repr(plain(parts)).encode()).hexdigest()
+    sha = hashlib.sha256()
+    add(parts, sha)
+    return sha.hexdigest()
 
 
-def plain(value):
+def add(value, sha):
+    """Let a checksum take in a tree of values."""
     if isinstance(value, dict):
-        return [(str(key), plain(item)) for key, item in value.items()]
+        value = list(value.items())
     if isinstance(value, list | tuple):
-        return [plain(item) for item in value]
-    if isinstance(value, torch.Tensor | np.ndarray):
-        return str(value.dtype), tuple(value.shape), np.asarray(value).tobytes()
-    return repr(value)
+        sha.update(f"[{len(value)}".encode())
+        for item in value:
+            add(item, sha)
+    elif isinstance(value, torch.Tensor | np.ndarray):
+        sha.update(f"{value.dtype} {tuple(value.shape)}".encode())
+        sha.update(np.ascontiguousarray(value).tobytes())
+    else:
+        sha.update(f"{value!r},".encode())
 
 
 @pytest.mark.parametrize("algo", ["PPO", "DQN", "SAC"])
@@ -238,8 +245,8 @@ class Plain(gym.Env):
 
 
 def test_short_episodes_count_no_more_than_long_ones(tmp_path):
-    stats = make(tmp_path, env=Uneven()).eval(num_episodes=1000)
-    assert stats["eval/mean_reward"] == pytest.approx(50.5, rel=0.02)
+    stats = make(tmp_path, env=Uneven()).eval(num_episodes=100)
+    assert stats["eval/mean_reward"] == 50.5
     assert (stats["eval/min_reward"], stats["eval/max_reward"]) == (1, 100)
 
 
