@@ -11,6 +11,8 @@ from nbclient import NotebookClient
 
 from framework.commands.pages import notebook
 
+pytestmark = pytest.mark.xdist_group("library")  # what its tests share is made once
+
 ROOT = Path(__file__).resolve().parents[1]
 PAGE = (ROOT / "docs" / "library.md").read_text(encoding="utf-8")
 BARE = "online_eval=False, save_fig=False, loggers=[]"
@@ -31,8 +33,6 @@ SHORT = {
 }
 FACTS = """
 import json
-
-pytestmark = pytest.mark.xdist_group("library")  # what its tests share is made once
 
 def episode(training, seed):
     state, _ = env.reset(seed=seed)

@@ -74,8 +74,17 @@ def real(path: Path) -> Path:
 
 
 def _is_ours(place: Path) -> bool:
-    """Whether it is the folder of links; one that another run has just made is still empty."""
-    return (place / MARK).is_file() or (place.is_dir() and all(path.suffix == ".tmp" for path in place.iterdir()))
+    """Whether it is the folder of links; one that another run has just made is still empty.
+
+    By one look: between two, that run may have put its mark and its links there.
+    """
+    try:
+        inside = list(place.iterdir())
+    except FileNotFoundError:  # that run had no links to put there, and took it away
+        return True
+    except NotADirectoryError:
+        return False
+    return any(path.name == MARK for path in inside) or all(path.suffix == ".tmp" for path in inside)
 
 
 def _shows(tasks: Path, run: Path) -> bool:

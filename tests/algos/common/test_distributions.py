@@ -15,6 +15,7 @@ from algos.common.distributions import (
     MultiCategorical,
     head_size,
     make_distribution,
+    sizes_of,
 )
 from algos.common.errors import UserError
 
@@ -163,8 +164,10 @@ def test_no_gradient_through_a_sample():
     [spaces.Discrete(5), spaces.MultiDiscrete([2, 3]), spaces.Box(-1, 1, (5,), np.float32), spaces.MultiBinary(5)],
 )
 def test_compiles_whole(space):
+    sizes = sizes_of(space)
+
     def loss(params, log_std, action):
-        dist = make_distribution(space, params, log_std)
+        dist = make_distribution(space, params, log_std, sizes)
         return dist.log_prob(action) + dist.entropy()
 
     params, log_std = torch.randn(4, 5), torch.zeros(5)
