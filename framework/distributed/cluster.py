@@ -24,6 +24,7 @@ os.environ.setdefault("RAY_IGNORE_UNHANDLED_ERRORS", "1")  # of rollouts that no
 os.environ.setdefault("RAY_worker_niceness", "0")  # actors are not behind whatever else the machine does
 
 import ray
+import torch
 from ray.exceptions import OutOfMemoryError, RayActorError, RayError, RayTaskError
 from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
@@ -68,6 +69,8 @@ class Cluster:
         needed = 3 * general.n_workers * rollout + batches
         try:
             if general.ray_address is None:
+                # refused before Ray is started, which takes seconds
+                resources.learner_gpus(general.device, general.n_learners, torch.cuda.device_count())
                 size = resources.object_store_bytes(needed, free, resources.free_shm())
                 self._start(size)
             else:

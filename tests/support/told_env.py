@@ -10,8 +10,10 @@ class Told(gym.Env):
     observation_space = gym.spaces.Box(-1, 1, (1,), np.float32)
     action_space = gym.spaces.Discrete(2)
 
-    def __init__(self, length=3, first=0):
+    def __init__(self, length=3, first=0, box=False):
         self.length, self.first = length, first
+        if box:
+            self.action_space = gym.spaces.Box(-1, 1, (2,), np.float32)
 
     def reset(self, *, seed=None, options=None):
         super().reset(seed=seed)
