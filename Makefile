@@ -20,7 +20,7 @@ train: setup ## set up, train DQN on CartPole-v1 until it is solved, test it and
 	@echo "The trained agent at work: tasks/latest/videos/video.gif. Try next:"
 	@echo "  . $(BIN)/activate"
 	@echo "  python main.py preset=CartPole-v1/PPO            another algorithm, with tuned settings"
-	@echo "  python main.py -m seed=1,2,3 algo_name=DQN,PPO   six runs, one table and one figure"
+	@echo "  python main.py -m seed=1,2,3 algo_name=DQN,PPO max_env_step=20000   six runs, one table and one figure"
 	@echo "  tensorboard --logdir tasks                       all curves"
 	@echo "  python main.py --help                            everything else"
 
@@ -38,7 +38,7 @@ format: setup-dev ## mend the style
 	$(BIN)/ruff format .
 
 test: lint ## lint and the test suite
-	$(BIN)/python -m pytest -n 2 --dist loadgroup
+	$(BIN)/python -m pytest -n 3 --dist loadgroup
 
 test-slow: setup-dev ## the tests that learn for many minutes
 	$(BIN)/python -m pytest -m slow
