@@ -18,6 +18,9 @@ root = logging.getLogger()
 @pytest.fixture(autouse=True)
 def as_before():
     """Each test leaves both loggers as they were, and so does all that is tested here."""
+    for handler in [handler for handler in root.handlers if type(handler) is logging.StreamHandler]:
+        root.removeHandler(handler)  # Hydra's, of a run in an earlier test
+    root.setLevel(logging.WARNING)
     before = ([*log.handlers], log.level, log.propagate, [*root.handlers], root.level)
     yield
     assert before == ([*log.handlers], log.level, log.propagate, [*root.handlers], root.level)
