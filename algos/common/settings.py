@@ -2,7 +2,7 @@
 
 import dataclasses
 import operator
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any, Literal, Protocol
 
 from algos.common.errors import UserError, did_you_mean
@@ -69,6 +69,11 @@ def require(condition: bool, message: str) -> None:
     """Raise UserError with `message` unless `condition` holds."""
     if not condition:
         raise UserError(message)
+
+
+def without_effect(keys: Sequence[str]) -> str:
+    """`a has no effect`, `a, b have no effect`."""
+    return f"{', '.join(keys)} {'has' if len(keys) == 1 else 'have'} no effect"
 
 
 def allowed_values(field: "dataclasses.Field[Any]") -> str:

@@ -4,7 +4,7 @@ from collections.abc import Collection
 from dataclasses import dataclass
 from typing import Any
 
-from algos.common.settings import check_epsilon, check_sequences, require, setting
+from algos.common.settings import check_epsilon, check_sequences, require, setting, without_effect
 from algos.networks.config import EncoderConfig, check_class, set_aside
 from algos.networks.spec import CARRY_STATE
 
@@ -59,10 +59,7 @@ class ValueConfig(EncoderConfig):
         lines = []
         void = [f"{section}.{key}" for key in given if key.startswith("epsilon_")]
         if self.noisy and void:
-            verb = "has" if len(void) == 1 else "have"
-            lines.append(
-                f"{', '.join(void)} {verb} no effect: with {section}.noisy=true the noise explores, epsilon is 0"
-            )
+            lines.append(f"{without_effect(void)}: with {section}.noisy=true the noise explores, epsilon is 0")
         if self.dueling_layers and "value_layers" in given and "dueling_layers" not in given:
             lines.append(
                 f"{section}.dueling_layers follow your value_layers in each stream: {self.dueling_layers};"

@@ -43,7 +43,9 @@ def report(
     console.print(f"{preset} {in_words(verdict, means, expected)}")
     written = _result(folder, preset, verdict, means, done).write(folder)
     if changes:
-        console.print(f"wrote {written} (not for {PAGE}: not the preset's own settings: {', '.join(changes)})")
+        console.print(
+            f"wrote {written} (not for {PAGE}, as these are not the preset's own settings: {', '.join(changes)})"
+        )
     else:
         console.print(f"wrote {written}; next: make tables, which adds it to {PAGE}")
     return int(not verdict.passes)

@@ -7,7 +7,7 @@ from typing import Any
 
 from omegaconf import MISSING
 
-from algos.common.settings import require, setting
+from algos.common.settings import require, setting, without_effect
 from algos.export import FORMATS
 from envs.config import EnvConfig
 
@@ -146,9 +146,8 @@ class GeneralConfig:
         void = [f"{section}.{key}" for key in given if self.mode in OF_A_MODEL and key in ONLY_TRAINING]
         if not void:
             return []
-        verb = "has" if len(void) == 1 else "have"
         instead = f"; {section}.online_eval_episode sets the episodes" if self.mode == "test" else ""
-        return [f"{', '.join(void)} {verb} no effect with {section}.mode={self.mode}{instead}"]
+        return [f"{without_effect(void)} with {section}.mode={self.mode}{instead}"]
 
     @property
     def env_step_limit(self) -> int:

@@ -145,7 +145,10 @@ def test_settings_that_teach_nothing_else_are_no_other_preset(seeds, capsys):
 def test_other_settings_are_not_for_the_page(seeds, capsys):
     assert verify("seeds=1", "max_env_step=1000", "expected.std=100", "kwargs.sutton_barto_reward=true") == 0
     out = capsys.readouterr().out
-    assert "not for docs/results.md: not the preset's own settings: general_cfg.max_env_step=1000, env_cfg.kw" in out
+    assert (
+        "not for docs/results.md, as these are not the preset's own settings: general_cfg.max_env_step=1000, env_cfg.kw"
+        in out
+    )
     assert "expected.std=100" in out and result().verdict.passes
 
 

@@ -49,4 +49,6 @@ def test_the_result_is_of_all_seeds(folder, capsys, expected, code):
 
 def test_other_settings_than_the_presets_are_named(folder, capsys):
     report(folder, "A/DQN", EXPECTED, [1, 3], {}, ["algo_cfg.lr=1"])
-    assert "not for docs/results.md: not the preset's own settings: algo_cfg.lr=1" in capsys.readouterr().out
+    assert (
+        "not for docs/results.md, as these are not the preset's own settings: algo_cfg.lr=1" in capsys.readouterr().out
+    )
