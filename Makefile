@@ -37,6 +37,9 @@ format: setup-dev ## mend the style
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
 
+# Its many short processes read what the first of them has compiled, even where Python is told to write no bytecode.
+test test-slow: export PYTHONDONTWRITEBYTECODE :=
+
 test: lint ## lint and the test suite
 	$(BIN)/python -m pytest -n 3 --dist loadgroup
 

@@ -15,6 +15,7 @@ from typing import Any
 from hydra import initialize_config_dir
 from hydra._internal.callbacks import Callbacks
 from hydra._internal.core_plugins import basic_launcher
+from hydra._internal.defaults_list import create_defaults_list
 from hydra._internal.hydra import Hydra
 from hydra._internal.utils import get_args_parser
 from hydra.core.config_store import ConfigStore
@@ -27,13 +28,13 @@ from hydra.core.plugins import Plugins
 from hydra.plugins.completion_plugin import CompletionPlugin
 from hydra.plugins.launcher import Launcher
 from hydra.types import HydraContext, RunMode
-from omegaconf import DictConfig
+from omegaconf import DictConfig, OmegaConf
 
 from framework.runs.parent import end_with
 
 __all__ = [
-    "Hydra", "HydraConfig", "Override", "args_parser", "compose", "configs_of", "group_options", "launcher_of",
-    "open_hydra", "parse", "show_help", "store", "stored", "words_of_line",
+    "Hydra", "HydraConfig", "Override", "args_parser", "compose", "compose_own", "configs_of", "group_options",
+    "launcher_of", "open_hydra", "parse", "show_help", "store", "stored", "words_of_line",
 ]  # fmt: skip
 
 
@@ -91,6 +92,26 @@ def compose(hydra: Hydra, config_name: str, overrides: Sequence[str]) -> DictCon
     return hydra.compose_config(
         config_name=config_name, overrides=list(overrides), run_mode=RunMode.RUN, with_log_configuration=False
     )
+
+
+def compose_own(hydra: Hydra, config_name: str, overrides: Sequence[str]) -> DictConfig:
+    """What `compose` makes but for Hydra's own part, in half the time: its dozen files are not read.
+
+    Fails where that part is needed: an override of it, or a file that chooses a launcher.
+    """
+    loader: Any = hydra.config_loader
+    parsed, repository = loader._parse_overrides_and_create_caching_repo(config_name, list(overrides))
+    loader.validate_sweep_overrides_legal(parsed, run_mode=RunMode.RUN, from_shell=True)
+    primary = repository.load_config(config_name)
+    primary.config.pop("hydra", None)
+    primary.defaults_list = [  # without the choices for Hydra's part
+        each for each in primary.defaults_list if not (each.is_override() and each.group.startswith("hydra/"))
+    ]
+    found = create_defaults_list(repository, config_name, parsed, prepend_hydra=False, skip_missing=False)
+    composed: DictConfig = loader._compose_config_from_defaults_list(found.defaults, repository)
+    OmegaConf.set_struct(composed, True)
+    loader._apply_overrides_to_config(found.config_overrides, composed)
+    return composed
 
 
 def parse(hydra: Hydra, text: str) -> list[Override]:

@@ -75,7 +75,7 @@ class _Request:
         if algo_name not in ALGORITHMS or self._names_a_run():
             return None
         try:
-            job = self._job(algo_name, get_config_class(algo_name), self.chosen, [], Mistakes())
+            job = self._job(algo_name, get_config_class(algo_name), self.chosen, [], Mistakes(), at_once=True)
         except UserError:
             return None  # told by the two steps
         general = job.config.general_cfg
@@ -105,6 +105,7 @@ class _Request:
         layers: list[str],
         mistakes: Mistakes,
         told: Sequence[str] = (),
+        at_once: bool = False,
     ) -> Job:
         """The composed job; UserError with all `mistakes` and those found here."""
         sections = sections_with(algo_config)
@@ -117,8 +118,16 @@ class _Request:
                 settings.append(write_out(override, sections, algo_name))
         mistakes.tell()
         overrides = [*(f"{group}={option}" for group, option in chosen.items()), *layers, *settings, *told]
-        config = to_config(compose_config(self.hydra, [*self.given.hydra, *overrides]))
+        config = self._config([*self.given.hydra, *overrides], at_once)
         return Job(config, overrides, self.given.hydra, _remarks(config, settings, self.yaml_file))
+
+    def _config(self, overrides: Sequence[str], at_once: bool) -> Config:
+        try:
+            return to_config(compose_config(self.hydra, overrides, hydra_part=False))
+        except UserError:
+            if at_once:
+                raise
+            return to_config(compose_config(self.hydra, overrides))  # with what Hydra's part lacked, or to tell
 
     def _draft(self) -> DictConfig:
         """A composition without the algorithm's settings."""

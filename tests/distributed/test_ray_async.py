@@ -91,9 +91,9 @@ def test_on_policy(monkeypatch):
     monkeypatch.setattr(RemoteLearning, "submit", counted)
     settings = PPO | COUNTING | NO_EVAL | {"algo": "ray_envs:WatchedPPO", "log_interval": 1, "n_workers": 3}
     begin = time.monotonic()
-    made = run(settings | ASYNC | {"max_env_step": -1, "max_episode": 150, "lr": 0.01, "target_kl": 0.02})
+    made = run(settings | ASYNC | {"max_env_step": -1, "max_episode": 100, "lr": 0.01, "target_kl": 0.02})
     took = time.monotonic() - begin
-    assert made.reason == "max_episode 150 reached" and made.driver.episode == 150
+    assert made.reason == "max_episode 100 reached" and made.driver.episode == 100
     check_books(made)
     rows = table(made, "updates")
     assert len(rows) > 15

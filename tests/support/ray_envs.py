@@ -112,7 +112,7 @@ class WatchedPPO(PPO):
         found = sorted(set(batch.extras["mark"].flatten().tolist()))
         behind = len(self.marks) - 1 - self.marks.index(found[0]) if found[0] in self.marks else -1
         output = super().learn(batch)
-        time.sleep(0.03)
+        time.sleep(0.15)
         self.marks.append(self._mark())
         seen = {"train/versions": torch.tensor(float(len(found))), "train/lessons_behind": torch.tensor(float(behind))}
         output.metrics = {**output.metrics, **seen}

@@ -5,6 +5,7 @@ from typing import Any
 
 import pytest
 from hydra.core.global_hydra import GlobalHydra
+from hydra.errors import HydraException
 from omegaconf import DictConfig
 
 from framework.settings import hydra_private
@@ -27,6 +28,25 @@ def test_a_folder_of_configs_is_composed(configs: Path) -> None:
         assert hydra_private.group_options(hydra, "main", "part") == ["one", "sub/two"]
         (override,) = hydra_private.parse(hydra, "size=[1,2]")
         assert (override.key_or_group, override.value()) == ("size", [1, 2])
+
+
+def test_what_is_composed_without_hydra_s_own_part_is_the_same(configs: Path) -> None:
+    defaults = "defaults: [{part: one}, _self_, {override hydra/job_logging: none}]\n"
+    (configs / "main.yaml").write_text(defaults + "hydra: {job: {name: own}}\nsize: 1\n")
+    (configs / "part" / "launched.yaml").write_text(
+        "# @package _global_\ndefaults: [{override /hydra/launcher: basic}]\na: 3\n"
+    )
+    with hydra_private.open_hydra(configs, "test") as hydra:
+        whole = dict(hydra_private.compose(hydra, "main", ["size=3", "part=sub/two", "+more=[1]"]))
+        assert whole.pop("hydra").job.name == "own"
+        assert hydra_private.compose_own(hydra, "main", ["size=3", "part=sub/two", "+more=[1]"]) == whole
+        for needs_it in ("hydra.job.name=b", "hydra/launcher=basic", "part=launched"):
+            hydra_private.compose(hydra, "main", [needs_it])
+            with pytest.raises(HydraException):
+                hydra_private.compose_own(hydra, "main", [needs_it])
+        for wrong in ("size=1,2", "width=3", "part=three"):
+            with pytest.raises(HydraException):
+                hydra_private.compose_own(hydra, "main", [wrong])
 
 
 def test_what_is_stored_leaves_at_the_end(configs: Path) -> None:

@@ -39,6 +39,13 @@ def outside(monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.delitem(sys.modules, name)
 
 
+def test_values_and_files_may_refer_to_hydra_s_own_part() -> None:
+    config = compose(["tasks_dir=runs/${hydra.job.name}/${hydra.runtime.choices.algo_cfg}", "algo_name=PPO"])
+    assert config.general_cfg.tasks_dir == "runs/joyride/PPO"
+    write("more/preset/other.yaml", "# @package _global_\ngeneral_cfg: {max_step: 7}\n")
+    assert compose(["hydra.searchpath=[more]", "preset=other"]).general_cfg.max_step == 7
+
+
 @pytest.mark.parametrize("name", ["my_algos.mine:Mine", "my_algos.mine.Mine"])
 def test_algorithm_outside_the_tree(outside: None, name: str) -> None:
     config = compose([f"algo_name={name}", "beta=1"])
