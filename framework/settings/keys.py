@@ -18,6 +18,7 @@ from framework.settings.foreign_words import foreign_words, meanings, translatio
 from framework.settings.schema import SECTIONS, ExpectedScore, GeneralConfig
 
 Sections = dict[str, type[Any]]  # section -> the dataclass of its keys
+PLAIN = (int, float, bool, str, type(None))
 TYPE_NAMES = {
     float: "a number",
     int: "an integer",
@@ -142,7 +143,7 @@ def fit(key: str, value: Any, hint: Any, text: str | None = None) -> Any:
 
     `text` is how it was written, if that is known. Raises UserError for a value that does not fit.
     """
-    kinds = typing.get_args(hint) if _is_union(hint) else (hint,)
+    kinds = _kinds(hint)
     if isinstance(value, str) and value == "???":
         raise UserError(f"{key}=??? is not a value; give one, or leave the key out")
     if isinstance(value, float) and value.is_integer() and int in kinds and float not in kinds:
@@ -159,8 +160,11 @@ def fit(key: str, value: Any, hint: Any, text: str | None = None) -> Any:
 
 def check_type(key: str, value: Any, hint: Any) -> None:
     """Raise UserError, with the full key and the expected type, unless `value` fits the type of `key`."""
+    refers = isinstance(value, str) and "${" in value
+    if not refers and type(value) in PLAIN and type(value) in _kinds(hint):
+        return  # most settings, without the cost of asking OmegaConf
     try:
-        if hint is Any or (isinstance(value, str) and "${" in value):
+        if hint is Any or refers:
             OmegaConf.create({"value": value})  # an interpolation's result is checked once all is composed
         else:
             OmegaConf.update(OmegaConf.structured(_holder(hint)), "value", value, merge=True)
@@ -191,6 +195,11 @@ def type_text(hint: Any) -> str:
     if dataclasses.is_dataclass(hint):
         return "a mapping"
     return TYPE_NAMES.get(typing.get_origin(hint) or hint, str(hint))
+
+
+def _kinds(hint: Any) -> tuple[Any, ...]:
+    """The types that a value may have."""
+    return typing.get_args(hint) if _is_union(hint) else (hint,)
 
 
 def _is_union(hint: Any) -> bool:

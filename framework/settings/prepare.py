@@ -3,6 +3,7 @@ merges the settings of a loaded run and of the --yaml file."""
 
 import sys
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -143,7 +144,12 @@ class _Request:
             except UserError:
                 continue  # a setting of the algorithm, or a mistake, told when all sections are known
         groups = (f"{group}={option}" for group, option in self.chosen.items())
-        return compose_config(self.hydra, [*self.given.hydra, *groups, *layers, *written])
+        overrides = [*self.given.hydra, *groups, *layers, *written]
+        with suppress(UserError, *USER_MISTAKES):
+            draft = compose_config(self.hydra, overrides, hydra_part=False)
+            OmegaConf.to_object(draft)  # nothing refers to Hydra's part
+            return draft
+        return compose_config(self.hydra, overrides)
 
     def _names_a_run(self) -> bool:
         """Whether a setting is given that may load or resume a run."""
