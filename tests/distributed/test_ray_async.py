@@ -89,11 +89,11 @@ def test_on_policy(monkeypatch):
         waiting.append(len(learning.traffic.updates))
 
     monkeypatch.setattr(RemoteLearning, "submit", counted)
-    settings = PPO | COUNTING | NO_EVAL | {"algo": "ray_envs:WatchedPPO", "log_interval": 1, "n_workers": 3}
+    settings = PPO | COUNTING | NO_EVAL | {"algo": "ray_envs:WatchedPPO", "log_interval": 1, "n_workers": 2}
     begin = time.monotonic()
-    made = run(settings | ASYNC | {"max_env_step": -1, "max_episode": 100, "lr": 0.01, "target_kl": 0.02})
+    made = run(settings | ASYNC | {"max_env_step": -1, "max_episode": 60, "lr": 0.01, "target_kl": 0.02})
     took = time.monotonic() - begin
-    assert made.reason == "max_episode 100 reached" and made.driver.episode == 100
+    assert made.reason == "max_episode 60 reached" and made.driver.episode == 60
     check_books(made)
     rows = table(made, "updates")
     assert len(rows) > 15
@@ -123,14 +123,14 @@ def test_a_run_of_one_process_goes_on_under_async():
 
 def test_collecting_whole_episodes_while_rollouts_are_in_flight():
     slow = COUNTING | {"entry_point": "ray_envs:SlowEnv", "kwargs": {"seconds": 0.005}}
-    made = run(COLLECT | slow | ASYNC | {"n_workers": 3, "n_envs": 1, "max_env_step": -1, "max_episode": 150})
-    assert made.reason == "max_episode 150 reached"
+    made = run(COLLECT | slow | ASYNC | {"n_workers": 2, "n_envs": 1, "max_env_step": -1, "max_episode": 100})
+    assert made.reason == "max_episode 100 reached"
     check_whole(made)
     rows = table(made, "episodes")
-    assert len(rows) == 150
+    assert len(rows) == 100
     waited = 0.005 * sum(int(row["length"]) for row in rows)
     took = float(rows[-1]["wall_time"])
-    assert took < 0.6 * waited  # three wait side by side
+    assert took < 0.8 * waited  # two wait side by side
 
 
 @pytest.mark.slow

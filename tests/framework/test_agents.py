@@ -13,12 +13,12 @@ from framework.cli import main
 
 GRU = [{"layer_type": "gru", "layer_size": 8}]
 CASES = {
-    "DQN": ("CartPole-v1", {"learning_starts": 100}),
+    "DQN": ("CartPole-v1", {"learning_starts": 300}),
     "PPO": ("CartPole-v1", {"n_steps": 100}),
     "PPO with memory": ("CartPole-v1", {"n_steps": 100, "merge_layers": GRU}),
     "REINFORCE": ("CartPole-v1", {}),
-    "DRQN": ("CartPole-v1", {"learning_starts": 200, "batch_size": 16}),
-    "SAC": ("Pendulum-v1", {"learning_starts": 200, "random_steps": 150, "batch_size": 32}),
+    "DRQN": ("CartPole-v1", {"learning_starts": 300, "batch_size": 16}),
+    "SAC": ("Pendulum-v1", {"learning_starts": 400, "random_steps": 350, "batch_size": 32}),
     "QLearning": ("CliffWalking-v1", {}),
 }
 

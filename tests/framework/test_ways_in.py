@@ -15,8 +15,8 @@ from framework.runs.run_folder import RunFolder
 STEPS = 1000
 CASES = {
     "PPO": ("CartPole-v1", {"n_steps": 125, "batch_size": 25, "n_epochs": 2, "lr": 1e-3}),
-    "DQN": ("CartPole-v1", {"learning_starts": 100, "batch_size": 16, "train_freq": 2}),
-    "SAC": ("Pendulum-v1", {"learning_starts": 200, "random_steps": 150, "batch_size": 16, "train_freq": 4}),
+    "DQN": ("CartPole-v1", {"learning_starts": 100, "batch_size": 16, "train_freq": 4}),
+    "SAC": ("Pendulum-v1", {"learning_starts": 600, "random_steps": 500, "batch_size": 16, "train_freq": 4}),
 }
 QUIET = {"online_eval": False, "loggers": [], "save_fig": False, "progress": "off", "device": "cpu"}
 

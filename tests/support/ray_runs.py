@@ -93,15 +93,18 @@ def check_same_weights(alone, together, atol=1e-6):
 
 def table(experiment, name):
     """Rows of a table of a run (a folder, or an experiment that has run)."""
-    folder = getattr(experiment, "folder", None)
-    path = (folder.path if folder else Path(experiment)) / "results" / f"{name}.csv"
-    with path.open(newline="") as file:
+    with (_folder(experiment) / "results" / f"{name}.csv").open(newline="") as file:
         return list(csv.DictReader(file))
 
 
+def _folder(experiment):
+    folder = getattr(experiment, "folder", None)
+    return folder.path if folder else Path(experiment)
+
+
 def trajectories(experiment):
-    """All episodes, in their order."""
-    files = sorted(experiment.folder.results.glob("trajs_*.pkl"))
+    """All episodes of a run (a folder, or an experiment that has run), in their order."""
+    files = sorted((_folder(experiment) / "results").glob("trajs_*.pkl"))
     return [episode for path in files for episode in load_trajectories(path)]
 
 

@@ -21,7 +21,7 @@ QUIET = {"progress": "off", "save_fig": False, "loggers": [], "device": "cpu"}
 SETTINGS = {
     "PPO": {"n_steps": 32, "batch_size": 16, "n_epochs": 2},
     "DQN": {"learning_starts": 40, "batch_size": 16, "train_freq": 4, "epsilon_decay": 300, "buffer_size": 1000},
-    "SAC": {"learning_starts": 40, "batch_size": 16, "buffer_size": 1000},
+    "SAC": {"learning_starts": 40, "batch_size": 16, "train_freq": 4, "buffer_size": 1000},
 }
 IDS = {"PPO": "CartPole-v1", "DQN": "CartPole-v1", "SAC": "Pendulum-v1"}
 
@@ -77,35 +77,40 @@ def test_two_calls_of_learn_equal_one(tmp_path, algo):
 LOAD = """
 import sys
 sys.path[:0] = {paths!r}
-from test_runner import digest, make
+from test_runner import SETTINGS, digest, make
 from pathlib import Path
-runner = make(Path({folder!r}), {algo!r}, save_dir={saved!r}, save_interval=3)
-runner.load_checkpoint("half.pt")
-runner.learn(total_timesteps=96)
-print("DIGEST", digest(runner), runner.iteration)
+for algo in SETTINGS:
+    place = Path({folder!r}) / algo
+    runner = make(place / "b", algo, save_dir=place / "saved", save_interval=3)
+    runner.load_checkpoint("half.pt")
+    runner.learn(total_timesteps=96)
+    print("DIGEST", digest(runner), runner.iteration)
 """
 
 
-@pytest.mark.parametrize("algo", ["PPO", "DQN", "SAC"])
-def test_a_new_process_goes_on_from_a_checkpoint(tmp_path, algo):
-    whole = make(tmp_path, algo)
-    whole.learn(total_timesteps=192)
-    saved = tmp_path / "saved"
-    half = make(tmp_path, algo, save_dir=saved)
-    half.learn(total_timesteps=96)
-    assert half.save_checkpoint("half.pt") == saved / "half.pt"
-    half.learn(total_timesteps=32)
-    text = LOAD.format(
-        paths=[str(Path(__file__).parent), *sys.path], folder=str(tmp_path / "b"), algo=algo, saved=str(saved)
-    )
+def test_a_new_process_goes_on_from_a_checkpoint(tmp_path):
+    wholes, halves = {}, {}  # digest and iteration of a run in one go; a runner that has gone beyond its checkpoint
+    for algo in SETTINGS:
+        whole = make(tmp_path / algo, algo)
+        whole.learn(total_timesteps=192)
+        wholes[algo] = [digest(whole), str(whole.iteration)]
+        saved = tmp_path / algo / "saved"
+        halves[algo] = half = make(tmp_path / algo, algo, save_dir=saved)
+        half.learn(total_timesteps=96)
+        assert half.save_checkpoint("half.pt") == saved / "half.pt"
+        half.learn(total_timesteps=32)
+    text = LOAD.format(paths=[str(Path(__file__).parent), *sys.path], folder=str(tmp_path))
     done = subprocess.run([sys.executable, "-c", text], capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
-    assert done.stdout.split("DIGEST ")[1].split() == [digest(whole), str(whole.iteration)]
-    names = {path.name for path in saved.glob("checkpoint_*.pt")}
-    assert names == {f"checkpoint_{n}.pt" for n in range(half.iteration * 3 // 4, whole.iteration + 1) if n % 3 == 0}
-    half.load_checkpoint(saved / "half.pt")  # back, in the process that had gone on
-    half.learn(total_timesteps=96)
-    assert digest(half) == digest(whole)
+    told = [line.split()[1:] for line in done.stdout.splitlines() if line.startswith("DIGEST")]
+    assert told == list(wholes.values())
+    for algo, half in halves.items():
+        saved, steps = tmp_path / algo / "saved", range(half.iteration * 3 // 4, int(wholes[algo][1]) + 1)
+        names = {path.name for path in saved.glob("checkpoint_*.pt")}
+        assert names == {f"checkpoint_{n}.pt" for n in steps if n % 3 == 0}
+        half.load_checkpoint(saved / "half.pt")  # back, in the process that had gone on
+        half.learn(total_timesteps=96)
+        assert digest(half) == wholes[algo][0]
 
 
 def test_load_path_takes_the_file(tmp_path):
