@@ -4,8 +4,18 @@ import multiprocessing
 
 import torch
 
+PRELOADED = ["torch", "gymnasium"]
+
+
+def begin(function, *args):
+    """A process that calls `function(*args)`, and may be killed."""
+    multiprocessing.set_forkserver_preload(PRELOADED)
+    process = multiprocessing.get_context("forkserver").Process(target=function, args=args)
+    process.start()
+    return process
+
 
 def run_together(function, args, n):
     """Call `function(rank, *args)` in `n` processes; an exception or a death of one of them is raised here."""
-    multiprocessing.set_forkserver_preload(["torch", "gymnasium"])
+    multiprocessing.set_forkserver_preload(PRELOADED)
     torch.multiprocessing.start_processes(function, args, nprocs=n, start_method="forkserver")

@@ -1,16 +1,16 @@
 import json
 import logging
+import multiprocessing
 import os
 import random
 import re
-import signal
-import subprocess
-import sys
 import time
+from contextlib import suppress
 
 import numpy as np
 import pytest
 import torch
+from together import begin
 
 from algos.common.errors import UserError
 from framework.runs.checkpoint import load_checkpoint, load_model, save_checkpoint, save_model
@@ -166,27 +166,29 @@ def test_the_same_step_is_replaced_with_a_whole_one_at_every_moment(tmp_path, mo
     assert names(tmp_path) == ["4"]
 
 
+def save_on_and_on(folder, step, said):
+    """Save a checkpoint of each step after `step`, two under each name, and say so."""
+    while True:
+        step += 1
+        save_checkpoint(folder, step // 2, {"a": {"step": step, "x": np.full(200_000, step)}, "b": step}, 2)
+        said.send(step)
+
+
 def test_kill_9_at_any_moment_leaves_a_whole_one(tmp_path):
-    code = """
-import sys, pathlib, numpy as np
-from framework.runs.checkpoint import save_checkpoint
-step = int(sys.argv[2])
-while True:
-    step += 1
-    parts = {"a": {"step": step, "x": np.full(200_000, step)}, "b": step}
-    save_checkpoint(pathlib.Path(sys.argv[1]), step // 2, parts, 2)
-    print(step, flush=True)
-"""
     last = 0
     for trial in range(4):
-        command = [sys.executable, "-c", code, str(tmp_path), str(last)]
-        with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
-            process.stdout.readline()
-            time.sleep(0.03 + 0.021 * trial)
-            process.send_signal(signal.SIGKILL)
-            done = [last, *(int(line) for line in process.stdout.read().split())][-1]
+        heard, said = multiprocessing.Pipe(duplex=False)
+        process = begin(save_on_and_on, tmp_path, last, said)
+        said.close()
+        done = heard.recv()
+        time.sleep(0.03 + 0.021 * trial)
+        process.kill()
+        process.join()
+        with suppress(EOFError, OSError):  # it may have died in the middle of a word
+            while True:
+                done = heard.recv()
         step, parts = load_checkpoint(tmp_path)
-        assert parts["b"] >= done and parts["b"] // 2 == step
+        assert parts["b"] >= done > last and parts["b"] // 2 == step
         assert parts["a"]["step"] == parts["b"] and (parts["a"]["x"] == parts["b"]).all()
         last = parts["b"]
     assert len([name for name in names(tmp_path) if re.fullmatch(r"\d+", name)]) <= 3

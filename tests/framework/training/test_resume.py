@@ -1,16 +1,19 @@
 """Killed and resumed, a run equals the uninterrupted one."""
 
 import logging
+import os
 import signal
+import sys
 import time
 
 import pytest
 from crash import Crash
 from framework_fakes import DQN, PPO
 from memories import MEMORIES
+from together import begin
 
 from algos.common.errors import UserError
-from benchmarks.kill_resume import CASES, command, differences, resume_command, start, the_run
+from benchmarks.kill_resume import CASES, command, differences, resume_command, the_run
 from framework import Callback, Experiment
 from framework.cli import main
 from framework.settings.compose import compose
@@ -235,15 +238,24 @@ def wait_for(process, tasks, pattern, known=(), timeout=60):
     """Wait until a file that fits the pattern is there, one beside those that are known."""
     end = time.monotonic() + timeout
     while not {*tasks.glob(pattern)} - {*known}:
-        assert process.poll() is None, process.communicate()[0]
+        assert process.is_alive(), process.exitcode
         assert time.monotonic() < end
         time.sleep(0.002)
 
 
+def program(words, said):
+    """main.py in a process of its own, its output in a file; every checkpoint that falls due is written."""
+    with open(said, "w") as file:
+        os.dup2(file.fileno(), 1)
+        os.dup2(file.fileno(), 2)
+    driver.CHECKPOINT_SHARE = 1e9
+    sys.exit(main(words))
+
+
 def kill(process, number=signal.SIGKILL):
-    process.send_signal(number)
-    said = process.communicate()[0]
-    return process.returncode, said
+    os.kill(process.pid, number)
+    process.join()
+    return process.exitcode
 
 
 @pytest.fixture
@@ -256,19 +268,20 @@ def here(tmp_path):
 
 def test_killed_and_asked_to_stop_from_the_start_to_the_end(here, tmp_path, capfd):
     arguments, tasks = [*CASES["PPO with GRU, 2 x 4 envs"], "max_env_step=2600"], tmp_path / "tasks"
-    process = start(command(arguments, tasks))
+    said = tmp_path / "said.txt"
+    process = begin(program, command(arguments, tasks)[3:], said)
     wait_for(process, tasks, "*/config.yaml")
-    assert kill(process)[0] == -9
+    assert kill(process) == -9
     assert not any(tasks.glob("*/checkpoints/*/manifest.json"))  # before the first checkpoint
     for number, code in ((signal.SIGINT, 130), (signal.SIGTERM, 143), (signal.SIGKILL, -9)):
         known = [*tasks.glob("*/checkpoints/*")]
-        process = start(resume_command(tasks))
+        process = begin(program, resume_command(tasks)[3:], said)
         wait_for(process, tasks, "*/checkpoints/[1-9]*", known)
-        returned, said = kill(process, number)
-        run = the_run(tasks)
-        assert returned == code and "Traceback" not in said
+        assert kill(process, number) == code
+        run, text = the_run(tasks), said.read_text()
+        assert "Traceback" not in text
         if number != signal.SIGKILL:
-            assert f"resume with: python main.py resume={run}" in said
+            assert f"resume with: python main.py resume={run}" in text
             assert "interrupted" in (run / "logs" / "log.txt").read_text()
     assert here(resume_command(tasks)) == here(command(arguments, tmp_path / "base")) == 0
     assert "resuming" in capfd.readouterr().err
