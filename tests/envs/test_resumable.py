@@ -144,9 +144,8 @@ def resumed(cfg, n_envs, before, after, max_step=-1):
     ],
 )
 def test_resumed_equals_uninterrupted(env_id, before, max_step, kind, n_envs):
-    assert (
-        resumed(EnvConfig(id=env_id, vectorization=kind), n_envs, before, 130, max_step) == []
-    )  # of Pendulum, 123 end an episode
+    after = 130  # Pendulum's second episode ends after 123
+    assert resumed(EnvConfig(id=env_id, vectorization=kind), n_envs, before, after, max_step) == []
 
 
 @pytest.mark.parametrize("kind", ["sync", "async"])
