@@ -35,8 +35,8 @@ VALUE = ("DQN", "DoubleDQN", "SoftQ", "C51", "QRDQN", "RainbowDQN", "PQN")
 CONTINUOUS = ("DDPG", "TD3", "SAC", "TQC")
 
 
-def run_of(name, *, env=None, steps=64, **settings):
-    """The algorithm after some steps, and its weights at the start."""
+def run_of(name, *, env=None, steps=40, **settings):
+    """The algorithm after two rollouts, or 40 steps for replay, and its weights at the start."""
     world = env or ((lambda: gym.make("Pendulum-v1")) if name in CONTINUOUS else Chain)
     cfg = get_config_class(name)(**{**SETTINGS[name], **settings})
     check_settings(cfg, "algo_cfg")

@@ -126,8 +126,7 @@ def resumed(cfg, n_envs, before, after, max_step=-1):
         fresh.close()
 
 
-@pytest.mark.parametrize("n_envs", [1, 4])
-@pytest.mark.parametrize("kind", ["sync", "async"])
+@pytest.mark.parametrize(("kind", "n_envs"), [("sync", 1), ("sync", 4), ("async", 2)])
 @pytest.mark.parametrize(
     ("env_id", "before", "max_step"),
     [
@@ -145,7 +144,8 @@ def resumed(cfg, n_envs, before, after, max_step=-1):
     ],
 )
 def test_resumed_equals_uninterrupted(env_id, before, max_step, kind, n_envs):
-    assert resumed(EnvConfig(id=env_id, vectorization=kind), n_envs, before, 220, max_step) == []
+    after = 130  # Pendulum's second episode ends after 123
+    assert resumed(EnvConfig(id=env_id, vectorization=kind), n_envs, before, after, max_step) == []
 
 
 @pytest.mark.parametrize("kind", ["sync", "async"])

@@ -91,7 +91,7 @@ SOLVERS = {
 @pytest.mark.parametrize("name", SOLVERS)
 def test_the_chain_is_solved(name, seed):
     kind, cfg = SOLVERS[name]
-    algorithm, venv = train(kind, cfg, Chain, n_envs=8, steps=8000, seed=seed)
+    algorithm, venv = train(kind, cfg, Chain, n_envs=8, steps=4000, seed=seed)
     assert mean_reward(algorithm, venv, 30, seed) == pytest.approx(1 / 3)  # 1 at every third step: the optimum
     if algorithm.net.critic is not None:
         value = algorithm.net(torch.from_numpy(HOT))[1].detach().numpy()
@@ -100,19 +100,19 @@ def test_the_chain_is_solved(name, seed):
 
 @pytest.mark.parametrize(("kind", "cfg"), [(REINFORCE, reinforce(gamma=0.5)), (A2C, a2c(gamma=0.5))])
 def test_a_cut_is_not_an_end(kind, cfg):
-    algorithm, _ = train(kind, cfg, Endless, n_envs=8, steps=8000, seed=1)
+    algorithm, _ = train(kind, cfg, Endless, n_envs=8, steps=3000, seed=1)
     assert algorithm.net(torch.ones(1, 1))[1].item() == pytest.approx(2, abs=0.1)
 
 
 @pytest.mark.parametrize(
-    ("kind", "cfg", "steps"),
+    ("kind", "cfg"),
     [
-        (PPO, ppo(gamma=0.0, normalize_obs=True, normalize_reward=True), 12_000),
-        (A2C, a2c(gamma=0.0, normalize_obs=True, normalize_reward=True), 12_000),
+        (PPO, ppo(gamma=0.0, normalize_obs=True, normalize_reward=True)),
+        (A2C, a2c(gamma=0.0, normalize_obs=True, normalize_reward=True)),
     ],
 )
-def test_bits_far_from_zero_are_learned_with_normalisation(kind, cfg, steps):
-    algorithm, venv = train(kind, cfg, Bits, n_envs=8, steps=steps, seed=1)
+def test_bits_far_from_zero_are_learned_with_normalisation(kind, cfg):
+    algorithm, venv = train(kind, cfg, Bits, n_envs=8, steps=6144, seed=1)
     assert mean_reward(algorithm, venv, 50, 1) > 290  # of 300; chance gives 150
     norm = algorithm.net.norm.norms[0]
     np.testing.assert_allclose(norm.mean, 5500, rtol=0.01)
@@ -121,5 +121,5 @@ def test_bits_far_from_zero_are_learned_with_normalisation(kind, cfg, steps):
 
 @pytest.mark.parametrize(("kind", "cfg"), [(PPO, ppo(gamma=0.0)), (A2C, a2c(gamma=0.0))])
 def test_masked_actions_are_never_tried_and_the_rest_is_learned(kind, cfg):
-    algorithm, venv = train(kind, cfg, lambda: ActionMask(Locked()), n_envs=8, steps=8000, seed=1)
+    algorithm, venv = train(kind, cfg, lambda: ActionMask(Locked()), n_envs=8, steps=4096, seed=1)
     assert mean_reward(algorithm, venv, 50, 1) > 0.95

@@ -104,19 +104,19 @@ def greedy_return(algorithm, env, episodes=1, limit=200):
 @pytest.mark.parametrize("n_envs", [1, 3])
 @pytest.mark.parametrize("kind", LEARNERS)
 def test_the_chain_s_values_are_found(kind, n_envs):
-    settings = {"lr": "lin_0.3", "gamma": 0.9, "epsilon_end": 0.0, "epsilon_schedule": "linear", "epsilon_decay": 2000}
+    settings = {"lr": "lin_0.3", "gamma": 0.9, "epsilon_end": 0.0, "epsilon_schedule": "linear", "epsilon_decay": 1000}
     if kind is MonteCarlo:
         settings["average"] = False  # the mean would count returns of the first, random policy for ever
-    algorithm = learn(kind, Chain, steps=3000, seed=1, n_envs=n_envs, **settings)
+    algorithm = learn(kind, Chain, steps=1500, seed=1, n_envs=n_envs, **settings)
     assert np.abs(algorithm.table.array - [[0.3, 0.81], [0.3, 0.9], [0.3, 1.0]]).max() < 1e-2
 
 
 @pytest.mark.parametrize("kind", LEARNERS)
 def test_a_cut_is_not_an_end(kind):
-    settings = {"lr": 0.1, "gamma": 0.5, "epsilon_end": 0.0, "epsilon_schedule": "linear", "epsilon_decay": 1500}
+    settings = {"lr": 0.1, "gamma": 0.5, "epsilon_end": 0.0, "epsilon_schedule": "linear", "epsilon_decay": 750}
     if kind is MonteCarlo:
         settings["average"] = False
-    algorithm = learn(kind, Endless, steps=3000, seed=1, **settings)
+    algorithm = learn(kind, Endless, steps=1500, seed=1, **settings)
     assert algorithm.table.array[0, 1] == pytest.approx(2, abs=1e-2)
 
 

@@ -89,14 +89,14 @@ def ppo_config(**settings):
 @pytest.mark.parametrize("kind", [DQN, DoubleDQN])
 @pytest.mark.parametrize("seed", [1, 2, 3])
 def test_value_methods_find_the_chain_s_values(kind, seed):
-    algorithm, _ = train(kind, dqn_config(), Chain, n_envs=4, steps=3000, seed=seed)
+    algorithm, _ = train(kind, dqn_config(), Chain, n_envs=4, steps=1000, seed=seed)
     found = algorithm.q_net(torch.from_numpy(HOT)).detach()
     assert (found - torch.tensor(Q_STAR)).abs().max() < 0.05
 
 
 @pytest.mark.parametrize("seed", [1, 2, 3])
 def test_ppo_solves_the_chain(seed):
-    algorithm, venv = train(PPO, ppo_config(entropy_coef=0.01), Chain, n_envs=8, steps=8000, seed=seed)
+    algorithm, venv = train(PPO, ppo_config(entropy_coef=0.01), Chain, n_envs=8, steps=4096, seed=seed)
     assert mean_reward(algorithm, venv, 30, seed) == pytest.approx(1 / 3)  # 1 at every third step: the optimum
     value = algorithm.net(torch.from_numpy(HOT))[1].detach().numpy()
     assert np.abs(value - [row[1] for row in Q_STAR]).max() < 0.1  # of a policy that is almost the best one
@@ -104,11 +104,11 @@ def test_ppo_solves_the_chain(seed):
 
 @pytest.mark.parametrize("seed", [1, 2])
 def test_a_cut_is_not_an_end(seed):
-    dqn, _ = train(DQN, dqn_config(gamma=0.5), Endless, n_envs=2, steps=1500, seed=seed)
+    dqn, _ = train(DQN, dqn_config(gamma=0.5), Endless, n_envs=2, steps=750, seed=seed)
     found = dqn.q_net(torch.ones(1, 1)).detach().flatten()
     # Q*(1) = 1 + 0.5 * 2 = 2 and Q*(0) = 0 + 0.5 * 2 = 1
     assert (found - torch.tensor([1.0, 2.0])).abs().max() < 0.05
-    ppo, _ = train(PPO, ppo_config(gamma=0.5), Endless, n_envs=8, steps=6000, seed=seed)
+    ppo, _ = train(PPO, ppo_config(gamma=0.5), Endless, n_envs=8, steps=2560, seed=seed)
     assert ppo.net(torch.ones(1, 1))[1].item() == pytest.approx(2, abs=0.05)
 
 
@@ -121,12 +121,12 @@ def test_a_cut_is_not_an_end(seed):
 )
 def test_ppo_learns_the_identity(space, least, seed):
     cfg = ppo_config(gamma=0.0, log_std_init=-0.5)
-    algorithm, venv = train(PPO, cfg, lambda: Identity(space), n_envs=8, steps=16_000, seed=seed)
+    algorithm, venv = train(PPO, cfg, lambda: Identity(space), n_envs=8, steps=4096, seed=seed)
     assert mean_reward(algorithm, venv, 50, seed) >= least
 
 
 @pytest.mark.parametrize("kind", [DQN, DoubleDQN])
 def test_value_methods_learn_the_identity(kind):
     cfg = dqn_config(gamma=0.0)
-    algorithm, venv = train(kind, cfg, lambda: Identity(spaces.Discrete(3, start=-1)), n_envs=4, steps=3000, seed=1)
+    algorithm, venv = train(kind, cfg, lambda: Identity(spaces.Discrete(3, start=-1)), n_envs=4, steps=1000, seed=1)
     assert mean_reward(algorithm, venv, 50, 1) == 1.0

@@ -104,7 +104,7 @@ def test_soft_values_count_the_entropy():
     t, q_value = 0.5, [[0.3, 1.0]]
     for _ in range(2):
         q_value.insert(0, [0.3, GAMMA * t * float(np.logaddexp(*(np.array(q_value[0]) / t)))])
-    algorithm, _ = learn("SoftQ", Chain, steps=2400, temperature=t)
+    algorithm, _ = learn("SoftQ", Chain, steps=1200, temperature=t)
     found = algorithm.q_net(torch.from_numpy(HOT)).detach()
     assert (found - torch.tensor(q_value)).abs().max() < 0.06
 
@@ -115,7 +115,7 @@ MEMORY = {"value_layers": [{"layer_type": "gru", "layer_size": 16}], "target_upd
 @pytest.mark.parametrize(("cut", "burn_in"), [(False, 0), (True, 2)])
 def test_drqn_recalls(cut, burn_in):
     drqn = {**MEMORY, "sequence_length": 8, "train_freq": 8, "burn_in": burn_in, "gradient_steps": 1}
-    algorithm, venv = learn("DRQN", lambda: Recall(cut), steps=4000, **drqn)
+    algorithm, venv = learn("DRQN", lambda: Recall(cut), steps=2000, **drqn)
     assert mean_reward(algorithm, venv, 90, 1) == pytest.approx(1 / 3)
 
 

@@ -22,9 +22,13 @@ from framework.training.recorder import Recorder
 
 def config(**settings):
     """The configuration of a Ray run with these settings."""
+    return composed(mp_backend="ray", **settings)
+
+
+def composed(**settings):
+    """The configuration of an experiment with these settings."""
     names = {"algo": "algo_name", "env": "env_cfg.id"}
-    given = {"mp_backend": "ray", **settings}
-    return deepcopy(_composed(tuple(to_override(names.get(key, key), value) for key, value in given.items())))
+    return deepcopy(_composed(tuple(to_override(names.get(key, key), value) for key, value in settings.items())))
 
 
 @cache

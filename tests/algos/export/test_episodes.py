@@ -11,7 +11,8 @@ from algos.export.check import distance
 from algos.export.module import ExportedPolicy
 from algos.networks.state import reset_rows
 
-LENGTHS = (60, 40, 25)  # steps of an episode, by environment
+pytestmark = pytest.mark.xdist_group("exported")  # what is exported is made once
+LENGTHS = (30, 20, 12)  # steps of an episode, by environment: more than any memory here reaches back
 QUICK = ("DQN", "images", "Dict", "gru", "fsmn", "hybrid")
 FAR = 0.05  # in int8: mean difference of continuous actions by their deviation; share of numbered ones that differ
 

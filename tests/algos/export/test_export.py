@@ -10,6 +10,8 @@ from algos.base import RandomPolicy
 from algos.common.errors import UserError
 from algos.export.export import judge
 
+pytestmark = pytest.mark.xdist_group("exported")  # what is exported is made once
+
 
 @pytest.mark.parametrize("kind", KINDS)
 def test_torchscript_agrees_with_the_policy(kind):

@@ -1,5 +1,6 @@
 """The files themselves: small, whole, and of use where this library is not."""
 
+import json
 import subprocess
 import sys
 
@@ -13,12 +14,14 @@ from algos.export import files
 from algos.export.module import ExportedPolicy
 
 
-def run_alone(folder, kind, format, code):
-    """Write an export into an empty folder, and run code there that imports what plain Python can."""
-    for name, content in export(kind, format)[0].items():
-        (folder / name).write_bytes(content)
+def run_alone(folder, kinds, format, code):
+    """Write the exports of kinds into folders named in `kinds`, and run code that imports what plain Python can."""
+    for name, kind in kinds.items():
+        (folder / name).mkdir()
+        for file, content in export(kind, format)[0].items():
+            (folder / name / file).write_bytes(content)
     done = subprocess.run(
-        [sys.executable, "-I", "-c", f"import sys; sys.path.insert(0, '.')\n{code}"],
+        [sys.executable, "-I", "-c", f"import sys; sys.path.insert(0, 'memory')\n{code}"],
         cwd=folder, capture_output=True, text=True, check=False,
     )  # fmt: skip
     assert done.returncode == 0, done.stderr
@@ -27,6 +30,7 @@ def run_alone(folder, kind, format, code):
 
 EPISODE = """
 import json
+import runpy
 import numpy as np
 from run_policy import act, start
 loaded = {name.split(".")[0] for name in sys.modules}
@@ -36,20 +40,22 @@ for step in range(12):
     action, state = act({"obs": np.full((2, 3), step / 12) * [[1], [-1]]}, state)
     actions.append(action.tolist())
 print(json.dumps(actions))
+runpy.run_path("dict/run_policy.py", run_name="__main__")  # one step of zeros
 """
 
 
 @pytest.mark.parametrize("format", ["torchscript", "onnx"])
 def test_the_script_runs_the_file_without_this_library(tmp_path, format):
     needs_packages(format)
-    got = eval(run_alone(tmp_path, "memory of actor and critic", format, EPISODE))
+    kinds = {"memory": "memory of actor and critic", "dict": "Dict"}
+    got, printed = run_alone(tmp_path, kinds, format, EPISODE).splitlines()
+    assert printed
     policy = algorithm("memory of actor and critic").policy
     state = policy.init_state(2)
-    for step, actions in enumerate(got):
+    for step, actions in enumerate(json.loads(got)):
         obs = (np.full((2, 3), step / 12) * [[1], [-1]]).astype(np.float32)
         action, _, state = policy.act(obs, state, explore=False, step=0)
         np.testing.assert_allclose(actions, policy.env_action(action), atol=1e-5)
-    run_alone(tmp_path, "Dict", format, "import runpy; runpy.run_path('run_policy.py', run_name='__main__')")
 
 
 def test_what_only_learning_needs_is_left_out():

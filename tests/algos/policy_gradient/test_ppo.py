@@ -416,10 +416,13 @@ def check_compiled(space, **settings):
 needs_compiler = pytest.mark.skipif(shutil.which("g++") is None, reason="no C++ compiler")
 
 
+LAYERS = [{"layer_type": "linear", "layer_size": 16, "activation": "tanh"}]
+SMALL = {"actor_layers": LAYERS, "critic_layers": LAYERS}  # each layer more is time to compile
+
+
 @needs_compiler
 def test_the_compiled_update_equals_the_eager_one():
-    small = [{"layer_type": "linear", "layer_size": 16, "activation": "tanh"}]  # each layer more is time to compile
-    check_compiled(TWO, actor_layers=small, critic_layers=small)
+    check_compiled(TWO, **SMALL)
 
 
 def test_what_is_new_in_the_update_can_be_one_graph(monkeypatch):
@@ -428,7 +431,7 @@ def test_what_is_new_in_the_update_can_be_one_graph(monkeypatch):
     monkeypatch.setattr(torch, "compile", lambda function, **options: whole(function, backend="aot_eager", **options))
     monkeypatch.setattr(shutil, "which", lambda name: name)
     check_compiled(
-        TWO, objective="kl", normalize_obs=True, normalize_reward=True, optimizer="rmsprop",
+        TWO, **SMALL, objective="kl", normalize_obs=True, normalize_reward=True, optimizer="rmsprop",
         entropy_coef={"kind": "cosine", "start": 0.01},
     )  # fmt: skip
 

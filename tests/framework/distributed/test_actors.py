@@ -11,6 +11,7 @@ import pytest
 import torch
 from framework_fakes import DQN, PPO, CountEnv
 from memories import GRU, MEMORIES
+from remote_parts import composed
 
 from algos.base import Batch
 from algos.common.errors import UserError
@@ -25,7 +26,6 @@ from framework.distributed.actors import (
     floats,
     stacked,
 )
-from framework.settings.compose import compose, to_override
 from framework.training.build import (
     Acting,
     build_algorithm,
@@ -49,14 +49,8 @@ CASES = {
 }
 
 
-def config(**settings):
-    """The configuration of an experiment with these settings."""
-    names = {"algo": "algo_name", "env": "env_cfg.id"}
-    return compose([to_override(names.get(key, key), value) for key, value in settings.items()])
-
-
 def plan_of(acting=None, env_step=0, **settings):
-    return ActorConfig.of(config(**settings), acting or Acting(), env_step)
+    return ActorConfig.of(composed(**settings), acting or Acting(), env_step)
 
 
 def learner_of(plan):
@@ -174,7 +168,7 @@ def test_threads_of_a_plan():
     try:
         WorkerActor(plan_of(**settings | {"sync": "exact"}), 0)
         assert torch.get_num_threads() == 2
-        ServerActor(plan_of(**settings), learner_of(plan_of(**settings)).algorithm.data(config(**DQN).algo_cfg), 1)
+        ServerActor(plan_of(**settings), learner_of(plan_of(**settings)).algorithm.data(composed(**DQN).algo_cfg), 1)
         assert torch.get_num_threads() == 1
     finally:
         torch.set_num_threads(before)

@@ -62,7 +62,7 @@ def test_attention_learns_in_each(kind):
     config = {"state_dim": 3, "action_dim": 2, **bounds, **SMALL, "rollout_length": 16, "batch_size": 32}
     agent = kind({**config, "update_after": 10, "update_every": 8})
     before = [p.clone() for p in agent.actor_critic.parameters()]
-    feed(agent, 64, 3)
+    feed(agent, 32, 3)
     moved = [not torch.equal(p, old) for p, old in zip(agent.actor_critic.parameters(), before, strict=True)]
     assert agent.update_step > 0 and sum(moved) > len(moved) / 2
 
