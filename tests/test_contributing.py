@@ -87,7 +87,7 @@ def test_soft_maximum_is_that_of_the_formula(run: Run, monkeypatch: pytest.Monke
 
 
 def test_an_algorithm_from_nothing_learns(run: Run) -> None:
-    folder = run("mine.reinforce:Reinforce", "online_eval=false")
+    folder = run("mine.reinforce:Reinforce", "n_envs=4", "n_steps=125", "online_eval=false")
     rewards = column(folder, "episodes.csv", "reward")
     assert sum(rewards[-20:]) / 20 > 2 * sum(rewards[:50]) / 50
 
