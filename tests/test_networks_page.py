@@ -31,7 +31,14 @@ def test_a_class_of_ones_own_learns(tmp_path: Path, monkeypatch: pytest.MonkeyPa
     runpy.run_module(module[2], run_name="__main__")
     assert "mine.two_streams:TwoStreams" in (tmp_path / "tasks" / "latest" / "config.yaml").read_text()
     assert command[:2] == ["python", "main.py"]
-    short = ["max_env_step=300", "model_save_fre=100", "online_eval=false", "loggers=[]", "save_fig=false", "progress=off"]
+    short = [
+        "max_env_step=300",
+        "model_save_fre=100",
+        "online_eval=false",
+        "loggers=[]",
+        "save_fig=false",
+        "progress=off",
+    ]
     assert main([*command[2:], *short]) == 0
     models = sorted((tmp_path / "tasks" / "latest" / "models").glob("[0-9]*.pt"))
     saved = [torch.load(path, weights_only=True)["algorithm"]["q_net"] for path in (models[0], models[-1])]
