@@ -240,9 +240,13 @@ def test_config_dir_adds_options(place: Path, started: list[Any]) -> None:
     assert started[0].general_cfg.max_env_step == 5
 
 
+def run_main(*argv: str, cwd: Path) -> "subprocess.CompletedProcess[str]":
+    command = [sys.executable, str(ROOT / "main.py"), *argv]
+    return subprocess.run(command, cwd=cwd, capture_output=True, text=True, timeout=60)
+
+
 def test_a_mistake_of_the_real_program(place: Path) -> None:
-    command = [sys.executable, str(ROOT / "main.py"), "--yaml", "type.yaml"]
-    done = subprocess.run(command, cwd=place, capture_output=True, text=True, timeout=60)
+    done = run_main("--yaml", "type.yaml", cwd=place)
     assert (done.returncode, done.stdout) == (2, "")
     assert done.stderr.startswith("error: ") and len(done.stderr.splitlines()) <= 2
     assert not (place / "tasks").exists()
@@ -292,14 +296,15 @@ def test_the_mistakes_of_a_file_and_of_the_line_are_told_together(
     assert "sb3.yaml:6: " in lines[1] and lines[1].endswith("not of PPO")
 
 
-def test_cfg_and_info(capfd: pytest.CaptureFixture[str]) -> None:
+def test_cfg_and_info(place: Path, capfd: pytest.CaptureFixture[str]) -> None:
     assert main(["--cfg", "job", "--resolve", "algo_name=PPO", "n_steps=7"]) == 0
     out, err = capfd.readouterr()
     assert "  n_steps: 7\n" in out and err == ""
     assert [line for line in out.splitlines() if line[0] not in " -"] == [
         "general_cfg:", "algo_cfg:", "env_cfg:", "expected:"
     ]  # fmt: skip
-    assert main(["--info", "defaults"]) == 0 and "algo_cfg/DQN" in capfd.readouterr().out
+    done = run_main("--info", "defaults", cwd=place)  # in this process it would leave Hydra's log handlers
+    assert done.returncode == 0 and "algo_cfg/DQN" in done.stdout
 
 
 def test_nothing_heavy_is_imported_before_a_run(place: Path) -> None:
