@@ -2,6 +2,7 @@
 
 import ast
 import re
+from functools import cache
 from pathlib import Path
 
 import pytest
@@ -12,10 +13,16 @@ FOLDERS = ("tabular", "value", "policy_gradient", "actor_critic", "offline", "im
 RAY_FILE = "framework/distributed/cluster.py"
 
 
+@cache
+def parsed(path):
+    return ast.parse(path.read_text())
+
+
 def relative(path):
     return path.relative_to(ROOT).as_posix()
 
 
+@cache
 def imports(path, *, at_load=False):
     """Full names that a file imports; `at_load` leaves out those inside functions and TYPE_CHECKING blocks."""
     names = []
@@ -33,7 +40,7 @@ def imports(path, *, at_load=False):
         for child in ast.iter_child_nodes(node):
             visit(child)
 
-    visit(ast.parse(path.read_text()))
+    visit(parsed(path))
     return names
 
 
@@ -66,7 +73,7 @@ def test_the_framework_names_no_algorithm():
     classes = re.findall(r'^    "\w+": \("algos\.[\w.]+:(\w+)"', text, re.MULTILINE)
     assert {"DQN", "DoubleDQN", "PPO"} <= set(classes)
     for path in files_under("framework/"):
-        names = {node.id for node in ast.walk(ast.parse(path.read_text())) if isinstance(node, ast.Name)}
+        names = {node.id for node in ast.walk(parsed(path)) if isinstance(node, ast.Name)}
         assert not names & set(classes), relative(path)
 
 
@@ -92,7 +99,7 @@ def test_siblings_import_each_other_only_as_a_subclass_its_parent():
     """In an algorithms' folder: config and parts of networks may be shared, an algorithm only to be subclassed."""
     for folder in FOLDERS:
         for path in files_under(f"algos/{folder}/"):
-            tree = ast.parse(path.read_text())
+            tree = parsed(path)
             classes = [node for node in ast.walk(tree) if isinstance(node, ast.ClassDef)]
             bases = {ast.unparse(base) for node in classes for base in node.bases}
             for name in imports(path):
@@ -195,7 +202,7 @@ def test_each_wing_says_what_lives_there():
     for wing in WINGS:
         file = ROOT / "framework" / wing / "__init__.py"
         if file.parent.is_dir():
-            tree = ast.parse(file.read_text())
+            tree = parsed(file)
             words = ast.get_docstring(tree) or ""
             assert len(tree.body) == 1 and 2 <= len(words.splitlines()) <= 4, relative(file)
 

@@ -18,12 +18,16 @@ ROOT = Path(__file__).resolve().parent.parent
 TEXT = (ROOT / "CONTRIBUTING.md").read_text(encoding="utf-8")
 FILES: dict[str, str] = dict(re.findall(r"```(?:python|yaml)\n# (mine/\S+)\n(.*?)```", TEXT, re.DOTALL))
 COMMANDS = [line for block in re.findall(r"```sh\n(.*?)```", TEXT, re.DOTALL) for line in block.splitlines()]
-Run = Callable[[str], Path]
+QUIET = ["online_eval_episode=5", "progress=off", "loggers=[]", "save_fig=false"]
+Run = Callable[..., Path]
 
 
 @pytest.fixture
 def run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Run:
-    """Runs the only command that contains a text, beside the files of the examples; gives the run's folder."""
+    """Runs the only command that contains a text, beside the files of the examples; gives the run's folder.
+
+    More words may follow the command's own, of which the last counts: to make it shorter, mostly.
+    """
     for name, code in FILES.items():
         (tmp_path / name).parent.mkdir(exist_ok=True)
         (tmp_path / name).write_text(code, encoding="utf-8")
@@ -34,11 +38,11 @@ def run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Run:
         monkeypatch.delitem(sys.modules, name)
     registry.pop("Corridor-v0", None)
 
-    def run(part: str) -> Path:
+    def run(part: str, *more: str) -> Path:
         (command,) = [line for line in COMMANDS if part in line]
         words = shlex.split(command)
         if words[1] == "main.py":
-            assert main([*words[2:], "online_eval_episode=5", "progress=off"]) == 0
+            assert main([*words[2:], *QUIET, *more]) == 0
         else:
             subprocess.run([sys.executable, *words[1:]], check=True)
         folder = RunFolder.latest(tmp_path / "tasks")
@@ -64,7 +68,7 @@ def test_every_example_is_run() -> None:
 
 
 def test_a_variant_of_an_algorithm_learns_with_its_own_setting(run: Run) -> None:
-    folder = run("mine.soft_dqn:SoftDQN")
+    folder = run("mine.soft_dqn:SoftDQN", "max_env_step=800", "model_save_fre=200")
     assert "SoftDQN" in folder.name
     assert "temperature: 0.5" in (folder / "config.yaml").read_text()
     assert max(column(folder, "eval.csv", "mean_reward")) > 40  # an untrained network keeps to about 10
@@ -83,38 +87,38 @@ def test_soft_maximum_is_that_of_the_formula(run: Run, monkeypatch: pytest.Monke
 
 
 def test_an_algorithm_from_nothing_learns(run: Run) -> None:
-    folder = run("mine.reinforce:Reinforce")
+    folder = run("mine.reinforce:Reinforce", "n_envs=4", "n_steps=125", "online_eval=false")
     rewards = column(folder, "episodes.csv", "reward")
     assert sum(rewards[-20:]) / 20 > 2 * sum(rewards[:50]) / 50
 
 
 @pytest.mark.parametrize(("command", "best"), [("entry_point=", -3), ("id=mine.corridor", -5)])
 def test_an_environment_is_solved(run: Run, command: str, best: float) -> None:
-    folder = run(command)
+    folder = run(command, "max_env_step=500")
     assert max(column(folder, "eval.csv", "mean_reward")) == best
 
 
 def test_a_wrapper_scales_the_rewards(run: Run) -> None:
-    folder = run("mine/scaled.yaml")
+    folder = run("mine/scaled.yaml", "max_env_step=300")
     rewards, lengths = column(folder, "episodes.csv", "reward"), column(folder, "episodes.csv", "length")
     assert rewards == pytest.approx([0.1 * length for length in lengths])
 
 
 def test_a_layer_is_part_of_the_saved_network(run: Run) -> None:
-    folder = run("mine/residual.yaml")
+    folder = run("mine/residual.yaml", "max_env_step=200")
     import torch
 
     saved = torch.load(folder / "models" / "best.pt", weights_only=True)["algorithm"]["q_net"]
     shapes = [tuple(weight.shape) for name, weight in saved.items() if "inner" in name and name.endswith("weight")]
     assert shapes == [(32, 64), (64, 32)] * 2
     assert main(["mode=test", f"load_path={folder}", "online_eval_episode=2", "progress=off"]) == 0
-    assert main([f"resume={folder}", "max_env_step=1200", "progress=off"]) == 0
+    assert main([f"resume={folder}", "max_env_step=300", "progress=off"]) == 0
     models = [torch.load(path, weights_only=True) for path in folder.glob("models/[0-9]*.pt")]
-    assert max(model["env_step"] for model in models) == 1200
+    assert max(model["env_step"] for model in models) == 300
 
 
 def test_a_callback_ends_the_run(run: Run) -> None:
-    folder = run("mine/patience.yaml")
+    folder = run("mine/patience.yaml", "model_save_fre=25")
     means = column(folder, "eval.csv", "mean_reward")
     assert max(means[-3:]) <= max(means[:-3])
     assert "callback Patience ended the run in evaluation" in (folder / "logs" / "log.txt").read_text()

@@ -33,7 +33,7 @@ IMPORTS = {
 }
 STEPS = {
     "range(100000)": "range(250)",
-    '"rollout_length": 2048': '"rollout_length": 32',
+    '"rollout_length": 2048': '"rollout_length": 16',
     '"update_after": 1000': '"update_after": 100',
     "step > 1000": "step > 100",
 }
@@ -76,11 +76,11 @@ def test_every_block_is_run_below():
 
 
 def test_ppo_is_trained_saved_loaded_and_looked_into(names, capsys):
-    run("ppo", names, steps=100)
+    run("ppo", names, steps=50)
     agent = names["agent"]
     sizes = {"kind": "hybrid", "d_model": 256, "n_heads": 8, "n_layers": 4}
-    assert agent.cfg.algo_cfg.n_steps == 32 and sizes.items() <= agent.cfg.algo_cfg.merge_layers[0].items()
-    assert agent.update_step > 0 and agent.env_step >= 99
+    assert agent.cfg.algo_cfg.n_steps == 16 and sizes.items() <= agent.cfg.algo_cfg.merge_layers[0].items()
+    assert agent.update_step > 0 and agent.env_step >= 49
     assert "'train/policy_loss':" in capsys.readouterr().out
     run("save", names)
     run("load", names)

@@ -10,7 +10,7 @@ from contextlib import suppress
 import numpy as np
 import pytest
 import torch
-from together import begin
+from together import start
 
 from algos.common.errors import UserError
 from framework.runs.checkpoint import load_checkpoint, load_model, save_checkpoint, save_model
@@ -178,7 +178,7 @@ def test_kill_9_at_any_moment_leaves_a_whole_one(tmp_path):
     last = 0
     for trial in range(4):
         heard, said = multiprocessing.Pipe(duplex=False)
-        process = begin(save_on_and_on, tmp_path, last, said)
+        process = start(save_on_and_on, tmp_path, last, said)
         said.close()
         done = heard.recv()
         time.sleep(0.03 + 0.021 * trial)

@@ -10,7 +10,7 @@ import pytest
 from crash import Crash
 from framework_fakes import DQN, PPO
 from memories import MEMORIES
-from together import begin
+from together import start
 
 from algos.common.errors import UserError
 from benchmarks.kill_resume import CASES, command, differences, resume_command, the_run
@@ -269,13 +269,13 @@ def here(tmp_path):
 def test_killed_and_asked_to_stop_from_the_start_to_the_end(here, tmp_path, capfd):
     arguments, tasks = [*CASES["PPO with GRU, 2 x 4 envs"], "max_env_step=2600"], tmp_path / "tasks"
     said = tmp_path / "said.txt"
-    process = begin(program, command(arguments, tasks)[3:], said)
+    process = start(program, command(arguments, tasks)[3:], said)
     wait_for(process, tasks, "*/config.yaml")
     assert kill(process) == -9
     assert not any(tasks.glob("*/checkpoints/*/manifest.json"))  # before the first checkpoint
     for number, code in ((signal.SIGINT, 130), (signal.SIGTERM, 143), (signal.SIGKILL, -9)):
         known = [*tasks.glob("*/checkpoints/*")]
-        process = begin(program, resume_command(tasks)[3:], said)
+        process = start(program, resume_command(tasks)[3:], said)
         wait_for(process, tasks, "*/checkpoints/[1-9]*", known)
         assert kill(process, number) == code
         run, text = the_run(tasks), said.read_text()
