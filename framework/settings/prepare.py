@@ -237,6 +237,8 @@ def _choices_of_saved(hydra: Hydra, given: Overrides, saved: SavedRun) -> dict[s
 
 def _option(hydra: Hydra, given: Overrides, group: str, name: str) -> str:
     """The option of a group that a user's name stands for; an algorithm outside the tree gets one."""
+    if group == "algo_cfg" and name in ALGORITHMS:  # which are options in every session
+        return name
     known = options(hydra, group, given.hydra)
     if name in known:
         return name

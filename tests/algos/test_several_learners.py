@@ -22,7 +22,7 @@ from algos.policy_gradient.ppo import PPO
 from algos.value.config import DQNConfig
 from algos.value.dqn import DQN
 
-pytestmark = pytest.mark.xdist_group("learners")  # what its tests share is made once
+pytestmark = pytest.mark.xdist_group("forked")  # torch is imported once for all forked processes
 
 torch.set_num_threads(1)  # small networks
 OBS, TWO, BOX = spaces.Box(-1, 1, (4,), np.float32), spaces.Discrete(2), spaces.Box(-1, 1, (2,))

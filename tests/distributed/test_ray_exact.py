@@ -56,7 +56,7 @@ class Kill(Callback):
 
 def test_two_learners_that_lose_one_and_the_server_are_as_one(monkeypatch):
     monkeypatch.setattr(driver, "CHECKPOINT_SHARE", 1e9)  # every checkpoint that falls due is written
-    settings = PPO | {"n_workers": 2, "max_env_step": 480, "seed": 6, "online_eval": False}
+    settings = PPO | {"n_envs": 2, "max_env_step": 480, "seed": 6, "online_eval": False}
     alone = run(settings | {"tasks_dir": "alone"})
     struck = run(settings | RAY | {"n_learners": 2, "tasks_dir": "struck"}, Kill(learner=5, server=9))
     assert [row["part"].startswith(("learner", "the server")) for row in table(struck, "faults")] == [True, True]

@@ -11,6 +11,8 @@ from together import run_together
 
 from algos.common import peers
 
+pytestmark = pytest.mark.xdist_group("forked")  # torch is imported once for all forked processes
+
 
 class Columns(NamedTuple):
     a: torch.Tensor

@@ -421,6 +421,7 @@ SMALL = {"actor_layers": LAYERS, "critic_layers": LAYERS}  # each layer more is 
 
 
 @needs_compiler
+@pytest.mark.xdist_group("machine_code")  # torch's headers are compiled once for all
 def test_the_compiled_update_equals_the_eager_one():
     check_compiled(TWO, **SMALL)
 

@@ -270,6 +270,7 @@ def check_compiled(kind=DQN, **settings):
 
 
 @needs_compiler
+@pytest.mark.xdist_group("machine_code")  # torch's headers are compiled once for all
 def test_the_compiled_update_equals_the_eager_one():
     check_compiled(loss="huber", max_grad_norm=10.0, value_layers=SMALL + SMALL)
 

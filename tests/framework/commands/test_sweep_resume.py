@@ -16,7 +16,7 @@ from framework.cli import main
 from framework.commands.sweep_status import DONE, RUNNING, StatusFiles
 from framework.runs.run_folder import RunFolder
 
-pytestmark = pytest.mark.xdist_group("sweep_resume")  # what its tests share is made once
+pytestmark = pytest.mark.xdist_group("forked")  # torch is imported once for all forked processes
 
 ROOT = Path(__file__).resolve().parents[3]
 RUN = [

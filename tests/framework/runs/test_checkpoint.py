@@ -174,6 +174,7 @@ def save_on_and_on(folder, step, said):
         said.send(step)
 
 
+@pytest.mark.xdist_group("forked")
 def test_kill_9_at_any_moment_leaves_a_whole_one(tmp_path):
     last = 0
     for trial in range(4):

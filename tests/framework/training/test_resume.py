@@ -266,6 +266,7 @@ def here(tmp_path):
     log.handlers, log.propagate = [], True
 
 
+@pytest.mark.xdist_group("forked")
 def test_killed_and_asked_to_stop_from_the_start_to_the_end(here, tmp_path, capfd):
     arguments, tasks = [*CASES["PPO with GRU, 2 x 4 envs"], "max_env_step=2600"], tmp_path / "tasks"
     said = tmp_path / "said.txt"
