@@ -70,14 +70,18 @@ class _Request:
     def at_once(self) -> Job | None:
         """The job composed in one step: the usual case, and half the time of two steps.
 
-        None where the algorithm is not known beforehand, settings are inherited from a run, or anything is wrong.
+        None where the algorithm is not known beforehand, settings are inherited from a run, or anything is wrong with
+        a preset. UserError for what is wrong otherwise.
         """
         algo_name = self.chosen.get("algo_cfg", self.chosen.get("preset", GeneralConfig.algo_name).rpartition("/")[2])
         if algo_name not in ALGORITHMS or self._names_a_run():
             return None
+        certain = "preset" not in self.chosen  # one may name another algorithm than its own name does
         try:
-            job = self._job(algo_name, get_config_class(algo_name), self.chosen, [], Mistakes(), at_once=True)
+            job = self._job(algo_name, get_config_class(algo_name), self.chosen, [], Mistakes(), at_once=not certain)
         except UserError:
+            if certain:
+                raise
             return None  # told by the two steps
         general = job.config.general_cfg
         return job if general.algo_name == algo_name and inherits(general) is None else None
