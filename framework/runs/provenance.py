@@ -11,6 +11,7 @@ import subprocess
 import sys
 from contextlib import suppress
 from datetime import datetime
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -102,6 +103,7 @@ def _git(folder: Path, *arguments: str) -> bytes | None:
     return done.stdout
 
 
+@cache
 def _version(package: str) -> str | None:
     try:
         return importlib.metadata.version(package)
