@@ -37,7 +37,7 @@ format: setup-dev ## mend the style
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
 
-# Its many short processes read what the first of them has compiled, even where Python is told to write no bytecode.
+# The tests start many short processes: they share bytecode, even where Python is told to write none.
 test test-slow: export PYTHONDONTWRITEBYTECODE :=
 
 test: lint ## lint and the test suite

@@ -5,14 +5,14 @@ import re
 import threading
 from argparse import ArgumentParser
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager, redirect_stdout
+from contextlib import contextmanager, redirect_stdout, suppress
 from dataclasses import is_dataclass
 from functools import cache
 from typing import Any
 
 import yaml
 from hydra.errors import HydraException, MissingConfigException, OverrideParseException
-from omegaconf import DictConfig
+from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
 from algos.common.errors import UserError, did_you_mean, first_line
@@ -73,14 +73,17 @@ def register_layer(group: str, name: str, settings: dict[str, Any]) -> str:
     return f"hydra/{group}={name}"
 
 
-def compose_config(hydra: Hydra, overrides: Sequence[str], hydra_part: bool = True) -> DictConfig:
+def compose_config(hydra: Hydra, overrides: Sequence[str]) -> DictConfig:
     """Compose the configuration; UserError for whatever is wrong with it.
 
-    Without `hydra_part` it takes half the time, but fails where a setting or an interpolation needs Hydra's own.
+    Hydra's own part, which takes half the time, is composed only where a setting or an interpolation needs it.
     """
-    compose = hydra_private.compose if hydra_part else hydra_private.compose_own
+    with suppress(UserError, *USER_MISTAKES):  # composed and explained below
+        composed = hydra_private.compose_own(hydra, CONFIG_NAME, overrides)
+        OmegaConf.to_object(composed)  # fails where a value refers to Hydra's part
+        return composed
     try:
-        return compose(hydra, CONFIG_NAME, overrides)
+        return hydra_private.compose(hydra, CONFIG_NAME, overrides)
     except USER_MISTAKES as error:
         raise UserError(explain(error, hydra)) from error
 

@@ -3,7 +3,6 @@ merges the settings of a loaded run and of the --yaml file."""
 
 import sys
 from collections.abc import Sequence
-from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -78,7 +77,7 @@ class _Request:
             return None
         certain = "preset" not in self.chosen  # one may name another algorithm than its own name does
         try:
-            job = self._job(algo_name, get_config_class(algo_name), self.chosen, [], Mistakes(), at_once=not certain)
+            job = self._job(algo_name, get_config_class(algo_name), self.chosen, [], Mistakes())
         except UserError:
             if certain:
                 raise
@@ -110,7 +109,6 @@ class _Request:
         layers: list[str],
         mistakes: Mistakes,
         told: Sequence[str] = (),
-        at_once: bool = False,
     ) -> Job:
         """The composed job; UserError with all `mistakes` and those found here."""
         sections = sections_with(algo_config)
@@ -123,16 +121,8 @@ class _Request:
                 settings.append(write_out(override, sections, algo_name))
         mistakes.tell()
         overrides = [*(f"{group}={option}" for group, option in chosen.items()), *layers, *settings, *told]
-        config = self._config([*self.given.hydra, *overrides], at_once)
+        config = to_config(compose_config(self.hydra, [*self.given.hydra, *overrides]))
         return Job(config, overrides, self.given.hydra, _remarks(config, settings, self.yaml_file))
-
-    def _config(self, overrides: Sequence[str], at_once: bool) -> Config:
-        try:
-            return to_config(compose_config(self.hydra, overrides, hydra_part=False))
-        except UserError:
-            if at_once:
-                raise
-            return to_config(compose_config(self.hydra, overrides))  # with what Hydra's part lacked, or to tell
 
     def _draft(self) -> DictConfig:
         """A composition without the algorithm's settings."""
@@ -148,12 +138,7 @@ class _Request:
             except UserError:
                 continue  # a setting of the algorithm, or a mistake, told when all sections are known
         groups = (f"{group}={option}" for group, option in self.chosen.items())
-        overrides = [*self.given.hydra, *groups, *layers, *written]
-        with suppress(UserError, *USER_MISTAKES):
-            draft = compose_config(self.hydra, overrides, hydra_part=False)
-            OmegaConf.to_object(draft)  # nothing refers to Hydra's part
-            return draft
-        return compose_config(self.hydra, overrides)
+        return compose_config(self.hydra, [*self.given.hydra, *groups, *layers, *written])
 
     def _names_a_run(self) -> bool:
         """Whether a setting is given that may load or resume a run."""

@@ -123,14 +123,14 @@ def test_a_run_of_one_process_goes_on_under_async():
 
 def test_collecting_whole_episodes_while_rollouts_are_in_flight():
     slow = COUNTING | {"entry_point": "ray_envs:SlowEnv", "kwargs": {"seconds": 0.005}}
-    made = run(COLLECT | slow | ASYNC | {"n_workers": 2, "n_envs": 1, "max_env_step": -1, "max_episode": 100})
-    assert made.reason == "max_episode 100 reached"
+    made = run(COLLECT | slow | ASYNC | {"n_workers": 3, "n_envs": 1, "max_env_step": -1, "max_episode": 150})
+    assert made.reason == "max_episode 150 reached"
     check_whole(made)
     rows = table(made, "episodes")
-    assert len(rows) == 100
+    assert len(rows) == 150
     waited = 0.005 * sum(int(row["length"]) for row in rows)
     took = float(rows[-1]["wall_time"])
-    assert took < 0.8 * waited  # two wait side by side
+    assert took < 0.6 * waited  # three wait side by side
 
 
 @pytest.mark.slow

@@ -40,7 +40,7 @@ def resumed(run, *overrides):
     return Experiment.from_config(compose([f"resume={run}", *overrides]))
 
 
-@pytest.mark.parametrize(("n_envs", "n_workers"), [(1, 2), (4, 1)])  # one of each below, several of both at the end
+@pytest.mark.parametrize(("n_envs", "n_workers"), [(1, 2), (4, 1)])  # the last test has several of both
 @pytest.mark.parametrize(
     "settings", [DQN | {"train_freq": 3}, PPO | {"lr": "lin_1e-3"}, PPO | MEMORIES], ids=["DQN", "PPO", "PPO-memories"]
 )
