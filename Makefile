@@ -4,7 +4,9 @@
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
-PIP := $(BIN)/python -m pip --disable-pip-version-check install --quiet
+PIP := $(BIN)/python -m pip --disable-pip-version-check install --quiet --no-compile
+# pip would write bytecode on one core.
+BYTECODE := $(BIN)/python -W ignore -m compileall -q -q -j 0 $(VENV)/lib || true
 
 .PHONY: help train setup setup-dev lint format test test-slow tables docs
 .DEFAULT_GOAL := help
@@ -63,12 +65,15 @@ $(BIN)/python:
 # The stamps say which lock was installed last: pip runs again only once a lock has changed.
 $(VENV)/.runtime: requirements.lock | $(BIN)/python
 	$(PIP) -r requirements.lock
+	@$(BYTECODE)
 	@touch $@
 
 $(VENV)/.dev: requirements-dev.lock requirements.lock | $(BIN)/python
 	$(PIP) -r requirements-dev.lock
+	@$(BYTECODE)
 	@touch $(VENV)/.runtime $@
 
 $(VENV)/.docs: requirements-docs.lock | $(BIN)/python
 	$(PIP) -r requirements-docs.lock
+	@$(BYTECODE)
 	@touch $@

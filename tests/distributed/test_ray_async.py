@@ -121,16 +121,24 @@ def test_a_run_of_one_process_goes_on_under_async():
     check_whole(made)
 
 
-def test_collecting_whole_episodes_while_rollouts_are_in_flight():
-    slow = COUNTING | {"entry_point": "ray_envs:SlowEnv", "kwargs": {"seconds": 0.005}}
+def waiting_side_by_side(folder):
+    """The share of all waiting during which another process waited too."""
+    waits = [np.loadtxt(path) for path in folder.iterdir()]  # one array [N, (begin, end)] a process
+    edges = np.unique(np.concatenate(waits))
+    at = (edges[1:] + edges[:-1]) / 2  # processes wait or do not between two edges
+    who = sum(np.searchsorted(one[:, 0], at) > np.searchsorted(one[:, 1], at) for one in waits)
+    return (np.diff(edges) * who)[who > 1].sum() / (np.diff(edges) * who).sum()
+
+
+def test_collecting_whole_episodes_while_rollouts_are_in_flight(tmp_path):
+    (tmp_path / "waits").mkdir()
+    kwargs = {"seconds": 0.005, "folder": str(tmp_path / "waits")}
+    slow = COUNTING | {"entry_point": "ray_envs:SlowEnv", "kwargs": kwargs}
     made = run(COLLECT | slow | ASYNC | {"n_workers": 3, "n_envs": 1, "max_env_step": -1, "max_episode": 150})
     assert made.reason == "max_episode 150 reached"
     check_whole(made)
-    rows = table(made, "episodes")
-    assert len(rows) == 150
-    waited = 0.005 * sum(int(row["length"]) for row in rows)
-    took = float(rows[-1]["wall_time"])
-    assert took < 0.6 * waited  # three wait side by side
+    assert len(table(made, "episodes")) == 150
+    assert waiting_side_by_side(tmp_path / "waits") > 0.2  # it is none where one worker follows another
 
 
 @pytest.mark.slow

@@ -80,13 +80,16 @@ class UnsureEnv(CountingEnv):
 
 
 class SlowEnv(CountingEnv):
-    """A step takes `seconds`, all of it waiting."""
+    """A step takes `seconds`, all of it waiting; from when to when is in a file of the process's, in `folder`."""
 
-    def __init__(self, seconds: float = 0.01):
-        self.seconds = seconds
+    def __init__(self, folder: str, seconds: float = 0.01):
+        self.path, self.seconds = Path(folder) / str(os.getpid()), seconds
 
     def step(self, action):
+        begin = time.monotonic()
         time.sleep(self.seconds)
+        with self.path.open("a") as file:
+            print(begin, time.monotonic(), file=file)
         return super().step(action)
 
 
