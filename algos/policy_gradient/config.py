@@ -27,6 +27,7 @@ class OnPolicyConfig(ActorCriticConfig):
     value_coef: float = setting(0.5, ge=0)  # weight of the value loss
     max_grad_norm: float | None = setting(0.5, gt=0)  # clip gradients to this norm; null: no clipping
     optimizer: str = setting("adam", choices=("adam", "rmsprop"))  # optimizer of all networks
+    adam_eps: float = setting(1e-5, gt=0)  # epsilon of the optimizer: larger values damp the steps of small gradients
     weight_decay: float = setting(0.0, ge=0)  # L2 penalty: gradient += weight_decay * weight
     normalize_advantage: bool = True  # normalise advantages to mean 0 and deviation 1, per minibatch
     normalize_obs: bool = False  # normalise observations by a running mean and deviation, saved with the model

@@ -37,7 +37,7 @@ class OnPolicy(Algorithm):
         self.critic_lr = self.schedule("critic_lr") if cfg.critic_lr is not None else None
         self.coefs = {"entropy_coef": self.schedule("entropy_coef")}  # what the loss reads of the global step
         self.optimizer = Optimizer(
-            self.net, eps=1e-5, max_grad_norm=cfg.max_grad_norm, compile=cfg.compile, rule=cfg.optimizer,
+            self.net, eps=cfg.adam_eps, max_grad_norm=cfg.max_grad_norm, compile=cfg.compile, rule=cfg.optimizer,
             weight_decay=cfg.weight_decay, apart=self.net.critic if self.critic_lr else None,
         )  # fmt: skip
         self.reward_scale = RewardScale(cfg.gamma, self.device) if cfg.normalize_reward else None

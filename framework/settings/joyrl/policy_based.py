@@ -40,6 +40,7 @@ def on_policy(draft: Draft) -> None:
         draft.put("algo_cfg.ortho_init", False, "ortho_init", "JoyRL uses torch's default initialisation")
     if draft.algorithm != "PPO":
         draft.put("algo_cfg.optimizer", "adam", "optimizer", "JoyRL's")
+    draft.put("algo_cfg.adam_eps", 1e-8, "adam_eps", "JoyRL's")
     limits(draft, {"action_std_bias": 0, "action_std_scale": 1, "min_policy": 0})
 
 
@@ -162,6 +163,7 @@ def reinforce(draft: Draft) -> None:
     put_layers(draft, "actor_layers", layers, "actor_layers", "hidden_dim")
     draft.put("algo_cfg.baseline", False, "baseline", "JoyRL's REINFORCE has none")
     draft.put("algo_cfg.optimizer", "rmsprop", "optimizer", "JoyRL's")
+    draft.put("algo_cfg.adam_eps", 1e-8, "adam_eps", "JoyRL's")
     draft.put("algo_cfg.ortho_init", False, "ortho_init", "JoyRL uses torch's default initialisation")
     draft.put("algo_cfg.max_grad_norm", None, "max_grad_norm", "JoyRL does not clip")
     steps, length = draft.number("update_freq"), draft.number(draft.first("max_steps", "max_step")[0], 200)

@@ -62,6 +62,22 @@ def test_rewards_are_scaled_and_observations_normalised_from_the_next_rollout_on
     assert {"norm.norms.0.mean", "norm.norms.0.var", "norm.norms.0.count"} <= set(weights)
 
 
+@pytest.mark.parametrize(("optimizer", "root"), [("adam", 1.0), ("rmsprop", 0.1)])
+def test_the_first_step_by_hand_with_the_optimizer_s_eps(optimizer, root):
+    # both begin with v = 0: p -= lr g / (sqrt(v) + eps), Adam with v = g^2 after its correction, RMSprop with 0.01 g^2
+    algorithm = make(optimizer=optimizer, adam_eps=0.5, lr=1e-2, max_grad_norm=None)
+    batch = rollout(algorithm, torch.Generator().manual_seed(0))
+    advantage, target = algorithm.advantages(batch)
+    rows = RolloutRows(*(part.flatten(0, 1) for part in (batch.obs, batch.action, advantage, target)))
+    loss, _ = algorithm.loss({"entropy_coef": torch.tensor(0.0)}, rows)
+    params = list(algorithm.net.parameters())
+    grads = torch.autograd.grad(loss, params)
+    expected = [p - 1e-2 * g / (root * g.abs() + 0.5) for p, g in zip(params, grads, strict=True)]
+    algorithm.learn(batch)
+    for p, stepped in zip(params, expected, strict=True):
+        assert torch.allclose(p, stepped, atol=1e-6)
+
+
 def test_the_rate_and_the_bonus_follow_the_step():
     algorithm = make(lr="lin_1e-3", entropy_coef="lin_0.1", total_steps=1000)
     batch = rollout(algorithm, torch.Generator().manual_seed(0))

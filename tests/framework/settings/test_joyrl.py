@@ -205,7 +205,7 @@ def test_ppo_of_2022(tmp_path: Path) -> None:
     algo = cfg.algo_cfg
     assert (algo.n_steps, algo.batch_size, algo.n_epochs, algo.clip) == (100, 50, 5, 0.15)
     assert (algo.lr, algo.critic_lr, algo.gae_lambda, algo.max_grad_norm) == (0.003, 0.01, 1.0, None)
-    assert not algo.ortho_init
+    assert not algo.ortho_init and algo.adam_eps == 1e-8
     agent = algorithm(cfg)
     assert sizes(agent.net.actor) == [(3, 24), (24, 24), (24, 1)]
     assert sizes(agent.net.critic) == [(3, 40), (40, 40), (40, 1)]
@@ -288,6 +288,7 @@ def test_a3c_of_2024(tmp_path: Path) -> None:
     algo = cfg.algo_cfg
     assert (cfg.general_cfg.n_envs, algo.n_steps, algo.optimizer, algo.ortho_init) == (2, 20, "adam", False)
     assert (algo.lr, algo.critic_lr, algo.gae_lambda, algo.normalize_advantage) == (0.0002, 0.0004, 1.0, True)
+    assert algo.adam_eps == 1e-8
     net = algorithm(cfg).net
     assert (sizes(net.actor), sizes(net.critic)) == ([(4, 24), (24, 2)], [(4, 28), (28, 1)])
 
