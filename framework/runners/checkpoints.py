@@ -1,9 +1,12 @@
 """A runner's checkpoints: one file with the model, the state of every part of the run, and the config."""
 
+import functools
 import logging
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
+
+import yaml
 
 from algos.common.errors import UserError
 from framework.distributed.assemble import model_info
@@ -21,8 +24,27 @@ def write(path: Path, cfg: Config, driver: Any) -> None:
     state = {**model_info(cfg), **counts, "algorithm": driver.learning.algorithm.state_dict()}
     run = {"folder": str(driver.folder.path.resolve()), "parts": driver.checkpoint_parts()}
     save_model(path, {**state, "run": run, "config": config_text(cfg)})
-    if not (path.parent / "config.yaml").exists() and path.parent != driver.folder.checkpoints:
-        save_config(cfg, path.parent / "config.yaml")
+    if path.parent != driver.folder.checkpoints:
+        _save_config_beside(path.parent / "config.yaml", cfg)
+
+
+def _save_config_beside(place: Path, cfg: Config) -> None:
+    """Write the config, from which `load_path` builds the model; that of another experiment stays, with a warning."""
+    if not place.exists():
+        save_config(cfg, place)
+        return
+    own = yaml.safe_load(config_text(cfg))
+    try:
+        there = yaml.safe_load(place.read_text(encoding="utf-8"))
+    except (OSError, ValueError, yaml.YAMLError):
+        there = None
+    if not isinstance(there, dict) or any(there.get(section) != own[section] for section in ("algo_cfg", "env_cfg")):
+        _warn_once(place)
+
+
+@functools.cache
+def _warn_once(place: Path) -> None:
+    log.warning("%s has other settings, which load_path would use for these checkpoints; choose another folder", place)
 
 
 def find(path: Path, folders: Iterable[Path | None]) -> Path:

@@ -49,6 +49,28 @@ def test_a_function_may_save_between_two_iterations_and_the_run_stays_locked(tmp
     assert torch.equal(weights(other), weights(runner))
 
 
+def test_a_folder_with_the_settings_of_another_run_is_told_of_once(tmp_path, caplog):
+    place = tmp_path / "saved"
+    make(tmp_path, save_dir=place).save_checkpoint("a.pt")
+    before = (place / "config.yaml").read_text()
+    make(tmp_path, save_dir=place).save_checkpoint("b.pt")  # with another seed, as the runs of one experiment have
+    assert "other settings" not in caplog.text
+    other = OnPolicyRunner(
+        gym.make("CartPole-v1"), "ppo", log_dir=tmp_path, cfg={**QUIET, "gamma": 0.9}, save_dir=place
+    )
+    for name in "cd":
+        other.save_checkpoint(f"{name}.pt")
+    assert caplog.text.count(f"{place / 'config.yaml'} has other settings") == 1
+    assert (place / "config.yaml").read_text() == before
+
+
+@pytest.mark.parametrize("text", ["- a list", "a: [", "{}"])
+def test_a_config_of_another_program_does_not_end_a_run(tmp_path, caplog, text):
+    (tmp_path / "config.yaml").write_text(text)
+    make(tmp_path / "runs", save_dir=tmp_path).save_checkpoint("a.pt")
+    assert "has other settings" in caplog.text and (tmp_path / "config.yaml").read_text() == text
+
+
 def test_what_cannot_be_saved_ends_the_run_after_a_checkpoint(tmp_path):
     runner = make(tmp_path, save_dir=tmp_path / "saved", save_interval=1)
     (tmp_path / "saved").write_text("a file in its place")
