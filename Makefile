@@ -8,7 +8,7 @@ PIP := $(BIN)/python -m pip --disable-pip-version-check install --quiet --no-com
 # pip would write bytecode on one core.
 BYTECODE := $(BIN)/python -W ignore -m compileall -q -q -j 0 $(VENV)/lib || true
 
-.PHONY: help train setup setup-dev lint format test test-slow tables docs
+.PHONY: help train setup setup-dev lint format test test-slow tables docs bench-peers
 .DEFAULT_GOAL := help
 
 help: ## show this list
@@ -56,6 +56,14 @@ tables: setup ## take finished verifications over into docs/results.md, write do
 docs: $(VENV)/.docs ## make the site of the pages and of the API, with search: site/index.html
 	NO_MKDOCS_2_WARNING=1 $(BIN)/python -m mkdocs build
 	@echo "Open site/index.html; a web server is not needed."
+
+bench-peers: .peers/sb3/.done .peers/sbx/.done ## install the libraries that benchmarks/speed.py compares with, in .peers/
+
+.peers/%/.done: benchmarks/peers/%.txt
+	$(PYTHON) -m venv .peers/$*
+	.peers/$*/bin/python -m pip --disable-pip-version-check install --quiet --no-compile -r $<
+	-@.peers/$*/bin/python -W ignore -m compileall -q -q -j 0 .peers/$*/lib
+	@touch $@
 
 $(BIN)/python:
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 10))' \
