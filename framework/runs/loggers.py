@@ -1,6 +1,7 @@
 """Where metrics go besides the CSV files: TensorBoard, Weights & Biases."""
 
 import importlib.util
+from functools import cached_property
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -21,8 +22,6 @@ class TensorBoard:
     """Event files under `tb_logs/`; `state` cuts them back to a checkpoint."""
 
     def __init__(self, folder: Path, state: dict[str, Any] | None):
-        from torch.utils.tensorboard import SummaryWriter
-
         self.folder = folder
         if state is not None:
             for path in folder.glob("events.*"):
@@ -31,18 +30,26 @@ class TensorBoard:
                         file.truncate(min(state[path.name], path.stat().st_size))
                 else:
                     path.unlink()
-        self.writer = SummaryWriter(str(folder))
+
+    @cached_property
+    def writer(self) -> Any:
+        """Made for the first scalar: the first step need not wait for the import."""
+        from torch.utils.tensorboard import SummaryWriter
+
+        return SummaryWriter(str(self.folder))
 
     def scalar(self, name: str, value: float, env_step: int) -> None:
         self.writer.add_scalar(name, value, env_step)
 
     def state_dict(self) -> dict[str, Any]:
         """Size in bytes of each event file."""
-        self.writer.flush()
+        if "writer" in self.__dict__:
+            self.writer.flush()
         return {path.name: path.stat().st_size for path in self.folder.glob("events.*")}
 
     def close(self) -> None:
-        self.writer.close()
+        if "writer" in self.__dict__:
+            self.writer.close()
 
 
 class WandB:

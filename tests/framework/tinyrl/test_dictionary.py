@@ -68,7 +68,7 @@ def test_the_layer_of_attention():
     layer = {"layer_type": "attention", "kind": "linear", **sizes, "window": 64, "gate": "gru"}
     assert found["merge_layers"] == [LAYER, layer]
     assert found["sequence_length"] == 48 and found["batch_size"] == 256
-    assert (found["n_epochs"], found["target_kl"]) == (4, 0.02)
+    assert (found["n_epochs"], found["target_kl"], found["normalize_reward"]) == (4, 0.02, True)
     assert found["actor_layers"] == found["critic_layers"] == [{**LAYER, "activation": "tanh"}]
     assert "sequence_length" not in settings("PPO", attention_type="linear", rollout_length=97)
     assert settings("PPO", attention_type="linear", n_epochs=8)["n_epochs"] == 8
