@@ -54,7 +54,11 @@ _PLACES = {
 
 def __getattr__(name: str) -> Any:
     if name in _PLACES:
-        return getattr(import_module(_PLACES[name]), name)
+        try:
+            module = import_module(_PLACES[name])
+        except AttributeError as error:  # of a broken package; Python would take it for our lack of the name
+            raise ImportError(f"{_PLACES[name]} cannot be imported: {error}") from error
+        return getattr(module, name)
     # PPO, PPOConfig and so on, of every algorithm; what Python itself asks for is none of them
     found = None if name.startswith("_") else import_module("framework.ready_made").ready_made(name)
     if found is None:

@@ -1,6 +1,7 @@
 """Where metrics go besides the CSV files: TensorBoard, Weights & Biases."""
 
 import importlib.util
+from collections.abc import Mapping
 from functools import cached_property
 from pathlib import Path
 from typing import Any, Protocol
@@ -9,9 +10,9 @@ from algos.common.errors import UserError
 
 
 class Logger(Protocol):
-    """Takes scalars by name and environment step."""
+    """Takes scalars by name, all those of one environment step at once."""
 
-    def scalar(self, name: str, value: float, env_step: int) -> None: ...
+    def scalars(self, values: Mapping[str, float], env_step: int) -> None: ...
 
     def state_dict(self) -> dict[str, Any]: ...
 
@@ -38,8 +39,12 @@ class TensorBoard:
 
         return SummaryWriter(str(self.folder))
 
-    def scalar(self, name: str, value: float, env_step: int) -> None:
-        self.writer.add_scalar(name, value, env_step)
+    def scalars(self, values: Mapping[str, float], env_step: int) -> None:
+        """One event with all values: add_scalar would write, and queue, one of each."""
+        from tensorboard.compat.proto.summary_pb2 import Summary
+
+        named = [Summary.Value(tag=name, simple_value=value) for name, value in values.items()]
+        self.writer.file_writer.add_summary(Summary(value=named), env_step)
 
     def state_dict(self) -> dict[str, Any]:
         """Size in bytes of each event file."""
@@ -61,8 +66,8 @@ class WandB:
         run_id = state["id"] if state else None
         self.run = wandb.init(project="joyride", name=folder.name, dir=folder, id=run_id, resume="allow")
 
-    def scalar(self, name: str, value: float, env_step: int) -> None:
-        self.run.log({name: value, "env_step": env_step})
+    def scalars(self, values: Mapping[str, float], env_step: int) -> None:
+        self.run.log({**values, "env_step": env_step})
 
     def state_dict(self) -> dict[str, Any]:
         return {"id": self.run.id}

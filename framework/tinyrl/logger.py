@@ -68,8 +68,8 @@ class Logger:
         self.table.append([cells.get(name, "") for name in self.table.columns])
         for name, value in values.items():
             self.running.setdefault(name, Running()).add(value)
-            for logger in self.loggers:
-                logger.scalar(name, value, int(step))
+        for logger in self.loggers:
+            logger.scalars(values, int(step))
 
     def get_stats(self, name: str) -> dict[str, float]:
         """mean, std, min, max, last and count of all values logged under a name; UserError for an unknown one."""

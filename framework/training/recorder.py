@@ -85,7 +85,7 @@ class Recorder:
 
     def update(self, metrics: Mapping[str, Tensor | float], update_step: int, env_step: int) -> None:
         """An update was made; its metrics go into the mean of the next row, under any names."""
-        self.pending.append(metrics)
+        self.pending.append(kept(metrics))
         if self.log_interval and update_step // self.log_interval > self.last_row[0] // self.log_interval:
             self._write_updates(update_step, env_step)
 
@@ -131,8 +131,7 @@ class Recorder:
 
     def _log(self, scalars: Mapping[str, float], env_step: int) -> None:
         for logger in self.loggers.values():
-            for name, value in scalars.items():
-                logger.scalar(name, value, env_step)
+            logger.scalars(scalars, env_step)
 
     def state_dict(self) -> dict[str, Any]:
         """How far the files go, so that rows written after this moment can be cut off, and what is not yet written."""
@@ -154,6 +153,15 @@ class Recorder:
             table.file.close()
         for logger in self.loggers.values():
             logger.close()
+
+
+def kept(metrics: Mapping[str, Tensor | float]) -> dict[str, Tensor | float]:
+    """Metrics until their row is written: on the CPU numbers, for tensors would hold memory that the next update would
+    have found in the cache; on another device tensors, for nothing is to wait for them."""
+    return {
+        name: float(value) if isinstance(value, Tensor) and value.device.type == "cpu" else value
+        for name, value in metrics.items()
+    }
 
 
 def means_of(rows: Sequence[Mapping[str, Tensor | float]]) -> dict[str, float]:

@@ -11,6 +11,7 @@ import pytest
 from framework_fakes import DQN, PPO, CountEnv
 from gymnasium.vector import AutoresetMode, SyncVectorEnv
 
+import framework
 from algos.common.errors import UserError
 from framework import Experiment
 
@@ -27,6 +28,15 @@ def test_importing_the_package_loads_no_torch():
     code += "assert 'torch' in sys.modules; import framework as f; f.Callback; assert not hasattr(f, 'Nothing')"
     root = __file__.rsplit("/tests/", 1)[0]
     subprocess.run([sys.executable, "-c", code], check=True, cwd=root)
+
+
+def test_a_broken_package_is_named_and_not_taken_for_a_missing_name(monkeypatch):
+    def broken(place):
+        raise AttributeError("module 'dill' has no attribute 'extend'")
+
+    monkeypatch.setattr(framework, "import_module", broken)
+    with pytest.raises(ImportError, match=r"framework\.runners\.runner cannot be imported: module 'dill' has no"):
+        from framework import OffPolicyRunner  # noqa: F401
 
 
 def test_settings_by_short_and_full_names():

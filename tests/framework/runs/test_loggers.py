@@ -17,16 +17,16 @@ def scalars(folder):
 
 def test_a_resumed_run_goes_on_where_its_checkpoint_was(tmp_path):
     first = make_logger("tensorboard", tmp_path, tmp_path, None)
-    first.scalar("a", 1.0, 10)
+    first.scalars({"a": 1.0}, 10)
     state = first.state_dict()
     assert [*state.values()] == [path.stat().st_size for path in tmp_path.iterdir()]
-    first.scalar("a", 2.0, 20)  # after the checkpoint
+    first.scalars({"a": 2.0}, 20)  # after the checkpoint
     first.close()
     (tmp_path / "events.later").touch()
     assert scalars(tmp_path) == [(10, 1.0), (20, 2.0)]
     again = make_logger("tensorboard", tmp_path, tmp_path, state)
     assert not (tmp_path / "events.later").exists()
-    again.scalar("a", 3.0, 20)
+    again.scalars({"a": 3.0}, 20)
     again.close()
     assert scalars(tmp_path) == [(10, 1.0), (20, 3.0)]
 
