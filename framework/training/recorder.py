@@ -159,8 +159,7 @@ def kept(metrics: Mapping[str, Tensor | float]) -> dict[str, Tensor | float]:
     """Metrics until their row is written: on the CPU numbers, for tensors would hold memory that the next update would
     have found in the cache; on another device tensors, for nothing is to wait for them."""
     return {
-        name: float(value) if isinstance(value, Tensor) and value.device.type == "cpu" else value
-        for name, value in metrics.items()
+        name: float(value) if isinstance(value, Tensor) and value.is_cpu else value for name, value in metrics.items()
     }
 
 
