@@ -5,7 +5,7 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check install --quiet --no-compile
-# pip would write bytecode on one core.
+# Bytecode is written after the installation, on all cores; pip uses one.
 BYTECODE := $(BIN)/python -W ignore -m compileall -q -q -j 0 $(VENV)/lib || true
 
 .PHONY: help train setup setup-dev lint format test test-slow tables docs bench-peers

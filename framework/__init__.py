@@ -53,17 +53,21 @@ _PLACES = {
 
 
 def __getattr__(name: str) -> Any:
-    if name in _PLACES:
-        try:
-            module = import_module(_PLACES[name])
-        except AttributeError as error:  # of a broken package; Python would take it for our lack of the name
-            raise ImportError(f"{_PLACES[name]} cannot be imported: {error}") from error
-        return getattr(module, name)
-    # PPO, PPOConfig and so on, of every algorithm; what Python itself asks for is none of them
-    found = None if name.startswith("_") else import_module("framework.ready_made").ready_made(name)
+    try:
+        found = _find(name)
+    except AttributeError as error:  # in a package that is imported; Python would say that we lack the name
+        raise ImportError(f"framework.{name} cannot be imported: {error}") from error
     if found is None:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
     return found
+
+
+def _find(name: str) -> Any:
+    """What a name stands for; None for an unknown one."""
+    if name in _PLACES:
+        return getattr(import_module(_PLACES[name]), name)
+    # PPO, PPOConfig and so on, of every algorithm; what Python itself asks for is none of them
+    return None if name.startswith("_") else import_module("framework.ready_made").ready_made(name)
 
 
 def __dir__() -> list[str]:

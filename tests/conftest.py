@@ -1,9 +1,9 @@
-"""What all tests share: compiling asks the processor alone, the garbage collector leaves alone what is no garbage."""
+"""Settings for all tests: torch.compile skips a check, and the garbage collector ignores what stays anyway."""
 
 import gc
 import os
 
-# torch.compile would build a program for each of the processor's instruction sets, only to see that the compiler can
+# otherwise torch.compile builds a test program for each instruction set of the processor
 os.environ.setdefault("TORCHINDUCTOR_VEC_ISA_OK", "1")
 
 

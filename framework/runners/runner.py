@@ -89,7 +89,7 @@ class Runner(Session):
         if isinstance(event, Callback):
             self.callbacks.append(event)
             if self.driver is not None:
-                self.driver.callbacks.add(event)
+                self.driver.callbacks.callbacks.append(event)
         else:
             self.events.add(event, function)  # type: ignore[arg-type]  # what is no function is refused there
 

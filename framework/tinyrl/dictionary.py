@@ -33,7 +33,7 @@ TRANSITIONS = 256  # of an update with attention, where the dictionary does not 
 # with attention: what the dictionary leaves open, in place of the algorithm's own defaults
 BEHIND_ATTENTION = {"PPO": [64], "SAC": [128, 128], "DQN": [128]}
 LEFT_OPEN: dict[str, dict[str, Any]] = {
-    # without scaled rewards the value's error of the size of returns sways what both heads share
+    # rewards are scaled: otherwise the value loss, which grows with the returns, dominates the shared layers
     "PPO": {"batch_size": TRANSITIONS, "n_epochs": 4, "target_kl": 0.02, "normalize_reward": True},
     "SAC": dict.fromkeys(("actor_lr", "critic_lr", "alpha_lr"), 1e-3),
     "DQN": {"lr": 5e-4, "loss": "huber", "max_grad_norm": 10, "n_step": 5},

@@ -1,7 +1,7 @@
 """Callbacks: the user's hooks into a run."""
 
 import re
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from typing import Any, Protocol
 
 import numpy as np
@@ -69,38 +69,25 @@ class Callback:
         """Restore what `state_dict` returned."""
 
 
-HOOKS = [name for name in vars(Callback) if not name.startswith("_") and not name.endswith("state_dict")]
-
-
 class CallbackError(RuntimeError):
     """A callback raised; the message names it and the hook, the cause is its own exception."""
 
 
 class Callbacks:
-    """Calls the hooks of all callbacks in turn: of each those that it has, for the loop pays for every call."""
+    """Calls the hooks of all callbacks in turn."""
 
     def __init__(self, callbacks: Iterable[Callback]):
-        self.callbacks: list[Callback] = []
-        self.hooks: dict[str, list[tuple[Callback, Callable[..., bool | None]]]] = {}
-        for callback in callbacks:
-            self.add(callback)
-
-    def add(self, callback: Callback) -> None:
-        """Call the hooks of one more."""
-        if not isinstance(callback, Callback):
-            raise TypeError(f"{callback!r} is not a framework.Callback")
-        self.callbacks.append(callback)
-        for hook in HOOKS:
-            function = getattr(callback, hook)
-            if getattr(function, "__func__", function) is not getattr(Callback, hook):
-                self.hooks.setdefault(hook, []).append((callback, function))
+        self.callbacks = list(callbacks)
+        for callback in self.callbacks:
+            if not isinstance(callback, Callback):
+                raise TypeError(f"{callback!r} is not a framework.Callback")
 
     def call(self, hook: str, trainer: TrainerView, *args: Any) -> str | None:
         """Run a hook of every callback; the name of the one that asks to end the run, if any."""
         stopper = None
-        for callback, function in self.hooks.get(hook, ()):
+        for callback in self.callbacks:
             try:
-                answer = function(trainer, *args)
+                answer = getattr(callback, hook)(trainer, *args)
             except Exception as error:
                 name = type(callback).__name__
                 raise CallbackError(f"callback {name} failed in {hook}: {type(error).__name__}: {error}") from error

@@ -153,7 +153,7 @@ class Driver(ABC):
 
     def call(self, hook: str, *args: Any) -> None:
         """Run a callback hook; one that returns False ends the run."""
-        if hook in self.callbacks.hooks:
+        if self.callbacks.callbacks:
             stopper = self.callbacks.call(hook, self, *args)
             if stopper and not self.stop_reason:
                 self.stop_reason = f"callback {stopper} ended the run in {hook}"

@@ -35,8 +35,10 @@ def test_a_broken_package_is_named_and_not_taken_for_a_missing_name(monkeypatch)
         raise AttributeError("module 'dill' has no attribute 'extend'")
 
     monkeypatch.setattr(framework, "import_module", broken)
-    with pytest.raises(ImportError, match=r"framework\.runners\.runner cannot be imported: module 'dill' has no"):
+    with pytest.raises(ImportError, match=r"framework\.OffPolicyRunner cannot be imported: module 'dill' has no"):
         from framework import OffPolicyRunner  # noqa: F401
+    with pytest.raises(ImportError, match=r"framework\.PPO cannot be imported: module 'dill' has no"):
+        from framework import PPO  # noqa: F401
 
 
 def test_settings_by_short_and_full_names():

@@ -3,7 +3,6 @@ from framework_fakes import DQN, PPO
 
 from algos.common.errors import UserError
 from framework import Callback, Experiment
-from framework.training.callbacks import HOOKS as EVERY_HOOK
 from framework.training.callbacks import CallbackError, Callbacks, TrainerView, make_callbacks
 
 HOOKS = (
@@ -193,23 +192,6 @@ def test_of_yaml_with_arguments(tmp_path, monkeypatch):
 def test_the_working_folder_is_searched(tmp_path):
     (tmp_path / "hooks_right_here.py").write_text("from framework import Callback\nclass Quiet(Callback):\n    pass\n")
     assert type(make_callbacks(["hooks_right_here:Quiet"])[0]).__name__ == "Quiet"
-
-
-def test_every_hook_is_called_where_a_callback_has_it_and_only_there():
-    class Two(Callback):
-        def post_update(self, trainer, output):
-            return output
-
-    one = Callback()
-    one.evaluation = lambda trainer, result: result  # an object's own
-    callbacks = Callbacks([one])
-    callbacks.add(Two())
-    assert sorted(EVERY_HOOK) == sorted(HOOKS)
-    assert sorted(callbacks.hooks) == ["evaluation", "post_update"]
-    assert (
-        callbacks.call("post_update", None, False) == "Two" and callbacks.call("evaluation", None, False) == "Callback"
-    )
-    assert callbacks.call("pre_update", None) is None
 
 
 def test_only_callbacks_are_taken():
