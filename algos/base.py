@@ -51,7 +51,7 @@ class Batch:
 
 @dataclass
 class LearnOutput:
-    """Result of one call of `learn`: metrics (0-d tensors, read later), priorities [B] if any, updates made.
+    """Result of one call of `learn`: metrics (0-d tensors or numbers), priorities [B] if any, updates made.
 
     Priorities are the absolute TD errors of the batch's rows, in their order.
     """

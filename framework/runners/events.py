@@ -10,7 +10,7 @@ from torch import Tensor
 from algos.base import LearnOutput
 from algos.common.errors import UserError, did_you_mean
 from framework.training.callbacks import Callback, CallbackError, ends_the_run
-from framework.training.recorder import kept, means_of
+from framework.training.recorder import means_of
 from framework.training.worker import WorkerStats
 
 EVENTS = ("pre_iteration", "post_iteration", "pre_rollout", "post_rollout", "pre_update", "post_update")
@@ -104,7 +104,7 @@ class Events(Callback):
 
     def post_update(self, trainer: Any, output: LearnOutput) -> None:
         if self.tells:
-            self.metrics.append(kept(output.metrics))
+            self.metrics.append(output.metrics)
             if "post_update" in self.tells:
                 self.stats |= means_of(self.metrics[-1:])
         self._call("post_update")

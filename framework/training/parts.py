@@ -3,9 +3,11 @@
 framework/distributed has both with the same methods for several processes.
 """
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
+
+from torch import Tensor
 
 from algos.base import Algorithm, LearnOutput
 from framework.data.data_server import DataServer
@@ -92,6 +94,7 @@ class Learning:
         """Have the learner learn from one batch."""
         batch = self.server.sample()
         output = self.learner.learn(batch)
+        output.metrics = kept(output.metrics)
         if output.priorities is not None and batch.index is not None:
             self.server.update_priorities(batch.index, output.priorities.cpu().numpy())
         self.outputs.append(output)
@@ -108,3 +111,11 @@ class Learning:
     def load_state_dict(self, state: dict[str, Any]) -> None:
         """Restore what `state_dict` returned."""
         self.learner.load_state_dict(state)
+
+
+def kept(metrics: Mapping[str, Tensor | float]) -> dict[str, Tensor | float]:
+    """Metrics until their row is written: on the CPU numbers, for tensors would hold memory that the next update would
+    have found in the cache; on another device tensors, for nothing is to wait for them."""
+    return {
+        name: float(value) if isinstance(value, Tensor) and value.is_cpu else value for name, value in metrics.items()
+    }

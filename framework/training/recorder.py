@@ -21,7 +21,7 @@ EVALUATIONS = (
 
 
 class Recorder:
-    """Writes episodes, updates and evaluations to CSV and to the loggers; metrics stay tensors until a row is due."""
+    """Writes episodes, updates and evaluations to CSV and to the loggers; metrics wait as they are until a row is due."""
 
     def __init__(self, folder: RunFolder, loggers: list[str], log_interval: int, state: dict[str, Any] | None = None):
         """`log_interval`: updates between two rows; 0: rows are written by `flush` alone."""
@@ -85,7 +85,7 @@ class Recorder:
 
     def update(self, metrics: Mapping[str, Tensor | float], update_step: int, env_step: int) -> None:
         """An update was made; its metrics go into the mean of the next row, under any names."""
-        self.pending.append(kept(metrics))
+        self.pending.append(metrics)
         if self.log_interval and update_step // self.log_interval > self.last_row[0] // self.log_interval:
             self._write_updates(update_step, env_step)
 
@@ -153,14 +153,6 @@ class Recorder:
             table.file.close()
         for logger in self.loggers.values():
             logger.close()
-
-
-def kept(metrics: Mapping[str, Tensor | float]) -> dict[str, Tensor | float]:
-    """Metrics until their row is written: on the CPU numbers, for tensors would hold memory that the next update would
-    have found in the cache; on another device tensors, for nothing is to wait for them."""
-    return {
-        name: float(value) if isinstance(value, Tensor) and value.is_cpu else value for name, value in metrics.items()
-    }
 
 
 def means_of(rows: Sequence[Mapping[str, Tensor | float]]) -> dict[str, float]:

@@ -10,7 +10,7 @@ from algos.base import DataSpec, LearnOutput
 from framework.data.data_server import DataServer
 from framework.settings.schema import GeneralConfig
 from framework.training.counters import Counters
-from framework.training.parts import Learning, Sampling
+from framework.training.parts import Learning, Sampling, kept
 from framework.training.worker import Worker
 
 REPLAY = DataSpec("replay", batch_size=4, capacity=64, learning_starts=4)
@@ -116,3 +116,9 @@ def test_priorities_go_back_to_the_rows_they_are_of():
     learning.submit()  # one row from each quarter of the sum: each of the four rows once
     assert learning.learner.batches[0].index.tolist() == [0, 1, 2, 3]
     np.testing.assert_allclose(tree[:4], [1, 2, 3, 4], atol=2e-6)
+
+
+def test_metrics_wait_for_their_row_as_numbers_and_those_of_another_device_as_they_are():
+    elsewhere = torch.empty((), device="meta")
+    waiting = kept({"a": torch.tensor(0.5), "b": 2, "c": elsewhere})
+    assert type(waiting["a"]) is float and waiting == {"a": 0.5, "b": 2, "c": elsewhere}

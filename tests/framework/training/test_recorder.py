@@ -10,7 +10,7 @@ from framework.reports.tables import read_csv
 from framework.runs.loggers import check_loggers
 from framework.runs.run_folder import RunFolder
 from framework.training.evaluator import Evaluation
-from framework.training.recorder import Recorder, kept, mean_of
+from framework.training.recorder import Recorder, mean_of
 
 
 @pytest.fixture
@@ -208,12 +208,6 @@ def test_a_file_that_lost_its_end_is_not_filled_up(folder):
     (folder.results / "episodes.csv").write_text("episode\n")
     make(folder, state, loggers=()).close()
     assert (folder.results / "episodes.csv").read_text() == "episode\n"
-
-
-def test_metrics_wait_for_their_row_as_numbers_and_those_of_another_device_as_they_are():
-    elsewhere = torch.empty((), device="meta")
-    waiting = kept({"a": torch.tensor(0.5), "b": 2, "c": elsewhere})
-    assert type(waiting["a"]) is float and waiting == {"a": 0.5, "b": 2, "c": elsewhere}
 
 
 def test_mean_of_mixed_values():
