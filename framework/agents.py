@@ -33,6 +33,7 @@ from framework.stepping import AgentError, BufferView, Stepped
 from framework.training.build import build_algorithm, build_server, resolve_device
 from framework.training.environments import Environments, id_of
 from framework.training.learner import Learner
+from framework.training.machine import set_up_torch
 from framework.training.parts import Learning
 from framework.training.recorder import means_of
 from framework.training.seeds import draw_seed, stream
@@ -52,7 +53,7 @@ class Agent(Stepped):
         """`environments` tells the spaces and, to algorithms that plan or relabel goals, what they ask of an env."""
         general = cfg.general_cfg
         general.seed = general.seed or draw_seed()
-        torch.set_num_threads(general.torch_threads)
+        set_up_torch(general.torch_threads)
         self.cfg, self.environments = cfg, environments
         self.obs_space, self.action_space = environments.obs_space, environments.action_space
         self.spec = get_algorithm(general.algo_name).data(cfg.algo_cfg)

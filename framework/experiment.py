@@ -7,7 +7,6 @@ from pathlib import Path
 from typing import Any
 
 import gymnasium as gym
-import torch
 from gymnasium.vector import VectorEnv
 
 from algos.base import Policy
@@ -40,6 +39,7 @@ from framework.training.callbacks import Callback, Callbacks, make_callbacks
 from framework.training.driver import Driver
 from framework.training.environments import Environments, id_of
 from framework.training.evaluator import Evaluation
+from framework.training.machine import set_up_torch
 from framework.training.resume import open_folder, restorable, run_to_resume, start_file
 from framework.training.seeds import draw_seed, stream
 from framework.training.signals import stopped_by_signals
@@ -100,7 +100,7 @@ class Experiment:
         self.general.seed = self.general.seed or draw_seed()
         self.folder: RunFolder | None = None
         self.driver: Driver | None = None
-        torch.set_num_threads(self.general.torch_threads)
+        set_up_torch(self.general.torch_threads)
         self.ray = ray_backend(cfg, env)
         # under Ray the learners have the device; this process keeps a copy of what they learn
         self.device = "cpu" if self.ray else resolve_device(self.general.device)

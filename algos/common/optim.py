@@ -1,5 +1,6 @@
 """The optimiser: every gradient step goes through it, eager or compiled, averaged over several learners."""
 
+import inspect
 import math
 import os
 import shutil
@@ -10,7 +11,6 @@ from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor, nn
-from torch.optim.adam import adam
 
 from algos.common import peers
 from algos.common.errors import UserError
@@ -21,6 +21,20 @@ LossFn = Callable[..., tuple[Tensor, Metrics] | tuple[Tensor, Metrics, Tree]]
 
 BETA1, BETA2 = 0.9, 0.999  # decay of Adam's means of gradients and of their squares
 DECAY = 0.99  # of RMSprop's mean of squares
+
+
+def _guards_of_inputs(guards: Sequence[Any]) -> list[bool]:
+    """Which guards of a graph are looked at in each call: those of what is handed in.
+
+    Networks, settings and the optimiser's tensors stay what they were; to look at all of them costs a tenth of an
+    update. So that no other graph of the same lines is taken for this one, it must be isolated.
+    """
+    return [guard.name.startswith("inputs") or guard.guard_type == "SHAPE_ENV" for guard in guards]
+
+
+OWN_GUARDS: dict[str, Any] = {}
+if "isolate_recompiles" in inspect.signature(torch.compile).parameters:  # an older torch looks at all guards
+    OWN_GUARDS = {"options": {"guard_filter_fn": _guards_of_inputs}, "isolate_recompiles": True}
 
 
 class Step(NamedTuple):
@@ -43,13 +57,13 @@ class _Loss(nn.Module):
 
 
 class _Group:
-    """The weights of one learning rate, at their `places` among all, with their means, squares and counts."""
+    """The weights of one learning rate, at their `places` among all, with their means and squares."""
 
     def __init__(self, places: list[int], *columns: list[Tensor]):
         self.places = places
-        self.params, self.means, self.squares, self.steps = map(self.of, columns)
+        self.params, self.means, self.squares = map(self.of, columns)
         self.lr = 0.0
-        self.lr_tensor = torch.tensor(0.0, device=columns[0][0].device)  # a float in a graph would compile it again
+        self.rate = torch.tensor(0.0, device=columns[0][0].device)  # a float in a graph would compile it again
 
     def of(self, column: Sequence[Tensor]) -> list[Tensor]:
         """The group's part of a list over all weights."""
@@ -96,8 +110,9 @@ class Optimizer:
         self.params: list[Tensor] = list(self.named.values())
         self.means = [torch.zeros_like(p) for p in self.params]
         self.squares = [torch.zeros_like(p) for p in self.params]
-        device = self.params[0].device
-        self.steps = [torch.zeros((), device=device) for _ in self.params]  # all equal; torch's kernel wants one each
+        self.count = 0  # of steps
+        self.step = torch.zeros((), device=self.params[0].device)  # the same, for torch's kernel
+        self.inv_root = torch.ones_like(self.step)  # 1 / sqrt(1 - beta2^t), for a graph
         self.eps, self.max_grad_norm, self.compile, self.rule = eps, max_grad_norm, compile, rule
         self.weight_decay, self.norm_name = weight_decay, norm_name
         self.groups = self._make_groups(apart)
@@ -110,15 +125,13 @@ class Optimizer:
         """All weights, or all but those of `apart`, and then those."""
         own = {id(p) for p in apart.parameters()} if apart is not None else set()
         kinds = [False] if apart is None else [False, True]
-        columns = (self.params, self.means, self.squares, self.steps)
+        columns = (self.params, self.means, self.squares)
         return [_Group([i for i, p in enumerate(self.params) if (id(p) in own) == kind], *columns) for kind in kinds]
 
     def set_lr(self, lr: float, *apart: float) -> None:
         """Learning rate of the next updates, and that of the part that stands apart, if there is one."""
         for group, rate in zip(self.groups, (lr, *apart), strict=True):
-            if rate != group.lr:
-                group.lr = rate
-                group.lr_tensor.fill_(rate)
+            group.lr = rate
 
     def gradient_step(self, loss_fn: LossFn, *inputs: Any) -> Step:
         """One step down the gradient of `loss_fn(*inputs)`; returns the metrics and the result by row, detached."""
@@ -127,6 +140,8 @@ class Optimizer:
         if self._learners > 1:
             return self._step_together(loss_fn, *inputs)
         if self.compile:
+            self.count += 1
+            self._fill_rates()
             return Step(*self._compile(loss_fn, self._update_graph)(*inputs))
         grads, (metrics, by_row) = self._gradient(loss_fn, *inputs)
         metrics = {**metrics, **self._step(grads)}
@@ -152,20 +167,35 @@ class Optimizer:
         """Clip, decay and step; returns the gradient's norm as a metric where it is clipped."""
         with torch.no_grad():
             norm = self._regularise(grads)
+            self.count += 1
             if self.rule == "rmsprop":
+                self._fill_rates()
                 self._rmsprop(grads)
                 return norm
+            self.step.fill_(self.count)
             for group in self.groups:
-                adam(
-                    group.params, group.of(grads), group.means, group.squares, [], group.steps, fused=True, lr=group.lr,
-                    beta1=BETA1, beta2=BETA2, eps=self.eps, weight_decay=0.0, amsgrad=False, maximize=False,
+                grads_as_lain = [_lying_like(*pair) for pair in zip(group.of(grads), group.params, strict=True)]
+                torch._fused_adam_(
+                    group.params, grads_as_lain, group.means, group.squares, [], [self.step] * len(group.params),
+                    lr=group.lr, beta1=BETA1, beta2=BETA2, eps=self.eps, weight_decay=0.0, amsgrad=False,
+                    maximize=False,
                 )  # fmt: skip
             return norm
+
+    def _fill_rates(self) -> None:
+        """What follows from the number of steps: a graph would compute it anew for every few weights."""
+        adam = self.rule == "adam"
+        # 1 - beta^t by way of expm1
+        bias1 = -math.expm1(self.count * math.log(BETA1)) if adam else 1.0
+        for group in self.groups:
+            group.rate.fill_(group.lr / bias1)
+        if adam:
+            self.inv_root.fill_((-math.expm1(self.count * math.log(BETA2))) ** -0.5)
 
     def _compile(self, loss_fn: LossFn, make_graph: Callable[[LossFn], Callable[..., Any]]) -> Callable[..., Any]:
         """The compiled graph of a loss, made at its first call."""
         if loss_fn not in self._compiled:
-            self._compiled[loss_fn] = torch.compile(make_graph(loss_fn), fullgraph=True)
+            self._compiled[loss_fn] = torch.compile(make_graph(loss_fn), fullgraph=True, **OWN_GUARDS)
         return self._compiled[loss_fn]
 
     def _gradient_graph(self, loss_fn: LossFn) -> Callable[..., tuple[list[Tensor], tuple[Metrics, Tree]]]:
@@ -173,11 +203,11 @@ class Optimizer:
         module = _Loss(self.network, loss_fn)
         named = {f"network.{name}": p for name, p in self.named.items()}
 
-        @torch.no_grad()
         def gradient(*inputs):  # type: ignore[no-untyped-def]  # an annotation here or below would break the graph
-            grad_fn = torch.func.grad_and_value(lambda p: torch.func.functional_call(module, p, inputs), has_aux=True)
-            by_name, (_, beside) = grad_fn(named)
-            return [by_name[name] for name in named], beside
+            with torch.no_grad():
+                loss = partial(torch.func.functional_call, module, args=inputs)
+                by_name, (_, beside) = torch.func.grad_and_value(loss, has_aux=True)(named)
+                return [by_name[name] for name in named], beside
 
         return gradient
 
@@ -185,12 +215,12 @@ class Optimizer:
         """A whole step of a single learner."""
         gradient = self._gradient_graph(loss_fn)
 
-        @torch.no_grad()
         def update(*inputs):  # type: ignore[no-untyped-def]
             grads, (metrics, by_row) = gradient(*inputs)
-            norm = self._regularise(grads)
-            (self._rmsprop if self.rule == "rmsprop" else self._adam)(grads)
-            return {**metrics, **norm}, by_row
+            with torch.no_grad():
+                norm = self._regularise(grads)
+                (self._rmsprop if self.rule == "rmsprop" else self._adam)(grads)
+                return {**metrics, **norm}, by_row
 
         return update
 
@@ -213,18 +243,12 @@ class Optimizer:
 
         p -= lr m / (1 - beta1^t) / (sqrt(v / (1 - beta2^t)) + eps)
         """
-        step = self.steps[0].add_(1)
-        # 1 - beta^t by way of expm1: 1 - 0.999 would lose four of a float's seven digits
-        bias1 = -torch.expm1(step * math.log(BETA1))
-        bias2 = -torch.expm1(step * math.log(BETA2))
-        root = bias2.sqrt()
         for group in self.groups:
-            rate = group.lr_tensor / bias1
             columns = (group.params, group.of(grads), group.means, group.squares)
             for param, grad, mean, square in zip(*columns, strict=True):
                 mean.lerp_(grad, 1 - BETA1)
                 square.mul_(BETA2).addcmul_(grad, grad, value=1 - BETA2)
-                param.sub_(rate * mean / (square.sqrt() / root + self.eps))
+                param.sub_(group.rate * mean / (square.sqrt() * self.inv_root + self.eps))
 
     def _rmsprop(self, grads: list[Tensor]) -> None:
         """v = 0.99 v + 0.01 g^2;  p -= lr g / (sqrt(v) + eps), eagerly and in a graph alike."""
@@ -234,18 +258,18 @@ class Optimizer:
         torch._foreach_add_(roots, self.eps)
         moves = torch._foreach_div(grads, roots)
         for group in self.groups:
-            torch._foreach_mul_(group.of(moves), -group.lr_tensor)
+            torch._foreach_mul_(group.of(moves), -group.rate)
         torch._foreach_add_(self.params, moves)
 
     def state_dict(self) -> dict[str, Any]:
         """Means of gradients and of their squares, and the number of Adam's steps."""
-        return {"step": self.steps[0], "means": self.means, "squares": self.squares}
+        return {"step": torch.tensor(float(self.count)), "means": self.means, "squares": self.squares}
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
         """Load what `state_dict` returned, from an eager or a compiled run alike."""
-        steps = [state["step"]] * len(self.steps)
-        mine = [*self.steps, *self.means, *self.squares]
-        for own, given in zip(mine, [*steps, *state["means"], *state["squares"]], strict=True):
+        self.count = int(state["step"])
+        pairs = zip([*self.means, *self.squares], [*state["means"], *state["squares"]], strict=True)
+        for own, given in pairs:
             own.copy_(given)  # in place: a compiled graph holds on to these tensors
 
 
@@ -253,6 +277,11 @@ def _evaluate(loss_fn: LossFn, inputs: tuple[Tree, ...]) -> tuple[Tensor, tuple[
     """The loss, and beside it its metrics and its result by row: () where it gives none."""
     loss, metrics, by_row = (*loss_fn(*inputs), ())[:3]
     return loss, (metrics, by_row)
+
+
+def _lying_like(grad: Tensor, param: Tensor) -> Tensor:
+    """A gradient in the memory order of its weight: torch's kernel goes through both side by side."""
+    return grad if grad.stride() == param.stride() else torch.empty_like(param).copy_(grad)
 
 
 def _check_compiler() -> None:

@@ -12,7 +12,7 @@ from algos.common.errors import UserError, did_you_mean
 from algos.common.trees import Tree, tree_leaves, tree_map
 from algos.networks import attention, fsmn, own  # noqa: F401  # they register their layers
 from algos.networks.encoder import prepare
-from algos.networks.layers import NoisyLinear, Shape, make_layer, to_vector
+from algos.networks.layers import NoisyLinear, Shape, linear_layer, make_layer, to_vector
 from algos.networks.memory import StatefulLayer
 from algos.networks.spec import EmbedSpec, LayerSpec, parse_layers
 
@@ -237,6 +237,6 @@ def _network(
     modules, (size,) = to_vector(shape)
     layers += modules
     if out_features is not None:
-        layers.append(nn.Linear(size, out_features))
+        layers.append(linear_layer(size, out_features))
         size = out_features
     return Network(prepare, Stack(layers), size, has_head=out_features is not None)

@@ -23,6 +23,7 @@ from algos.networks.spec import (
 
 Shape = tuple[int, ...]  # of one sample: (features,), (channels, height, width), ...
 Built = tuple[list[nn.Module], Shape]
+NARROW = 16  # inputs: products with matrices of fewer columns are slow
 
 # In place where the gradient needs the output only: nothing below saves what it hands on.
 _ACTIVATIONS = {
@@ -93,6 +94,24 @@ def has_modes(module: nn.Module) -> bool:
     return isinstance(module, MODAL) if place.startswith("torch.nn.") else True
 
 
+class NarrowLinear(nn.Linear):
+    """`nn.Linear` of few inputs, whose gradient is taken as a product of long rows.
+
+    x^T g is four to eight times as fast as g^T x with rows of a few numbers. Torch chooses by how the weight lies in
+    memory: hence a copy of it by columns where there is a gradient.
+    """
+
+    def forward(self, x: Tensor) -> Tensor:
+        weight = self.weight.t().contiguous().t() if torch.is_grad_enabled() else self.weight
+        return F.linear(x, weight, self.bias)
+
+
+def linear_layer(in_features: int, out_features: int) -> nn.Linear:
+    """A linear layer, of the kind that learns faster."""
+    kind = NarrowLinear if in_features < NARROW <= out_features else nn.Linear
+    return kind(in_features, out_features)
+
+
 def activation(name: str) -> list[nn.Module]:
     """The activation of that name as a list of modules, empty for "none"."""
     return [] if name == "none" else [_ACTIVATIONS[name]()]
@@ -124,7 +143,9 @@ def make_layer(spec: LayerSpec, shape: Shape) -> Built:
 def _linear(spec: LinearSpec, shape: Shape) -> Built:
     modules, (size,) = to_vector(shape)
     for out in spec.layer_size:
-        linear = NoisyLinear(size, out, spec.sigma_init) if isinstance(spec, NoisyLinearSpec) else nn.Linear(size, out)
+        linear = (
+            NoisyLinear(size, out, spec.sigma_init) if isinstance(spec, NoisyLinearSpec) else linear_layer(size, out)
+        )
         modules += [linear, *activation(spec.activation)]
         size = out
     return modules, (size,)

@@ -9,7 +9,7 @@ from torch import Tensor, nn
 from algos.common.errors import UserError
 from algos.networks.builder import Network, Stack, build_head_stack, build_network
 from algos.networks.custom import behind, build_class, encoder_for, features_of
-from algos.networks.layers import NoisyLinear
+from algos.networks.layers import NoisyLinear, linear_layer
 from algos.networks.spec import CARRY_STATE
 from algos.value.config import ValueConfig
 
@@ -115,7 +115,7 @@ def _stream(in_features: int, out_features: int, cfg: ValueConfig) -> nn.Module:
 def _linear(in_features: int, out_features: int, cfg: ValueConfig) -> nn.Module:
     if cfg.noisy:
         return NoisyLinear(in_features, out_features, cfg.noisy_sigma)
-    return nn.Linear(in_features, out_features)
+    return linear_layer(in_features, out_features)
 
 
 def _with_noise(layers: Any, cfg: ValueConfig, first: int = 0) -> Any:

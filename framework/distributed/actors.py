@@ -34,6 +34,7 @@ from framework.training.build import (
 from framework.training.environments import Environments
 from framework.training.evaluator import Evaluation
 from framework.training.learner import Learner
+from framework.training.machine import set_up_torch
 from framework.training.worker import WorkerStats
 
 Weights = dict[str, np.ndarray]
@@ -62,7 +63,7 @@ class RemotePart:
     """Methods of all parts in other processes."""
 
     def __init__(self, config: ActorConfig, threads: int):
-        torch.set_num_threads(threads)
+        set_up_torch(threads)
         for name, spec in config.env_specs.items():
             gym.registry.setdefault(name, spec)
 

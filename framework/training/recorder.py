@@ -21,7 +21,7 @@ EVALUATIONS = (
 
 
 class Recorder:
-    """Writes episodes, updates and evaluations to CSV and to the loggers; metrics wait as they are until a row is due."""
+    """Writes episodes, updates and evaluations to CSV and to the loggers; metrics wait for their row as they are."""
 
     def __init__(self, folder: RunFolder, loggers: list[str], log_interval: int, state: dict[str, Any] | None = None):
         """`log_interval`: updates between two rows; 0: rows are written by `flush` alone."""

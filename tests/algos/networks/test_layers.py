@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from algos.common.errors import UserError
-from algos.networks.layers import NoisyLinear, has_modes, make_layer
+from algos.networks.layers import NarrowLinear, NoisyLinear, has_modes, linear_layer, make_layer
 from algos.networks.spec import ACTIVATIONS, parse_layers
 
 
@@ -216,3 +216,24 @@ def test_modules_of_the_users_and_those_of_torch_that_read_their_mode_have_modes
     )
     plain = (torch.nn.Linear(3, 4), torch.nn.Sequential(Own()), torch.nn.LayerNorm(3), NoisyLinear(3, 4))
     assert not any(has_modes(module) for module in plain)
+
+
+@pytest.mark.parametrize("shape", [(3,), (5, 3)])
+def test_few_inputs_give_what_a_linear_layer_gives(shape):
+    torch.manual_seed(0)
+    fast = linear_layer(3, 64)
+    usual = torch.nn.Linear(3, 64)
+    usual.load_state_dict(fast.state_dict())
+    x = torch.randn(7, *shape)
+    slope = torch.randn(7, *shape[:-1], 64)
+    for layer in (fast, usual):
+        (layer(x) * slope).sum().backward()
+    assert isinstance(fast, NarrowLinear) and fast.weight.is_contiguous()
+    torch.testing.assert_close(fast.weight.grad, usual.weight.grad)
+    torch.testing.assert_close(fast.bias.grad, usual.bias.grad)
+    with torch.no_grad():
+        assert torch.equal(fast(x), usual(x))
+
+
+def test_many_inputs_and_few_outputs_have_the_plain_layer():
+    assert type(linear_layer(16, 64)) is type(linear_layer(3, 8)) is torch.nn.Linear
