@@ -3,7 +3,7 @@
 import copy
 from abc import ABC, abstractmethod
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass, field, fields, replace
 from typing import Any, ClassVar
 
@@ -164,6 +164,9 @@ class DataSpec:
         return max(1, self.train_freq // total_envs) if any_length else self.n_steps
 
 
+_AS_IT_IS = nullcontext()
+
+
 class Policy(ABC):
     """A policy chooses actions. It is all that a worker or an evaluator needs; it has no loss and no optimiser."""
 
@@ -194,16 +197,16 @@ class Policy(ABC):
         `step` counts env steps over all workers; exploration depends only on it and on the policy's own stream.
         """
 
-    @contextmanager
-    def noise_and_dropout(self, explore: bool) -> Iterator[None]:
+    def noise_and_dropout(self, explore: bool) -> AbstractContextManager[None]:
         """Context for acting: fresh noise from the policy's own stream when exploring, mean weights otherwise.
 
         Dropout is always off, and all other modules are in evaluation mode. Networks without such parts pay for one
         comparison.
         """
-        if not self.noisy and not self.modal:
-            yield
-            return
+        return self._acting_modes(explore) if self.noisy or self.modal else _AS_IT_IS
+
+    @contextmanager
+    def _acting_modes(self, explore: bool) -> Iterator[None]:
         for module in self.modal:
             module.training = False
         for layer in self.noisy:

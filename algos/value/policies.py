@@ -31,11 +31,12 @@ class EpsilonGreedy(Policy):
         self, obs: Tree, state: Tree, *, explore: bool, step: int
     ) -> tuple[np.ndarray, dict[str, np.ndarray], Tree]:
         mask = self.random_mask(len(tree_leaves(obs)[0]), step) if explore else None
-        if mask is None or not mask.any():
+        count = 0 if mask is None else np.count_nonzero(mask)
+        if mask is None or not count:
             action, state = self.forward(obs, state, explore)
             return action, {}, state
         random = self.random(len(mask))
-        if mask.all() and not self.net.recurrent:
+        if count == len(mask) and not self.net.recurrent:
             return random, {}, state  # no row asks the network, and it has no memory to keep up to date
         action, state = self.forward(obs, state, explore)
         return np.where(mask, random, action), {}, state

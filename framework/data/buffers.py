@@ -108,7 +108,11 @@ class ReplayBuffer(Buffer):
 
     def rows(self, index: np.ndarray, step: int) -> Batch:
         """These rows as a batch."""
-        return Batch(**tree_map(lambda column: torch.from_numpy(column.take(index, axis=0)), self.columns), step=step)
+
+        def drawn(column: np.ndarray) -> torch.Tensor:
+            return torch.from_numpy(column.take(index, 0))
+
+        return Batch(**tree_map(drawn, self.columns), step=step)
 
     def state_dict(self) -> dict[str, Any]:
         """The filled rows, the ring's place and the random stream."""

@@ -45,7 +45,7 @@ def stack(rows: list[Tree]) -> Tree:
         return {key: stack([row[key] for row in rows]) for key in first}
     if isinstance(first, tuple):
         return tuple(stack(list(parts)) for parts in zip(*rows, strict=True))
-    return np.asarray(first)[None] if len(rows) == 1 else np.stack(rows)
+    return np.stack(rows)
 
 
 def join_workers(rollouts: list[Rollout]) -> Rollout:

@@ -43,7 +43,7 @@ class RowMaker:
         """One row [N, ...] of each column; `next_obs` is the true next one, `last`: the rollout ends here."""
         row, state = self.row, self.next_state
         extras, done = row.pop("extras"), terminated | truncated
-        if "value" in extras:
+        if extras and "value" in extras:
             cut = self.policy.bootstrap(next_obs, state) if last or truncated.any() else None
             extras["bootstrap_value"] = np.zeros_like(extras["value"]) if cut is None else cut
         row |= {
@@ -81,10 +81,18 @@ class RowMaker:
 
 def to_rollout(rows: list[Row], state: Tree, worker: int = 0) -> Rollout:
     """The rows of T steps as one rollout; `state` is the policy's before the first."""
-    columns = {name: stack([row[name] for row in rows]) for name in rows[0]}
+    if len(rows) == 1:
+        columns = {name: tree_map(_as_first, column) for name, column in rows[0].items()}
+    else:
+        columns = {name: stack([row[name] for row in rows]) for name in rows[0]}
     if "value" in columns["extras"]:
         columns["extras"]["next_value"] = next_values(columns)
     return Rollout(**columns, state=state, worker=worker)
+
+
+def _as_first(leaf: np.ndarray) -> np.ndarray:
+    """A step's leaf [N, ...] as a column of one step [1, N, ...]."""
+    return leaf[None]
 
 
 def next_values(columns: dict[str, Any]) -> np.ndarray:

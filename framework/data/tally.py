@@ -106,7 +106,7 @@ class Tally:
         """Count a step; the episodes that it ended."""
         self.returns += reward
         self.lengths += 1
-        if not done.any():
+        if not np.count_nonzero(done):
             self.success = None
             return []
         ended = [self._episode(int(env), env_step) for env in np.flatnonzero(done)]

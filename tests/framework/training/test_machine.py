@@ -7,10 +7,9 @@ import torch
 from framework.training.machine import set_up_torch
 
 FAULTS = """
-import resource, sys, torch
+import resource, torch
 from framework.training.machine import set_up_torch
-if sys.argv[1] == "kept":
-    set_up_torch(1)
+set_up_torch(1)
 def faults():
     return resource.getrusage(resource.RUSAGE_SELF).ru_minflt
 def use():
@@ -26,11 +25,8 @@ print(faults() - before)
 
 @pytest.mark.skipif(sys.platform != "linux", reason="glibc's switch")
 def test_freed_memory_is_kept_for_the_next_update():
-    def faults(how):
-        return int(subprocess.check_output([sys.executable, "-c", FAULTS, how], text=True))
-
-    kept, usual = faults("kept"), faults("usual")  # 20 MiB ten times: 51,200 pages
-    assert kept < 1_000 and usual > 40_000
+    faults = int(subprocess.check_output([sys.executable, "-c", FAULTS], text=True))
+    assert faults < 1_000  # 20 MiB ten times are 51,200 pages
 
 
 def test_threads():
