@@ -25,6 +25,8 @@ from algos.registry import get_algorithm
 from framework.data.rows import RowMaker
 from framework.data.tally import Recent
 from framework.distributed.assemble import model_info
+from framework.machine.auto import choose_compiling, choose_threads
+from framework.machine.set_up import set_up_torch
 from framework.runs.checkpoint import save_model
 from framework.runs.models import COUNTERS, load_into, read_model
 from framework.settings.compose import compose, config_text, save_config, to_override
@@ -33,7 +35,6 @@ from framework.stepping import AgentError, BufferView, Stepped
 from framework.training.build import build_algorithm, build_server, resolve_device
 from framework.training.environments import Environments, id_of
 from framework.training.learner import Learner
-from framework.training.machine import set_up_torch
 from framework.training.parts import Learning
 from framework.training.recorder import means_of
 from framework.training.seeds import draw_seed, stream
@@ -53,7 +54,7 @@ class Agent(Stepped):
         """`environments` tells the spaces and, to algorithms that plan or relabel goals, what they ask of an env."""
         general = cfg.general_cfg
         general.seed = general.seed or draw_seed()
-        set_up_torch(general.torch_threads)
+        choose_compiling(cfg, by_hand=True)
         self.cfg, self.environments = cfg, environments
         self.obs_space, self.action_space = environments.obs_space, environments.action_space
         self.spec = get_algorithm(general.algo_name).data(cfg.algo_cfg)
@@ -65,6 +66,7 @@ class Agent(Stepped):
         self.recent = Recent()
         self.metrics: dict[str, float] = {}
         self._start(None)
+        set_up_torch(choose_threads(cfg, self.algorithm))
 
     def _start(self, saved: dict[str, Any] | None, path: Path | None = None) -> None:
         """Build the parts, from the beginning or from a saved model."""

@@ -15,6 +15,8 @@ from algos.export import FORMATS
 from algos.export.export import export_policy
 from framework.data.observations import as_batch, next_action
 from framework.distributed.assemble import Plan, build_driver, model_info, plan_run, ray_backend
+from framework.machine.auto import choose_compiling, choose_threads
+from framework.machine.set_up import set_up_torch
 from framework.reports.grid_plot import plot_tables
 from framework.reports.learning_curve import plot_learning_curve
 from framework.reports.progress import env_name, start_line
@@ -39,7 +41,6 @@ from framework.training.callbacks import Callback, Callbacks, make_callbacks
 from framework.training.driver import Driver
 from framework.training.environments import Environments, id_of
 from framework.training.evaluator import Evaluation
-from framework.training.machine import set_up_torch
 from framework.training.resume import open_folder, restorable, run_to_resume, start_file
 from framework.training.seeds import draw_seed, stream
 from framework.training.signals import stopped_by_signals
@@ -100,7 +101,6 @@ class Experiment:
         self.general.seed = self.general.seed or draw_seed()
         self.folder: RunFolder | None = None
         self.driver: Driver | None = None
-        set_up_torch(self.general.torch_threads)
         self.ray = ray_backend(cfg, env)
         # under Ray the learners have the device; this process keeps a copy of what they learn
         self.device = "cpu" if self.ray else resolve_device(self.general.device)
@@ -110,6 +110,7 @@ class Experiment:
         self.resumed = run_to_resume(cfg)
         if self.general.mode == "train":
             check_run(cfg, self.envs, resumed=self.resumed is not None)
+        choose_compiling(cfg)
         self.counters = dict.fromkeys(COUNTERS, 0)
         self.model_path = self._model_to_load()
         self.model_name: str | None = None  # what the loaded or trained weights are, in words
@@ -121,6 +122,7 @@ class Experiment:
                 log.warning(text)
         else:
             self._load_model(self.model_path)
+        set_up_torch(choose_threads(cfg, self.algorithm))
 
     def _model_to_load(self) -> Path | None:
         general = self.general

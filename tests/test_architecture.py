@@ -162,6 +162,7 @@ WINGS = {
     "stepping": "data and all below",
     "distributed": "training and all below",  # the only one that imports ray
     "training": "reports and all below",
+    "machine": "data and all below",
     "reports": "data and all below",
     "data": "settings and all below",
     "settings": "runs",

@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from typing import Any
 
-from algos.common.settings import check_sequences, require, setting
+from algos.common.settings import AUTO, SWITCH, check_sequences, require, setting
 from algos.networks.config import ActorCriticConfig
 from algos.networks.spec import CARRY_STATE
 
@@ -36,7 +36,7 @@ class ReplayActorCriticConfig(ActorCriticConfig):
     train_freq: int = setting(1, ge=1)  # env steps between rounds of updates; recurrent: a multiple of sequence_length
     gradient_steps: int = setting(1, ge=1, also=(-1,))  # updates per round; -1: one for each env step
     max_grad_norm: float | None = setting(None, gt=0)  # clip gradients to this norm; null: no clipping
-    compile: bool = setting(False, affects="speed")  # compile each loss into one graph: 10-20 s once, then faster
+    compile: bool | str = setting(AUTO, choices=SWITCH, affects="speed")  # each update one graph; auto: in long runs
 
     def check(self, section: str) -> None:
         super().check(section)
@@ -48,9 +48,9 @@ class ReplayActorCriticConfig(ActorCriticConfig):
         if not self.recurrent:
             return
         check_sequences(self, section)
-        for key, plain in (("compile", False), ("n_step", 1)):
+        for key, fits in (("compile", self.compile is not True), ("n_step", self.n_step == 1)):
             require(
-                getattr(self, key) == plain,
+                fits,
                 f"{section}.{key}={str(getattr(self, key)).lower()} cannot be combined with layers that {CARRY_STATE}",
             )
         require(

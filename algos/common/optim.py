@@ -1,6 +1,7 @@
 """The optimiser: every gradient step goes through it, eager or compiled, averaged over several learners."""
 
 import inspect
+import logging
 import math
 import os
 import shutil
@@ -16,6 +17,7 @@ from algos.common import peers
 from algos.common.errors import UserError
 from algos.common.trees import Tree, tree_leaves, tree_map
 
+log = logging.getLogger("joyride")
 Metrics = dict[str, Tensor]
 LossFn = Callable[..., tuple[Tensor, Metrics] | tuple[Tensor, Metrics, Tree]]
 
@@ -99,7 +101,7 @@ class Optimizer:
         *,
         eps: float = 1e-8,
         max_grad_norm: float | None,
-        compile: bool = False,
+        compile: bool | str = False,
         rule: str = "adam",
         weight_decay: float = 0.0,
         norm_name: str = "train/grad_norm",
@@ -113,13 +115,17 @@ class Optimizer:
         self.count = 0  # of steps
         self.step = torch.zeros((), device=self.params[0].device)  # the same, for torch's kernel
         self.inv_root = torch.ones_like(self.step)  # 1 / sqrt(1 - beta2^t), for a graph
-        self.eps, self.max_grad_norm, self.compile, self.rule = eps, max_grad_norm, compile, rule
+        self.eps, self.max_grad_norm, self.rule = eps, max_grad_norm, rule
+        self.compile = compile in (True, "true")
         self.weight_decay, self.norm_name = weight_decay, norm_name
         self.groups = self._make_groups(apart)
         self._compiled: dict[LossFn, Callable[..., Any]] = {}
         self._learners = 0  # not yet counted: their group may be joined after this
-        if compile:
-            _check_compiler()
+        if self.compile and (missing := missing_compiler()):
+            raise UserError(
+                f"algo_cfg.compile=true needs a C++ compiler, but {missing} was not found; install it, set CXX, or"
+                " leave out compile"
+            )
 
     def _make_groups(self, apart: nn.Module | None) -> list[_Group]:
         """All weights, or all but those of `apart`, and then those."""
@@ -142,7 +148,10 @@ class Optimizer:
         if self.compile:
             self.count += 1
             self._fill_rates()
-            return Step(*self._compile(loss_fn, self._update_graph)(*inputs))
+            done = self._in_graph(loss_fn, self._update_graph, inputs)
+            if done is not None:
+                return Step(*done)
+            self.count -= 1
         grads, (metrics, by_row) = self._gradient(loss_fn, *inputs)
         metrics = {**metrics, **self._step(grads)}
         return Step({name: value.detach() for name, value in metrics.items()}, tree_map(Tensor.detach, by_row))
@@ -150,8 +159,8 @@ class Optimizer:
     def _step_together(self, loss_fn: LossFn, *inputs: Any) -> Step:
         """`gradient_step` of one of several learners; only forward and backward are compiled, up to the exchange."""
         share = peers.Share.of(inputs, peers.rank(), self._learners)
-        gradient = self._compile(loss_fn, self._gradient_graph) if self.compile else partial(self._gradient, loss_fn)
-        grads, (metrics, by_row) = gradient(*share.inputs)
+        found = self._in_graph(loss_fn, self._gradient_graph, share.inputs) if self.compile else None
+        grads, (metrics, by_row) = found or self._gradient(loss_fn, *share.inputs)
         means, rows = share.reduce([*grads, *metrics.values()], tree_leaves(by_row))
         # metrics are kept for long, and would keep all gradients with them: hence the copies
         averaged = dict(zip(metrics, (mean.clone() for mean in means[len(grads) :]), strict=True))
@@ -192,11 +201,21 @@ class Optimizer:
         if adam:
             self.inv_root.fill_((-math.expm1(self.count * math.log(BETA2))) ** -0.5)
 
-    def _compile(self, loss_fn: LossFn, make_graph: Callable[[LossFn], Callable[..., Any]]) -> Callable[..., Any]:
-        """The compiled graph of a loss, made at its first call."""
+    def _in_graph(self, loss_fn: LossFn, make_graph: Callable[[LossFn], Callable[..., Any]], inputs: Any) -> Any:
+        """What a loss's graph gives, compiled at its first call; None where that fails: nothing has been done then."""
         if loss_fn not in self._compiled:
             self._compiled[loss_fn] = torch.compile(make_graph(loss_fn), fullgraph=True, **OWN_GUARDS)
-        return self._compiled[loss_fn]
+        try:
+            return self._compiled[loss_fn](*inputs)
+        except Exception as error:
+            from torch._dynamo.exc import TorchDynamoException  # not before: its import takes a second
+
+            if not isinstance(error, TorchDynamoException):
+                raise
+            self.compile = False
+            first = next((line.strip() for line in str(error).splitlines() if line.strip()), type(error).__name__)
+            log.warning("updates are not compiled, for torch.compile fails: %s", first)
+            return None
 
     def _gradient_graph(self, loss_fn: LossFn) -> Callable[..., tuple[list[Tensor], tuple[Metrics, Tree]]]:
         """`_gradient` without autograd's tape: by functional transform, which torch.compile can trace."""
@@ -284,12 +303,8 @@ def _lying_like(grad: Tensor, param: Tensor) -> Tensor:
     return grad if grad.stride() == param.stride() else torch.empty_like(param).copy_(grad)
 
 
-def _check_compiler() -> None:
-    """Raise UserError if the compiler that torch would call is missing."""
+def missing_compiler() -> str | None:
+    """The C++ compiler that torch would call, if it is missing."""
     usual = {"darwin": "clang++", "win32": "cl"}.get(sys.platform, "g++")
     name = os.environ.get("CXX") or usual
-    if not shutil.which(name):
-        raise UserError(
-            f"algo_cfg.compile=true needs a C++ compiler, but {name} was not found; install it, set CXX, or leave"
-            " out compile"
-        )
+    return None if shutil.which(name) else name

@@ -22,6 +22,8 @@ Effect = Literal[
 ]
 
 
+AUTO = "auto"  # a setting that is found out at the start of the run
+SWITCH = (AUTO, "true", "false")
 BOUNDS: dict[str, tuple[str, Callable[[Any, float], bool]]] = {
     "ge": (">=", operator.ge),
     "gt": (">", operator.gt),
@@ -39,7 +41,7 @@ def setting(
     gt: float | None = None,
     le: float | None = None,
     lt: float | None = None,
-    also: tuple[float, ...] = (),
+    also: tuple[float | str, ...] = (),
     schedule: bool = False,
     affects: Effect = "learning",
 ) -> Any:
@@ -84,7 +86,8 @@ def allowed_values(field: "dataclasses.Field[Any]") -> str:
     if limits["choices"] is not None:
         return ", ".join(limits["choices"])
     bounds = " and ".join(f"{sign} {limits[name]:g}" for name, (sign, _) in BOUNDS.items() if limits[name] is not None)
-    return bounds + "".join(f", or {special:g}" for special in limits["also"])
+    specials = [special if isinstance(special, str) else f"{special:g}" for special in limits["also"]]
+    return bounds + "".join(f", or {special}" for special in specials)
 
 
 class SequenceSettings(Protocol):
@@ -129,10 +132,14 @@ def _check_field(field: "dataclasses.Field[Any]", value: Any, key: str) -> None:
         return
     if value is None or not limits or value in limits["also"]:
         return
+    if isinstance(value, bool) and limits["choices"] == SWITCH:
+        return
     if limits["choices"] is not None and value not in limits["choices"]:
         hint = did_you_mean(str(value), limits["choices"])
         near = f" ({hint})" if hint.endswith("?") else ""
         raise UserError(f"{key}={value} is not allowed; choose from {', '.join(limits['choices'])}{near}")
+    if isinstance(value, str) and any(limits[name] is not None for name in BOUNDS):
+        raise UserError(f"{key}={value} is no number: it must be {allowed_values(field)}")
     if any(not test(value, limits[name]) for name, (_, test) in BOUNDS.items() if limits[name] is not None):
         raise UserError(f"{key}={value} is out of range: it must be {allowed_values(field)}")
 

@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from typing import Any
 
-from algos.common.settings import require, setting
+from algos.common.settings import AUTO, SWITCH, require, setting
 from algos.networks.config import ActorCriticConfig
 
 
@@ -34,7 +34,7 @@ class OnPolicyConfig(ActorCriticConfig):
     normalize_reward: bool = False  # divide rewards by a running deviation of the discounted return
     ortho_init: bool = True  # orthogonal initial weights; gain: sqrt(2), policy head 0.01, value head 1
     log_std_init: float = 0.0  # Box actions: initial log standard deviation
-    compile: bool = setting(False, affects="speed")  # compile each update into one graph: 7-10 s once, then faster
+    compile: bool | str = setting(AUTO, choices=SWITCH, affects="speed")  # each update one graph; auto: in long runs
 
 
 @dataclass

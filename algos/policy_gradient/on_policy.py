@@ -31,7 +31,7 @@ class OnPolicy(Algorithm):
     def __init__(self, cfg: OnPolicyConfig, obs_space: Any, action_space: Any, *, critic: bool = True, **kwargs: Any):
         super().__init__(cfg, obs_space, action_space, **kwargs)
         self.net = ActorCritic(cfg, obs_space, action_space, critic).to(self.device)
-        if cfg.compile and self.net.recurrent:
+        if cfg.compile is True and self.net.recurrent:
             raise UserError(f"algo_cfg.compile=true cannot be combined with layers that {CARRY_STATE}")
         self.lr = self.schedule("lr")
         self.critic_lr = self.schedule("critic_lr") if cfg.critic_lr is not None else None

@@ -4,7 +4,7 @@ from collections.abc import Collection
 from dataclasses import dataclass
 from typing import Any
 
-from algos.common.settings import check_epsilon, check_sequences, require, setting, without_effect
+from algos.common.settings import AUTO, SWITCH, check_epsilon, check_sequences, require, setting, without_effect
 from algos.networks.config import EncoderConfig, check_class, set_aside
 from algos.networks.spec import CARRY_STATE
 
@@ -38,7 +38,7 @@ class ValueConfig(EncoderConfig):
     epsilon_schedule: str = setting("exp", choices=("exp", "linear"))  # shape of the decay
     max_grad_norm: float | None = setting(None, gt=0)  # clip gradients to this norm; null: no clipping
     adam_eps: float = setting(1e-8, gt=0)  # Adam's epsilon: larger values damp the steps of small gradients
-    compile: bool = setting(False, affects="speed")  # compile each update into one graph: 7-10 s once, then faster
+    compile: bool | str = setting(AUTO, choices=SWITCH, affects="speed")  # each update one graph; auto: in long runs
 
     def check(self, section: str) -> None:
         super().check(section)
@@ -164,7 +164,7 @@ class DRQNConfig(ReplayConfig):
     def check(self, section: str) -> None:
         super().check(section)
         check_sequences(self, section)
-        require(not self.compile, f"{section}.compile=true cannot be combined with layers that {CARRY_STATE}")
+        require(self.compile is not True, f"{section}.compile=true cannot be combined with layers that {CARRY_STATE}")
 
 
 @dataclass

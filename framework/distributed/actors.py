@@ -21,6 +21,7 @@ from algos.common import peers
 from algos.networks.state import tree_map
 from framework.data.buffers import COLUMNS, batch_map
 from framework.data.rollout import Rollout
+from framework.machine.set_up import set_up_torch
 from framework.settings.schema import Config
 from framework.training.build import (
     Acting,
@@ -34,7 +35,6 @@ from framework.training.build import (
 from framework.training.environments import Environments
 from framework.training.evaluator import Evaluation
 from framework.training.learner import Learner
-from framework.training.machine import set_up_torch
 from framework.training.worker import WorkerStats
 
 Weights = dict[str, np.ndarray]
@@ -56,7 +56,7 @@ class ActorConfig:
         """From a run's config; workers in exact mode have the threads of a single process."""
         general = cfg.general_cfg
         specs = {cfg.env_cfg.id: gym.registry[cfg.env_cfg.id]} if cfg.env_cfg.id in gym.registry else {}
-        return cls(cfg, acting, env_step, general.torch_threads if general.sync == "exact" else 1, specs)
+        return cls(cfg, acting, env_step, general.threads if general.sync == "exact" else 1, specs)
 
 
 class RemotePart:
@@ -161,7 +161,7 @@ class LearnerActor(RemotePart):
     """A learner in its own process; several share each batch, see `algos.common.optim`."""
 
     def __init__(self, config: ActorConfig, device: str):
-        super().__init__(config, config.cfg.general_cfg.torch_threads)
+        super().__init__(config, config.cfg.general_cfg.threads)
         self.config, self.device = config, resolve_device(device)
 
     def address(self, head: str) -> str:
@@ -203,7 +203,7 @@ class EvaluatorActor(RemotePart):
     """An evaluator in its own process."""
 
     def __init__(self, config: ActorConfig, role: str):
-        super().__init__(config, config.cfg.general_cfg.torch_threads)
+        super().__init__(config, config.cfg.general_cfg.threads)
         envs = Environments(config.cfg)
         algorithm = build_algorithm(without_compiler(config.cfg), envs, "cpu", config.env_step)
         self.evaluator = build_evaluator(config.cfg, envs, algorithm.policy, role)

@@ -7,7 +7,7 @@ from typing import Any
 
 from omegaconf import MISSING
 
-from algos.common.settings import require, setting, without_effect
+from algos.common.settings import AUTO, require, setting, without_effect
 from algos.export import FORMATS
 from envs.config import EnvConfig
 
@@ -32,7 +32,9 @@ class GeneralConfig:
     seeds: int | None = setting(None, ge=1)  # mode=verify: train with seeds 1 to this number; null: 5
     n_workers: int = setting(1, ge=1)  # workers; in a single process they take turns
     n_envs: int = setting(1, ge=1)  # environments per worker, stepped as one vector environment
-    torch_threads: int = setting(1, ge=1, affects="record")  # threads of torch; small networks are fastest with 1
+    torch_threads: int | str = setting(
+        AUTO, ge=1, also=(AUTO,), affects="record"
+    )  # threads of torch; auto: as many as pay for the networks' sizes
 
     mp_backend: str = setting("single", choices=("single", "ray"), affects="ray")  # one process, or Ray actors
     sync: str = setting("exact", choices=("exact", "async"), affects="ray")  # async: no process waits for another
@@ -148,6 +150,11 @@ class GeneralConfig:
             return []
         instead = f"; {section}.online_eval_episode sets the episodes" if self.mode == "test" else ""
         return [f"{without_effect(void)} with {section}.mode={self.mode}{instead}"]
+
+    @property
+    def threads(self) -> int:
+        """Threads of torch, once they are chosen."""
+        return 1 if self.torch_threads == AUTO else int(self.torch_threads)
 
     @property
     def env_step_limit(self) -> int:

@@ -279,3 +279,28 @@ def test_graphs_of_the_same_lines_are_not_mistaken_for_each_other(monkeypatch):
         optimizer.set_lr(0.1)
         optimizer.gradient_step(net.slope, *tensors(1.0, -1.0))
     assert [(round(net.x.item(), 4), round(net.y.item(), 4)) for net in nets] == [(0.9, 2.1), (2.9, 4.1)]
+
+
+def test_what_cannot_be_traced_learns_uncompiled(monkeypatch, caplog):
+    monkeypatch.setattr(torch, "compile", functools.partial(torch.compile, backend="aot_eager"))
+    monkeypatch.setattr("shutil.which", lambda name: name)
+    net = Point()
+
+    def untraceable(dx, dy):
+        torch._dynamo.graph_break()
+        return net.slope(dx, dy)
+
+    optimizer = Optimizer(net, max_grad_norm=None, compile=True)
+    optimizer.set_lr(0.1)
+    for _ in range(2):
+        optimizer.gradient_step(untraceable, *tensors(3.0, 0.0))
+    assert net.x.item() == pytest.approx(-0.2) and optimizer.count == 2
+    assert caplog.text.count("updates are not compiled, for torch.compile fails") == 1
+
+
+def test_a_mistake_in_the_loss_is_no_failure_of_the_compiler(make):
+    def mistaken(dx, dy):
+        raise ZeroDivisionError("mine")
+
+    with pytest.raises(ZeroDivisionError, match="mine"):
+        make(Point()).gradient_step(mistaken, *tensors(1.0, 1.0))

@@ -4,11 +4,11 @@ import sys
 import pytest
 import torch
 
-from framework.training.machine import set_up_torch
+from framework.machine.set_up import set_up_torch
 
 FAULTS = """
 import resource, torch
-from framework.training.machine import set_up_torch
+from framework.machine.set_up import set_up_torch
 set_up_torch(1)
 def faults():
     return resource.getrusage(resource.RUSAGE_SELF).ru_minflt

@@ -1,0 +1,113 @@
+"""What `auto` stands for: whether updates are compiled, and with how many threads torch computes.
+
+The config, the networks' sizes and the number of cores decide, never a measurement: a seed gives one result.
+"""
+
+import copy
+import logging
+import math
+import os
+from typing import Any
+
+from torch import Tensor, nn
+
+from algos.base import Algorithm, DataSpec
+from algos.common.optim import missing_compiler
+from algos.common.settings import AUTO
+from algos.registry import get_algorithm
+from framework.data.observations import as_batch
+from framework.settings.schema import Config
+
+log = logging.getLogger("joyride")
+COMPILED_FROM = 50_000  # updates: they save 0.3 ms each at least, the compiler takes 5 to 20 s
+SHARE = 16_000_000  # multiplications of a batch's way through the network for each thread
+
+
+def choose_compiling(cfg: Config, by_hand: bool = False) -> None:
+    """Replace `algo_cfg.compile=auto` by true or false, and say why; `by_hand`: of an agent, whose end is unknown."""
+    algo = cfg.algo_cfg
+    if getattr(algo, "compile", None) != AUTO:
+        return
+    algo.compile = False
+    general = cfg.general_cfg
+    if general.mode != "train" or by_hand:
+        return
+    updates = planned_updates(cfg)
+    if updates is None:
+        reason = "how long the run will be is unknown"
+    elif updates < COMPILED_FROM:
+        reason = f"about {updates:,} are to be made, and compiling pays from {COMPILED_FROM:,} on"
+    elif getattr(algo, "recurrent", False):
+        reason = "layers that carry state are not compiled"
+    elif missing := missing_compiler():
+        reason = f"there is no C++ compiler ({missing})"
+    else:
+        algo.compile = True
+        reason = f"about {updates:,} are to be made"
+    log.info("updates are %s: %s", "compiled" if algo.compile else "not compiled", reason)
+
+
+def planned_updates(cfg: Config) -> int | None:
+    """Gradient steps that the run will make; None if it ends at a score, by episodes, or not of itself."""
+    general, algo = cfg.general_cfg, cfg.algo_cfg
+    steps, total_envs = general.env_step_limit, general.n_workers * general.n_envs
+    if steps <= 0 or general.max_episode > 0 or general.reward_threshold is not None:
+        return None
+    spec: DataSpec = get_algorithm(general.algo_name).data(algo)
+    if spec.replayed:
+        return max(0, steps - spec.warm_up_steps) // spec.train_freq * spec.round_updates
+    if spec.whole_episodes or not spec.learns:
+        return None
+    rows = spec.n_steps * total_envs
+    minibatches = math.ceil(rows / batch_rows(cfg)) * getattr(algo, "n_epochs", 1)
+    return steps // rows * minibatches
+
+
+def batch_rows(cfg: Config) -> int:
+    """Rows of a gradient step: env steps, in batches of sequences or episodes too few rather than too many."""
+    rollout = getattr(cfg.algo_cfg, "n_steps", 1) * cfg.general_cfg.n_workers * cfg.general_cfg.n_envs
+    return int(getattr(cfg.algo_cfg, "batch_size", rollout))
+
+
+def choose_threads(cfg: Config, algorithm: Algorithm) -> int:
+    """Replace `general_cfg.torch_threads=auto` by a number, and return it."""
+    general = cfg.general_cfg
+    if general.torch_threads == AUTO:
+        general.torch_threads = 1
+        if general.mode == "train" and usable_cores() > 1:
+            work = batch_rows(cfg) * multiplications(algorithm)
+            general.torch_threads = min(max(1, work // SHARE), usable_cores() // general.n_learners or 1)
+        if general.torch_threads > 1:
+            log.info("torch computes with %d threads: the networks and batches are large enough", general.torch_threads)
+    return general.threads
+
+
+def usable_cores() -> int:
+    """Cores that this process may use; OMP_NUM_THREADS, which parallel jobs share out, can lower it."""
+    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    given = os.environ.get("OMP_NUM_THREADS", "")
+    return min(cores, int(given)) if given.isdigit() and int(given) > 0 else cores
+
+
+def multiplications(algorithm: Algorithm) -> int:
+    """Multiplications with weights on one observation's way through the acting network."""
+    policy, space = algorithm.policy, copy.deepcopy(algorithm.obs_space)
+    if not any(True for _ in policy.net.parameters()):
+        return 0
+    space.seed(0)
+    example, _ = as_batch(space.sample(), space)
+    counts: list[int] = []
+
+    def count(module: nn.Module, _: Any, output: Any) -> None:
+        out = output[0] if isinstance(output, tuple) else output
+        weights = [p.numel() for p in module.parameters(recurse=False) if p.dim() > 1]
+        positions = out[0, 0].numel() if isinstance(module, nn.modules.conv._ConvNd) else 1
+        counts.append(sum(weights) * positions if isinstance(out, Tensor) else 0)
+
+    hooks = [module.register_forward_hook(count) for module in policy.net.modules() if not list(module.children())]
+    try:
+        policy.fork(0).act(example, policy.init_state(1), explore=False, step=0)
+    finally:
+        for hook in hooks:
+            hook.remove()
+    return sum(counts)
