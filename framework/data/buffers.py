@@ -20,6 +20,8 @@ def learning_dtype(dtype: np.dtype[Any]) -> np.dtype[Any]:
 
 def to_tensor(values: np.ndarray) -> torch.Tensor:
     """A column as a tensor of its learning type, which may be written to (what another process sent may not)."""
+    if values.dtype.kind != "f" and values.flags.carray:  # most columns of a table's rollout, without a walk
+        return torch.from_numpy(values)
     return torch.from_numpy(np.require(values, learning_dtype(values.dtype), ["C", "W"]))
 
 
