@@ -80,19 +80,27 @@ def total_steps(general: GeneralConfig, env_step: int = 0) -> int | None:
 
 
 def build_algorithm(cfg: Config, envs: Environments, device: str, env_step: int = 0) -> Algorithm:
-    """The algorithm; `env_step` is where a loaded model left off."""
+    """The algorithm; `env_step` is where a loaded model left off.
+
+    One thread makes the initial weights, so that they do not depend on the number of threads, last digit included.
+    """
     general = cfg.general_cfg
     kind = get_algorithm(general.algo_name)
     known = {"model": envs.model()} if kind.needs_model else {}
-    algorithm: Algorithm = kind(
-        cfg.algo_cfg,
-        envs.obs_space,
-        envs.action_space,
-        device=device,
-        seed=stream(general.seed, "algorithm"),
-        total_steps=total_steps(general, env_step),
-        **known,
-    )
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        algorithm: Algorithm = kind(
+            cfg.algo_cfg,
+            envs.obs_space,
+            envs.action_space,
+            device=device,
+            seed=stream(general.seed, "algorithm"),
+            total_steps=total_steps(general, env_step),
+            **known,
+        )
+    finally:
+        torch.set_num_threads(threads)
     return algorithm
 
 
