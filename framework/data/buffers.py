@@ -144,7 +144,7 @@ class ReplayBuffer(Buffer):
 
         return {
             "rows": tree_map(kept, self.columns),
-            "frames": tree_map(lambda frames: frames and frames.state_dict(), self.frames),
+            "frames": tree_map(lambda frames: None if frames is None else frames.state_dict(), self.frames),
             "size": self.size,
             "next": self.next,
             "rng": self.rng.bit_generator.state,
@@ -156,22 +156,20 @@ class ReplayBuffer(Buffer):
         self.rng.bit_generator.state = state["rng"]
         if not self.size:
             return
-        rows = state["rows"]
-        by_reference = "frames" in state  # older versions kept images whole
+        rows, older = state["rows"], "frames" not in state  # older versions kept images whole
 
         def restored(obs: np.ndarray, next_obs: np.ndarray, saved: dict[str, Any] | None) -> Frames | None:
-            return saved and Frames.restored(saved, [obs, next_obs], self.capacity)
-
-        if by_reference:
-            self.frames = tree_map(restored, rows["obs"], rows["next_obs"], state["frames"])
-        else:
-            self.frames = self._new_frames(rows)
-        self.columns = {name: self._empty(name, values) for name, values in rows.items()}
+            return None if saved is None else Frames.restored(saved, [obs, next_obs], self.capacity)
 
         def fill(column: Any, values: np.ndarray) -> None:
-            target = column.slots if by_reference and isinstance(column, FrameColumn) else column
+            target = column.slots if isinstance(column, FrameColumn) and not older else column
             target[: self.size] = values
 
+        if older:
+            self.frames = self._new_frames(rows)
+        else:
+            self.frames = tree_map(restored, rows["obs"], rows["next_obs"], state["frames"])
+        self.columns = {name: self._empty(name, values) for name, values in rows.items()}
         tree_map(fill, self.columns, rows)
 
 

@@ -62,33 +62,33 @@ class Frames:
         self.shape, self.depth, self.axis = shape, depth, axis
         self.block = capacity + capacity // SPARE + 1
         self.blocks: list[np.ndarray] = []
-        self.counts = np.zeros(0, INDEX)
-        self.used = 0  # slots from here on were never written to
+        self.counts: list[int] = []  # of the slots ever used
         self.free: list[int] = []  # a heap: which slot is next depends on nothing but which are free
         self.slots: dict[int, int] = {}  # by the hash of a frame's bytes; of two with one hash, the later
 
     def put(self, frames: np.ndarray) -> np.ndarray:
         """Slots of frames [M, ...], to each of which there is then one reference more."""
-        places = np.empty(len(frames), INDEX)
-        for i, frame in enumerate(frames):
+        places = []
+        for frame in frames:
             content = frame.tobytes()
             key = hash(content)
             slot = self.slots.get(key)
             if slot is None or self._at(slot).tobytes() != content:
                 slot = self.slots[key] = self._free_slot()
                 self._at(slot)[...] = frame
-            places[i] = slot
-        np.add.at(self.counts, places, 1)
-        return places
+            self.counts[slot] += 1
+            places.append(slot)
+        return np.array(places, INDEX)
 
     def release(self, slots: np.ndarray) -> None:
         """Take back one reference for each of the slots [M]."""
-        np.subtract.at(self.counts, slots, 1)
-        for slot in set(slots[self.counts[slots] == 0].tolist()):
-            key = hash(self._at(slot).tobytes())
-            if self.slots.get(key) == slot:
-                del self.slots[key]
-            heapq.heappush(self.free, slot)
+        for slot in slots.tolist():
+            self.counts[slot] -= 1
+            if not self.counts[slot]:
+                key = hash(self._at(slot).tobytes())
+                if self.slots.get(key) == slot:
+                    del self.slots[key]
+                heapq.heappush(self.free, slot)
 
     def take(self, slots: np.ndarray) -> np.ndarray:
         """Copies of the frames in these slots."""
@@ -107,18 +107,17 @@ class Frames:
     def _free_slot(self) -> int:
         if self.free:
             return heapq.heappop(self.free)
-        self._make_room(self.used + 1)
-        self.used += 1
-        return self.used - 1
+        self.counts.append(0)
+        self._make_room()
+        return len(self.counts) - 1
 
-    def _make_room(self, slots: int) -> None:
-        while slots > len(self.counts):
+    def _make_room(self) -> None:
+        while len(self.counts) > self.block * len(self.blocks):
             self.blocks.append(np.empty((self.block, *self.shape), np.uint8))
-            self.counts = np.concatenate([self.counts, np.zeros(self.block, INDEX)])
 
     def state_dict(self) -> dict[str, Any]:
         """The frames; references are the columns' own."""
-        used = [block[: max(0, self.used - i * self.block)] for i, block in enumerate(self.blocks)]
+        used = [block[: len(self.counts) - i * self.block] for i, block in enumerate(self.blocks)]
         return {"frames": used[0] if len(used) == 1 else np.concatenate(used), "depth": self.depth, "axis": self.axis}
 
     @classmethod
@@ -126,15 +125,14 @@ class Frames:
         """From what `state_dict` returned, and the slots to which each column refers."""
         frames = state["frames"]
         new = cls(frames.shape[1:], state["depth"], state["axis"], capacity)
-        new._make_room(len(frames))
+        counts = sum(np.bincount(slots.ravel(), minlength=len(frames)) for slots in references)
+        new.counts = np.asarray(counts).tolist()
+        new._make_room()
         for i, block in enumerate(new.blocks):
             part = frames[i * new.block : (i + 1) * new.block]
             block[: len(part)] = part
-        new.used = len(frames)
-        for slots in references:
-            new.counts += np.bincount(slots.ravel(), minlength=len(new.counts)).astype(INDEX)
-        new.free = np.flatnonzero(new.counts[: new.used] == 0).tolist()
-        new.slots = {hash(frames[slot].tobytes()): slot for slot in np.flatnonzero(new.counts).tolist()}
+        new.free = [slot for slot, count in enumerate(new.counts) if not count]
+        new.slots = {hash(frames[slot].tobytes()): slot for slot, count in enumerate(new.counts) if count}
         return new
 
 
