@@ -58,7 +58,7 @@ class ReplayBuffer(Buffer):
     """
 
     names: tuple[str, ...] = TRANSITION
-    shares_frames = True
+    shares_frames = True  # False: images are kept whole
 
     def __init__(self, capacity: int, seed: int, extras: tuple[str, ...] = ()):
         self.capacity, self.extras = capacity, extras
