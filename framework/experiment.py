@@ -110,7 +110,7 @@ class Experiment:
         self.resumed = run_to_resume(cfg)
         if self.general.mode == "train":
             check_run(cfg, self.envs, resumed=self.resumed is not None)
-        choose_compiling(cfg)
+        self.pace = choose_compiling(cfg)  # what the start of a run says of it
         self.counters = dict.fromkeys(COUNTERS, 0)
         self.model_path = self._model_to_load()
         self.model_name: str | None = None  # what the loaded or trained weights are, in words
@@ -313,6 +313,9 @@ class Experiment:
             driver.counters.start_from(**self.counters)
         device = self.general.device if self.ray else self.device
         log.info("%s", start_line(plan.doing(driver, state is not None), self.cfg, device, driver.folder.path))
+        if plan.training and self.pace:
+            threads = f"; torch has {self.general.threads} threads" if self.general.threads > 1 else ""
+            log.info("%s%s", self.pace, threads)
 
     def _take_counts(self, driver: Driver) -> None:
         """Know of the model what the run has made of it."""

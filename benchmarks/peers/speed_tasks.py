@@ -27,7 +27,8 @@ DQN_SEED = {
     "exploration_final_eps": 0.01, "policy_kwargs": {"net_arch": [256, 256]},
 }  # fmt: skip
 OFF_POLICY = {
-    "learning_rate": 1e-3, "batch_size": 256, "buffer_size": 1_000_000, "learning_starts": 100, "train_freq": 1, "gamma": 0.99,
+    "learning_rate": 1e-3, "batch_size": 256, "buffer_size": 1_000_000, "learning_starts": 100, "train_freq": 1,
+    "gamma": 0.99,
     "gradient_steps": 1, "policy_kwargs": {"net_arch": [256, 256]},
 }  # fmt: skip
 
@@ -49,8 +50,9 @@ class Task:
 
 
 def _two(algo: str) -> Task:
-    words = f"preset=Pendulum-v1/{algo} algo_cfg.actor_lr=1e-3 algo_cfg.critic_lr=1e-3 algo_cfg.batch_size=256 algo_cfg.buffer_size=1000000"
-    more = "algo_cfg.learning_starts=100 algo_cfg.train_freq=1 algo_cfg.gradient_steps=1 gamma=0.99"
+    words = f"preset=Pendulum-v1/{algo} algo_cfg.actor_lr=1e-3 algo_cfg.critic_lr=1e-3 gamma=0.99"
+    more = "algo_cfg.learning_starts=100 algo_cfg.train_freq=1 algo_cfg.gradient_steps=1"
+    more += " algo_cfg.batch_size=256 algo_cfg.buffer_size=1000000"
     layers = [f"algo_cfg.{part}_layers=[{LAYER}, {LAYER}]" for part in ("actor", "critic")]
     return Task([*words.split(), *more.split(), *layers], algo, "Pendulum-v1", OFF_POLICY, 6_000, threads=2)
 

@@ -10,6 +10,7 @@ import torch
 
 from algos.base import Batch, DataSpec
 from algos.common.trees import Tree, tree_map
+from framework.data.frames import FrameColumn, Frames, frames_for
 from framework.data.rollout import COLUMNS, TRANSITION, Rollout, join_workers
 
 
@@ -55,25 +56,31 @@ class Buffer(ABC):
 class ReplayBuffer(Buffer):
     """The last `capacity` transitions in a ring, sampled uniformly with replacement (JoyRL's REPLAY and REPLAY_QUE).
 
-    `extras` names columns of the rollouts' extras that are kept too.
+    `extras` names columns of the rollouts' extras that are kept too. Images are kept as frames, each of them once.
     """
 
     names: tuple[str, ...] = TRANSITION
+    shares_frames = True  # False: images are kept whole
 
     def __init__(self, capacity: int, seed: int, extras: tuple[str, ...] = ()):
         self.capacity, self.extras = capacity, extras
         self.rng = np.random.default_rng(seed)
         self.size = self.next = 0
-        self.columns: dict[str, Tree] = {}  # NumPy arrays: small reads and writes cost a fraction of a tensor's
+        # NumPy arrays (small reads and writes cost a fraction of a tensor's) and FrameColumns
+        self.columns: dict[str, Tree] = {}
+        self.frames: Tree = ()  # like an observation: the Frames of its images, None for the rest
 
     def add(self, rollout: Rollout) -> None:
         """Store a rollout's transitions, in the order in which they happened."""
         columns = {name: self._flat(name, rollout) for name in self.names}
         if self.extras:
             columns["extras"] = {name: self._flat_values(rollout.extras[name]) for name in self.extras}
-        if not self.columns:
-            self.columns = tree_map(self._empty, columns)
         given = len(columns["reward"])
+        if not given:
+            return
+        if not self.columns:
+            self.frames = self._new_frames(columns)
+            self.columns = {name: self._empty(name, first_rows) for name, first_rows in columns.items()}
         rows = min(given, self.capacity)
         first = self.next
         where: Any = slice(first, first + rows)
@@ -95,8 +102,23 @@ class ReplayBuffer(Buffer):
     def _flat_values(values: np.ndarray) -> np.ndarray:
         return values.reshape(-1, *values.shape[2:])
 
-    def _empty(self, values: np.ndarray) -> np.ndarray:
-        return np.empty((self.capacity, *values.shape[1:]), learning_dtype(values.dtype))
+    def _new_frames(self, first: dict[str, Tree]) -> Tree:
+        """What `frames` is to be for rows like these."""
+
+        def new(obs: np.ndarray, next_obs: np.ndarray) -> Frames | None:
+            return frames_for(obs, next_obs, self.capacity) if self.shares_frames else None
+
+        return tree_map(new, first["obs"], first["next_obs"])
+
+    def _empty(self, name: str, first: Tree) -> Tree:
+        """A column without rows yet, for rows like these."""
+
+        def empty(values: np.ndarray, frames: Frames | None = None) -> np.ndarray | FrameColumn:
+            if frames is not None:
+                return FrameColumn(frames, self.capacity)
+            return np.empty((self.capacity, *values.shape[1:]), learning_dtype(values.dtype))
+
+        return tree_map(empty, first, self.frames) if name in ("obs", "next_obs") else tree_map(empty, first)
 
     def due(self, spec: DataSpec, owed: int, before: int, now: int) -> int:
         """`gradient_steps` updates more for every `train_freq` env steps, once learning has started."""
@@ -118,8 +140,17 @@ class ReplayBuffer(Buffer):
 
     def state_dict(self) -> dict[str, Any]:
         """The filled rows, the ring's place and the random stream."""
-        rows = tree_map(lambda column: column[: self.size], self.columns)
-        return {"rows": rows, "size": self.size, "next": self.next, "rng": self.rng.bit_generator.state}
+
+        def kept(column: np.ndarray | FrameColumn) -> np.ndarray:
+            return (column.slots if isinstance(column, FrameColumn) else column)[: self.size]
+
+        return {
+            "rows": tree_map(kept, self.columns),
+            "frames": tree_map(lambda frames: None if frames is None else frames.state_dict(), self.frames),
+            "size": self.size,
+            "next": self.next,
+            "rng": self.rng.bit_generator.state,
+        }
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
         """Restore what `state_dict` returned."""
@@ -127,13 +158,21 @@ class ReplayBuffer(Buffer):
         self.rng.bit_generator.state = state["rng"]
         if not self.size:
             return
+        rows, older = state["rows"], "frames" not in state  # older versions kept images whole
 
-        def grow(rows: np.ndarray) -> np.ndarray:
-            column = np.empty((self.capacity, *rows.shape[1:]), rows.dtype)
-            column[: self.size] = rows
-            return column
+        def restored(obs: np.ndarray, next_obs: np.ndarray, saved: dict[str, Any] | None) -> Frames | None:
+            return None if saved is None else Frames.restored(saved, [obs, next_obs], self.capacity)
 
-        self.columns = tree_map(grow, state["rows"])
+        def fill(column: Any, values: np.ndarray) -> None:
+            target = column.slots if isinstance(column, FrameColumn) and not older else column
+            target[: self.size] = values
+
+        if older:
+            self.frames = self._new_frames(rows)
+        else:
+            self.frames = tree_map(restored, rows["obs"], rows["next_obs"], state["frames"])
+        self.columns = {name: self._empty(name, values) for name, values in rows.items()}
+        tree_map(fill, self.columns, rows)
 
 
 class RolloutBuffer(Buffer):

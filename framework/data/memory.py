@@ -11,6 +11,7 @@ import numpy as np
 from gymnasium import spaces
 
 from algos.common.errors import UserError
+from framework.data.frames import bytes_per_row, shareable
 
 if TYPE_CHECKING:
     from algos.base import DataSpec  # its module loads torch
@@ -35,15 +36,26 @@ def free_memory(root: Path = Path("/")) -> int:
 
 
 def transition_bytes(obs_space: Space, action_space: Space) -> int:
-    """Bytes of one transition in a ReplayBuffer: obs, next_obs, action, reward, terminated, truncated."""
+    """Bytes of one transition in a batch: obs, next_obs, action, reward, terminated, truncated."""
     return 2 * _size(obs_space, _kept) + _size(action_space, _of_policy) + REWARD_AND_ENDS
+
+
+def kept_bytes(obs_space: Space, action_space: Space) -> int:
+    """Bytes of one transition in a ReplayBuffer, where each frame of an image is kept once."""
+    saved = 0
+    for leaf in _leaves(obs_space):
+        shape = leaf.shape or ()
+        if shareable(shape, leaf.dtype):
+            saved += 2 * math.prod(shape) - bytes_per_row(shape)
+    return transition_bytes(obs_space, action_space) - saved
 
 
 def check_buffer(spec: "DataSpec", obs_space: Space, action_space: Space, free: int) -> None:
     """Raise UserError if a full replay buffer takes more than 90% of the `free` bytes."""
     if not spec.replayed:
         return
-    each, limit = transition_bytes(obs_space, action_space), free * 9 // 10
+    bytes_of = transition_bytes if spec.kind == "sequence" else kept_bytes
+    each, limit = bytes_of(obs_space, action_space), free * 9 // 10
     if spec.capacity * each <= limit:
         return
     fitting = limit // each

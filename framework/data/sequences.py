@@ -15,6 +15,7 @@ class SequenceBuffer(ReplayBuffer):
     """The last `capacity` sequences, each a rollout's steps of one environment, sampled uniformly."""
 
     names = (*TRANSITION, "reset", "state")
+    shares_frames = False  # images are kept whole
 
     def __init__(self, capacity: int, seed: int, length: int):
         super().__init__(capacity, seed)

@@ -4,7 +4,6 @@ The config, the networks' sizes and the number of cores decide, never a measurem
 """
 
 import copy
-import logging
 import math
 import os
 from typing import Any
@@ -18,20 +17,22 @@ from algos.registry import get_algorithm
 from framework.data.observations import as_batch
 from framework.settings.schema import Config
 
-log = logging.getLogger("joyride")
 COMPILED_FROM = 50_000  # updates: they save 0.3 ms each at least, the compiler takes 5 to 20 s
 SHARE = 16_000_000  # multiplications of a batch's way through the network for each thread
 
 
-def choose_compiling(cfg: Config, by_hand: bool = False) -> None:
-    """Replace `algo_cfg.compile=auto` by true or false, and say why; `by_hand`: of an agent, whose end is unknown."""
+def choose_compiling(cfg: Config, by_hand: bool = False) -> str:
+    """Replace `algo_cfg.compile=auto` by true or false; why, for the user, or nothing where that was given.
+
+    `by_hand`: for an agent, whose end is unknown.
+    """
     algo = cfg.algo_cfg
     if getattr(algo, "compile", None) != AUTO:
-        return
+        return ""
     algo.compile = False
     general = cfg.general_cfg
     if general.mode != "train" or by_hand:
-        return
+        return ""
     updates = planned_updates(cfg)
     if updates is None:
         reason = "how long the run will be is unknown"
@@ -44,7 +45,7 @@ def choose_compiling(cfg: Config, by_hand: bool = False) -> None:
     else:
         algo.compile = True
         reason = f"about {updates:,} are to be made"
-    log.info("updates are %s: %s", "compiled" if algo.compile else "not compiled", reason)
+    return f"updates are {'compiled' if algo.compile else 'not compiled'}: {reason}"
 
 
 def planned_updates(cfg: Config) -> int | None:
@@ -77,8 +78,6 @@ def choose_threads(cfg: Config, algorithm: Algorithm) -> int:
         if general.mode == "train" and usable_cores() > 1:
             work = batch_rows(cfg) * multiplications(algorithm)
             general.torch_threads = min(max(1, work // SHARE), usable_cores() // general.n_learners or 1)
-        if general.torch_threads > 1:
-            log.info("torch computes with %d threads: the networks and batches are large enough", general.torch_threads)
     return general.threads
 
 

@@ -272,7 +272,8 @@ def test_a_run_in_a_script_shows_the_lines_of_the_command_line(capsys):
     out, err = capsys.readouterr()
     lines, folder = err.splitlines(), experiment.folder.path
     assert lines[0] == f"training PPO on CartPole-v1: device cpu, seed 1, 100 env steps, in {folder}" and out == ""
-    assert lines[1].startswith("evaluation at update 4, ") and lines[-1].startswith("ended: max_env_step 100 reached")
+    assert lines[1].startswith("updates are not compiled: about 24 are to be made")
+    assert lines[2].startswith("evaluation at update 4, ") and lines[-1].startswith("ended: max_env_step 100 reached")
     assert repr(experiment) == f"<Experiment: PPO on CartPole-v1, seed 1, trained for 100 env steps, in {folder}>"
     Experiment.load(folder, ["progress=lines"]).collect()
     err = capsys.readouterr().err

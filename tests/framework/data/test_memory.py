@@ -16,7 +16,16 @@ from algos.registry import get_algorithm, get_config_class
 from envs.native import SyncVector
 from envs.resumable import Resumable
 from framework.data.buffers import ReplayBuffer
-from framework.data.memory import GIB, MIB, check_buffer, format_bytes, free_memory, rollout_bytes, transition_bytes
+from framework.data.memory import (
+    GIB,
+    MIB,
+    check_buffer,
+    format_bytes,
+    free_memory,
+    kept_bytes,
+    rollout_bytes,
+    transition_bytes,
+)  # fmt: skip
 from framework.data.rollout import TRANSITION
 from framework.training.worker import Worker
 
@@ -158,13 +167,26 @@ def test_bytes_of_a_transition(obs_space, action_space, expected):
     assert transition_bytes(obs_space, action_space) == expected
 
 
-@pytest.mark.parametrize("obs_space", [MIXED, IMAGES, FOUR, spaces.Discrete(3)])
+@pytest.mark.parametrize("obs_space", [MIXED, FOUR, spaces.Discrete(3)])
 def test_bytes_of_a_transition_are_those_of_a_buffer(obs_space):
     action_space = spaces.MultiDiscrete([2, 3])
     buffer = ReplayBuffer(7, seed=0)
     buffer.add(collect(obs_space, action_space, RandomPolicy(action_space), 2, 4))
     kept = sum(leaf.nbytes for leaf in tree_leaves([buffer.columns[name] for name in TRANSITION]))
-    assert kept == 7 * transition_bytes(obs_space, action_space)
+    assert kept == 7 * kept_bytes(obs_space, action_space) == 7 * transition_bytes(obs_space, action_space)
+
+
+def test_bytes_of_a_transition_with_images_that_share_frames():
+    # a picture, what finds it and a thirty-second of both for the episodes' first; two times four references
+    each = (84 * 84 + 160) * 33 // 32 + 2 * 4 * 4
+    assert kept_bytes(IMAGES, spaces.Discrete(6)) == each + 8 + 6
+    assert kept_bytes(spaces.Dict(camera=IMAGES, body=FOUR), spaces.Discrete(6)) == each + 2 * 16 + 8 + 6
+    for kind, fits in (("replay", True), ("sequence", False)):  # sequences are kept whole
+        spec = DataSpec(kind, capacity=1000, n_steps=10)
+        if fits:
+            check_buffer(spec, IMAGES, spaces.Discrete(6), 10 * MIB)
+        else:
+            assert "needs 54 MiB" in refused(check_buffer, spec, IMAGES, spaces.Discrete(6), 10 * MIB)
 
 
 def test_a_buffer_that_fits():
@@ -178,17 +200,17 @@ def test_a_buffer_that_fits():
 
 def test_a_buffer_that_does_not_fit():
     spec = DataSpec("replay", capacity=1_000_000, batch_size=32, learning_starts=50_000)
-    # 56462 bytes each; 90% of 20.1 GiB hold 344020 of them
-    assert refused(check_buffer, spec, IMAGES, spaces.Discrete(6), int(20.1 * GIB)) == (
-        "algo_cfg.buffer_size=1000000 needs 52.6 GiB for observations of (4, 84, 84) uint8, but 20.1 GiB is free"
-        " (at most 18.1 GiB for the buffer); buffer_size=340000 would fit"
+    # 7487 bytes each; 90% of 7.5 GiB hold 968053 of them
+    assert refused(check_buffer, spec, IMAGES, spaces.Discrete(6), int(7.5 * GIB)) == (
+        "algo_cfg.buffer_size=1000000 needs 7.0 GiB for observations of (4, 84, 84) uint8, but 7.5 GiB is free"
+        " (at most 6.8 GiB for the buffer); buffer_size=960000 would fit"
     )
-    # the suggestion is one that can be learned from: 90% of 3 GiB hold 51346
-    spec.learning_starts = 51_200
-    assert refused(check_buffer, spec, IMAGES, spaces.Discrete(6), 3 * GIB).endswith("; buffer_size=51200 would fit")
-    spec.learning_starts = 52_000
-    text = refused(check_buffer, spec, IMAGES, spaces.Discrete(6), 3 * GIB)
-    assert text.endswith("; not even the 52000 transitions of the first update would fit")
+    # the suggestion is one that can be learned from: 90% of 1 GiB hold 129073
+    spec.learning_starts = 129_050
+    assert refused(check_buffer, spec, IMAGES, spaces.Discrete(6), GIB).endswith("; buffer_size=129050 would fit")
+    spec.learning_starts = 129_100
+    text = refused(check_buffer, spec, IMAGES, spaces.Discrete(6), GIB)
+    assert text.endswith("; not even the 129100 transitions of the first update would fit")
 
 
 def test_observations_of_many_parts_are_named_briefly():

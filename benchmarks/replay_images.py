@@ -1,0 +1,88 @@
+"""What replay of images costs: memory of a transition, time to store one, time to sample a batch.
+
+    python benchmarks/replay_images.py [--transitions 100000] [--stack first] [--episode 300] [--batch 256] [--whole]
+
+Observations are stacks of four pictures of 84 x 84, all pictures different, in episodes of one length, of one
+environment. One thread; freed memory is kept, as in a run. Memory is the growth of the process's resident set until the
+buffer is full (Linux). `--whole` keeps every observation whole, which takes eight times the memory.
+"""
+
+import argparse
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
+
+import numpy as np
+
+from framework.data.buffers import ReplayBuffer
+from framework.data.rollout import Rollout
+from framework.training.machine import set_up_torch
+
+DEPTH, SIDE, BATCHES = 4, 84, 100
+
+
+def rollouts(steps: int, axis: int, episode: int) -> Iterator[Rollout]:
+    """Rollouts of one step; an episode's first picture fills its first stack."""
+    rng = np.random.default_rng(0)
+    noise = rng.integers(0, 256, (1000, SIDE, SIDE), dtype=np.uint8)
+    made = 0
+
+    def picture() -> np.ndarray:
+        nonlocal made
+        made += 1
+        new = noise[made % len(noise)].copy()
+        new[0, :8] = np.frombuffer(np.int64(made).tobytes(), np.uint8)  # unlike all others
+        return new
+
+    action, reward, flag = np.zeros((1, 1), np.int64), np.zeros((1, 1)), np.zeros((1, 1), bool)
+    pictures = [picture()] * DEPTH
+    for step in range(1, steps + 1):
+        obs, pictures = pictures, [*pictures[1:], picture()]
+        ended = np.full((1, 1), step % episode == 0)
+        stacks = (np.stack(one, axis)[None, None] for one in (obs, pictures))
+        yield Rollout(next(stacks), action, action, reward, next(stacks), ended, flag, flag)
+        if ended:
+            pictures = [picture()] * DEPTH
+
+
+def resident() -> int:
+    """Bytes of this process in memory."""
+    return int(Path("/proc/self/statm").read_text().split()[1]) * 4096
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--transitions", type=int, default=100_000, help="the buffer's capacity")
+    parser.add_argument("--stack", choices=["first", "last"], default="first", help="the axis of the stack")
+    parser.add_argument("--episode", type=int, default=300, help="steps of an episode")
+    parser.add_argument("--batch", type=int, default=256, help="transitions of a batch")
+    parser.add_argument("--whole", action="store_true", help="keep observations whole")
+    args = parser.parse_args()
+    set_up_torch(1)
+    buffer = ReplayBuffer(args.transitions, 0)
+    buffer.shares_frames = not args.whole
+    stream = rollouts(args.transitions * 11 // 10, 0 if args.stack == "first" else 2, args.episode)
+    buffer.add(next(stream))
+    before, spent = resident(), []
+    for rollout in stream:
+        start = time.perf_counter()
+        buffer.add(rollout)
+        spent.append(time.perf_counter() - start)
+    each = (resident() - before - sys.getsizeof(spent) - 24 * len(spent)) / args.transitions
+    print(f"memory of a transition: {each:,.0f} bytes; of 1,000,000: {each / 1e3:.2f} GB")
+    print(f"storing a transition: {np.median(spent) * 1e6:.0f} us (median of {len(spent):,})")
+    times = []
+    for _ in range(BATCHES):
+        start = time.perf_counter()
+        buffer.sample(args.batch, 0)
+        times.append(time.perf_counter() - start)
+    print(
+        f"sampling {args.batch}: {np.median(times) * 1e3:.2f} ms (median of {BATCHES}), least {min(times) * 1e3:.2f} ms"
+    )
+
+
+if __name__ == "__main__":
+    main()
