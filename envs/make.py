@@ -61,7 +61,8 @@ def make_vector_env(
 ) -> gym.vector.VectorEnv:
     """`n_envs` environments with same-step reset, stepped as `env_cfg.vectorization` says.
 
-    Only row 0 has the render mode (in native form all have). Arrays that were handed out are not written to later.
+    Only row 0 has the render mode (in native form all have). `auto` is sync where nobody has measured. Arrays that were
+    handed out are not written to later.
     """
     if cfg.vectorization == "envpool":
         return make_envpool(cfg, n_envs, max_step, render_mode)

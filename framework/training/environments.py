@@ -10,6 +10,7 @@ import gymnasium as gym
 from gymnasium.vector import AsyncVectorEnv, SyncVectorEnv, VectorEnv
 
 from algos.common.errors import UserError
+from envs.auto import sync_or_async
 from envs.envpool import check_alike
 from envs.given import as_vector_env, check_object, is_closed
 from envs.make import make_env, make_vector_env, spaces_of
@@ -41,6 +42,11 @@ class Environments:
         if given is None:
             window = self.cfg.render_mode == "human" and self.general.mode == "collect"
             self.obs_space, self.action_space = spaces_of(self.cfg, self.general.max_step, "human" if window else None)
+            if self.cfg.vectorization == "auto":  # what is chosen here is recorded, and holds for every worker
+                alone = self.general.mp_backend != "ray" or self.general.ray_address is not None
+                env = make_env(self.cfg, max_step=self.general.max_step)
+                sharers = 1 if alone else self.general.n_workers
+                self.cfg.vectorization = sync_or_async(env, self.general.n_envs, sharers)
             if self.cfg.vectorization == "envpool" and self.general.mode == "train" and self.general.online_eval:
                 self.single(first=False).close()
         else:

@@ -208,3 +208,18 @@ def test_without_the_package(monkeypatch):
     monkeypatch.setitem(sys.modules, "envpool", None)
     with pytest.raises(UserError, match=r'an extra: pip install -e "\.\[envpool\]"'):
         make_vector_env(EnvConfig(vectorization="envpool"), 2)
+
+
+def test_atari_is_gymnasiums_with_the_usual_preprocessing():
+    pytest.importorskip("ale_py")
+    pytest.importorskip("cv2")
+    kwargs = {"noop_max": 1, "repeat_action_probability": 0.0}  # else it is random
+    venv = vector("ALE/Pong-v5", 1, **kwargs)
+    single = make_env(EnvConfig(id="ALE/Pong-v5", vectorization="envpool", kwargs=kwargs | {"num_threads": 1}))
+    np.testing.assert_array_equal(venv.reset(seed=0)[0][0], single.reset(seed=0)[0])
+    for _ in range(100):
+        action = venv.action_space.sample()
+        obs, reward, *_ = venv.step(action)
+        alone, reward_alone, *_ = single.step(action[0])
+        np.testing.assert_array_equal(obs[0], alone)
+        assert reward[0] == reward_alone
