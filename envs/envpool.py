@@ -66,7 +66,7 @@ class EnvPoolVector(VectorEnv):
         """What is known of an environment with these arguments; UserError for those that it does not have."""
         try:
             known = set(self._package.make_spec(self._id).config._fields) - _OURS
-            for name in kwargs.keys() - known:
+            for name in sorted(kwargs.keys() - known):
                 raise UserError(
                     f"env_cfg.kwargs.{name}: EnvPool's {self._id} does not accept it; {did_you_mean(name, known)}"
                 )
