@@ -15,7 +15,9 @@ class EnvConfig:
     render_mode: str | None = setting(None, choices=("human", "rgb_array"), affects="rendering")  # window or GIF
     wrappers: list[Any] = setting(factory=list)  # {type: a name in gymnasium.wrappers or "module:Class", ...arguments}
     memory_inputs: list[str] = setting(factory=lambda: ["obs"])  # inputs: obs, and the last action, reward
-    vectorization: str = setting("sync", choices=("sync", "async", "native"))  # in turn, in processes, or natively
+    vectorization: str = setting(  # in turn, in processes (auto: if steps are slow), natively, or by EnvPool
+        "sync", choices=("sync", "async", "auto", "native", "envpool")
+    )
     entry_point: str | None = None  # "package.module:Class": the environment's class, instead of a registered id
 
     def check(self, section: str) -> None:

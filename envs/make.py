@@ -17,6 +17,7 @@ from algos.common.dotted_path import check_kwargs, import_module, import_object
 from algos.common.errors import UserError
 from envs.arguments import as_annotated
 from envs.config import EnvConfig
+from envs.envpool import as_single, make_envpool
 from envs.memory.inputs import MemoryInputs
 from envs.native import AsyncVector, SyncVector, make_native
 from envs.resumable import Resumable
@@ -36,6 +37,8 @@ def make_env(
     An episode is truncated after `max_step` steps of the outermost environment, or at the environment's own limit if
     that comes first; -1 leaves the own limit alone. Raises UserError for whatever `env_cfg` has wrong.
     """
+    if cfg.vectorization == "envpool":
+        cfg = as_single(cfg)
     spec = spec_of(cfg)
     kwargs, limit = _limits(cfg, spec)
     shorter = max_step > 0 and (limit is None or max_step < limit)
@@ -58,8 +61,11 @@ def make_vector_env(
 ) -> gym.vector.VectorEnv:
     """`n_envs` environments with same-step reset, stepped as `env_cfg.vectorization` says.
 
-    Only row 0 has the render mode (in native form all have). Arrays that were handed out are not written to later.
+    Only row 0 has the render mode (in native form all have). `auto` is sync where nobody has measured. Arrays that were
+    handed out are not written to later.
     """
+    if cfg.vectorization == "envpool":
+        return make_envpool(cfg, n_envs, max_step, render_mode)
     if cfg.vectorization == "native":
         spec = spec_of(cfg)
         for key, given in (("wrappers", cfg.wrappers), ("memory_inputs", cfg.memory_inputs != ["obs"])):
@@ -75,7 +81,7 @@ def make_vector_env(
 
 def spaces_of(cfg: EnvConfig, max_step: int = -1, render_mode: str | None = None) -> tuple[gym.Space, gym.Space]:
     """(observation space, action space) of one environment, made and closed: a check of the whole `env_cfg`."""
-    if cfg.vectorization == "native":
+    if cfg.vectorization in ("native", "envpool"):
         venv = make_vector_env(cfg, 1, max_step=max_step, render_mode=render_mode)
         venv.close()
         return venv.single_observation_space, venv.single_action_space

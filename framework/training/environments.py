@@ -10,6 +10,8 @@ import gymnasium as gym
 from gymnasium.vector import AsyncVectorEnv, SyncVectorEnv, VectorEnv
 
 from algos.common.errors import UserError
+from envs.auto import sync_or_async
+from envs.envpool import check_alike
 from envs.given import as_vector_env, check_object, is_closed
 from envs.make import make_env, make_vector_env, spaces_of
 from envs.model import model_of
@@ -40,6 +42,13 @@ class Environments:
         if given is None:
             window = self.cfg.render_mode == "human" and self.general.mode == "collect"
             self.obs_space, self.action_space = spaces_of(self.cfg, self.general.max_step, "human" if window else None)
+            if self.cfg.vectorization == "auto":  # what is chosen here is recorded, and holds for every worker
+                alone = self.general.mp_backend != "ray" or self.general.ray_address is not None
+                env = make_env(self.cfg, max_step=self.general.max_step)
+                sharers = 1 if alone else self.general.n_workers
+                self.cfg.vectorization = sync_or_async(env, self.general.n_envs, sharers)
+            if self.cfg.vectorization == "envpool" and self.general.mode == "train" and self.general.online_eval:
+                self.single(first=False).close()
         else:
             self.given = self._take(given)
             self.obs_space, self.action_space = self.given.single_observation_space, self.given.single_action_space
@@ -112,11 +121,24 @@ class Environments:
     def single(self, first: bool) -> gym.Env[Any, Any]:
         """An environment for evaluation; the first of them shows itself, or can be recorded."""
         render_mode = self.cfg.render_mode if first else None
-        if self.given is None:
-            env = make_env(self.cfg, max_step=self.general.max_step, render_mode=render_mode, evaluation=True)
-        else:
+        if self.given is not None:
             env = self._another(render_mode)
+        elif self.cfg.vectorization == "envpool":
+            env = self._counterpart(render_mode)
+        else:
+            env = make_env(self.cfg, max_step=self.general.max_step, render_mode=render_mode, evaluation=True)
         return GifRecorder(env) if render_mode == "rgb_array" else env
+
+    def _counterpart(self, render_mode: str | None) -> gym.Env[Any, Any]:
+        """Gymnasium's environment of the id that EnvPool steps in training."""
+        try:
+            env = make_env(self.cfg, max_step=self.general.max_step, render_mode=render_mode, evaluation=True)
+            check_alike(env, self.obs_space, self.action_space)
+        except UserError as error:
+            raise UserError(
+                f"evaluation uses Gymnasium's environment, not EnvPool's: {error}; online_eval=false trains without"
+            ) from error
+        return env
 
     def can_be_filmed(self) -> bool:
         """Whether render_mode=rgb_array can be had; no frame is drawn to find out."""

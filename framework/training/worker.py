@@ -110,6 +110,8 @@ class Worker:
         self.obs = state["obs"]
         self.rows.load_state_dict(state)
         self.tally.load_state_dict(state)
+        if state["envs"]["envs"] is None and state["envs"]["state"] is None:  # new episodes: the saved row ends nowhere
+            self.begin_anew()
         return warnings
 
 

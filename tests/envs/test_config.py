@@ -24,7 +24,10 @@ def test_wrong_names_are_refused(inputs):
             {"wrappers": [{"type": "ClipReward", "train_only": "yes"}]},
             "env_cfg.wrappers[0].train_only=yes must be true or false",
         ),
-        ({"vectorization": "threads"}, "env_cfg.vectorization=threads is not allowed; choose from sync, async, native"),
+        (
+            {"vectorization": "threads"},
+            "env_cfg.vectorization=threads is not allowed; choose from sync, async, auto, native",
+        ),
         ({"render_mode": "ansi"}, "env_cfg.render_mode=ansi is not allowed; choose from human, rgb_array"),
     ],
 )

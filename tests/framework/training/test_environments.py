@@ -6,7 +6,10 @@ import pytest
 from framework_fakes import CountEnv, count_envs
 
 from algos.common.errors import UserError
+from envs import auto
 from envs.config import EnvConfig
+from envs.envpool import EnvPoolVector
+from envs.native import SyncVector
 from framework.settings.schema import Config, GeneralConfig
 from framework.training.environments import Environments, id_of
 from framework.training.video import GifRecorder
@@ -46,6 +49,28 @@ def test_from_the_config():
     envs.close(venv)
     assert venv.closed and not other.closed
     envs.close(other)
+
+
+def test_what_auto_chose_is_recorded(monkeypatch):
+    envs = make(env={"vectorization": "auto"}, n_envs=2)
+    assert envs.cfg.vectorization == "sync" and type(envs.vector(None)) is SyncVector
+    monkeypatch.setattr(auto, "SLOW", 0.0)
+    monkeypatch.setattr(auto.os, "sched_getaffinity", lambda _: {0, 1}, raising=False)
+    envs = make(env={"vectorization": "auto"}, n_envs=2)
+    assert envs.cfg.vectorization == "async"
+    assert make(env={"vectorization": "auto"}, n_envs=2, mp_backend="ray", n_workers=2).cfg.vectorization == "sync"
+
+
+def test_envpool_is_evaluated_in_gymnasiums_environments():
+    pytest.importorskip("envpool")
+    envs = make(env={"vectorization": "envpool"}, n_envs=2, online_eval=True)
+    assert type(envs.vector(None)) is EnvPoolVector and envs.single(first=True).unwrapped.spec.id == "CartPole-v1"
+    other = {"id": "CartpoleBalance-v1", "vectorization": "envpool"}
+    for env, reason in ((other, "is not registered"), (other | {"id": "Blackjack-v1"}, "its space is Tuple")):
+        assert make(env=env).vector(None).num_envs == 1
+        with pytest.raises(UserError, match=f"not EnvPool's: .*{reason}.*; online_eval=false trains without") as caught:
+            make(env=env, online_eval=True)
+        assert "\n" not in str(caught.value)
 
 
 def test_only_the_first_of_an_evaluation_is_recorded():

@@ -2,7 +2,7 @@ import gymnasium as gym
 import numpy as np
 import pytest
 import torch
-from framework_fakes import CountPolicy, count_envs
+from framework_fakes import CountEnv, CountPolicy, count_envs
 from gymnasium import spaces
 from gymnasium.vector import AsyncVectorEnv, AutoresetMode, SyncVectorEnv
 
@@ -119,6 +119,19 @@ def test_a_restored_worker_goes_on_alike():
     np.testing.assert_array_equal(a.action, b.action)
     np.testing.assert_array_equal(a.obs, b.obs)
     assert stats == restored_stats and a.state.tolist() == b.state.tolist()
+
+
+def test_environments_that_cannot_be_saved_begin_anew():
+    def worker():
+        env = SyncVectorEnv([lambda: CountEnv(lengths=(9,))] * 2, autoreset_mode=AutoresetMode.SAME_STEP)
+        return Worker(env, CountPolicy(), seed=1, total_envs=2)
+
+    one, other = worker(), worker()
+    one.collect(5, 0)
+    assert "cannot save its state: new episodes start" in other.load_state_dict(one.state_dict())[0]
+    rollout, stats = other.collect(9, 10)
+    assert rollout.obs[:, 0, 2].tolist() == list(range(9))  # the first is that of the reset
+    assert [episode.length for episode in stats.episodes] == [9, 9]
 
 
 @pytest.mark.parametrize("by_row", [False, True])
