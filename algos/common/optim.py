@@ -34,9 +34,11 @@ def _guards_of_inputs(guards: Sequence[Any]) -> list[bool]:
     return [guard.name.startswith("inputs") or guard.guard_type == "SHAPE_ENV" for guard in guards]
 
 
-OWN_GUARDS: dict[str, Any] = {}
+OF_GRAPHS: dict[str, Any] = {}
 if "isolate_recompiles" in inspect.signature(torch.compile).parameters:  # an older torch looks at all guards
-    OWN_GUARDS = {"options": {"guard_filter_fn": _guards_of_inputs}, "isolate_recompiles": True}
+    # the asserts would look once more at what guards have looked at
+    options = {"guard_filter_fn": _guards_of_inputs, "size_asserts": False, "alignment_asserts": False}
+    OF_GRAPHS = {"options": options, "isolate_recompiles": True}
 
 
 class Step(NamedTuple):
@@ -204,7 +206,7 @@ class Optimizer:
     def _in_graph(self, loss_fn: LossFn, make_graph: Callable[[LossFn], Callable[..., Any]], inputs: Any) -> Any:
         """What a loss's graph gives, compiled at its first call; None where that fails: nothing has been done then."""
         if loss_fn not in self._compiled:
-            self._compiled[loss_fn] = torch.compile(make_graph(loss_fn), fullgraph=True, **OWN_GUARDS)
+            self._compiled[loss_fn] = torch.compile(make_graph(loss_fn), fullgraph=True, **OF_GRAPHS)
         try:
             return self._compiled[loss_fn](*inputs)
         except Exception as error:
