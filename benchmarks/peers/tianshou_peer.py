@@ -137,7 +137,8 @@ def watch(_: int, steps: int) -> None:
     """Called before each rollout: marks the steps so far; DQN explores less and less."""
     global made
     made = warm + steps
-    mark(made)
+    if made:
+        mark(made)
     if task.algo == "DQN":
         left = 1 - made / (cfg["exploration_fraction"] * task.steps)
         algorithm.policy.set_eps_training(max(cfg["exploration_final_eps"], left))
