@@ -33,9 +33,9 @@ ROOT = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(ROOT))
 sys.path.insert(0, str(ROOT / "benchmarks" / "peers"))
 
-from speed_tasks import TASKS, Task
+from speed_tasks import TASKS, Task  # noqa: E402
 
-from framework.runs import provenance
+from framework.runs import provenance  # noqa: E402
 
 OURS = "joyride"
 CALM = ["progress=off", "save_fig=false", "loggers=[]", "general_cfg.model_save_fre=1000000000", "device=cpu"]

@@ -48,9 +48,10 @@ if task.image:
 mark = Marks()
 envs = DummyVectorEnv([task.make_env] * task.n_envs)
 envs.seed(args.seed)
-spaces: dict[str, Any] = {"action_space": envs.action_space[0], "observation_space": envs.observation_space[0]}
-obs_shape, action_space = spaces["observation_space"].shape, spaces["action_space"]
-shape: Any = action_space.n if task.algo in ("DQN", "PPO") else action_space.shape
+one = task.make_env()  # the vector tells the spaces of the innermost environment, without its wrappers
+spaces: dict[str, Any] = {"action_space": one.action_space, "observation_space": one.observation_space}
+obs_shape: Any = one.observation_space.shape
+shape: Any = one.action_space.n if task.algo in ("DQN", "PPO") else one.action_space.shape
 hidden = cfg.get("policy_kwargs", {}).get("net_arch")
 
 
