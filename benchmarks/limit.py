@@ -6,10 +6,12 @@ An update's floor is its matrix products (torch.mm at the very shapes: forward, 
 weights), fused Adam over all weights at once, the norm and the scaling of clipping where the task clips, and its share
 of a target update. Activations, losses, replay and Python are not in it. A step's floor is a bare env step, a bare
 forward pass to act, and the updates that fall on it. Each cost is the lowest mean of several blocks of calls, since
-what disturbs a block only adds to it. `--measure` runs the task as `speed.py` does and sets our rate beside the floor.
+what disturbs a block only adds to it; a machine that is busy throughout has a floor of its own. `--measure` runs the
+task as `speed.py` does and sets our rate beside the floor.
 """
 
 import argparse
+import os
 import subprocess
 import sys
 import tempfile
@@ -270,6 +272,7 @@ def main() -> int:
     console = Console(width=100)
     imports = importing()
     console.print(f"a fresh process that imports torch and gymnasium: {imports:.2f} s")
+    console.print(f"processes that ran in the last minute: {os.getloadavg()[0]:.1f}, on {os.cpu_count()} cores")
     for name in args.tasks or ABLE:
         threads = args.threads or TASKS[name].threads
         table, allowed = floor(name, threads)
