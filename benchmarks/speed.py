@@ -17,6 +17,7 @@ import argparse
 import importlib.util
 import json
 import os
+import shlex
 import shutil
 import subprocess
 import sys
@@ -127,12 +128,10 @@ def versions(side: str) -> dict[str, str]:
     return found
 
 
-def write(path: Path, runs: list[dict[str, Any]], more: list[str]) -> None:
-    """All figures so far with what they depend on: machine, commit, versions, further words of our command line."""
+def write(path: Path, facts: dict[str, Any], runs: list[dict[str, Any]]) -> None:
+    """All figures so far with what they depend on: command, machine, commit, versions."""
     sides = sorted({run["side"] for run in runs} - {OURS})
-    facts = provenance.collect()
-    del facts["cwd"]
-    record = {**facts, "with": more, "peers": {side: versions(side) for side in sides}, "runs": runs}
+    record = {**facts, "peers": {side: versions(side) for side in sides}, "runs": runs}
     path.write_text(json.dumps(record, indent=2) + "\n", encoding="utf-8")
 
 
@@ -160,6 +159,8 @@ def main() -> int:
     parser.add_argument("--json", type=Path, metavar="FILE", help="also write each run's figures there")
     args = parser.parse_args()
     console = Console(width=120)
+    facts = {**provenance.collect(), "command": shlex.join(["python", *sys.argv])}  # of the code that is about to run
+    del facts["cwd"]
     rows: list[dict[str, Any]] = []
     for name in args.tasks or TASKS:
         if TASKS[name].image and importlib.util.find_spec("ale_py") is None:
@@ -170,7 +171,7 @@ def main() -> int:
         for side, runs in found.items():
             rows += [{"task": name, "side": side, "seed": i, **run._asdict()} for i, run in enumerate(runs, 1)]
         if args.json:
-            write(args.json, rows, args.more)
+            write(args.json, facts, rows)
     return 0
 
 
