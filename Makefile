@@ -57,7 +57,8 @@ docs: $(VENV)/.docs ## make the site of the pages and of the API, with search: s
 	NO_MKDOCS_2_WARNING=1 $(BIN)/python -m mkdocs build
 	@echo "Open site/index.html; a web server is not needed."
 
-bench-peers: .peers/sb3/.done .peers/sbx/.done ## install the libraries that benchmarks/speed.py compares with, in .peers/
+PEERS := sb3 sbx tianshou rllib
+bench-peers: $(PEERS:%=.peers/%/.done) ## install the libraries that benchmarks/speed.py compares with, in .peers/
 
 .peers/%/.done: benchmarks/peers/%.txt
 	$(PYTHON) -m venv .peers/$*

@@ -1,7 +1,12 @@
 """Seconds to a result: this project beside its peers on the same tasks, in turn, each run a process of its own.
 
-    make bench-peers                                    # Stable-Baselines3 and SBX in environments of their own
-    python benchmarks/speed.py [ppo-cartpole ...] [--peers sb3 sbx] [--rounds 3] [--with algo_cfg.compile=true]
+    make bench-peers                                    # the peers' libraries, in environments of their own
+    python benchmarks/speed.py [ppo-cartpole ...] [--peers sb3 sbx] [--rounds 3] [--json speed.json]
+    python benchmarks/speed.py dqn-seed --with algo_cfg.compile=true
+
+`cleanrl` is a script of our own in CleanRL's manner, run by this interpreter. A peer that cannot do a task is left out
+of its table; what else a peer has no setting for stands in its script (SBX's DQN does not clip gradients, and neither
+SB3's nor SBX's has the seed's squared loss). dqn-images needs the extra `atari`.
 
 For each task and side: seconds from the command to the first env step, steps per second after the first fifth of the
 steps, seconds from the command to the last step (of solve-cartpole: to 20 episodes of 500), and peak memory. The
@@ -9,7 +14,10 @@ ratios are of pairs, round by round: what slows the machine slows both sides of 
 """
 
 import argparse
+import importlib.util
+import json
 import os
+import shlex
 import shutil
 import subprocess
 import sys
@@ -17,18 +25,43 @@ import tempfile
 import time
 from pathlib import Path
 from statistics import median
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from rich.console import Console
 from rich.table import Table
 
 ROOT = Path(__file__).resolve().parents[1]
+sys.path.insert(0, str(ROOT))
 sys.path.insert(0, str(ROOT / "benchmarks" / "peers"))
 
 from speed_tasks import TASKS, Task  # noqa: E402
 
+from framework.runs import provenance  # noqa: E402
+
 OURS = "joyride"
 CALM = ["progress=off", "save_fig=false", "loggers=[]", "general_cfg.model_save_fre=1000000000", "device=cpu"]
+
+
+class Peer(NamedTuple):
+    """Its script with further words, the packages that its figures depend on, and whether it has an interpreter."""
+
+    script: str
+    packages: list[str]
+    words: list[str] = []
+    own_python: bool = True
+
+    def python(self, name: str) -> Path:
+        return ROOT / ".peers" / name / "bin" / "python" if self.own_python else Path(sys.executable)
+
+
+PEERS = {
+    "sb3": Peer("sb3.py", ["stable-baselines3", "torch"]),
+    "sbx": Peer("sb3.py", ["sbx-rl", "stable-baselines3", "jax"], ["--sbx"]),
+    "cleanrl": Peer("cleanrl_style.py", ["torch"], own_python=False),
+    "tianshou": Peer("tianshou_peer.py", ["tianshou", "torch"]),
+    "rllib": Peer("rllib_peer.py", ["ray", "torch"]),
+}
+UNABLE = {"rllib": {"dqn-images", "solve-cartpole", "sac-pendulum", "td3-pendulum"}}
 
 
 class Found(NamedTuple):
@@ -44,9 +77,9 @@ def command(side: str, task_name: str, seed: int, folder: Path, more: list[str])
     """The command line of a side for a task."""
     task = TASKS[task_name]
     if side != OURS:
-        python = ROOT / ".peers" / side / "bin" / "python"
-        flags = ["--sbx"] if side == "sbx" else []
-        return [str(python), str(ROOT / "benchmarks/peers/sb3.py"), task_name, "--seed", str(seed), *flags]
+        peer = PEERS[side]
+        script = ROOT / "benchmarks" / "peers" / peer.script
+        return [str(peer.python(side)), str(script), task_name, "--seed", str(seed), *peer.words]
     evaluation = ["online_eval_episode=20"] if task.score is not None else ["online_eval=false"]
     calm = CALM if task.score is None else [word for word in CALM if "model_save_fre" not in word]
     return [
@@ -59,6 +92,7 @@ def command(side: str, task_name: str, seed: int, folder: Path, more: list[str])
 def measure(words: list[str], task: Task) -> Found:
     """Run a side to its end and read its marks."""
     env = {**os.environ, "OMP_NUM_THREADS": str(task.threads), "PYTHONUNBUFFERED": "1"}
+    env["TQDM_DISABLE"] = "1"  # a bar would run into the marks
     begin = time.time()
     child = subprocess.Popen(words, cwd=ROOT, env=env, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
     assert child.stdout is not None
@@ -85,26 +119,59 @@ def show(name: str, found: dict[str, list[Found]]) -> Table:
     return table
 
 
+def versions(side: str) -> dict[str, str]:
+    """Versions of a peer's packages, and of Gymnasium and numpy, as its own interpreter has them."""
+    names = [*PEERS[side].packages, "gymnasium", "numpy"]
+    code = f"import importlib.metadata as m, json; print(json.dumps({{n: m.version(n) for n in {names}}}))"
+    words = [str(PEERS[side].python(side)), "-c", code]
+    found: dict[str, str] = json.loads(subprocess.run(words, check=True, capture_output=True, text=True).stdout)
+    return found
+
+
+def write(path: Path, facts: dict[str, Any], runs: list[dict[str, Any]]) -> None:
+    """All figures so far with what they depend on: command, machine, commit, versions."""
+    sides = sorted({run["side"] for run in runs} - {OURS})
+    record = {**facts, "peers": {side: versions(side) for side in sides}, "runs": runs}
+    path.write_text(json.dumps(record, indent=2) + "\n", encoding="utf-8")
+
+
+def compare(name: str, peers: list[str], rounds: int, more: list[str]) -> dict[str, list[Found]]:
+    """Runs of all sides that can do a task, in turn."""
+    sides = [OURS, *(peer for peer in peers if TASKS[name].algo and name not in UNABLE.get(peer, ()))]
+    found: dict[str, list[Found]] = {side: [] for side in sides}
+    for seed in range(1, rounds + 1):
+        for side, runs in found.items():
+            folder = Path(tempfile.mkdtemp())
+            try:
+                runs.append(measure(command(side, name, seed, folder, more), TASKS[name]))
+            finally:
+                shutil.rmtree(folder)
+    return found
+
+
 def main() -> int:
-    there = sorted(path.name for path in (ROOT / ".peers").glob("*") if (path / "bin/python").exists())
+    there = [name for name, peer in PEERS.items() if peer.python(name).exists()]
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("tasks", nargs="*", choices=[[], *TASKS], default=[], metavar="task", help=", ".join(TASKS))
     parser.add_argument("--peers", nargs="*", choices=there, default=there)
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--with", nargs="*", default=[], dest="more", help="further words of our command line")
+    parser.add_argument("--json", type=Path, metavar="FILE", help="also write each run's figures there")
     args = parser.parse_args()
     console = Console(width=120)
+    facts = {**provenance.collect(), "command": shlex.join(["python", *sys.argv])}  # of the code that is about to run
+    del facts["cwd"]
+    rows: list[dict[str, Any]] = []
     for name in args.tasks or TASKS:
-        task = TASKS[name]
-        found: dict[str, list[Found]] = {side: [] for side in [OURS, *(args.peers if task.algo else [])]}
-        for seed in range(1, args.rounds + 1):
-            for side, runs in found.items():
-                folder = Path(tempfile.mkdtemp())
-                try:
-                    runs.append(measure(command(side, name, seed, folder, args.more), task))
-                finally:
-                    shutil.rmtree(folder)
+        if TASKS[name].image and importlib.util.find_spec("ale_py") is None:
+            console.print(f"{name}: left out, the extra `atari` is not installed")
+            continue
+        found = compare(name, args.peers, args.rounds, args.more)
         console.print(show(name, found))
+        for side, runs in found.items():
+            rows += [{"task": name, "side": side, "seed": i, **run._asdict()} for i, run in enumerate(runs, 1)]
+        if args.json:
+            write(args.json, facts, rows)
     return 0
 
 
