@@ -35,4 +35,4 @@ def minibatches(rows: Tree, size: int, generator: torch.Generator) -> Iterator[T
     """Rows [N, ...] in random order, `size` at a time; the last minibatch has what is left."""
     first = tree_leaves(rows)[0]
     for index in torch.randperm(len(first), generator=generator, device=first.device).split(size):
-        yield tree_map(lambda column, index=index: column[index], rows)
+        yield tree_map(lambda column, index=index: column.index_select(0, index), rows)

@@ -18,7 +18,7 @@ from framework.data.observations import as_batch
 from framework.settings.schema import Config
 
 COMPILED_FROM = 50_000  # updates: they save 0.3 ms each at least, the compiler takes 5 to 20 s
-SHARE = 16_000_000  # multiplications of a batch's way through the network for each thread
+SHARE = 8_000_000  # multiplications of a batch's way through the network for each thread
 
 
 def choose_compiling(cfg: Config, by_hand: bool = False) -> str:

@@ -14,6 +14,7 @@ from framework.training.build import build_algorithm
 from framework.training.environments import Environments
 
 RELU = "activation: relu}"
+SIZES = [(4, 64, 1), (4, 200, 1), (4, 256, 2), (4, 4096, 4), (2, 4096, 2), (1, 4096, 1)]  # cores, rows, threads
 WIDE = f"[{{layer_type: linear, layer_size: [256, 256], {RELU}]"
 
 
@@ -74,9 +75,7 @@ def test_multiplications_by_hand():
     assert multiplications(table) == 0
 
 
-@pytest.mark.parametrize(
-    ("cores", "batch", "threads"), [(4, 64, 1), (4, 512, 2), (4, 4096, 4), (2, 4096, 2), (1, 4096, 1)]
-)
+@pytest.mark.parametrize(("cores", "batch", "threads"), SIZES)
 def test_threads_that_pay(cores, batch, threads, monkeypatch):
     monkeypatch.setattr(auto, "usable_cores", lambda: cores)
     cfg, dqn = algorithm(f"algo_cfg.value_layers={WIDE}", f"algo_cfg.batch_size={batch}")
