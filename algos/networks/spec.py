@@ -268,13 +268,13 @@ def any_carries_state(*lists: Any) -> bool:
 def _carries_state(name: str) -> bool:
     """Whether the layer of that type or dotted path carries state; not if there is none of that name."""
     try:
-        kind = import_object(name) if _is_path(name) else LAYER_TYPES.get(name.lower())
+        kind = import_object(name) if is_path(name) else LAYER_TYPES.get(name.lower())
     except UserError:
         return False
     return getattr(kind, "carries_state", False)
 
 
-def _is_path(name: Any) -> bool:
+def is_path(name: Any) -> bool:
     """Whether a layer_type is the dotted path of a user's own layer."""
     return isinstance(name, str) and (":" in name or "." in name)
 
@@ -297,7 +297,7 @@ def parse_layer(layer: Any, where: str) -> LayerSpec:
         raise UserError(f"{where}={layer!r}: expected a mapping such as {{layer_type: linear, layer_size: 64}}")
     if "layer_type" not in layer:
         raise UserError(f"{where}.layer_type: missing; choose from {', '.join(LAYER_TYPES)}")
-    if _is_path(layer["layer_type"]):
+    if is_path(layer["layer_type"]):
         return _parse_own(layer, where)
     layer_type = _read(_choice(tuple(LAYER_TYPES)), layer["layer_type"], f"{where}.layer_type")
     spec_type = LAYER_TYPES[layer_type]

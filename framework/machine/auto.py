@@ -6,6 +6,7 @@ The config, the networks' sizes and the number of cores decide, never a measurem
 import copy
 import math
 import os
+from collections.abc import Mapping
 from typing import Any
 
 from torch import Tensor, nn
@@ -13,6 +14,8 @@ from torch import Tensor, nn
 from algos.base import Algorithm, DataSpec
 from algos.common.optim import missing_compiler
 from algos.common.settings import AUTO
+from algos.networks.classes import carries_state, find_class
+from algos.networks.spec import any_carries_state, is_path
 from algos.registry import get_algorithm
 from framework.data.observations import as_batch
 from framework.settings.schema import Config
@@ -38,8 +41,8 @@ def choose_compiling(cfg: Config, by_hand: bool = False) -> str:
         reason = "how long the run will be is unknown"
     elif updates < COMPILED_FROM:
         reason = f"about {updates:,} are to be made, and compiling pays from {COMPILED_FROM:,} on"
-    elif getattr(algo, "recurrent", False):
-        reason = "layers that carry state are not compiled"
+    elif against := stays_eager(cfg):
+        reason = against
     elif missing := missing_compiler():
         reason = f"there is no C++ compiler ({missing})"
     else:
@@ -62,6 +65,24 @@ def planned_updates(cfg: Config) -> int | None:
     rows = spec.n_steps * total_envs
     minibatches = math.ceil(rows / batch_rows(cfg)) * getattr(algo, "n_epochs", 1)
     return steps // rows * minibatches
+
+
+def stays_eager(cfg: Config) -> str:
+    """Why updates with these networks are not compiled unless that is asked for; "" if nothing speaks against it."""
+    settings = vars(cfg.algo_cfg)
+    layers = [value for key, value in settings.items() if key.endswith("_layers") and isinstance(value, list)]
+    classes = [(key, value) for key, value in settings.items() if key.endswith("_class") and value is not None]
+    if (
+        getattr(cfg.algo_cfg, "recurrent", False)
+        or any_carries_state(*layers)
+        or any(carries_state(find_class(value, f"algo_cfg.{key}")) for key, value in classes)
+    ):
+        return "layers that carry state are not compiled"
+    paths = [value for _, value in classes] + [cfg.general_cfg.algo_name]
+    paths += [str(layer.get("layer_type")) for one in layers for layer in one if isinstance(layer, Mapping)]
+    if any(is_path(path) for path in paths):
+        return "code of your own may change what it does, so it is compiled by algo_cfg.compile=true only"
+    return ""
 
 
 def batch_rows(cfg: Config) -> int:

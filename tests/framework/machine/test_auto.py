@@ -60,6 +60,41 @@ def test_without_a_compiler_nothing_is_compiled(monkeypatch):
     assert "there is no C++ compiler" in choose_compiling(cfg) and cfg.algo_cfg.compile is False
 
 
+GRU = "[{layer_type: gru, layer_size: 8}]"
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        ["algo_name=DRQN"],
+        ["algo_name=PPO", f"algo_cfg.merge_layers={GRU}"],
+        ["algo_name=PPO", "algo_cfg.use_attention=true"],
+        ["algo_name=PPO", "algo_cfg.actor_class=network_classes:Memory"],
+        ["algo_name=SAC", "id=Pendulum-v1", "algo_cfg.train_freq=20", f"algo_cfg.merge_layers={GRU}"],
+    ],
+)
+def test_what_carries_state_stays_eager(words):
+    cfg = compose([*words, "max_env_step=10000000"])
+    assert "layers that carry state" in choose_compiling(cfg) and cfg.algo_cfg.compile is False
+
+
+@pytest.mark.parametrize(
+    "words", [["algo_cfg.q_class=network_classes:Plain"], ["algo_cfg.value_layers=[{layer_type: torch.nn.Identity}]"]]
+)
+def test_code_of_the_user_s_is_compiled_only_where_that_is_asked_for(words):
+    cfg = compose([*words, "max_env_step=10000000"])
+    assert "code of your own" in choose_compiling(cfg) and cfg.algo_cfg.compile is False
+    cfg = compose([*words, "max_env_step=10000000", "algo_cfg.compile=true"])
+    assert choose_compiling(cfg) == "" and cfg.algo_cfg.compile is True
+
+
+def test_ready_made_classes_are_compiled(monkeypatch):
+    monkeypatch.setattr("shutil.which", lambda name: name)
+    cfg = compose(["algo_cfg.q_class=MLPCritic", "max_env_step=10000000"])
+    choose_compiling(cfg)
+    assert cfg.algo_cfg.compile is True
+
+
 def algorithm(*words):
     cfg = compose(list(words))
     return cfg, build_algorithm(cfg, Environments(cfg), "cpu")
