@@ -1,11 +1,7 @@
 """The optimiser: every gradient step goes through it, eager or compiled, averaged over several learners."""
 
-import inspect
 import logging
 import math
-import os
-import shutil
-import sys
 from collections.abc import Callable, Sequence
 from functools import partial
 from typing import Any, NamedTuple
@@ -14,6 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from algos.common import peers
+from algos.common.compiler import OF_GRAPHS, missing_compiler
 from algos.common.errors import UserError
 from algos.common.trees import Tree, tree_leaves, tree_map
 
@@ -23,22 +20,6 @@ LossFn = Callable[..., tuple[Tensor, Metrics] | tuple[Tensor, Metrics, Tree]]
 
 BETA1, BETA2 = 0.9, 0.999  # decay of Adam's means of gradients and of their squares
 DECAY = 0.99  # of RMSprop's mean of squares
-
-
-def _guards_of_inputs(guards: Sequence[Any]) -> list[bool]:
-    """Which guards of a graph are looked at in each call: those of what is handed in.
-
-    Networks, settings and the optimiser's tensors stay what they were; to look at all of them costs a tenth of an
-    update. So that no other graph of the same lines is taken for this one, it must be isolated.
-    """
-    return [guard.name.startswith("inputs") or guard.guard_type == "SHAPE_ENV" for guard in guards]
-
-
-OF_GRAPHS: dict[str, Any] = {}
-if "isolate_recompiles" in inspect.signature(torch.compile).parameters:  # an older torch looks at all guards
-    # the asserts would look once more at what guards have looked at
-    options = {"guard_filter_fn": _guards_of_inputs, "size_asserts": False, "alignment_asserts": False}
-    OF_GRAPHS = {"options": options, "isolate_recompiles": True}
 
 
 class Step(NamedTuple):
@@ -310,10 +291,3 @@ def _joint_norm(grads: list[Tensor]) -> Tensor:
     if torch.compiler.is_compiling():
         return torch.stack([grad.square().sum() for grad in grads]).sum().sqrt()
     return torch.linalg.vector_norm(torch.stack(torch._foreach_norm(grads)))
-
-
-def missing_compiler() -> str | None:
-    """The C++ compiler that torch would call, if it is missing."""
-    usual = {"darwin": "clang++", "win32": "cl"}.get(sys.platform, "g++")
-    name = os.environ.get("CXX") or usual
-    return None if shutil.which(name) else name

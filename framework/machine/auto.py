@@ -12,7 +12,7 @@ from typing import Any
 from torch import Tensor, nn
 
 from algos.base import Algorithm, DataSpec
-from algos.common.optim import missing_compiler
+from algos.common.compiler import missing_compiler
 from algos.common.settings import AUTO
 from algos.networks.classes import carries_state, find_class
 from algos.networks.spec import any_carries_state, is_path
