@@ -92,11 +92,12 @@ def batch_rows(cfg: Config) -> int:
 
 
 def choose_threads(cfg: Config, algorithm: Algorithm) -> int:
-    """Replace `general_cfg.torch_threads=auto` by a number, and return it."""
+    """Replace `general_cfg.torch_threads=auto` by a number, and return it; networks with memory have one thread."""
     general = cfg.general_cfg
     if general.torch_threads == AUTO:
         general.torch_threads = 1
-        if general.mode == "train" and usable_cores() > 1:
+        memory = getattr(algorithm.policy.net, "recurrent", False)  # step after step of small products
+        if general.mode == "train" and usable_cores() > 1 and not memory:
             work = batch_rows(cfg) * multiplications(algorithm)
             general.torch_threads = min(max(1, work // SHARE), usable_cores() // general.n_learners or 1)
     return general.threads

@@ -117,6 +117,13 @@ def test_threads_that_pay(cores, batch, threads, monkeypatch):
     assert choose_threads(cfg, dqn) == threads == cfg.general_cfg.torch_threads
 
 
+def test_networks_with_memory_have_one_thread(monkeypatch):
+    monkeypatch.setattr(auto, "usable_cores", lambda: 4)
+    wide = "[{layer_type: gru, layer_size: 256}]"
+    cfg, ppo = algorithm("algo_name=PPO", f"algo_cfg.merge_layers={wide}", "algo_cfg.batch_size=1024")
+    assert choose_threads(cfg, ppo) == 1
+
+
 def test_threads_that_are_given_stay():
     cfg, dqn = algorithm("torch_threads=3")
     assert choose_threads(cfg, dqn) == 3
