@@ -7,9 +7,9 @@ from gymnasium import spaces
 from gymnasium.vector import AutoresetMode, SyncVectorEnv, VectorEnv
 
 from algos.common.errors import UserError
-from envs.native import SyncVector
 from envs.resumable import Resumable
-from envs.rsl import RslVector, is_rsl
+from envs.vectors.rsl import RslVector, is_rsl
+from envs.vectors.stepped import SyncVector
 
 
 def check_object(env: Any) -> None:

@@ -17,10 +17,11 @@ from algos.common.dotted_path import check_kwargs, import_module, import_object
 from algos.common.errors import UserError
 from envs.arguments import as_annotated
 from envs.config import EnvConfig
-from envs.envpool import as_single, make_envpool
 from envs.memory.inputs import MemoryInputs
-from envs.native import AsyncVector, SyncVector, make_native
 from envs.resumable import Resumable
+from envs.vectors.envpool import as_single, make_envpool
+from envs.vectors.native import make_native
+from envs.vectors.stepped import AsyncVector, SyncVector
 from envs.wrappers import wrap
 
 _EXTRAS = {"box2d": "box2d", "mujoco": "mujoco", "ale_py": "atari", "ale-py": "atari", "cv2": "atari"}

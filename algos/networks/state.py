@@ -32,7 +32,13 @@ def one_step(net: Any, obs: Tree, state: Tree) -> tuple[Any, Tree]:
 
 
 def minibatches(rows: Tree, size: int, generator: torch.Generator) -> Iterator[Tree]:
-    """Rows [N, ...] in random order, `size` at a time; the last minibatch has what is left."""
+    """Rows [N, ...] in random order, `size` at a time; the last minibatch has what is left.
+
+    A minibatch of all rows has them in their own order: a mean over rows does not depend on it.
+    """
     first = tree_leaves(rows)[0]
+    if len(first) <= size:
+        yield rows
+        return
     for index in torch.randperm(len(first), generator=generator, device=first.device).split(size):
         yield tree_map(lambda column, index=index: column.index_select(0, index), rows)

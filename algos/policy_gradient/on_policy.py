@@ -83,7 +83,8 @@ class OnPolicy(Algorithm):
         """Advantages with mean 0 and deviation 1; outside the loss, which may see a share of the rows."""
         if not self.cfg.normalize_advantage or advantage.numel() == 1:
             return advantage
-        return (advantage - advantage.mean()) / (advantage.std() + 1e-8)
+        std, mean = torch.std_mean(advantage)
+        return (advantage - mean) / (std + 1e-8)
 
     def predict(self, rows: RolloutRows) -> tuple[Distribution, Tensor]:
         """Distribution of actions and value of each row."""

@@ -52,7 +52,7 @@ class DynaQ(QLearning):
             target = float(model["reward"][state, action])
             if not model["terminated"][state, action]:
                 target += self.cfg.gamma * self.next_value(q[model["next_state"][state, action]], epsilon)
-            self.update(state, action, target, lr)
+            self.update(q, state, action, target, lr)
 
     def state_dict(self) -> dict[str, Any]:
         tried = np.array(self.tried, dtype=np.int64).reshape(-1, 2)

@@ -25,17 +25,16 @@ class QLearning(Tabular):
         error, count = 0.0, 0
         for _, state, action, reward, next_state, terminated, _ in self.transitions(batch):
             target = reward if terminated else reward + self.cfg.gamma * self.next_value(q[next_state], epsilon)
-            error += self.update(state, action, target, lr)
+            error += self.update(q, state, action, target, lr)
             count += 1
         return LearnOutput({"train/td_error": error / count, "train/learning_rate": lr})
 
     def next_value(self, values: np.ndarray, epsilon: float) -> float:
         """max_a' Q(s', a'), of the values Q(s', .) [A]."""
-        return float(values.max())
+        return max(values.tolist())  # a fifth of the time of values.max() for a few actions
 
-    def update(self, state: int, action: int, target: float, lr: float) -> float:
-        """Q(s, a) <- Q(s, a) + lr (target - Q(s, a)); returns the size of the TD error."""
-        q = self.table.array
+    def update(self, q: np.ndarray, state: int, action: int, target: float, lr: float) -> float:
+        """Q(s, a) <- Q(s, a) + lr (target - Q(s, a)), of a table [S, A]; returns the size of the TD error."""
         td_error = target - float(q[state, action])
         q[state, action] += lr * td_error
         return abs(td_error)

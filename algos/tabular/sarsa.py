@@ -32,12 +32,12 @@ class Sarsa(ExpectedSarsa):
             # at the start of an episode, what waits is of a run whose model was loaded: its next action is lost
             if before is not None and not (resets and resets[row]):
                 target = before[2] + gamma * float(q[state, action])
-                errors.append(self.update(before[0], before[1], target, lr))
+                errors.append(self.update(q, before[0], before[1], target, lr))
             if terminated:
-                errors.append(self.update(state, action, reward, lr))
+                errors.append(self.update(q, state, action, reward, lr))
             elif truncated:  # no next action will be taken: the mean over all of them stands in for it
                 target = reward + gamma * self.next_value(q[next_state], epsilon)
-                errors.append(self.update(state, action, target, lr))
+                errors.append(self.update(q, state, action, target, lr))
             else:
                 self.waiting[env] = state, action, reward
         error = sum(errors) / len(errors) if errors else 0.0

@@ -112,5 +112,8 @@ TASKS = {
         ["preset=CartPole-v1/PPO", "reward_threshold=500"], "PPO", "CartPole-v1", PPO_CARTPOLE, 100_000, n_envs=8,
         score=500, every=5_120,
     ),
-    "tabular": Task(["algo_name=QLearning", "id=CliffWalking-v1"], "", "CliffWalking-v1", {}, 200_000),
+    "tabular": Task(
+        ["preset=CliffWalking-v1/QLearning", "n_envs=64", "vectorization=native"], "", "CliffWalking-v1", {}, 1_000_000
+    ),
+    "tabular-alone": Task(["preset=CliffWalking-v1/QLearning"], "", "CliffWalking-v1", {}, 100_000),
 }  # fmt: skip

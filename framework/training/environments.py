@@ -11,10 +11,10 @@ from gymnasium.vector import AsyncVectorEnv, SyncVectorEnv, VectorEnv
 
 from algos.common.errors import UserError
 from envs.auto import sync_or_async
-from envs.envpool import check_alike
 from envs.given import as_vector_env, check_object, is_closed
 from envs.make import make_env, make_vector_env, spaces_of
 from envs.model import model_of
+from envs.vectors.envpool import check_alike
 from framework.settings.schema import Config
 from framework.training.video import GifRecorder
 

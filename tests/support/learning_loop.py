@@ -1,6 +1,6 @@
 """The loop of the tests of learning: the parts driven as the trainer drives them, worker -> data server -> learner."""
 
-from envs.native import SyncVector
+from envs.vectors.stepped import SyncVector
 from framework.data.data_server import DataServer
 from framework.data.hindsight import GoalReward
 from framework.training.learner import Learner

@@ -13,8 +13,8 @@ from algos.base import DataSpec, RandomPolicy
 from algos.common.errors import UserError
 from algos.networks.state import tree_leaves
 from algos.registry import get_algorithm, get_config_class
-from envs.native import SyncVector
 from envs.resumable import Resumable
+from envs.vectors.stepped import SyncVector
 from framework.data.buffers import ReplayBuffer
 from framework.data.memory import (
     GIB,

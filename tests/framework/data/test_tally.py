@@ -3,7 +3,7 @@ import pytest
 from told_env import Told
 
 from algos.common.errors import UserError
-from envs.native import AsyncVector, SyncVector
+from envs.vectors.stepped import AsyncVector, SyncVector
 from framework.data.tally import Tally
 
 NONE = np.zeros(2, dtype=bool)

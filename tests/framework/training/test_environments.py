@@ -8,8 +8,8 @@ from framework_fakes import CountEnv, count_envs
 from algos.common.errors import UserError
 from envs import auto
 from envs.config import EnvConfig
-from envs.envpool import EnvPoolVector
-from envs.native import SyncVector
+from envs.vectors.envpool import EnvPoolVector
+from envs.vectors.stepped import SyncVector
 from framework.settings.schema import Config, GeneralConfig
 from framework.training.environments import Environments, id_of
 from framework.training.video import GifRecorder

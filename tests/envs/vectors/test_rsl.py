@@ -7,7 +7,7 @@ from gymnasium.vector.utils import batch_space
 
 from algos.common.errors import UserError
 from envs.given import as_vector_env
-from envs.rsl import RslVector
+from envs.vectors.rsl import RslVector
 from framework import OnPolicyRunner
 
 N = 64

@@ -12,7 +12,7 @@ from gymnasium.vector import AutoresetMode, SyncVectorEnv
 
 from envs.config import EnvConfig
 from envs.make import make_env, make_vector_env
-from envs.native import AsyncVector, SyncVector
+from envs.vectors.stepped import AsyncVector, SyncVector
 
 KINDS = ["sync", "async", "native"]
 
