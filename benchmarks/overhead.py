@@ -18,7 +18,8 @@ from statistics import mean
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
-from algos.base import Algorithm, Batch, LearnOutput
+from algos.base import Algorithm
+from algos.data import Batch, LearnOutput
 from framework.experiment import Experiment
 from framework.settings.compose import compose
 

@@ -18,9 +18,10 @@ import gymnasium as gym
 import torch
 from gymnasium import spaces
 
-from algos.base import LearnOutput, Policy
+from algos.base import Policy
 from algos.common.errors import UserError
 from algos.common.trees import Tree
+from algos.data import LearnOutput
 from algos.registry import get_algorithm
 from framework.data.rows import RowMaker
 from framework.data.tally import Recent

@@ -8,8 +8,8 @@ import numpy as np
 from gymnasium import spaces
 from gymnasium.vector.utils import concatenate, create_empty_array
 
-from algos.base import DataSpec
 from algos.common.trees import Tree, tree_leaves, tree_map
+from algos.data import DataSpec
 from framework.data.data_server import DataServer
 from framework.data.rows import Row, RowMaker, to_rollout
 from framework.data.tally import Recent, Tally

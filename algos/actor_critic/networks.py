@@ -1,8 +1,9 @@
 """Actors and critics over the features of an observation, and the squashed Gaussian of SAC and TQC."""
 
 import math
+from collections.abc import Sequence
 from dataclasses import replace
-from typing import Any
+from typing import Any, cast
 
 import torch
 from torch import Tensor, nn
@@ -16,6 +17,7 @@ from algos.networks.builder import Network, Stack
 from algos.networks.custom import build_head, encoder_for
 from algos.networks.entries import Observation
 from algos.networks.spec import CARRY_STATE
+from algos.networks.stacked import StackedNetworks, stack_apart
 from algos.networks.state import one_step
 
 LOG_STD_MIN, LOG_STD_MAX = -20.0, 2.0  # the bounds of Haarnoja et al.
@@ -115,7 +117,8 @@ class GaussianActor(Actor):
 class Critics(Heads):
     """Observations and actions [B, A] -> outputs of `n_critics` critics [B, n_critics, out].
 
-    The stored state of a sequence is the actor's; the critics start from the initial state, which the burn-in warms up.
+    Critics of linear layers are one stack. The stored state of a sequence is the actor's; the critics start from the
+    initial state, which the burn-in warms up.
     """
 
     def __init__(
@@ -124,6 +127,11 @@ class Critics(Heads):
         """`n_actions` is 0 if the outputs are for each of the actions."""
         meaning = "Q values of an observation and its action" if n_actions else "a Q value for each action"
         super().__init__(cfg, obs_space, action_space, "critic", cfg.n_critics, out_features, meaning, n_actions)
+        heads = cast(Sequence[Network], self.heads)
+        self.stack = StackedNetworks(heads) if StackedNetworks.fit(heads) else None
+        if self.stack is not None:
+            self.heads, self.parts = nn.ModuleList(), (self.encoder,)
+            self.register_load_state_dict_pre_hook(_stack_heads)
 
     def features(self, obs: Tree) -> Tree:
         if isinstance(obs, Sequences):
@@ -132,11 +140,14 @@ class Critics(Heads):
 
     def forward(self, obs: Tree, action: Tensor | None = None) -> Tensor:
         x = self.joined(self.features(obs), action)
+        if self.stack is not None:
+            return cast(Tensor, self.stack(x))
         return torch.stack([head(x) for head in self.heads], dim=1)
 
     def first(self, obs: Tree, action: Tensor) -> Tensor:
         """Q_1(s, a) [B], without the price of the others."""
-        q_value: Tensor = self.heads[0](self.joined(self.features(obs), action))
+        x = self.joined(self.features(obs), action)
+        q_value: Tensor = self.heads[0](x) if self.stack is None else self.stack.first(x)
         return q_value.squeeze(1)
 
     def joined(self, features: Tree, action: Tensor | None) -> Tree:
@@ -144,6 +155,12 @@ class Critics(Heads):
         if action is None:
             return features
         return (features, action) if self.of_class else torch.cat([features, action], dim=1)
+
+
+def _stack_heads(critics: Critics, state: dict[str, Any], prefix: str, *_: Any) -> None:
+    """Older versions saved each critic by itself."""
+    if critics.stack is not None:
+        stack_apart(critics.stack, state, f"{prefix}heads.", f"{prefix}stack.")
 
 
 class Temperature(nn.Module):

@@ -11,12 +11,13 @@ from algos.actor_critic.config import ReplayActorCriticConfig
 from algos.actor_critic.networks import Actor, Critics
 from algos.actor_critic.policies import ReplayPolicy, check_bounds
 from algos.actor_critic.sequences import SequenceLosses
-from algos.base import Algorithm, Batch, DataSpec, LearnOutput
+from algos.base import Algorithm
 from algos.common.losses import RowLoss
 from algos.common.optim import Metrics, Optimizer, Step
 from algos.common.schedule import Schedule
 from algos.common.targets import make_target, update_target
 from algos.common.trees import Tree
+from algos.data import Batch, DataSpec, LearnOutput
 
 
 class ReplayActorCritic(Algorithm):

@@ -8,10 +8,10 @@ from algos.actor_critic.config import SACConfig, SACDiscreteConfig
 from algos.actor_critic.networks import Actor, Critics, GaussianActor, Temperature, squashed_gaussian
 from algos.actor_critic.off_policy import ReplayActorCritic
 from algos.actor_critic.policies import ReplayPolicy, SquashedGaussianPolicy
-from algos.base import Batch
 from algos.common.optim import Metrics, Optimizer, Step
 from algos.common.schedule import Schedule
 from algos.common.trees import Tree
+from algos.data import Batch
 
 
 class SAC(ReplayActorCritic):

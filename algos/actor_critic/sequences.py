@@ -4,10 +4,10 @@ from collections.abc import Callable
 
 from torch import Tensor
 
-from algos.base import Batch
 from algos.common.optim import LossFn, Metrics
 from algos.common.sequences import Sequences, loss_mask
 from algos.common.trees import Tree, tree_map
+from algos.data import Batch
 
 
 class SequenceLosses:

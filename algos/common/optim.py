@@ -1,6 +1,5 @@
 """The optimiser: every gradient step goes through it, eager or compiled, averaged over several learners."""
 
-import logging
 import math
 from collections.abc import Callable, Sequence
 from functools import partial
@@ -10,11 +9,9 @@ import torch
 from torch import Tensor, nn
 
 from algos.common import peers
-from algos.common.compiler import OF_GRAPHS, missing_compiler
-from algos.common.errors import UserError
+from algos.common.compiler import Graphs
 from algos.common.trees import Tree, tree_leaves, tree_map
 
-log = logging.getLogger("joyride")
 Metrics = dict[str, Tensor]
 LossFn = Callable[..., tuple[Tensor, Metrics] | tuple[Tensor, Metrics, Tree]]
 
@@ -99,16 +96,10 @@ class Optimizer:
         self.step = torch.zeros((), device=self.params[0].device)  # the same, for torch's kernel
         self.inv_root = torch.ones_like(self.step)  # 1 / sqrt(1 - beta2^t), for a graph
         self.eps, self.max_grad_norm, self.rule = eps, max_grad_norm, rule
-        self.compile = compile in (True, "true")
         self.weight_decay, self.norm_name = weight_decay, norm_name
         self.groups = self._make_groups(apart)
-        self._compiled: dict[LossFn, Callable[..., Any]] = {}
         self._learners = 0  # not yet counted: their group may be joined after this
-        if self.compile and (missing := missing_compiler()):
-            raise UserError(
-                f"algo_cfg.compile=true needs a C++ compiler, but {missing} was not found; install it, set CXX, or"
-                " leave out compile"
-            )
+        self.graphs = Graphs(compile in (True, "true"), [*self.params, *self.means, *self.squares])
 
     def _make_groups(self, apart: nn.Module | None) -> list[_Group]:
         """All weights, or all but those of `apart`, and then those."""
@@ -128,10 +119,10 @@ class Optimizer:
             self._learners = peers.count()
         if self._learners > 1:
             return self._step_together(loss_fn, *inputs)
-        if self.compile:
+        if self.graphs.on:
             self.count += 1
             self._fill_rates()
-            done = self._in_graph(loss_fn, self._update_graph, inputs)
+            done = self.graphs(loss_fn, partial(self._update_graph, loss_fn), inputs)
             if done is not None:
                 return Step(*done)
             self.count -= 1
@@ -142,7 +133,8 @@ class Optimizer:
     def _step_together(self, loss_fn: LossFn, *inputs: Any) -> Step:
         """`gradient_step` of one of several learners; only forward and backward are compiled, up to the exchange."""
         share = peers.Share.of(inputs, peers.rank(), self._learners)
-        found = self._in_graph(loss_fn, self._gradient_graph, share.inputs) if self.compile else None
+        graph = partial(self._gradient_graph, loss_fn)
+        found = self.graphs(loss_fn, graph, share.inputs) if self.graphs.on else None
         grads, (metrics, by_row) = found or self._gradient(loss_fn, *share.inputs)
         means, rows = share.reduce([*grads, *metrics.values()], tree_leaves(by_row))
         # metrics are kept for long, and would keep all gradients with them: hence the copies
@@ -183,22 +175,6 @@ class Optimizer:
             group.rate.fill_(group.lr / bias1)
         if adam:
             self.inv_root.fill_((-math.expm1(self.count * math.log(BETA2))) ** -0.5)
-
-    def _in_graph(self, loss_fn: LossFn, make_graph: Callable[[LossFn], Callable[..., Any]], inputs: Any) -> Any:
-        """What a loss's graph gives, compiled at its first call; None where that fails: nothing has been done then."""
-        if loss_fn not in self._compiled:
-            self._compiled[loss_fn] = torch.compile(make_graph(loss_fn), fullgraph=True, **OF_GRAPHS)
-        try:
-            return self._compiled[loss_fn](*inputs)
-        except Exception as error:
-            from torch._dynamo.exc import TorchDynamoException  # not before: its import takes a second
-
-            if not isinstance(error, TorchDynamoException):
-                raise
-            self.compile = False
-            first = next((line.strip() for line in str(error).splitlines() if line.strip()), type(error).__name__)
-            log.warning("updates are not compiled, for torch.compile fails: %s", first)
-            return None
 
     def _gradient_graph(self, loss_fn: LossFn) -> Callable[..., tuple[list[Tensor], tuple[Metrics, Tree]]]:
         """`_gradient` without autograd's tape: by functional transform, which torch.compile can trace."""
@@ -270,9 +246,9 @@ class Optimizer:
     def load_state_dict(self, state: dict[str, Any]) -> None:
         """Load what `state_dict` returned, from an eager or a compiled run alike."""
         self.count = int(state["step"])
-        pairs = zip([*self.means, *self.squares], [*state["means"], *state["squares"]], strict=True)
-        for own, given in pairs:
-            own.copy_(given)  # in place: a compiled graph holds on to these tensors
+        for own, given in ((self.means, state["means"]), (self.squares, state["squares"])):
+            for one, value in zip(own, _stacked_like(own, given), strict=True):
+                one.copy_(value)  # in place: a compiled graph holds on to these tensors
 
 
 def _evaluate(loss_fn: LossFn, inputs: tuple[Tree, ...]) -> tuple[Tensor, tuple[Metrics, Tree]]:
@@ -284,6 +260,17 @@ def _evaluate(loss_fn: LossFn, inputs: tuple[Tree, ...]) -> tuple[Tensor, tuple[
 def _lying_like(grad: Tensor, param: Tensor) -> Tensor:
     """A gradient in the memory order of its weight: torch's kernel goes through both side by side."""
     return grad if grad.stride() == param.stride() else torch.empty_like(param).copy_(grad)
+
+
+def _stacked_like(own: list[Tensor], given: list[Tensor]) -> list[Tensor]:
+    """A list by weights; older versions had each of several critics by itself, behind what they share."""
+    shapes = zip(own, given, strict=False)
+    shared = next((i for i, (one, other) in enumerate(shapes) if one.shape != other.shape), len(own))
+    layers = len(own) - shared
+    if not layers or not own[shared].dim() or len(given) - shared != layers * len(own[shared]):
+        return given
+    stacks = [torch.stack(given[shared + i :: layers]) for i in range(layers)]
+    return [*given[:shared], *(stack.reshape(one.shape) for stack, one in zip(stacks, own[shared:], strict=True))]
 
 
 def _joint_norm(grads: list[Tensor]) -> Tensor:

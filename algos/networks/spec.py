@@ -8,85 +8,8 @@ from typing import Any, ClassVar
 
 from algos.common.dotted_path import import_object
 from algos.common.errors import UserError, did_you_mean
-
-ACTIVATIONS = (
-    "relu",
-    "leaky_relu",
-    "tanh",
-    "sigmoid",
-    "elu",
-    "gelu",
-    "silu",
-    "softplus",
-    "softmax",
-    "none",
-)
-
-Pair = tuple[int, int]
-
-
-def _key(read: Callable[[Any], Any], default: Any = dataclasses.MISSING, aliases: tuple[str, ...] = ()) -> Any:
-    """A field of a layer: `read` checks a YAML value and converts it, or raises ValueError with what is allowed."""
-    return dataclasses.field(default=default, metadata={"read": read, "aliases": aliases}, kw_only=True)
-
-
-def _whole(low: int) -> Callable[[Any], int]:
-    def read(value: Any) -> int:
-        if isinstance(value, bool) or not isinstance(value, int) or value < low:
-            raise ValueError(f"expected a whole number of at least {low}")
-        return value
-
-    return read
-
-
-def _sizes(value: Any) -> tuple[int, ...]:
-    values = list(value) if isinstance(value, Sequence) and not isinstance(value, str) else [value]
-    try:
-        sizes = tuple(_whole(1)(size) for size in values)
-    except ValueError:
-        sizes = ()
-    if not sizes:
-        raise ValueError("expected a whole number of at least 1, or a list of them such as [256, 128]")
-    return sizes
-
-
-def _pair(low: int) -> Callable[[Any], Pair]:
-    def read(value: Any) -> Pair:
-        both = list(value) if isinstance(value, Sequence) and not isinstance(value, str) else [value, value]
-        try:
-            height, width = (_whole(low)(size) for size in both)
-        except ValueError:
-            raise ValueError(f"expected a whole number of at least {low}, or two of them [height, width]") from None
-        return height, width
-
-    return read
-
-
-def _number(allowed: Callable[[float], bool], text: str) -> Callable[[Any], float]:
-    def read(value: Any) -> float:
-        if isinstance(value, bool) or not isinstance(value, (int, float)) or not allowed(value):
-            raise ValueError(f"expected a number {text}")
-        return float(value)
-
-    return read
-
-
-def _choice(options: Sequence[str], aliases: Mapping[str, str] | None = None) -> Callable[[Any], str]:
-    """One of `options` in any case; `aliases` are other names for them."""
-
-    def read(value: Any) -> str:
-        name = "none" if value is None else str(value).lower()
-        name = (aliases or {}).get(name, name)
-        if name not in options:
-            hint = did_you_mean(name, options)
-            near = f" ({hint})" if hint.startswith("did") else ""
-            raise ValueError(f"choose from {', '.join(options)}{near}")
-        return name
-
-    return read
-
-
-_activation = _choice(ACTIVATIONS, {"identity": "none"})
+from algos.networks import keys
+from algos.networks.keys import Pair
 
 
 @dataclass(frozen=True)
@@ -107,31 +30,31 @@ class LayerSpec:
 
 @dataclass(frozen=True)
 class LinearSpec(LayerSpec):
-    layer_size: tuple[int, ...] = _key(_sizes, aliases=("layer_dim",))
-    activation: str = _key(_activation, "relu")
+    layer_size: tuple[int, ...] = keys.key(keys.sizes, aliases=("layer_dim",))
+    activation: str = keys.key(keys.activation, "relu")
 
 
 @dataclass(frozen=True)
 class NoisyLinearSpec(LinearSpec):
-    sigma_init: float = _key(_number(lambda v: v >= 0, "of at least 0"), 0.5)
+    sigma_init: float = keys.key(keys.number(lambda v: v >= 0, "of at least 0"), 0.5)
 
 
 @dataclass(frozen=True)
 class Conv2dSpec(LayerSpec):
-    out_channel: int = _key(_whole(1))
-    kernel_size: Pair = _key(_pair(1))
-    stride: Pair = _key(_pair(1), (1, 1))
-    padding: Pair = _key(_pair(0), (0, 0))
-    in_channel: int | None = _key(_whole(1), None)
-    activation: str = _key(_activation, "relu")
+    out_channel: int = keys.key(keys.whole(1))
+    kernel_size: Pair = keys.key(keys.pair(1))
+    stride: Pair = keys.key(keys.pair(1), (1, 1))
+    padding: Pair = keys.key(keys.pair(0), (0, 0))
+    in_channel: int | None = keys.key(keys.whole(1), None)
+    activation: str = keys.key(keys.activation, "relu")
 
 
 @dataclass(frozen=True)
 class PoolingSpec(LayerSpec):
-    pooling_type: str = _key(_choice(("max2d", "avg2d"), {"max": "max2d", "avg": "avg2d"}))
-    kernel_size: Pair = _key(_pair(1))
-    stride: Pair | None = _key(_pair(1), None)  # None: the kernel's size
-    padding: Pair = _key(_pair(0), (0, 0))
+    pooling_type: str = keys.key(keys.choice(("max2d", "avg2d"), {"max": "max2d", "avg": "avg2d"}))
+    kernel_size: Pair = keys.key(keys.pair(1))
+    stride: Pair | None = keys.key(keys.pair(1), None)  # None: the kernel's size
+    padding: Pair = keys.key(keys.pair(0), (0, 0))
 
     def check(self) -> None:
         if any(2 * pad > kernel for pad, kernel in zip(self.padding, self.kernel_size, strict=True)):
@@ -140,9 +63,9 @@ class PoolingSpec(LayerSpec):
 
 @dataclass(frozen=True)
 class EmbedSpec(LayerSpec):
-    embedding_dim: int = _key(_whole(1), aliases=("layer_size", "layer_dim"))
-    n_embeddings: int | None = _key(_whole(1), None)  # None: as many as the observation has values
-    activation: str = _key(_activation, "none")
+    embedding_dim: int = keys.key(keys.whole(1), aliases=("layer_size", "layer_dim"))
+    n_embeddings: int | None = keys.key(keys.whole(1), None)  # None: as many as the observation has values
+    activation: str = keys.key(keys.activation, "none")
 
 
 @dataclass(frozen=True)
@@ -157,14 +80,14 @@ class IdentitySpec(LayerSpec):
 
 @dataclass(frozen=True)
 class DropoutSpec(LayerSpec):
-    p: float = _key(_number(lambda v: 0 <= v < 1, "of at least 0 and below 1"))
+    p: float = keys.key(keys.number(lambda v: 0 <= v < 1, "of at least 0 and below 1"))
 
 
 @dataclass(frozen=True)
 class NormSpec(LayerSpec):
-    norm_type: str = _key(_choice(("layer", "rms", "group")))
-    n_groups: int | None = _key(_whole(1), None)
-    activation: str = _key(_activation, "none")
+    norm_type: str = keys.key(keys.choice(("layer", "rms", "group")))
+    n_groups: int | None = keys.key(keys.whole(1), None)
+    activation: str = keys.key(keys.activation, "none")
 
     def check(self) -> None:
         if (self.norm_type == "group") != (self.n_groups is not None):
@@ -177,8 +100,8 @@ class NormSpec(LayerSpec):
 class GRUSpec(LayerSpec):
     carries_state: ClassVar[bool] = True
 
-    layer_size: int = _key(_whole(1), aliases=("layer_dim", "hidden_dim"))
-    n_layers: int = _key(_whole(1), 1)
+    layer_size: int = keys.key(keys.whole(1), aliases=("layer_dim", "hidden_dim"))
+    n_layers: int = keys.key(keys.whole(1), 1)
 
 
 @dataclass(frozen=True)
@@ -190,25 +113,25 @@ class LSTMSpec(GRUSpec):
 class FSMNSpec(LayerSpec):
     carries_state: ClassVar[bool] = True
 
-    hidden_dim: int = _key(_whole(1), 128, aliases=("layer_size", "layer_dim"))
-    memory_order: int = _key(_whole(0), 8)  # earlier projections that a block remembers
-    stride: int = _key(_whole(1), 1)  # steps from one of them to the next
-    num_blocks: int = _key(_whole(1), 2, aliases=("n_layers",))
-    activation: str = _key(_activation, "relu")
+    hidden_dim: int = keys.key(keys.whole(1), 128, aliases=("layer_size", "layer_dim"))
+    memory_order: int = keys.key(keys.whole(0), 8)  # earlier projections that a block remembers
+    stride: int = keys.key(keys.whole(1), 1)  # steps from one of them to the next
+    num_blocks: int = keys.key(keys.whole(1), 2, aliases=("n_layers",))
+    activation: str = keys.key(keys.activation, "relu")
 
 
 @dataclass(frozen=True)
 class AttentionSpec(LayerSpec):
     carries_state: ClassVar[bool] = True
 
-    kind: str = _key(_choice(("flash", "linear", "hybrid")), "flash", aliases=("attention_type",))
-    d_model: int = _key(_whole(1), 64, aliases=("layer_size", "layer_dim", "hidden_dim"))
-    n_heads: int = _key(_whole(1), 4)
-    n_layers: int = _key(_whole(1), 1)
-    dropout: float = _key(_number(lambda v: 0 <= v < 1, "of at least 0 and below 1"), 0.0)
-    window: int = _key(_whole(1), 64)  # flash, hybrid: steps that the softmax sees, the present one among them
-    feature_dim: int = _key(_whole(1), 32)  # linear, hybrid: features of a head's queries and keys
-    gate: str = _key(_choice(("none", "gru")), "none")  # what joins a block's input and output: a sum, or a GRU
+    kind: str = keys.key(keys.choice(("flash", "linear", "hybrid")), "flash", aliases=("attention_type",))
+    d_model: int = keys.key(keys.whole(1), 64, aliases=("layer_size", "layer_dim", "hidden_dim"))
+    n_heads: int = keys.key(keys.whole(1), 4)
+    n_layers: int = keys.key(keys.whole(1), 1)
+    dropout: float = keys.key(keys.number(lambda v: 0 <= v < 1, "of at least 0 and below 1"), 0.0)
+    window: int = keys.key(keys.whole(1), 64)  # flash, hybrid: steps that the softmax sees, the present one among them
+    feature_dim: int = keys.key(keys.whole(1), 32)  # linear, hybrid: features of a head's queries and keys
+    gate: str = keys.key(keys.choice(("none", "gru")), "none")  # what joins a block's input and output: a sum, or a GRU
 
     def check(self) -> None:
         if self.d_model % (2 * self.n_heads):
@@ -299,7 +222,7 @@ def parse_layer(layer: Any, where: str) -> LayerSpec:
         raise UserError(f"{where}.layer_type: missing; choose from {', '.join(LAYER_TYPES)}")
     if is_path(layer["layer_type"]):
         return _parse_own(layer, where)
-    layer_type = _read(_choice(tuple(LAYER_TYPES)), layer["layer_type"], f"{where}.layer_type")
+    layer_type = _read(keys.choice(tuple(LAYER_TYPES)), layer["layer_type"], f"{where}.layer_type")
     spec_type = LAYER_TYPES[layer_type]
     fields = {field.name: field for field in dataclasses.fields(spec_type) if "read" in field.metadata}
     names = {alias: name for name, field in fields.items() for alias in (name, *field.metadata["aliases"])}

@@ -1,6 +1,6 @@
 """Advantage actor-critic (Mnih et al., "Asynchronous methods for deep reinforcement learning", 2016), synchronous."""
 
-from algos.base import Batch, DataSpec, LearnOutput
+from algos.data import Batch, DataSpec, LearnOutput
 from algos.policy_gradient.config import A2CConfig
 from algos.policy_gradient.on_policy import OnPolicy
 

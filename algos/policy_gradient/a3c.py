@@ -3,8 +3,8 @@
 from dataclasses import replace
 from typing import Any
 
-from algos.base import DataSpec
 from algos.common.errors import UserError
+from algos.data import DataSpec
 from algos.policy_gradient.a2c import A2C
 from algos.policy_gradient.config import A2CConfig
 

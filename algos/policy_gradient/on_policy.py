@@ -7,7 +7,7 @@ from gymnasium import spaces
 from torch import Tensor
 from torch.nn import functional as F
 
-from algos.base import Algorithm, Batch, LearnOutput
+from algos.base import Algorithm
 from algos.common.distributions import Distribution
 from algos.common.errors import UserError
 from algos.common.normalize import RewardScale
@@ -15,6 +15,7 @@ from algos.common.optim import Metrics, Optimizer
 from algos.common.returns import gae
 from algos.common.schedule import Schedule
 from algos.common.trees import tree_map
+from algos.data import Batch, LearnOutput
 from algos.networks.spec import CARRY_STATE
 from algos.policy_gradient.actor_critic import ActorCritic, ActorCriticPolicy
 from algos.policy_gradient.config import OnPolicyConfig

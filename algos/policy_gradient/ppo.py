@@ -7,9 +7,9 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from algos.base import Batch, DataSpec, LearnOutput
 from algos.common.optim import Metrics
 from algos.common.trees import tree_map
+from algos.data import Batch, DataSpec, LearnOutput
 from algos.networks.state import minibatches
 from algos.policy_gradient.config import PPOConfig
 from algos.policy_gradient.on_policy import OnPolicy

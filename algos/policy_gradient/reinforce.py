@@ -8,9 +8,9 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from algos.base import Batch, DataSpec, LearnOutput
 from algos.common.errors import UserError
 from algos.common.returns import gae
+from algos.data import Batch, DataSpec, LearnOutput
 from algos.networks.spec import CARRY_STATE
 from algos.policy_gradient.config import REINFORCEConfig
 from algos.policy_gradient.on_policy import OnPolicy

@@ -5,7 +5,7 @@ from typing import Any
 import numpy as np
 import torch
 
-from algos.base import Batch, LearnOutput
+from algos.data import Batch, LearnOutput
 from algos.tabular.config import DynaQConfig
 from algos.tabular.q_learning import QLearning
 

@@ -4,8 +4,8 @@ from typing import Any
 
 import numpy as np
 
-from algos.base import Batch, DataSpec, LearnOutput
 from algos.common.schedule import Schedule
+from algos.data import Batch, DataSpec, LearnOutput
 from algos.tabular.config import MonteCarloConfig
 from algos.tabular.table import Tabular
 

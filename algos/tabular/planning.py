@@ -6,8 +6,8 @@ from typing import Any
 
 import numpy as np
 
-from algos.base import Batch, LearnOutput
 from algos.common.errors import UserError
+from algos.data import Batch, LearnOutput
 from algos.tabular.config import PolicyIterationConfig, ValueIterationConfig
 from algos.tabular.table import Tabular
 

@@ -4,8 +4,8 @@ from typing import Any
 
 import numpy as np
 
-from algos.base import Batch, LearnOutput
 from algos.common.schedule import Schedule
+from algos.data import Batch, LearnOutput
 from algos.tabular.config import QLearningConfig
 from algos.tabular.table import Tabular
 

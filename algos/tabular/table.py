@@ -10,9 +10,10 @@ import torch
 from gymnasium import spaces
 from torch import Tensor, nn
 
-from algos.base import Algorithm, Batch, DataSpec, Policy
+from algos.base import Algorithm, Policy
 from algos.common.errors import UserError
 from algos.common.trees import Tree, tree_leaves, tree_map
+from algos.data import Batch, DataSpec
 from algos.tabular.config import TabularConfig
 
 MOST_ENTRIES = 100_000_000  # of a table: 800 MB

@@ -10,12 +10,13 @@ import torch
 from gymnasium import spaces
 from torch import Tensor
 
-from algos.base import Algorithm, Batch, DataSpec, LearnOutput
+from algos.base import Algorithm
 from algos.common.losses import TD_LOSSES, RowLoss
 from algos.common.optim import Metrics, Optimizer
 from algos.common.schedule import Schedule
 from algos.common.targets import make_target, update_target
 from algos.common.trees import Tree
+from algos.data import Batch, DataSpec, LearnOutput
 from algos.networks.builder import Network
 from algos.value.config import DQNConfig, ReplayConfig
 from algos.value.networks import build_q_network

@@ -7,11 +7,11 @@ experience replay in distributed reinforcement learning", ICLR 2019).
 import torch
 from torch import Tensor
 
-from algos.base import Batch, DataSpec
 from algos.common.losses import TD_LOSSES
 from algos.common.optim import Metrics
 from algos.common.sequences import Sequences, loss_mask
 from algos.common.trees import Tree
+from algos.data import Batch, DataSpec
 from algos.networks.builder import Network
 from algos.value.config import DRQNConfig, ReplayConfig
 from algos.value.dqn import DQN

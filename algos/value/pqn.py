@@ -7,11 +7,12 @@ from gymnasium import spaces
 from torch import Tensor
 from torch.nn import functional as F
 
-from algos.base import Algorithm, Batch, DataSpec, LearnOutput
+from algos.base import Algorithm
 from algos.common.optim import Metrics, Optimizer
 from algos.common.returns import gae
 from algos.common.schedule import Schedule
 from algos.common.trees import Tree, tree_map
+from algos.data import Batch, DataSpec, LearnOutput
 from algos.networks.builder import Network
 from algos.networks.state import minibatches
 from algos.value.config import PQNConfig

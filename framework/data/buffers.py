@@ -8,8 +8,8 @@ from typing import Any
 import numpy as np
 import torch
 
-from algos.base import Batch, DataSpec
 from algos.common.trees import Tree, tree_map
+from algos.data import Batch, DataSpec
 from framework.data.frames import FrameColumn, Frames, frames_for
 from framework.data.rollout import COLUMNS, TRANSITION, Rollout, join_workers
 

@@ -4,9 +4,9 @@ from typing import Any
 
 import numpy as np
 
-from algos.base import Batch, DataSpec
 from algos.common.errors import UserError
 from algos.common.schedule import Schedule
+from algos.data import Batch, DataSpec
 from framework.data.buffers import Buffer, ReplayBuffer, RolloutBuffer
 from framework.data.episodes import EpisodeBuffer
 from framework.data.hindsight import GoalReward, HindsightBuffer

@@ -4,8 +4,8 @@ from typing import Any
 
 import numpy as np
 
-from algos.base import Batch, DataSpec
 from algos.common.trees import tree_map
+from algos.data import Batch, DataSpec
 from framework.data.buffers import Buffer, to_tensor
 from framework.data.rollout import TRANSITION, Rollout
 from framework.runs.episodes import Columns, EpisodeCutter, joined

@@ -14,7 +14,7 @@ from algos.common.errors import UserError
 from framework.data.frames import bytes_per_row, shareable
 
 if TYPE_CHECKING:
-    from algos.base import DataSpec  # its module loads torch
+    from algos.data import DataSpec  # its module loads torch
 
 Space = spaces.Space[Any]
 

@@ -5,8 +5,8 @@ from typing import Any
 import numpy as np
 import torch
 
-from algos.base import Batch
 from algos.common.schedule import Schedule
+from algos.data import Batch
 from framework.data.buffers import ReplayBuffer
 from framework.data.rollout import Rollout
 

@@ -5,8 +5,8 @@ Stored states follow Kapturowski et al., "Recurrent experience replay in distrib
 
 import numpy as np
 
-from algos.base import Batch
 from algos.common.trees import tree_map
+from algos.data import Batch
 from framework.data.buffers import ReplayBuffer, to_tensor
 from framework.data.rollout import TRANSITION, Rollout
 

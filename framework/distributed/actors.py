@@ -16,8 +16,9 @@ import gymnasium as gym
 import numpy as np
 import torch
 
-from algos.base import Batch, LearnOutput, Policy
+from algos.base import Policy
 from algos.common import peers
+from algos.data import Batch, LearnOutput
 from algos.networks.state import tree_map
 from framework.data.buffers import COLUMNS, batch_map
 from framework.data.rollout import Rollout

@@ -3,8 +3,9 @@
 from dataclasses import dataclass
 from typing import Any
 
-from algos.base import Algorithm, DataSpec
+from algos.base import Algorithm
 from algos.common.errors import UserError
+from algos.data import DataSpec
 from framework.distributed.actors import ActorConfig
 from framework.runs.run_folder import RunFolder
 from framework.runs.trajectories import TrajectoryWriter

@@ -2,7 +2,8 @@
 
 from dataclasses import dataclass, replace
 
-from algos.base import DataSpec, Policy
+from algos.base import Policy
+from algos.data import DataSpec
 from framework.data.data_server import DataServer
 from framework.distributed.actors import ActorConfig, EvaluatorActor, weights_of
 from framework.distributed.cluster import Cluster

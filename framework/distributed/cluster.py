@@ -28,8 +28,8 @@ import torch
 from ray.exceptions import OutOfMemoryError, RayActorError, RayError, RayTaskError
 from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
-from algos.base import DataSpec
 from algos.common.errors import UserError, first_line
+from algos.data import DataSpec
 from framework.data import memory
 from framework.distributed import resources
 from framework.distributed.actors import EvaluatorActor, LearnerActor, ServerActor, WorkerActor

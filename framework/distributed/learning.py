@@ -5,7 +5,8 @@ import statistics
 from collections.abc import Iterator
 from typing import Any
 
-from algos.base import Algorithm, LearnOutput
+from algos.base import Algorithm
+from algos.data import LearnOutput
 from algos.networks.state import tree_map
 from framework.distributed.actors import Learned, LearnerActor, on_cpu, writable
 from framework.distributed.cluster import Handle

@@ -4,7 +4,7 @@ import math
 from dataclasses import dataclass
 from typing import Any
 
-from algos.base import DataSpec
+from algos.data import DataSpec
 
 CALLS = 10  # a rollout should take as long as this many remote calls; a call to the learner that takes less is short
 UPDATE_CALLS = 500  # and a call to the learner as this many: the learner is often what all others wait for

@@ -5,7 +5,8 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
-from algos.base import DataSpec, Policy
+from algos.base import Policy
+from algos.data import DataSpec
 from framework.distributed.actors import ActorConfig, ServerActor, weights_of
 from framework.distributed.cluster import Cluster, Handle, Ref
 from framework.distributed.failures import FailureLog

@@ -11,9 +11,10 @@ from typing import Any
 
 from torch import Tensor, nn
 
-from algos.base import Algorithm, DataSpec
+from algos.base import Algorithm
 from algos.common.compiler import missing_compiler
 from algos.common.settings import AUTO
+from algos.data import DataSpec
 from algos.networks.classes import carries_state, find_class
 from algos.networks.spec import any_carries_state, is_path
 from algos.registry import get_algorithm

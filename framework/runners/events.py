@@ -7,8 +7,8 @@ from typing import Any
 
 from torch import Tensor
 
-from algos.base import LearnOutput
 from algos.common.errors import UserError, did_you_mean
+from algos.data import LearnOutput
 from framework.training.callbacks import Callback, CallbackError, ends_the_run
 from framework.training.recorder import means_of
 from framework.training.worker import WorkerStats

@@ -6,8 +6,9 @@ from dataclasses import dataclass
 
 import torch
 
-from algos.base import Algorithm, DataSpec, Policy, RandomPolicy
+from algos.base import Algorithm, Policy, RandomPolicy
 from algos.common.errors import UserError
+from algos.data import DataSpec
 from algos.registry import get_algorithm
 from framework.data.data_server import DataServer
 from framework.data.hindsight import GoalReward

@@ -6,9 +6,9 @@ from typing import Any, Protocol
 
 import numpy as np
 
-from algos.base import LearnOutput
 from algos.common.dotted_path import check_kwargs, import_object
 from algos.common.errors import UserError
+from algos.data import LearnOutput
 from framework.data.tally import Episode
 from framework.runs.run_folder import RunFolder
 from framework.settings.schema import GeneralConfig

@@ -2,7 +2,7 @@
 
 import sys
 
-from algos.base import DataSpec
+from algos.data import DataSpec
 from framework.settings.schema import GeneralConfig
 
 NAMES = ("env_step", "update_step", "episode", "first_env_step", "first_episode")

@@ -4,7 +4,8 @@ from typing import Any
 
 import torch
 
-from algos.base import Algorithm, Batch, LearnOutput
+from algos.base import Algorithm
+from algos.data import Batch, LearnOutput
 
 
 class Learner:

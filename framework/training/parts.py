@@ -9,7 +9,8 @@ from typing import Any
 
 from torch import Tensor
 
-from algos.base import Algorithm, LearnOutput
+from algos.base import Algorithm
+from algos.data import LearnOutput
 from framework.data.data_server import DataServer
 from framework.data.rollout import Rollout
 from framework.training.counters import Counters

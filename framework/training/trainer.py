@@ -4,7 +4,8 @@ import logging
 from collections.abc import Iterable
 from typing import Any
 
-from algos.base import LearnOutput, Policy
+from algos.base import Policy
+from algos.data import LearnOutput
 from framework.runs.checkpoint import save_model
 from framework.runs.files import atomic_write
 from framework.runs.models import load_into, read_model

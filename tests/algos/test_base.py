@@ -6,7 +6,8 @@ import torch
 from gymnasium import spaces
 from torch import nn
 
-from algos.base import Batch, DataSpec, Policy, RandomPolicy, obs_to_tensors
+from algos.base import Policy, RandomPolicy, obs_to_tensors
+from algos.data import Batch, DataSpec
 from algos.networks.builder import build_network
 
 BOX = spaces.Box(-1, 1, (4,), np.float32)

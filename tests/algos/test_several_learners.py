@@ -14,9 +14,9 @@ from gymnasium import spaces
 from together import run_together
 from torch import nn
 
-from algos.base import Batch
 from algos.common import peers
 from algos.common.optim import Optimizer
+from algos.data import Batch
 from algos.policy_gradient.config import PPOConfig
 from algos.policy_gradient.ppo import PPO
 from algos.value.config import DQNConfig

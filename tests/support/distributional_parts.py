@@ -4,7 +4,7 @@ import numpy as np
 import torch
 from gymnasium import spaces
 
-from algos.base import Batch
+from algos.data import Batch
 from algos.value.c51 import C51
 
 torch.set_num_threads(1)  # small networks

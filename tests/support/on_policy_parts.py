@@ -4,7 +4,7 @@ import numpy as np
 import torch
 from gymnasium import spaces
 
-from algos.base import Batch
+from algos.data import Batch
 from algos.policy_gradient.a2c import A2C
 from algos.policy_gradient.config import A2CConfig
 

@@ -8,7 +8,7 @@ import numpy as np
 import torch
 from fake_cluster import FakeCluster, sent
 
-from algos.base import LearnOutput
+from algos.data import LearnOutput
 from framework.distributed.actors import ActorConfig, Learned
 from framework.distributed.failures import FailureLog
 from framework.distributed.traffic import Traffic

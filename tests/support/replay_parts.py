@@ -4,7 +4,8 @@ import numpy as np
 import torch
 from gymnasium import spaces
 
-from algos.base import Batch
+from algos.data import Batch
+from algos.networks.stacked import StackedLinear
 from algos.registry import get_algorithm, get_config_class
 
 torch.set_num_threads(1)  # small networks
@@ -47,11 +48,24 @@ def critic_loss(algorithm, batch, noise):
     )
 
 
-def mlp(network, x):
-    """A head of linear layers and ReLUs, in NumPy: [B, in] -> [B, out]."""
+def linear_of(network):
+    """Weight [out, in] and bias [out] of each linear layer: views, to be read or written."""
     layers = [module for module in network.modules() if isinstance(module, torch.nn.Linear)]
-    for index, layer in enumerate(layers):
-        x = x @ layer.weight.detach().numpy().T + layer.bias.detach().numpy()
+    return [(layer.weight.data, layer.bias.data) for layer in layers]
+
+
+def heads_of(critics):
+    """The same for every critic."""
+    if critics.stack is None:
+        return [linear_of(head) for head in critics.heads]
+    layers = [layer for layer in critics.stack.layers if isinstance(layer, StackedLinear)]
+    return [[(layer.weight.data[k], layer.bias.data[k, :, 0]) for layer in layers] for k in range(critics.stack.size)]
+
+
+def mlp(layers, x):
+    """Linear layers and ReLUs between them, in NumPy: [B, in] -> [B, out]."""
+    for index, (weight, bias) in enumerate(layers):
+        x = x @ weight.numpy().T + bias.numpy()
         if index < len(layers) - 1:
             x = np.maximum(x, 0)
     return x
@@ -59,12 +73,12 @@ def mlp(network, x):
 
 def q_of(critics, obs, *action):
     """Every critic's output in NumPy [n_critics, B, out]."""
-    return np.stack([mlp(head, np.concatenate([obs, *action], 1)) for head in critics.heads])
+    return np.stack([mlp(head, np.concatenate([obs, *action], 1)) for head in heads_of(critics)])
 
 
 def gaussian_of(actor, obs, noise):
     """tanh(mean + std noise) and its log-probability, by the plain formula, in NumPy."""
-    mean, log_std = np.split(mlp(actor, obs).astype(np.float64), 2, axis=1)
+    mean, log_std = np.split(mlp(linear_of(actor), obs).astype(np.float64), 2, axis=1)
     u = mean + np.exp(log_std) * noise
     density = np.exp(-0.5 * noise**2) / np.sqrt(2 * np.pi) / np.exp(log_std) / (1 - np.tanh(u) ** 2)
     return np.tanh(u), np.log(density).sum(1)

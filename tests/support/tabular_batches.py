@@ -4,7 +4,7 @@ import numpy as np
 import torch
 from gymnasium import spaces
 
-from algos.base import Batch
+from algos.data import Batch
 
 
 def make(kind, states=3, actions=2, *, obs_space=None, seed=1, total_steps=None, start=0, model=None, **settings):

@@ -3,11 +3,11 @@
 import numpy as np
 import pytest
 import torch
-from replay_parts import arrays, critic_loss, make, mlp, q_of, random_batch, weights
+from replay_parts import arrays, critic_loss, linear_of, make, mlp, q_of, random_batch, weights
 
 
 def mu_of(actor, obs):
-    return np.tanh(mlp(actor, obs))
+    return np.tanh(mlp(linear_of(actor), obs))
 
 
 @pytest.mark.parametrize("name", ["DDPG", "TD3"])

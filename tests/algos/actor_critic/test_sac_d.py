@@ -2,7 +2,7 @@
 
 import numpy as np
 import pytest
-from replay_parts import arrays, critic_loss, mlp, q_of, random_batch, trained
+from replay_parts import arrays, critic_loss, linear_of, mlp, q_of, random_batch, trained
 
 
 def test_discrete_sac_s_losses():
@@ -11,7 +11,7 @@ def test_discrete_sac_s_losses():
     obs, action, reward, next_obs, live = arrays(batch)
 
     def policy(x):
-        odds = np.exp(mlp(algorithm.actor, x))
+        odds = np.exp(mlp(linear_of(algorithm.actor), x))
         return odds / odds.sum(1, keepdims=True)
 
     next_prob, prob = policy(next_obs), policy(obs)

@@ -5,12 +5,12 @@ import copy
 import numpy as np
 import pytest
 import torch
-from replay_parts import ALL, SMALL, make, weights
+from replay_parts import ALL, SMALL, heads_of, make, mlp, weights
 
-from algos.base import Batch
 from algos.common.errors import UserError
 from algos.common.sequences import loss_mask
 from algos.common.settings import check_settings
+from algos.data import Batch
 from algos.registry import get_algorithm, get_config_class
 
 ROWS, STEPS, BURN_IN = 5, 6, 2
@@ -74,7 +74,8 @@ def test_sac_s_losses_against_single_steps(burn_in, seed):
                     return u.tanh(), (normal.log_prob(u) - torch.log(1 - u.tanh() ** 2)).sum(1)
 
                 def least(critics, features, action):
-                    return torch.cat([head(torch.cat([features, action], 1)) for head in critics.heads], 1)
+                    x = torch.cat([features, action], 1).numpy()
+                    return torch.from_numpy(np.concatenate([mlp(head, x) for head in heads_of(critics)], 1))
 
                 action, log_prob = chosen(actor[t], noise[1, row, t - burn_in])
                 gains.append(0.3 * log_prob - least(algorithm.critic, critic[t], action).amin(1))

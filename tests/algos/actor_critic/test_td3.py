@@ -2,16 +2,16 @@
 
 import pytest
 import torch
-from replay_parts import critic_loss, make, random_batch, weights
+from replay_parts import critic_loss, heads_of, make, random_batch, weights
 
-from algos.base import Batch
+from algos.data import Batch
 
 
 def linear(critic, *rows):
     """Gives each critic Q(s, a) = row . [s, a]."""
-    for head, row in zip(critic.heads, rows, strict=True):
-        head.body[0].weight.data = torch.tensor([row])
-        head.body[0].bias.data.zero_()
+    for ((weight, bias),), row in zip(heads_of(critic), rows, strict=True):
+        weight.copy_(torch.tensor([row]))
+        bias.zero_()
 
 
 def test_td3_s_target_by_hand():

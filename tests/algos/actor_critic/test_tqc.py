@@ -3,14 +3,15 @@
 import numpy as np
 import pytest
 import torch
-from replay_parts import arrays, critic_loss, gaussian_of, make, noises, q_of, random_batch, trained
+from replay_parts import arrays, critic_loss, gaussian_of, heads_of, make, noises, q_of, random_batch, trained
 
 
 def atoms(critic, *rows):
     """Gives each critic the same quantiles whatever it sees."""
-    for head, row in zip(critic.heads, rows, strict=True):
-        head.body[-1].weight.data.zero_()
-        head.body[-1].bias.data = torch.tensor(row)
+    for layers, row in zip(heads_of(critic), rows, strict=True):
+        weight, bias = layers[-1]
+        weight.zero_()
+        bias.copy_(torch.tensor(row))
 
 
 def test_tqc_leaves_out_the_highest_of_the_joined_quantiles():

@@ -6,8 +6,9 @@ import pytest
 import torch
 
 from algos.common.errors import UserError
+from algos.networks.keys import ACTIVATIONS
 from algos.networks.layers import NarrowLinear, NoisyLinear, has_modes, linear_layer, make_layer
-from algos.networks.spec import ACTIVATIONS, parse_layers
+from algos.networks.spec import parse_layers
 
 
 def build(layer, shape):

@@ -10,11 +10,11 @@ import torch
 from gymnasium import spaces
 from torch import nn
 
-from algos.base import Batch
 from algos.common.distributions import Categorical
 from algos.common.errors import UserError
 from algos.common.optim import Step
 from algos.common.trees import tree_map
+from algos.data import Batch
 from algos.policy_gradient.config import PPOConfig
 from algos.policy_gradient.ppo import PPO
 from algos.policy_gradient.rows import RolloutRows

@@ -8,10 +8,10 @@ import torch
 from gymnasium import spaces
 from torch import nn
 
-from algos.base import Batch
 from algos.common.distributions import Categorical
 from algos.common.errors import UserError
 from algos.common.optim import Step
+from algos.data import Batch
 from algos.policy_gradient.config import REINFORCEConfig
 from algos.policy_gradient.reinforce import REINFORCE
 from algos.policy_gradient.rows import RolloutRows

@@ -7,7 +7,7 @@ import pytest
 import torch
 from tabular_batches import make
 
-from algos.base import Batch
+from algos.data import Batch
 from algos.tabular.config import MonteCarloConfig
 from algos.tabular.monte_carlo import MonteCarlo
 

@@ -9,8 +9,8 @@ import torch
 from gymnasium import spaces
 from torch import nn
 
-from algos.base import Batch
 from algos.common.errors import UserError
+from algos.data import Batch
 from algos.value.config import DQNConfig
 from algos.value.double_dqn import DoubleDQN
 from algos.value.dqn import DQN

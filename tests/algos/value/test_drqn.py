@@ -5,8 +5,8 @@ import pytest
 import torch
 from gymnasium import spaces
 
-from algos.base import Batch
 from algos.common.sequences import loss_mask
+from algos.data import Batch
 from algos.value.config import DRQNConfig
 from algos.value.drqn import DRQN
 

@@ -6,8 +6,8 @@ import torch
 from gymnasium import spaces
 from torch import nn
 
-from algos.base import Batch
 from algos.common.optim import Step
+from algos.data import Batch
 from algos.value.config import PQNConfig
 from algos.value.pqn import PQN
 

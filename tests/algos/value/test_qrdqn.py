@@ -4,7 +4,7 @@ import pytest
 import torch
 from distributional_parts import batch_of, loss_of, make
 
-from algos.base import Batch
+from algos.data import Batch
 from algos.value.qrdqn import QRDQN
 
 torch.set_num_threads(1)  # small networks

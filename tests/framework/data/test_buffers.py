@@ -3,7 +3,7 @@ import pytest
 import torch
 from scipy.stats import chisquare
 
-from algos.base import DataSpec
+from algos.data import DataSpec
 from framework.data.buffers import ReplayBuffer, RolloutBuffer, learning_dtype
 from framework.data.rollout import Rollout
 

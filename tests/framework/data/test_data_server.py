@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from algos.base import DataSpec
+from algos.data import DataSpec
 from framework.data.buffers import ReplayBuffer, RolloutBuffer
 from framework.data.data_server import DataServer, make_buffer
 from framework.data.episodes import EpisodeBuffer

@@ -10,8 +10,8 @@ from framework_fakes import DQN
 from gymnasium import spaces
 from pictures import SHAPES, film_rollouts
 
-from algos.base import DataSpec
 from algos.common.schedule import Schedule
+from algos.data import DataSpec
 from algos.networks.state import tree_leaves
 from benchmarks.kill_resume import differences, the_run
 from framework import Experiment

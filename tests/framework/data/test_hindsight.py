@@ -3,8 +3,8 @@
 import numpy as np
 import pytest
 
-from algos.base import DataSpec
 from algos.common.errors import UserError
+from algos.data import DataSpec
 from envs.config import EnvConfig
 from envs.make import make_env
 from framework.data.data_server import DataServer, make_buffer

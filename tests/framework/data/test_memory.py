@@ -9,8 +9,9 @@ import pytest
 from framework_fakes import PPO
 from gymnasium import spaces
 
-from algos.base import DataSpec, RandomPolicy
+from algos.base import RandomPolicy
 from algos.common.errors import UserError
+from algos.data import DataSpec
 from algos.networks.state import tree_leaves
 from algos.registry import get_algorithm, get_config_class
 from envs.resumable import Resumable

@@ -5,7 +5,7 @@ import pytest
 import torch
 from streams import cut, stream
 
-from algos.base import DataSpec
+from algos.data import DataSpec
 from framework.data.data_server import DataServer
 from framework.data.n_step import NStep
 from framework.data.rollout import Rollout

@@ -4,8 +4,8 @@ import torch
 from scipy.stats import chisquare
 from streams import stream
 
-from algos.base import DataSpec
 from algos.common.schedule import Schedule
+from algos.data import DataSpec
 from framework.data.data_server import DataServer
 from framework.data.prioritized import EPSILON, PrioritizedReplayBuffer, SumTree
 

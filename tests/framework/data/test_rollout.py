@@ -2,7 +2,7 @@ from dataclasses import fields
 
 import numpy as np
 
-from algos.base import Batch
+from algos.data import Batch
 from framework.data.rollout import COLUMNS, TRANSITION, Rollout, join_workers, stack
 
 

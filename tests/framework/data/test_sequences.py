@@ -4,7 +4,7 @@ import numpy as np
 import torch
 from streams import cut, stream
 
-from algos.base import DataSpec
+from algos.data import DataSpec
 from framework.data.data_server import DataServer
 
 

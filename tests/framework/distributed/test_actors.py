@@ -13,8 +13,8 @@ from framework_fakes import DQN, PPO, CountEnv
 from memories import GRU, MEMORIES
 from remote_parts import composed
 
-from algos.base import Batch
 from algos.common.errors import UserError
+from algos.data import Batch
 from benchmarks.kill_resume import equal
 from framework.distributed.actors import (
     ActorConfig,

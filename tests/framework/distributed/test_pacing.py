@@ -5,7 +5,7 @@ import math
 
 import pytest
 
-from algos.base import DataSpec
+from algos.data import DataSpec
 from framework.distributed import pacing as module
 from framework.distributed.pacing import Pacing
 

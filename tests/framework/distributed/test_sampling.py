@@ -4,7 +4,7 @@ import pytest
 from framework_fakes import DQN, PPO
 from remote_parts import same, traffic_of
 
-from algos.base import DataSpec
+from algos.data import DataSpec
 from framework.data.data_server import DataServer
 from framework.distributed.failures import CallFailed
 from framework.distributed.sampling import CountingServer, RemoteSampling

@@ -8,8 +8,9 @@ import torch
 from framework_fakes import SMALL
 from gymnasium import spaces
 
-from algos.base import DataSpec, RandomPolicy
+from algos.base import RandomPolicy
 from algos.common.errors import UserError
+from algos.data import DataSpec
 from algos.registry import get_config_class
 from envs.config import EnvConfig
 from framework.settings.schema import Config, GeneralConfig

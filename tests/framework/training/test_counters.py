@@ -2,7 +2,7 @@
 
 import pytest
 
-from algos.base import DataSpec
+from algos.data import DataSpec
 from framework.settings.schema import GeneralConfig
 from framework.training.counters import Counters
 

@@ -6,7 +6,7 @@ import numpy as np
 import torch
 from framework_fakes import CountPolicy, count_envs
 
-from algos.base import DataSpec, LearnOutput
+from algos.data import DataSpec, LearnOutput
 from framework.data.data_server import DataServer
 from framework.settings.schema import GeneralConfig
 from framework.training.counters import Counters
