@@ -1,13 +1,13 @@
 """What this machine allows: the bare costs of each task of `speed.py`, and the floor computed from them.
 
-    python benchmarks/limit.py [dqn-seed ...] [--threads 1] [--measure]
+    python benchmarks/limit.py [dqn-seed ...] [--threads 1] [--measure] [--mkl]
 
-An update's floor is its matrix products (torch.mm at the very shapes: forward, backward to the inputs, backward to the
-weights), fused Adam over all weights at once, the norm and the scaling of clipping where the task clips, and its share
-of a target update. Activations, losses, replay and Python are not in it. A step's floor is a bare env step, a bare
-forward pass to act, and the updates that fall on it. Each cost is the lowest mean of several blocks of calls, since
-what disturbs a block only adds to it; a machine that is busy throughout has a floor of its own. `--measure` runs the
-task as `speed.py` does and sets our rate beside the floor.
+An update's floor is its matrix products (by torch.mm, or without `--mkl` by oneDNN where that is faster, at the very
+shapes: forward, backward to the inputs, backward to the weights), fused Adam over all weights at once, the norm and
+the scaling of clipping where the task clips, and its share of a target update. Activations, losses, replay and Python
+are not in it. A step's floor is a bare env step, a bare forward pass to act, and the updates that fall on it. Each
+cost is the lowest mean of several blocks of calls, since what disturbs a block only adds to it; a machine that is busy
+throughout has a floor of its own. `--measure` runs the task as `speed.py` does and sets our rate beside the floor.
 """
 
 import argparse
@@ -29,10 +29,13 @@ from torch import nn
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
+from algos.common.products import faster
+from algos.common.products import product as by_onednn
 from benchmarks.speed import OURS, TASKS, Found, Task, command, measure
 
 ABLE = [name for name, task in TASKS.items() if task.algo and not task.image and task.score is None]
 Cost = Callable[[], Any]
+ONEDNN = "--mkl" not in sys.argv
 
 
 class Pass(NamedTuple):
@@ -87,7 +90,8 @@ def lowest(run: Cost, seconds: float = 0.2, blocks: int = 15) -> float:
 def product(rows: int, inner: int, columns: int, kind: str, threads: int) -> float:
     """[rows, inner] @ [inner, columns], operands lying as autograd has them for that kind of product.
 
-    Also as the transposed product, which is several times as fast for some narrow shapes; the lower cost counts.
+    Also as the transposed product, which is several times as fast for some narrow shapes, and by oneDNN; the lowest
+    cost counts.
     """
     left, right = torch.rand(rows, inner), torch.rand(inner, columns)
     if kind == "forward":
@@ -95,9 +99,10 @@ def product(rows: int, inner: int, columns: int, kind: str, threads: int) -> flo
     elif kind == "to weight":
         left = torch.rand(inner, rows).t()
     out, turned = torch.empty(rows, columns), torch.empty(columns, rows)
-    return min(
-        lowest(lambda: torch.mm(left, right, out=out)), lowest(lambda: torch.mm(right.t(), left.t(), out=turned))
-    )
+    ways: list[Cost] = [lambda: torch.mm(left, right, out=out), lambda: torch.mm(right.t(), left.t(), out=turned)]
+    if ONEDNN and faster():
+        ways.append(lambda: by_onednn(left, right, None))
+    return min(lowest(way) for way in ways)
 
 
 def products(update: Update, threads: int) -> list[Part]:
@@ -267,6 +272,7 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("tasks", nargs="*", choices=[[], *ABLE], default=[], metavar="task", help=", ".join(ABLE))
     parser.add_argument("--threads", type=int, help="of torch; else as many as the task has")
+    parser.add_argument("--mkl", action="store_true", help="leave oneDNN out of the floor")
     parser.add_argument("--measure", action="store_true", help="run each task and set our rate beside the floor's")
     args = parser.parse_args()
     console = Console(width=100)

@@ -11,6 +11,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from algos.common import products
 from algos.common.errors import UserError
 from algos.common.trees import Tree, tree_map
 
@@ -76,6 +77,8 @@ def _arguments(replayed: bool) -> dict[str, Any]:
         return {"options": options} if options else {}
     # the asserts would look once more at what guards have looked at
     options |= {"guard_filter_fn": _guards_of_inputs, "size_asserts": False, "alignment_asserts": False}
+    if products.faster():
+        options["post_grad_custom_post_pass"] = products.in_graphs()
     return {"options": options, "isolate_recompiles": True}
 
 

@@ -7,6 +7,7 @@ import copy
 import math
 import os
 from collections.abc import Mapping
+from itertools import pairwise
 from typing import Any
 
 from torch import Tensor, nn
@@ -22,6 +23,7 @@ from framework.data.observations import as_batch
 from framework.settings.schema import Config
 
 COMPILED_FROM = 50_000  # updates: they save 0.3 ms each at least, the compiler takes 5 to 20 s
+OF_WORK = 64 * 256 * 256  # multiplications between hidden layers in such an update; larger ones save more
 SHARE = 8_000_000  # multiplications of a batch's way through the network for each thread
 
 
@@ -37,11 +39,11 @@ def choose_compiling(cfg: Config, by_hand: bool = False) -> str:
     general = cfg.general_cfg
     if general.mode != "train" or by_hand:
         return ""
-    updates = planned_updates(cfg)
+    updates, pays_from = planned_updates(cfg), compiled_from(cfg)
     if updates is None:
         reason = "how long the run will be is unknown"
-    elif updates < COMPILED_FROM:
-        reason = f"about {updates:,} are to be made, and compiling pays from {COMPILED_FROM:,} on"
+    elif updates < pays_from:
+        reason = f"about {updates:,} are to be made, and compiling pays from {pays_from:,} on"
     elif against := stays_eager(cfg):
         reason = against
     elif missing := missing_compiler():
@@ -66,6 +68,21 @@ def planned_updates(cfg: Config) -> int | None:
     rows = spec.n_steps * total_envs
     minibatches = math.ceil(rows / batch_rows(cfg)) * getattr(algo, "n_epochs", 1)
     return steps // rows * minibatches
+
+
+def compiled_from(cfg: Config) -> int:
+    """Updates from which compiling pays: fewer, the more there is to multiply in one."""
+    lists = [value for key, value in vars(cfg.algo_cfg).items() if key.endswith("_layers") and isinstance(value, list)]
+    between = max((_between_hidden(layers) for layers in lists), default=0)
+    return COMPILED_FROM * OF_WORK // max(OF_WORK, between * batch_rows(cfg))
+
+
+def _between_hidden(layers: list[Any]) -> int:
+    """Weights between the linear layers of a list."""
+    sizes = [layer.get("layer_size") for layer in layers if isinstance(layer, Mapping)]
+    widths = [width for size in sizes for width in (size if isinstance(size, list) else [size])]
+    pairs = [pair for pair in pairwise(widths) if all(isinstance(width, int) for width in pair)]
+    return sum(one * other for one, other in pairs)
 
 
 def stays_eager(cfg: Config) -> str:

@@ -45,6 +45,13 @@ def test_updates_that_a_run_will_make(words, updates):
         (["max_env_step=60000", "mode=collect"], False, None),
         (["max_env_step=40000", "algo_cfg.compile=true"], True, None),
         (["max_env_step=60000", "algo_cfg.compile=false"], False, None),
+        # 256 rows through 256 x 256: a quarter of the updates
+        (["algo_name=SAC", "id=Pendulum-v1", "max_env_step=20000"], True, "about 19,744 are to be made"),
+        (
+            ["algo_name=SAC", "id=Pendulum-v1", "max_env_step=10000"],
+            False,
+            "about 9,744 are to be made, and compiling pays from 12,500 on",
+        ),
     ],
 )
 def test_long_runs_are_compiled(words, compiled, reason, monkeypatch):
