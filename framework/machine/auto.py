@@ -81,8 +81,7 @@ def _between_hidden(layers: list[Any]) -> int:
     """Weights between the linear layers of a list."""
     sizes = [layer.get("layer_size") for layer in layers if isinstance(layer, Mapping)]
     widths = [width for size in sizes for width in (size if isinstance(size, list) else [size])]
-    pairs = [pair for pair in pairwise(widths) if all(isinstance(width, int) for width in pair)]
-    return sum(one * other for one, other in pairs)
+    return sum(one * other for one, other in pairwise(width for width in widths if isinstance(width, int)))
 
 
 def stays_eager(cfg: Config) -> str:
