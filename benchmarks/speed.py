@@ -2,7 +2,7 @@
 
     make bench-peers                                    # the peers' libraries, in environments of their own
     python benchmarks/speed.py [ppo-cartpole ...] [--peers sb3 sbx] [--rounds 3] [--json speed.json]
-    python benchmarks/speed.py dqn-seed --with algo_cfg.compile=true
+    python benchmarks/speed.py dqn-seed --with algo_cfg.compile=true [--pin]
 
 `cleanrl` is a script of our own in CleanRL's manner, run by this interpreter. A peer that cannot do a task is left out
 of its table; what else a peer has no setting for stands in its script (SBX's DQN does not clip gradients, and neither
@@ -10,7 +10,8 @@ SB3's nor SBX's has the seed's squared loss). dqn-images needs the extra `atari`
 
 For each task and side: seconds from the command to the first env step, steps per second after the first fifth of the
 steps, seconds from the command to the last step (of solve-cartpole: to 20 episodes of 500), and peak memory. The
-ratios are of pairs, round by round: what slows the machine slows both sides of one.
+ratios are of pairs, round by round: what slows the machine slows both sides of one. With `--pin` every process has as
+many cores as the task has threads; without it SBX takes all cores, whatever it is told.
 """
 
 import argparse
@@ -89,8 +90,11 @@ def command(side: str, task_name: str, seed: int, folder: Path, more: list[str])
     ]  # fmt: skip
 
 
-def measure(words: list[str], task: Task) -> Found:
+def measure(words: list[str], task: Task, pin: bool = False) -> Found:
     """Run a side to its end and read its marks."""
+    if pin:
+        cores = sorted(os.sched_getaffinity(0))[: task.threads]
+        words = ["taskset", "--cpu-list", ",".join(map(str, cores)), *words]
     env = {**os.environ, "OMP_NUM_THREADS": str(task.threads), "PYTHONUNBUFFERED": "1"}
     env["TQDM_DISABLE"] = "1"  # a bar would run into the marks
     begin = time.time()
@@ -135,7 +139,7 @@ def write(path: Path, facts: dict[str, Any], runs: list[dict[str, Any]]) -> None
     path.write_text(json.dumps(record, indent=2) + "\n", encoding="utf-8")
 
 
-def compare(name: str, peers: list[str], rounds: int, more: list[str]) -> dict[str, list[Found]]:
+def compare(name: str, peers: list[str], rounds: int, more: list[str], pin: bool) -> dict[str, list[Found]]:
     """Runs of all sides that can do a task, in turn."""
     sides = [OURS, *(peer for peer in peers if TASKS[name].algo and name not in UNABLE.get(peer, ()))]
     found: dict[str, list[Found]] = {side: [] for side in sides}
@@ -143,7 +147,7 @@ def compare(name: str, peers: list[str], rounds: int, more: list[str]) -> dict[s
         for side, runs in found.items():
             folder = Path(tempfile.mkdtemp())
             try:
-                runs.append(measure(command(side, name, seed, folder, more), TASKS[name]))
+                runs.append(measure(command(side, name, seed, folder, more), TASKS[name], pin))
             finally:
                 shutil.rmtree(folder)
     return found
@@ -156,6 +160,7 @@ def main() -> int:
     parser.add_argument("--peers", nargs="*", choices=there, default=there)
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--with", nargs="*", default=[], dest="more", help="further words of our command line")
+    parser.add_argument("--pin", action="store_true", help="as many cores for a process as the task has threads")
     parser.add_argument("--json", type=Path, metavar="FILE", help="also write each run's figures there")
     args = parser.parse_args()
     console = Console(width=120)
@@ -166,7 +171,7 @@ def main() -> int:
         if TASKS[name].image and importlib.util.find_spec("ale_py") is None:
             console.print(f"{name}: left out, the extra `atari` is not installed")
             continue
-        found = compare(name, args.peers, args.rounds, args.more)
+        found = compare(name, args.peers, args.rounds, args.more, args.pin)
         console.print(show(name, found))
         for side, runs in found.items():
             rows += [{"task": name, "side": side, "seed": i, **run._asdict()} for i, run in enumerate(runs, 1)]
