@@ -29,7 +29,7 @@ def faster() -> bool:
 @cache
 def in_graphs() -> Any:
     """The pass over a graph that hands its large products to oneDNN, an option of torch.compile."""
-    from torch._inductor.custom_graph_pass import CustomGraphPass  # not before: its import takes a second
+    from torch._inductor.custom_graph_pass import CustomGraphPass, get_hash_for_files  # not before: takes a second
 
     library = torch.library.Library("joyride", "DEF")
     library.define("product(Tensor a, Tensor b, Tensor? bias) -> Tensor")
@@ -42,8 +42,8 @@ def in_graphs() -> Any:
         def __call__(self, graph: fx.Graph) -> None:
             replace_products(graph)
 
-        def uuid(self) -> str:
-            return Path(__file__).read_text(encoding="utf-8")  # a cached graph is of the pass that made it
+        def uuid(self) -> bytes:
+            return get_hash_for_files((__file__,))  # a cached graph is of the pass that made it
 
     return Products()
 
