@@ -1,8 +1,9 @@
 """Fields of configuration dataclasses with the values that they allow (torch-free)."""
 
 import dataclasses
+import math
 import operator
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Literal, Protocol
 
 from algos.common.errors import UserError, did_you_mean
@@ -22,6 +23,7 @@ Effect = Literal[
 ]
 
 
+LARGEST = 2**63  # of whole numbers: what an array can count
 AUTO = "auto"  # a setting that is found out at the start of the run
 SWITCH = (AUTO, "true", "false")
 BOUNDS: dict[str, tuple[str, Callable[[Any, float], bool]]] = {
@@ -80,9 +82,10 @@ def without_effect(keys: Sequence[str]) -> str:
 
 def allowed_values(field: "dataclasses.Field[Any]") -> str:
     """The allowed values of a field beyond its type, in words; empty if the type says all."""
-    limits = field.metadata
-    if not limits:
-        return ""
+    return _in_words(field.metadata) if field.metadata else ""
+
+
+def _in_words(limits: Mapping[str, Any]) -> str:
     if limits["choices"] is not None:
         return ", ".join(limits["choices"])
     bounds = " and ".join(f"{sign} {limits[name]:g}" for name, (sign, _) in BOUNDS.items() if limits[name] is not None)
@@ -127,7 +130,15 @@ def check_sequences(cfg: SequenceSettings, section: str) -> None:
 
 def _check_field(field: "dataclasses.Field[Any]", value: Any, key: str) -> None:
     limits = field.metadata
-    if limits and limits["schedule"] and not (value is None and field.default is None):
+    if isinstance(value, int) and abs(value) >= LARGEST:
+        raise UserError(f"{key} is too large: it must be below 2^63")
+    _check_limits(limits, field.default, value, key)
+    if isinstance(value, float) and not math.isfinite(value):
+        raise UserError(f"{key}={value} must be a finite number")
+
+
+def _check_limits(limits: Mapping[str, Any], default: Any, value: Any, key: str) -> None:
+    if limits and limits["schedule"] and not (value is None and default is None):
         Schedule(value, 1, key)  # its end is checked where the run's length is known
         return
     if value is None or not limits or value in limits["also"]:
@@ -139,9 +150,9 @@ def _check_field(field: "dataclasses.Field[Any]", value: Any, key: str) -> None:
         near = f" ({hint})" if hint.endswith("?") else ""
         raise UserError(f"{key}={value} is not allowed; choose from {', '.join(limits['choices'])}{near}")
     if isinstance(value, str) and any(limits[name] is not None for name in BOUNDS):
-        raise UserError(f"{key}={value} is no number: it must be {allowed_values(field)}")
+        raise UserError(f"{key}={value} is no number: it must be {_in_words(limits)}")
     if any(not test(value, limits[name]) for name, (_, test) in BOUNDS.items() if limits[name] is not None):
-        raise UserError(f"{key}={value} is out of range: it must be {allowed_values(field)}")
+        raise UserError(f"{key}={value} is out of range: it must be {_in_words(limits)}")
 
 
 def check_epsilon(cfg: EpsilonSettings, section: str) -> None:

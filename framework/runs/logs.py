@@ -1,5 +1,6 @@
 """Messages of a run, to the terminal and the run's log file, next to any logging that the user has set up."""
 
+import contextlib
 import logging
 import sys
 import threading
@@ -7,11 +8,45 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
 from pathlib import Path
+from typing import IO, Any, cast
 
 from rich.console import Console
 
 log = logging.getLogger("joyride")
-console = Console(stderr=True)  # shared by messages and the progress bar, so that neither tears the other
+
+
+class _Stderr:
+    """stderr, whatever that is by then; where the terminal or the pipe is gone, what would be shown is lost."""
+
+    encoding = "utf-8"
+
+    def write(self, text: str) -> int:
+        with contextlib.suppress(OSError, ValueError):  # ValueError: a closed file
+            if (file := self._file()) is not None:
+                file.write(text)
+        return len(text)
+
+    def flush(self) -> None:
+        with contextlib.suppress(OSError, ValueError):
+            if (file := self._file()) is not None:
+                file.flush()
+
+    def isatty(self) -> bool:
+        file = self._file()
+        return file is not None and file.isatty()
+
+    def fileno(self) -> int:
+        file = self._file()
+        return -1 if file is None else file.fileno()
+
+    @staticmethod
+    def _file() -> Any:
+        """The file itself where rich's bar stands in for it."""
+        return getattr(sys.stderr, "rich_proxied_file", sys.stderr)
+
+
+# shared by messages and the progress bar, so that neither tears the other
+console = Console(file=cast(IO[str], _Stderr()))
 
 
 class _Terminal(logging.Handler):
@@ -31,8 +66,8 @@ class _Terminal(logging.Handler):
             text = self.format(record)
             if console.is_terminal:  # neither folded nor coloured: a path or a command can be copied
                 console.print(text, markup=False, highlight=False, emoji=False, soft_wrap=True)
-            elif sys.stderr is not None:
-                print(text, file=sys.stderr, flush=True)
+            else:
+                print(text, file=console.file, flush=True)
         except Exception:
             self.handleError(record)
 

@@ -1,6 +1,7 @@
 """Schemas of `general_cfg` (the keys of the runner, with JoyRL's names and meanings) and of the whole configuration
 (torch-free)."""
 
+import os
 from collections.abc import Collection
 from dataclasses import asdict, dataclass, field
 from typing import Any
@@ -30,15 +31,17 @@ class GeneralConfig:
     )  # what the run does
     seed: int = setting(1, ge=0)  # random seed; 0 draws one and records it
     seeds: int | None = setting(None, ge=1)  # mode=verify: train with seeds 1 to this number; null: 5
-    n_workers: int = setting(1, ge=1)  # workers; in a single process they take turns
-    n_envs: int = setting(1, ge=1)  # environments per worker, stepped as one vector environment
+    n_workers: int = setting(1, ge=1, le=10_000)  # workers; in a single process they take turns
+    n_envs: int = setting(1, ge=1, le=100_000)  # environments per worker, stepped as one vector environment
     torch_threads: int | str = setting(
-        AUTO, ge=1, also=(AUTO,), affects="record"
+        AUTO, ge=1, le=1024, also=(AUTO,), affects="record"
     )  # threads of torch; auto: as many as pay for the networks' sizes
 
     mp_backend: str = setting("single", choices=("single", "ray"), affects="ray")  # one process, or Ray actors
     sync: str = setting("exact", choices=("exact", "async"), affects="ray")  # async: no process waits for another
-    n_learners: int = setting(1, ge=1, affects="ray")  # Ray: learners; they share each batch and average gradients
+    n_learners: int = setting(
+        1, ge=1, le=1024, affects="ray"
+    )  # Ray: learners; they share each batch and average gradients
     ray_address: str | None = setting(None, affects="ray")  # null: start Ray for this run; auto, <host>:<port>: join
     worker_timeout: float = setting(600.0, gt=0, affects="ray")  # Ray: a process silent for so many seconds is replaced
     max_worker_restarts: int = setting(20, ge=0, affects="ray")  # Ray: replacements per run; one more failure ends it
@@ -74,6 +77,9 @@ class GeneralConfig:
     save_fig: bool = setting(True, affects="files")  # draw figs/learning_curve.png at the end
     show_fig: bool = setting(False, affects="call")  # open the learning curve in a window at the end
     tasks_dir: str = setting("tasks", affects="call")  # folder that contains the run folders
+
+    def __post_init__(self) -> None:
+        self.tasks_dir = os.path.expanduser(self.tasks_dir)
 
     def check(self, section: str) -> None:
         """Refuse values that contradict each other."""
@@ -112,6 +118,12 @@ class GeneralConfig:
             )
 
     def _check_model(self, section: str) -> None:
+        for key in ("load_path", "resume"):
+            value = getattr(self, key)
+            require(
+                value is None or bool(value.strip()),
+                f"{section}.{key} is empty (a shell variable that is not set?): give a run's name, a path, or latest",
+            )
         require(
             self.load_model_step in ("best", "last") or self.load_model_step.isdigit(),
             f"{section}.load_model_step={self.load_model_step} is not allowed; choose best, last or an update step",

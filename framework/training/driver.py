@@ -45,7 +45,7 @@ class Driver(ABC):
         self.recorder, self.callbacks = parts.recorder, parts.callbacks
         self.folder, self.trajectories = parts.folder, parts.trajectories
         self.collected: list[WorkerStats] = []  # of the last round
-        self.signal = 0  # of SIGINT or SIGTERM, set by the handler
+        self.signal = 0  # of SIGINT, SIGTERM or SIGHUP, set by the handler
         self.stop_reason = ""
         self.finished = False  # the run ended of itself, and what is left to do then is done
         self.waits_since = self.recorder.wall_time()  # start-up is no training time

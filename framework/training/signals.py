@@ -1,4 +1,4 @@
-"""Ctrl-C and SIGTERM end a run cleanly."""
+"""Ctrl-C, SIGTERM and a lost terminal end a run cleanly."""
 
 import signal
 import threading
@@ -11,11 +11,17 @@ from framework.training.driver import Driver
 
 @contextmanager
 def stopped_by_signals(driver: Driver) -> Iterator[None]:
-    """Ctrl-C and SIGTERM end the run after the current step; a second one ends it at once."""
+    """Ctrl-C, SIGTERM and SIGHUP end the run after the current step; a second one ends it at once.
+
+    A SIGHUP that is ignored stays so: nohup asked for that.
+    """
     if threading.current_thread() is not threading.main_thread():
         yield
         return
-    numbers = (signal.SIGINT, signal.SIGTERM)
+    numbers = [signal.SIGINT, signal.SIGTERM]
+    hangup = getattr(signal, "SIGHUP", None)  # Windows has none
+    if hangup is not None and signal.getsignal(hangup) is not signal.SIG_IGN:
+        numbers.append(hangup)
     previous = {number: signal.getsignal(number) for number in numbers}
 
     def stop(number: int, frame: Any) -> None:

@@ -28,6 +28,12 @@ def test_allowed_values_pass(change):
     check_settings(Example(**change), "algo_cfg")
 
 
+@pytest.mark.parametrize(("key", "value"), [("norm", float("inf")), ("plain", float("nan")), ("plain", -float("inf"))])
+def test_numbers_are_finite(key, value):
+    with pytest.raises(UserError, match=f"a.{key}={value} must be a finite number"):
+        check_settings(Example(**{key: value}), "a")
+
+
 def test_each_instance_has_its_own_default_list():
     assert Example().names is not Example().names
 

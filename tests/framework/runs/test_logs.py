@@ -8,6 +8,7 @@ import threading
 
 import pytest
 from rich.console import Console
+from rich.progress import Progress
 
 from framework.runs import logs
 
@@ -138,3 +139,28 @@ def test_two_runs_in_two_threads_have_files_of_their_own(tmp_path, capsys):
     for name in "ab":
         assert [line[-4:] for line in (tmp_path / name).read_text().splitlines()] == [f"of {name}"]
     assert capsys.readouterr().err == "of b\n"
+
+
+class Gone(io.StringIO):
+    """A terminal whose window was closed."""
+
+    def write(self, text):
+        raise OSError(5, "Input/output error")
+
+    def isatty(self):
+        return True
+
+
+@pytest.mark.parametrize("stderr", [Gone(), None], ids=["gone", "closed"])
+def test_a_terminal_that_is_gone_ends_nothing(monkeypatch, stderr):
+    monkeypatch.setattr(sys, "stderr", stderr)
+    with logs.to_terminal():
+        log.info("unseen")
+        logs.console.print("unseen too")
+
+
+def test_the_bar_may_stand_in_for_stderr(capsys):
+    with Progress(console=logs.console, disable=False) as bar:
+        bar.add_task("", total=1)
+        print("a line of the user's", file=sys.stderr)
+    assert capsys.readouterr().err.count("a line of the user's") == 1

@@ -47,6 +47,12 @@ def test_allowed(change: dict[str, Any]) -> None:
         ({"mode": "verify", "load_path": "a"}, "general_cfg.mode=verify trains a preset from scratch"),
         ({"loggers": ["tensorbord"]}, "general_cfg.loggers: 'tensorbord' is not allowed"),
         ({"sync": "async"}, "general_cfg.sync=async needs general_cfg.mp_backend=ray"),
+        ({"load_path": ""}, "general_cfg.load_path is empty (a shell variable that is not set?)"),
+        ({"resume": " "}, "general_cfg.resume is empty"),
+        ({"n_envs": 10**25}, "general_cfg.n_envs is too large"),
+        ({"n_workers": 10**10}, "general_cfg.n_workers=10000000000 is out of range: it must be >= 1 and <= 10000"),
+        ({"torch_threads": 100_000}, "general_cfg.torch_threads=100000 is out of range"),
+        ({"reward_threshold": float("nan")}, "general_cfg.reward_threshold=nan must be a finite number"),
         ({"max_episode": 0}, "general_cfg.max_episode=0 is out of range: it must be >= 1, or -1"),
     ],
 )
@@ -62,6 +68,12 @@ def test_contradictions(change: dict[str, Any], message: str) -> None:
 )
 def test_limit_of_env_steps(max_env_step: int | None, max_episode: int, limit: int) -> None:
     assert GeneralConfig(max_env_step=max_env_step, max_episode=max_episode).env_step_limit == limit
+
+
+def test_a_home_folder_is_found(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("HOME", "/home/me")
+    assert GeneralConfig(tasks_dir="~/runs").tasks_dir == "/home/me/runs"
+    assert GeneralConfig(tasks_dir="a~b").tasks_dir == "a~b"
 
 
 def test_the_whole() -> None:

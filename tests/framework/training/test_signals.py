@@ -1,4 +1,4 @@
-"""Ctrl-C and SIGTERM: the first is polite, the second is what it was before."""
+"""Ctrl-C, SIGTERM and SIGHUP: the first is polite, the second is what it was before."""
 
 import os
 import signal
@@ -9,7 +9,7 @@ import pytest
 
 from framework.training.signals import stopped_by_signals
 
-NUMBERS = (signal.SIGINT, signal.SIGTERM)
+NUMBERS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
 
 @pytest.fixture
@@ -36,7 +36,7 @@ def test_the_second_signal_goes_to_the_handler_from_before(before, number):
         assert before == [number]
 
 
-def test_each_of_the_two_has_its_first_time(before):
+def test_each_has_its_first_time(before):
     driver = SimpleNamespace(signal=0)
     with stopped_by_signals(driver):
         os.kill(os.getpid(), signal.SIGINT)
@@ -46,7 +46,7 @@ def test_each_of_the_two_has_its_first_time(before):
         assert driver.signal == signal.SIGTERM and before == [signal.SIGINT]
 
 
-@pytest.mark.parametrize("sent", [(), (signal.SIGINT,), NUMBERS], ids=["none", "one", "both"])
+@pytest.mark.parametrize("sent", [(), (signal.SIGINT,), NUMBERS], ids=["none", "one", "all"])
 def test_handlers_come_back_even_after_an_error(before, sent):
     own = handlers()
     with pytest.raises(ZeroDivisionError), stopped_by_signals(SimpleNamespace(signal=0)):
@@ -70,3 +70,11 @@ def test_another_thread_leaves_handlers_alone(before):
     thread.start()
     thread.join()
     assert inside == own == handlers()
+
+
+def test_nohup_is_heeded(before):
+    signal.signal(signal.SIGHUP, signal.SIG_IGN)
+    driver = SimpleNamespace(signal=0)
+    with stopped_by_signals(driver):
+        os.kill(os.getpid(), signal.SIGHUP)
+    assert driver.signal == 0 and signal.getsignal(signal.SIGHUP) is signal.SIG_IGN
