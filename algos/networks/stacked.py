@@ -8,9 +8,14 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from algos.networks.builder import Network
-from algos.networks.layers import NARROW, by_columns
+from algos.networks.layers import NARROW, NarrowLinear, by_columns
 
 _BY_ELEMENT = (nn.ReLU, nn.LeakyReLU, nn.ELU, nn.Tanh, nn.Sigmoid, nn.GELU, nn.SiLU, nn.Softplus)
+
+
+def _is_linear(layer: nn.Module) -> bool:
+    """Whether it is nothing but a product and a bias: a class of the user's may do more."""
+    return type(layer) in (nn.Linear, NarrowLinear) and layer.bias is not None
 
 
 class StackedLinear(nn.Module):
@@ -52,7 +57,7 @@ class StackedNetworks(nn.Module):
     def fit(networks: Sequence[Network]) -> bool:
         """Whether there are several, of nothing but linear layers and activations by element."""
         layers = [layer for network in networks for layer in network.body]
-        plain = all(isinstance(layer, (nn.Linear, *_BY_ELEMENT)) for layer in layers)
+        plain = all(_is_linear(layer) or type(layer) in _BY_ELEMENT for layer in layers)
         return len(networks) > 1 and plain and all(network.prepare is None for network in networks)
 
     def forward(self, x: Tensor) -> Tensor:

@@ -68,7 +68,10 @@ def make_native(
     if spec.vector_entry_point is None:
         single = gym.make(spec, -1, disable_env_checker=True, **kwargs)
         if hasattr(single.unwrapped, "P") and render_mode is None:
-            return TableVector(single, n_envs, limit)
+            try:
+                return TableVector(single, n_envs, limit)
+            except UserError as error:
+                raise UserError(f"env_cfg.vectorization=native: {error}; use sync") from error
         single.close()
     kwargs = spec.kwargs | kwargs | ({} if limit is None else {"max_episode_steps": limit})
     kwargs |= {} if render_mode is None else {"render_mode": render_mode}

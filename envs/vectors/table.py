@@ -26,7 +26,7 @@ class TableVector(VectorEnv):
         base: Any = env.unwrapped
         model = model_of(env)
         if getattr(base, "fickle_passenger", False):
-            raise UserError("env_cfg.vectorization=native: a fickle passenger is not in Taxi's probabilities; use sync")
+            raise UserError("a fickle passenger is not in Taxi's probabilities")
         self.env, self.num_envs, self.limit = env, n, np.inf if limit is None else limit
         self.spec, self.render_mode = env.spec, None
         self.metadata = {"autoreset_mode": AutoresetMode.SAME_STEP}

@@ -44,6 +44,7 @@ def test_outputs_and_gradients_are_those_of_each_network(n, inputs):
         {"layer_type": "norm", "norm_type": "layer"},
         {"layer_type": "linear", "layer_size": 4, "activation": "softmax"},
         {"layer_type": "dropout", "p": 0.5},
+        {"layer_type": "torch.nn.Linear", "in_features": 9, "out_features": 9, "bias": False},
     ],
 )
 def test_what_is_more_than_linear_layers_stays_apart(layer):
