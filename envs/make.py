@@ -17,6 +17,7 @@ from algos.common.dotted_path import check_kwargs, import_module, import_object
 from algos.common.errors import UserError
 from envs.arguments import as_annotated
 from envs.config import EnvConfig
+from envs.families import family_of
 from envs.memory.inputs import MemoryInputs
 from envs.resumable import Resumable
 from envs.vectors.envpool import as_single, make_envpool
@@ -120,7 +121,9 @@ def find_spec(env_id: str) -> EnvSpec:
     """
     module, _, name = env_id.rpartition(":")
     if module:
-        import_module(module, f"environment {env_id!r}")
+        register = getattr(import_module(module, f"environment {env_id!r}"), "register_envs", None)
+        if name not in registry and callable(register):  # MinAtar does not register by itself
+            register()
     if name not in registry and (name.startswith("ALE/") or "NoFrameskip" in name):
         _register_atari(name)
     if name in registry:
@@ -133,6 +136,12 @@ def find_spec(env_id: str) -> EnvSpec:
     newest = _newest(namespace, base)
     if newest is not None:
         raise UserError(f"environment {env_id!r} is not registered; the newest version is {prefix + newest!r}")
+    family = family_of(name)
+    if family is not None and family[0] != module:
+        raise UserError(
+            f"environment {env_id!r} is not registered; {family[0]} registers it: id={family[0]}:{name}"
+            f" (pip install {family[1]})"
+        )
     names = {spec.name.lower(): spec for spec in sorted(registry.values(), key=lambda spec: spec.namespace is None)}
     near = difflib.get_close_matches(base.lower(), names, n=1, cutoff=0.6)
     if near:
