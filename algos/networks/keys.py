@@ -7,6 +7,7 @@ from typing import Any
 from algos.common.errors import did_you_mean
 
 Pair = tuple[int, int]
+MOST_LAYERS = 1000  # of one entry of a list
 ACTIVATIONS = (
     "relu",
     "leaky_relu",
@@ -26,12 +27,14 @@ def key(read: Callable[[Any], Any], default: Any = dataclasses.MISSING, aliases:
     return dataclasses.field(default=default, metadata={"read": read, "aliases": aliases}, kw_only=True)
 
 
-def whole(low: int) -> Callable[[Any], int]:
-    """A whole number of at least `low`."""
+def whole(low: int, most: int | None = None) -> Callable[[Any], int]:
+    """A whole number of at least `low`, and at most `most`."""
 
     def read(value: Any) -> int:
         if isinstance(value, bool) or not isinstance(value, int) or value < low:
             raise ValueError(f"expected a whole number of at least {low}")
+        if most is not None and value > most:
+            raise ValueError(f"expected a whole number of at most {most}")
         return value
 
     return read

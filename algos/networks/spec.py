@@ -101,7 +101,7 @@ class GRUSpec(LayerSpec):
     carries_state: ClassVar[bool] = True
 
     layer_size: int = keys.key(keys.whole(1), aliases=("layer_dim", "hidden_dim"))
-    n_layers: int = keys.key(keys.whole(1), 1)
+    n_layers: int = keys.key(keys.whole(1, keys.MOST_LAYERS), 1)
 
 
 @dataclass(frozen=True)
@@ -116,7 +116,7 @@ class FSMNSpec(LayerSpec):
     hidden_dim: int = keys.key(keys.whole(1), 128, aliases=("layer_size", "layer_dim"))
     memory_order: int = keys.key(keys.whole(0), 8)  # earlier projections that a block remembers
     stride: int = keys.key(keys.whole(1), 1)  # steps from one of them to the next
-    num_blocks: int = keys.key(keys.whole(1), 2, aliases=("n_layers",))
+    num_blocks: int = keys.key(keys.whole(1, keys.MOST_LAYERS), 2, aliases=("n_layers",))
     activation: str = keys.key(keys.activation, "relu")
 
 
@@ -127,7 +127,7 @@ class AttentionSpec(LayerSpec):
     kind: str = keys.key(keys.choice(("flash", "linear", "hybrid")), "flash", aliases=("attention_type",))
     d_model: int = keys.key(keys.whole(1), 64, aliases=("layer_size", "layer_dim", "hidden_dim"))
     n_heads: int = keys.key(keys.whole(1), 4)
-    n_layers: int = keys.key(keys.whole(1), 1)
+    n_layers: int = keys.key(keys.whole(1, keys.MOST_LAYERS), 1)
     dropout: float = keys.key(keys.number(lambda v: 0 <= v < 1, "of at least 0 and below 1"), 0.0)
     window: int = keys.key(keys.whole(1), 64)  # flash, hybrid: steps that the softmax sees, the present one among them
     feature_dim: int = keys.key(keys.whole(1), 32)  # linear, hybrid: features of a head's queries and keys

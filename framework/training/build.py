@@ -1,6 +1,7 @@
 """Builds the parts of a run from its config: device, algorithm, data server, workers, evaluator."""
 
 import logging
+import re
 from collections.abc import Callable
 from dataclasses import dataclass
 
@@ -22,6 +23,7 @@ from framework.training.seeds import stream
 from framework.training.worker import Worker
 
 log = logging.getLogger("joyride")
+_NO_MEMORY = re.compile("allocate memory|out of memory|size calculation overflow|dimension.*too large", re.IGNORECASE)
 
 
 def resolve_device(name: str) -> str:
@@ -100,6 +102,12 @@ def build_algorithm(cfg: Config, envs: Environments, device: str, env_step: int 
             total_steps=total_steps(general, env_step),
             **known,
         )
+    except (MemoryError, RuntimeError) as error:
+        if not isinstance(error, MemoryError) and not _NO_MEMORY.search(str(error)):
+            raise
+        raise UserError(
+            "algo_cfg: the networks are too large for the memory of this machine; make layers or memories smaller"
+        ) from error
     finally:
         torch.set_num_threads(threads)
     return algorithm

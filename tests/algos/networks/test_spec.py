@@ -87,6 +87,14 @@ ERRORS = [
     ),
     ([{"layer_type": "gru", "layer_size": [8]}], f"{PATH}[0].layer_size=[8]: expected a whole number of at least 1"),
     ([{"layer_type": "gru", "layer_size": 8, "n_layers": 0}], f"{PATH}[0].n_layers=0: expected a whole number"),
+    (
+        [{"layer_type": "gru", "layer_size": 8, "n_layers": 10**8}],
+        f"{PATH}[0].n_layers=100000000: expected a whole number of at most 1000",
+    ),
+    (
+        [{"layer_type": "fsmn", "num_blocks": 1001}],
+        f"{PATH}[0].num_blocks=1001: expected a whole number of at most 1000",
+    ),
 ]
 
 

@@ -13,6 +13,7 @@ from algos.common.errors import UserError
 from algos.data import DataSpec
 from algos.registry import get_config_class
 from envs.config import EnvConfig
+from framework import Experiment
 from framework.settings.schema import Config, GeneralConfig
 from framework.training import build
 from framework.training.build import Acting
@@ -86,6 +87,12 @@ def test_schedules_end_with_the_run():
     assert build.build_algorithm(cfg, envs, "cpu").total_steps == 100
     assert build.build_algorithm(cfg, envs, "cpu", env_step=50).total_steps == 150
     assert build.total_steps(GeneralConfig(mode="train", max_env_step=-1), 50) is None
+
+
+@pytest.mark.parametrize("sizes", [[10**12], [10**17, 10**20], [4, 10**13]])
+def test_networks_beyond_the_memory_are_told_in_one_line(sizes):
+    with pytest.raises(UserError, match="too large for the memory of this machine"):
+        Experiment("DQN", "CartPole-v1", value_layers=[{"layer_type": "linear", "layer_size": sizes}])
 
 
 def test_the_policy_that_acts():
