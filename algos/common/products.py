@@ -1,7 +1,7 @@
 """Matrix products of compiled updates by oneDNN, where torch's own library leaves half of the processor unused.
 
-Torch multiplies matrices on a CPU with Intel's MKL, which takes AVX-512 on Intel's processors only. oneDNN, which torch
-has for other layers, takes it wherever it is: on an AMD EPYC of 2025, 240 instead of 113 GFLOP/s in one thread.
+Torch multiplies matrices on a CPU with Intel's MKL, which seems to take AVX-512 on Intel's processors only. oneDNN,
+which torch has for other layers, takes it wherever it is: 240 instead of 113 GFLOP/s in one thread of an AMD EPYC.
 """
 
 import platform

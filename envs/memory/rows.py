@@ -11,6 +11,7 @@ from gymnasium.vector import AutoresetMode, VectorEnv
 from gymnasium.vector.utils import batch_space
 
 from envs.plain import plain, rng_state, set_rng
+from envs.vectors.rows import ended, first_seed
 
 
 class Rules(ABC):
@@ -85,7 +86,7 @@ class RulesVector(VectorEnv):
         self, *, seed: int | Sequence[int | None] | None = None, options: dict[str, Any] | None = None
     ) -> tuple[np.ndarray, dict[str, Any]]:
         """Start all rows; of a list of seeds the first one seeds the common stream."""
-        super().reset(seed=seed if seed is None or isinstance(seed, (int, np.integer)) else seed[0], options=options)
+        super().reset(seed=first_seed(seed), options=options)
         self._start(np.arange(self.num_envs))
         return self.rules.observe(), {}
 
@@ -97,12 +98,9 @@ class RulesVector(VectorEnv):
             truncated = truncated | (self.steps >= self.limit)
         obs, infos, done = self.rules.observe(), {}, terminated | truncated
         if done.any():
-            final = np.full(self.num_envs, None, dtype=object)
-            for row in np.flatnonzero(done):
-                final[row] = np.array(obs[row])
             last = {name: np.where(done, value, 0) for name, value in told.items()}
             last |= {f"_{name}": done.copy() for name in told}
-            infos = {"final_obs": final, "_final_obs": done, "final_info": last, "_final_info": done.copy()}
+            infos = ended(obs, done, last)
             self._start(np.flatnonzero(done))
             obs = self.rules.observe()
         return obs, reward, terminated, truncated, infos

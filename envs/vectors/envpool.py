@@ -15,8 +15,9 @@ from gymnasium.vector import AutoresetMode, VectorEnv
 from gymnasium.vector.utils import batch_space
 
 from algos.common.errors import UserError, did_you_mean, first_line, nearest
-from algos.common.trees import Tree, tree_leaves, tree_map
+from algos.common.trees import Tree, tree_leaves
 from envs.config import EnvConfig
+from envs.vectors.rows import ended
 
 ENDLESS = np.iinfo(np.int32).max  # EnvPool's limit of an environment that has none
 _OURS = {"num_envs", "batch_size", "max_num_players", "seed", "env_seed", "gym_reset_return_info", "base_path"}
@@ -98,13 +99,10 @@ class EnvPoolVector(VectorEnv):
         done = terminated | truncated
         if np.count_nonzero(done):
             rows = np.flatnonzero(done).astype(np.int32)
-            final = np.full(self.num_envs, None, dtype=object)
-            for row in rows:
-                final[row] = tree_map(lambda column: column[row].copy(), obs)  # noqa: B023  # called at once
+            infos = ended(obs, done)
             fresh = _typed(self.single_observation_space, self._pool.reset(rows)[0])
             for column, new in zip(tree_leaves(obs), tree_leaves(fresh), strict=True):
                 column[rows] = new
-            infos = {"final_obs": final, "_final_obs": done, "final_info": {}, "_final_info": done.copy()}
         return obs, reward.astype(np.float64), terminated, truncated, infos
 
     def close_extras(self, **kwargs: Any) -> None:

@@ -13,6 +13,7 @@ from gymnasium.vector import AutoresetMode, VectorEnv
 
 from algos.common.errors import UserError
 from envs.plain import plain, rng_state, set_rng
+from envs.vectors.rows import ended, first_seed
 from envs.vectors.table import TableVector
 
 
@@ -27,9 +28,7 @@ class CartPoleVector(CartPoleVectorEnv):
         self, *, seed: int | Sequence[int | None] | None = None, options: dict[str, Any] | None = None
     ) -> tuple[np.ndarray, dict[str, Any]]:
         """Start all rows; of a list of seeds the first one seeds the common stream."""
-        return super().reset(
-            seed=seed if seed is None or isinstance(seed, (int, np.integer)) else seed[0], options=options
-        )
+        return super().reset(seed=first_seed(seed), options=options)
 
     def step(self, action: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray, dict[str, Any]]:
         """Step every row; a row that ends is reset and its last observation goes to `infos`."""
@@ -37,10 +36,7 @@ class CartPoleVector(CartPoleVectorEnv):
         obs, reward, terminated, truncated, infos = super().step(action)
         done = self.prev_done
         if done.any():
-            final = np.full(self.num_envs, None, dtype=object)
-            for row in np.flatnonzero(done):
-                final[row] = obs[row].copy()
-            infos = {"final_obs": final, "_final_obs": done, "final_info": {}, "_final_info": done.copy()}
+            infos = ended(obs, done)
             self.state[:, done] = self.np_random.uniform(self.low, self.high, size=(4, done.sum()))
             self.steps[done] = 0
             obs = self.state.T.astype(np.float32)

@@ -12,6 +12,7 @@ from gymnasium.vector.utils import batch_space
 from algos.common.errors import UserError
 from envs.model import model_of
 from envs.plain import rng_state, set_rng
+from envs.vectors.rows import ended, first_seed
 
 
 class TableVector(VectorEnv):
@@ -45,8 +46,7 @@ class TableVector(VectorEnv):
         self, *, seed: int | Sequence[int | None] | None = None, options: dict[str, Any] | None = None
     ) -> tuple[np.ndarray, dict[str, Any]]:
         """Start all rows; of a list of seeds the first one seeds the common stream."""
-        first = seed if seed is None or isinstance(seed, (int, np.integer)) else seed[0]
-        self.state = self._first_states(self.num_envs, None if first is None else int(first))
+        self.state = self._first_states(self.num_envs, first_seed(seed))
         self.steps = np.zeros(self.num_envs, np.int64)
         return self.obs[self.state], {}
 
@@ -65,13 +65,10 @@ class TableVector(VectorEnv):
         self.state = state
         if not np.count_nonzero(done):
             return self.obs[state], reward, terminated, truncated, {}
-        last, final = self.obs[state], np.full(self.num_envs, None, dtype=object)
-        for row in np.flatnonzero(done):
-            final[row] = last[row].copy()
+        infos = ended(self.obs[state], done)
         self.state = state.copy()
         self.state[done] = self._first_states(int(done.sum()))
         self.steps[done] = 0
-        infos = {"final_obs": final, "_final_obs": done, "final_info": {}, "_final_info": done.copy()}
         return self.obs[self.state], reward, terminated, truncated, infos
 
     def _first_states(self, n: int, seed: int | None = None) -> np.ndarray:
