@@ -191,6 +191,11 @@ def snapshot_vector(venv: VectorEnv) -> dict[str, Any]:
     return snapshot
 
 
+def broken_off(venv: VectorEnv, place: str) -> dict[str, Any]:
+    """What takes the place of `snapshot_vector` where an environment has failed: new episodes are to start."""
+    return {"class": type(venv.unwrapped).__name__, "envs": None, "state": None, "broken_off": place}
+
+
 def restore_vector(venv: VectorEnv, snapshot: dict[str, Any]) -> list[str]:
     """Bring a freshly made vector environment to a saved state; the next call may be `step`.
 
@@ -206,7 +211,9 @@ def restore_vector(venv: VectorEnv, snapshot: dict[str, Any]) -> list[str]:
     elif snapshot["state"] is not None and hasattr(inner, "restore") and snapshot["class"] == name:
         warnings += [warning for warning in [inner.restore(snapshot["state"])] if warning]
     elif snapshot["envs"] is None and snapshot["state"] is None:
-        warnings.append(f"vector environment {name} cannot save its state: new episodes start")
+        place = snapshot.get("broken_off")
+        reason = f"it was broken off by {place}" if place else f"vector environment {name} cannot save its state"
+        warnings.append(f"{reason}: new episodes start")
         inner.reset()
     else:
         rows = f" of {len(snapshot['envs'])} environments" if snapshot["envs"] is not None else ""

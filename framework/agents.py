@@ -23,6 +23,7 @@ from algos.common.errors import UserError
 from algos.common.trees import Tree
 from algos.data import LearnOutput
 from algos.registry import get_algorithm
+from framework.data.guard import Guard, check_losses
 from framework.data.rows import RowMaker
 from framework.data.tally import Recent
 from framework.distributed.assemble import model_info
@@ -80,7 +81,8 @@ class Agent(Stepped):
         self.server = build_server(self.cfg, lambda: self.environments, self.spec, 1, first)
         self.learning = Learning(Learner(self.algorithm), self.server)
         policy_seed, self.env_seed = worker_seeds(stream(general.seed, "worker"), 1)
-        self._begin(RowMaker(self.algorithm.policy.fork(policy_seed), 1))
+        guard = Guard(self.cfg.env_cfg.entry_point or self.cfg.env_cfg.id, self.action_space)
+        self._begin(RowMaker(self.algorithm.policy.fork(policy_seed), 1), guard)
         self.greedy_state: Tree = ()
         self.greedy = self.algorithm.policy.fork(policy_seed)  # a stream of its own: looking on changes nothing
         self.start_episode()
@@ -127,6 +129,7 @@ class Agent(Stepped):
         self.update_step += sum(output.updates for output in outputs)
         told = {name: total / count for name, (total, count) in self.tally.take_metrics().items()}
         self.metrics = means_of([output.metrics for output in outputs]) | told
+        check_losses(self.metrics, self.update_step)
         return dict(self.metrics)
 
     def set_training_mode(self, training: bool = True) -> None:

@@ -10,7 +10,7 @@ import gymnasium as gym
 from gymnasium.vector import VectorEnv
 
 from algos.base import Policy
-from algos.common.errors import UserError
+from algos.common.errors import UserError, add_note
 from algos.export import FORMATS
 from algos.export.export import export_policy
 from framework.data.observations import as_batch, next_action
@@ -28,6 +28,7 @@ from framework.runs.loggers import check_loggers
 from framework.runs.models import COUNTERS, find_model, load_into, read_model
 from framework.runs.provenance import own_version
 from framework.runs.run_folder import RunFolder
+from framework.settings.command import main_command, setting_word
 from framework.settings.compose import compose, save_config, to_override
 from framework.settings.joyrl.translate import read_settings
 from framework.settings.schema import OF_A_MODEL, Config
@@ -289,6 +290,9 @@ class Experiment:
                     reason = driver.run() if self.ray is None else str(self.ray.run(driver))
             except Exception as error:
                 log.error("the run failed: %s: %s", type(error).__name__, error)
+                resume = main_command(setting_word("resume", folder.path))
+                log.error("what it had learned is kept; once mended, resume with: %s", resume)
+                add_note(error, f"resume the run with: {resume}")
                 raise
             log.info("ended: %s (%s, %.1f s)", reason, driver.in_words(), driver.recorder.wall_time())
             if mode == "train":

@@ -11,6 +11,7 @@ from gymnasium.vector.utils import concatenate, create_empty_array
 from algos.common.trees import Tree, tree_leaves, tree_map
 from algos.data import DataSpec
 from framework.data.data_server import DataServer
+from framework.data.guard import Guard
 from framework.data.rows import Row, RowMaker, to_rollout
 from framework.data.tally import Recent, Tally
 
@@ -37,8 +38,9 @@ class Stepped:
     episode: int
     recent: Recent
 
-    def _begin(self, rows: RowMaker) -> None:
+    def _begin(self, rows: RowMaker, guard: Guard) -> None:
         """Nothing has happened yet."""
+        self.guard = guard
         self.rows, self.rollout = rows, cast(list[Row], [])
         self.rollout_state: Tree = rows.state_copy()
         self.acted = False  # an action was given and its outcome is not known yet
@@ -57,6 +59,7 @@ class Stepped:
                     " training=False"
                 )
             self._warn("select_action: the previous action got no observe or step; it is left out")
+        self.guard.check_obs(obs, self.env_step)
         self.acted = True
         return self.rows.act(obs, explore=True, step=self.env_step)[0]
 
@@ -132,6 +135,7 @@ class Stepped:
     def _finish(self, next_obs: Tree, reward: float, terminated: bool, truncated: bool) -> None:
         """Complete the row; hand a whole rollout to the server."""
         self.acted, self.waiting = False, None
+        self._check(next_obs, reward, terminated)
         last = len(self.rollout) + 1 == self.spec.rollout_length(1)
         columns = np.array([reward], np.float64), np.array([terminated]), np.array([truncated])
         self.rollout.append(self.rows.finish(next_obs, *columns, last=last))
@@ -142,6 +146,12 @@ class Stepped:
         if last:
             self.server.put(to_rollout(self.rollout, self.rollout_state))
             self.rollout, self.rollout_state = [], self.rows.state_copy()
+
+    def _check(self, next_obs: Tree, reward: float, terminated: bool) -> None:
+        """Raise UserError if this step must not be learned from."""
+        row = self.rows.row
+        obs, action, after = (tree_map(lambda leaf: leaf[None], tree) for tree in (row["obs"], row["action"], next_obs))
+        self.guard.check(obs, action, np.array([[reward]]), after, np.array([[terminated]]), self.env_step)
 
     def _need_action(self, method: str) -> None:
         if not self.acted:

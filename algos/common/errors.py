@@ -11,6 +11,27 @@ class UserError(Exception):
     """
 
 
+def mark(error: BaseException, place: str) -> None:
+    """Keep on an exception of an environment where it was raised; below a traceback this is told, too.
+
+    A UserError has it in its text already. Python before 3.11 has no notes below tracebacks.
+    """
+    error.place = place  # type: ignore[attr-defined]
+    if not isinstance(error, UserError):
+        add_note(error, f"raised by {place}")
+
+
+def place_of(error: BaseException) -> str:
+    """Where an environment raised an exception; empty for any other."""
+    return str(getattr(error, "place", ""))
+
+
+def add_note(error: BaseException, text: str) -> None:
+    """A line below an exception's traceback, where Python can have one (3.11 and later)."""
+    if hasattr(error, "add_note"):
+        error.add_note(text)
+
+
 def first_line(error: BaseException) -> str:
     """The first line of an exception's message; the name of its type if the message is empty."""
     return next((line.strip() for line in str(error).splitlines() if line.strip()), type(error).__name__)

@@ -10,6 +10,7 @@ from torch import Tensor, nn
 from algos.base import Policy, obs_to_tensors
 from algos.common.distributions import FORBIDDEN, Distribution, head_meaning, head_size, make_distribution, sizes_of
 from algos.common.errors import UserError
+from algos.common.masks import MASK, split_mask
 from algos.common.normalize import ObsNorm
 from algos.common.trees import Tree, tree_map
 from algos.networks.builder import Network, orthogonal_
@@ -17,8 +18,6 @@ from algos.networks.custom import build_head, encoder_for
 from algos.networks.entries import own_log_std
 from algos.networks.state import one_step
 from algos.policy_gradient.config import OnPolicyConfig
-
-MASK = "action_mask"  # key of a Dict observation: 1 if an action is allowed; Discrete [n], MultiDiscrete [sum nvec]
 
 
 class ActorCritic(nn.Module):
@@ -171,24 +170,3 @@ def _holds_log_std(actor: Network, size: int) -> bool:
     if found is not None and found.shape != (size,):
         raise UserError(f"algo_cfg.actor_class: its log_std has shape {list(found.shape)}, expected [{size}]")
     return found is not None
-
-
-def split_mask(obs_space: spaces.Space[Any], action_space: spaces.Space[Any]) -> tuple[spaces.Space[Any], bool]:
-    """The observation space without its "action_mask", and whether it had one.
-
-    Raises UserError for a mask that does not fit the actions.
-    """
-    if not isinstance(obs_space, spaces.Dict) or MASK not in obs_space.spaces:
-        return obs_space, False
-    if not isinstance(action_space, spaces.Discrete | spaces.MultiDiscrete):
-        kind = type(action_space).__name__
-        raise UserError(
-            f"an observation {MASK!r} masks Discrete or MultiDiscrete actions, but the environment has {kind}"
-        )
-    size, shape = head_size(action_space), obs_space[MASK].shape
-    if shape != (size,):
-        raise UserError(f"observation {MASK!r} has shape {shape}: for these actions it must be ({size},)")
-    rest = {key: space for key, space in obs_space.spaces.items() if key != MASK}
-    if not rest:
-        raise UserError(f"the observation has nothing but {MASK!r}")
-    return spaces.Dict(rest), True

@@ -46,11 +46,15 @@ class SyncVector(SyncVectorEnv):
         infos: dict[str, Any] = {}
         rows = actions if self._array_actions else iterate(self.action_space, actions)
         for row, (env, action) in enumerate(zip(self.envs, rows, strict=True)):
-            obs, rewards[row], terminated, truncated, info = env.step(action)
-            terminations[row], truncations[row] = terminated, truncated
-            if terminated or truncated:
-                infos = self._add_info(infos, {"final_obs": obs, "final_info": info}, row)
-                obs, info = env.reset()
+            try:
+                obs, rewards[row], terminated, truncated, info = env.step(action)
+                terminations[row], truncations[row] = terminated, truncated
+                if terminated or truncated:
+                    infos = self._add_info(infos, {"final_obs": obs, "final_info": info}, row)
+                    obs, info = env.reset()
+            except Exception as error:
+                error.env_row = row  # type: ignore[attr-defined]  # whoever steps the vector tells it
+                raise
             if info:
                 infos = self._add_info(infos, info, row)
             self._env_obs[row] = obs
@@ -142,6 +146,7 @@ class AsyncVector(AsyncVectorEnv):
         if failures:
             row, _, error, trace = min(failures, key=lambda failure: failure[0])
             self.close()
+            error.env_row = row  # type: ignore[attr-defined]
             raise error from RuntimeError(f"in the process of environment {row}:\n{trace}")
 
     def _failure(self, row: int) -> tuple[int, type, BaseException, str]:

@@ -5,6 +5,7 @@ from typing import Any
 import numpy as np
 import torch
 
+from algos.common.errors import UserError
 from algos.common.schedule import Schedule
 from algos.data import Batch
 from framework.data.buffers import ReplayBuffer
@@ -82,9 +83,16 @@ class PrioritizedReplayBuffer(ReplayBuffer):
         return batch
 
     def update_priorities(self, index: np.ndarray, priorities: np.ndarray) -> None:
-        """Absolute TD errors [B] of the rows `index` that a batch had."""
+        """Absolute TD errors [B] of the rows `index` that a batch had; UserError for nan, inf and negative ones."""
         priorities = priorities.astype(np.float64) + EPSILON
-        self.largest = max(self.largest, float(priorities.max()))
+        largest = float(priorities.max())
+        if not (priorities.min() >= 0 and largest < np.inf):  # nan, too, fails this
+            wrong = priorities[~((priorities >= 0) & (priorities < np.inf))][0]
+            raise UserError(
+                f"algo_cfg.buffer_type=PER_QUE: a priority is {wrong:g}, but absolute TD errors are finite: the run has"
+                " diverged, or `learn` gives other priorities"
+            )
+        self.largest = max(self.largest, largest)
         self.tree.set(index, priorities**self.alpha)
 
     def state_dict(self) -> dict[str, Any]:

@@ -99,6 +99,8 @@ def cause_in(traceback: str) -> str:
     error = _error_line(lines)
     kind, colon, text = error.partition(":")
     error = f"{kind.rpartition('.')[2]}{colon}{text}".rstrip(": ")
+    notes = "".join(f"; {line}" for line in lines if line.startswith("raised by environment "))
+    error += notes
     return f"{error} ({where})" if where else error
 
 

@@ -9,7 +9,7 @@ from typing import Any, TypeAlias
 
 from framework.distributed.actors import ActorConfig, WorkerActor
 from framework.distributed.cluster import Cluster, Handle, Ref
-from framework.distributed.failures import CallFailed, PartLost
+from framework.distributed.failures import CallFailed, PartLost, user_error_in
 from framework.distributed.pacing import CollectRequest
 from framework.training.worker import WorkerStats
 
@@ -50,7 +50,7 @@ class WorkerPool:
         """A new worker in the place of one that failed, with random streams of its own."""
         if failure.lost_input:
             raise PartLost("the learner", "its weights were lost with its machine")
-        if not self.delivered:
+        if not self.delivered or user_error_in(failure.traceback) is not None:
             failure.raise_if_hopeless(f"worker {index}", startup=True)
         self.cluster.kill(self.handles[index])
         self.fail(f"worker {index}", failure.cause, self.action)

@@ -5,6 +5,8 @@ import warnings
 from pathlib import Path
 from typing import Any
 
+from torch import nn
+
 from algos.base import Algorithm
 from algos.common.errors import UserError
 from framework.runs import latest
@@ -64,3 +66,21 @@ def load_into(algorithm: Algorithm, saved: dict[str, Any], path: Path) -> None:
             f" {saved.get('algo_name', 'another algorithm')} on {saved.get('env_id', 'another environment')}):"
             f" {part[:200]}"
         ) from None
+    check_finite(algorithm, str(path))
+
+
+def check_finite(algorithm: Algorithm, what: str) -> None:
+    """Raise UserError if a weight is nan or inf, or a statistic of `algorithm` nan; `what` holds them, in words."""
+    for name, part in vars(algorithm).items():
+        if not isinstance(part, nn.Module):
+            continue
+        for key, value in (*part.named_parameters(), *part.named_buffers()):
+            if not value.is_floating_point():
+                continue
+            wrong = value.isnan() if not value.requires_grad else ~value.isfinite()
+            if bool(wrong.any()):
+                count = int(wrong.sum())
+                raise UserError(
+                    f"{what} is of no use: {count:,} of {value.numel():,} numbers in {name}.{key} are"
+                    f" {float(value.detach()[wrong][0]):g}; take a model that was saved before the run diverged"
+                )

@@ -157,6 +157,7 @@ def build_worker(
         explore=acting.explore,
         first_step=acting.first_step,
         index=index,
+        name=cfg.env_cfg.entry_point or cfg.env_cfg.id,
     )
 
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from algos.base import Policy
-from algos.common.errors import UserError
+from algos.common.errors import UserError, first_line, place_of
 from framework.data.rollout import Rollout
 from framework.reports.progress import ProgressReport
 from framework.runs.checkpoint import save_checkpoint
@@ -87,6 +87,10 @@ class Driver(ABC):
                     self.checkpoint()
                 if progress.due():
                     progress.show(*self._progress_values())
+        except Exception as error:
+            if place_of(error):
+                self._try_to_rescue()
+            raise
         finally:
             progress.close()
         if not self.signal:
@@ -95,6 +99,16 @@ class Driver(ABC):
         self.finished = not self.signal
         self.checkpoint()
         return self.stop_reason
+
+    def _try_to_rescue(self) -> None:
+        try:
+            self.rescue()
+        except UserError as error:  # weights that are not finite: the last checkpoint is the better one
+            log.warning("no checkpoint is made of this moment: %s", first_line(error))
+
+    def rescue(self) -> None:
+        """Keep what was learned before an environment failed; resumed, the run begins new episodes there."""
+        self.checkpoint()
 
     @abstractmethod
     def iterate(self) -> None:

@@ -8,6 +8,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from framework.data.guard import check_losses
 from framework.data.tally import Episode, Recent, Sums
 from framework.runs.loggers import make_logger
 from framework.runs.run_folder import RunFolder
@@ -84,7 +85,11 @@ class Recorder:
             self.told[name] = (before + total, n + count)
 
     def update(self, metrics: Mapping[str, Tensor | float], update_step: int, env_step: int) -> None:
-        """An update was made; its metrics go into the mean of the next row, under any names."""
+        """An update was made; its metrics go into the mean of the next row, under any names.
+
+        Raises UserError for a loss that is not finite.
+        """
+        check_losses(metrics, update_step)
         self.pending.append(metrics)
         if self.log_interval and update_step // self.log_interval > self.last_row[0] // self.log_interval:
             self._write_updates(update_step, env_step)
@@ -96,6 +101,7 @@ class Recorder:
 
     def _write_updates(self, update_step: int, env_step: int) -> None:
         self.latest = means_of(self.pending) | {name: total / count for name, (total, count) in self.told.items()}
+        check_losses(self.latest, update_step)  # those that were tensors until now
         wall_time = self.wall_time()
         row = {"update_step": update_step, "env_step": env_step, "wall_time": f"{wall_time:.3f}", **self.latest}
         new = [name for name in row if name not in self.updates.columns]

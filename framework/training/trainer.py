@@ -1,6 +1,7 @@
 """The loop: collect, store, learn, record; save and evaluate models when due."""
 
 import logging
+import math
 from collections.abc import Iterable
 from typing import Any
 
@@ -8,7 +9,7 @@ from algos.base import Policy
 from algos.data import LearnOutput
 from framework.runs.checkpoint import save_model
 from framework.runs.files import atomic_write
-from framework.runs.models import load_into, read_model
+from framework.runs.models import check_finite, load_into, read_model
 from framework.settings.schema import GeneralConfig
 from framework.training.driver import Driver, Parts, threshold_reason
 from framework.training.evaluator import Evaluation
@@ -105,7 +106,9 @@ class Trainer(Driver):
         self.recorder.evaluation(result, update_step, env_step)
         where = f"update {update_step:,}, step {env_step:,}"
         log.info("evaluation at %s: %.2f +- %.2f over %d episodes", where, result.mean, result.std, len(result.rewards))
-        if self.best is None or result.mean >= self.best:  # of two equals, the longer trained
+        if not math.isfinite(result.mean):
+            log.warning("this evaluation's mean reward is %s: its model is not kept as the best", result.mean)
+        elif self.best is None or not result.mean < self.best:  # of two equals, the longer trained
             self.best = result.mean
             if self.cfg.save_best_model is not False:
                 self._keep_best(update_step)
@@ -125,11 +128,17 @@ class Trainer(Driver):
 
     def save_model(self, name: str) -> None:
         """Write models/<name>.pt: weights, targets, optimisers and counters."""
+        check_finite(self.learning.algorithm, f"the model of update {self.update_step:,}")
         counts = {"update_step": self.update_step, "env_step": self.env_step, "episode": self.episode}
         state = {**self.model_info, **counts, "algorithm": self.learning.algorithm.state_dict()}
         save_model(self.folder.models / f"{name}.pt", state)
 
+    def rescue(self) -> None:
+        self.save_model(str(self.update_step))
+        super().rescue()
+
     def checkpoint_parts(self) -> dict[str, Any]:
+        check_finite(self.learning.algorithm, f"the checkpoint of update {self.update_step:,}")
         return {**super().checkpoint_parts(), "learner": self.learning.state_dict()}
 
     def load_parts(self, parts: dict[str, Any]) -> None:

@@ -7,8 +7,10 @@ import numpy as np
 from gymnasium.vector import VectorEnv
 
 from algos.base import Policy
+from algos.common.errors import UserError, mark
 from algos.common.trees import Tree
-from envs.resumable import restore_vector, snapshot_vector
+from envs.resumable import broken_off, restore_vector, snapshot_vector
+from framework.data.guard import Guard
 from framework.data.rollout import Rollout
 from framework.data.rows import Row, RowMaker, to_rollout
 from framework.data.tally import Episode, Sums, Tally
@@ -43,6 +45,7 @@ class Worker:
         explore: bool = True,
         first_step: int = 0,
         index: int = 0,
+        name: str = "",
     ):
         self.env, self.explore, self.index = env, explore, index
         self.total_envs, self.first_step = total_envs, first_step
@@ -51,6 +54,8 @@ class Worker:
         self.rows = RowMaker(policy.fork(policy_seed), self.n_envs)
         self.obs: Tree = env.reset(seed=env_seeds)[0]  # type: ignore[arg-type]  # one seed for each environment
         self.tally = Tally(self.n_envs)
+        self.guard = Guard(name, env.single_action_space, self.n_envs, total_envs, index)
+        self.broken_off = ""  # where an environment has failed: its state is lost
 
     @property
     def policy(self) -> Policy:
@@ -67,12 +72,17 @@ class Worker:
         rows: list[Row] = []
         episodes: list[Episode] = []
         for t in range(n_steps):
-            rows.append(self._step(self.first_step + step + t * self.total_envs, last=t == n_steps - 1))
+            try:
+                rows.append(self._step(self.first_step + step + t * self.total_envs, last=t == n_steps - 1))
+            except Exception as error:
+                self._tell(error, rows, step)
+                raise
             episodes += self.tally.finish(rows[-1]["reward"], self.rows.reset, step + (t + 1) * self.total_envs)
             if max_episodes is not None and len(episodes) >= max_episodes:
                 episodes = episodes[:max_episodes]
                 break
         rollout = to_rollout(rows, start, self.index)
+        self._check(rollout, step)
         values = float(rollout.extras["value"].sum()) if "value" in rollout.extras else None
         metrics = self.tally.take_metrics()
         return rollout, WorkerStats(rollout.steps, episodes, metrics, float(rollout.reward.sum()), values)
@@ -89,6 +99,33 @@ class Worker:
             next_obs = with_final_obs(next_obs, info["final_obs"], done)
         return self.rows.finish(next_obs, reward, terminated, truncated, last=last)
 
+    def _check(self, rollout: Rollout, step: int) -> None:
+        """Raise UserError for a rollout from global step `step` on that must not be learned from."""
+        try:
+            self.guard.check(
+                rollout.obs, rollout.action, rollout.reward, rollout.next_obs, rollout.terminated, step
+            )  # fmt: skip
+        except UserError as error:
+            self.broken_off = str(error)
+            mark(error, self.broken_off)
+            raise
+
+    def _tell(self, error: Exception, rows: list[Row], step: int) -> None:
+        """Say where an environment failed; a UserError instead if what it returned before was not fit to act on."""
+        now = step + len(rows) * self.total_envs
+        if not isinstance(error, UserError):
+            if rows:
+                self._check(to_rollout(rows, (), self.index), step)
+            try:
+                self.guard.check_obs(self.obs, now)
+            except UserError as misfit:
+                mark(misfit, str(misfit))
+                self.broken_off = str(misfit)
+                raise misfit from error
+        place = self.guard.place(getattr(error, "env_row", None), now + self.total_envs)
+        self.broken_off = f"environment {self.guard.name} ({place})"
+        mark(error, self.broken_off)
+
     def begin_anew(self) -> list[str]:
         """Reset the environments, whose episodes were broken off; returns no line, for nothing is to be told."""
         self.obs, self.tally = self.env.reset()[0], Tally(self.n_envs)
@@ -98,7 +135,7 @@ class Worker:
     def state_dict(self) -> dict[str, Any]:
         """All that the next `collect` depends on, the environments' own state included."""
         return {
-            "envs": snapshot_vector(self.env),
+            "envs": broken_off(self.env, self.broken_off) if self.broken_off else snapshot_vector(self.env),
             "obs": self.obs,
             **self.rows.state_dict(),
             **self.tally.state_dict(),

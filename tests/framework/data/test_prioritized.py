@@ -4,6 +4,7 @@ import torch
 from scipy.stats import chisquare
 from streams import stream
 
+from algos.common.errors import UserError
 from algos.common.schedule import Schedule
 from algos.data import DataSpec
 from framework.data.data_server import DataServer
@@ -82,3 +83,13 @@ def test_goes_on_after_a_checkpoint():
         batches.append(server.sample())
     assert torch.equal(batches[0].extras["weight"], batches[1].extras["weight"])
     assert torch.equal(batches[0].obs, batches[1].obs) and set(batches[0].extras) == {"weight", "discount"}
+
+
+@pytest.mark.parametrize("value", [np.nan, np.inf, -1.0])
+def test_a_priority_that_is_no_finite_error_is_refused(value):
+    buffer = make()
+    before = buffer.state_dict()["priorities"].copy()
+    with pytest.raises(UserError, match="a priority is"):
+        buffer.update_priorities(np.arange(3), np.array([1.0, value, 2.0], np.float32))
+    np.testing.assert_array_equal(buffer.state_dict()["priorities"], before)
+    assert buffer.largest == 1.0

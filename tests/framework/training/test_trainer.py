@@ -1,12 +1,16 @@
 """What training leaves behind: models, evaluations, the best of them; and going on from a saved model."""
 
+import numpy as np
 import pytest
 import torch
 from framework_fakes import DQN, PPO, rows
 
+from algos.common.errors import UserError
 from framework import Experiment
-from framework.runs.checkpoint import load_model
+from framework.cli import main
+from framework.runs.checkpoint import load_model, save_model
 from framework.training.build import build_evaluator
+from framework.training.evaluator import Evaluation
 
 
 @pytest.fixture(autouse=True)
@@ -129,3 +133,32 @@ def test_multiples_count_from_nothing_also_with_a_loaded_model():
     second = Experiment(**DQN | {"load_path": str(first.folder.path), "load_model_step": "last", "eval_env_steps": 70})
     second.train()
     assert [int(row["env_step"]) for row in rows(second, "eval.csv")] == [140, 200]
+
+
+@pytest.mark.parametrize(
+    ("means", "kept"),
+    [((np.nan, 1.0, 2.0), 2.0), ((1.0, np.nan), 1.0), ((np.nan, -5.0, np.nan), -5.0), ((np.nan,), None)],
+)
+def test_a_mean_that_is_not_finite_is_never_the_best(means, kept):
+    experiment = Experiment(**DQN)
+    experiment.train()
+    trainer, best = experiment.driver, experiment.folder.models / "best.pt"
+    trainer.recorder.evaluation = lambda *row: None
+    trainer.best = None
+    best.unlink()
+    for mean in means:
+        trainer.record_evaluation(Evaluation([1], [mean], [1]), trainer.update_step, trainer.env_step)
+    assert trainer.best == kept and best.exists() == (kept is not None)
+
+
+def test_a_model_that_is_not_finite_is_named_when_it_is_loaded(capsys):
+    experiment = Experiment(**DQN)
+    experiment.train()
+    path = experiment.folder.models / "best.pt"
+    saved = load_model(path)
+    saved["algorithm"]["q_net"]["body.0.weight"][2, 1] = float("nan")
+    save_model(path, saved)
+    with pytest.raises(UserError, match=r"best.pt is of no use: 1 of 32 numbers in q_net.body.0.weight are nan"):
+        Experiment.load(experiment.folder.path)
+    assert main(["mode=test", f"load_path={experiment.folder.path}"]) == 2
+    assert "mean reward" not in capsys.readouterr().out
