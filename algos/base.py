@@ -12,6 +12,7 @@ from gymnasium import spaces
 from torch import Tensor, nn
 
 from algos.common.errors import UserError
+from algos.common.masks import MASK, choices_of, is_masked
 from algos.common.trees import Tree, tree_map
 from algos.data import Batch, DataSpec, LearnOutput
 from algos.networks.layers import NoisyLinear, has_modes
@@ -115,7 +116,7 @@ def obs_to_tensors(obs: Tree, device: str) -> Tree:
 
 
 class RandomPolicy(Policy):
-    """Uniform random actions of a space, to collect data without a model."""
+    """Uniform random actions of a space, of those that a mask allows, to collect data without a model."""
 
     def __init__(self, action_space: spaces.Space[Any]):
         super().__init__(nn.Identity())
@@ -129,7 +130,14 @@ class RandomPolicy(Policy):
             first = next(iter(first.values()))
         seed = int(torch.randint(2**31, (1,), generator=self.generator))
         self.action_space.seed(seed)
-        return np.stack([self.action_space.sample() for _ in range(len(first))]), {}, state
+        choices = choices_of(self.action_space)
+        if not (choices and is_masked(obs)):
+            return np.stack([self.action_space.sample() for _ in range(len(first))]), {}, state
+        masks = np.asarray(obs[MASK] != 0, np.int8)
+        if isinstance(self.action_space, spaces.MultiDiscrete):
+            split = np.cumsum(choices)[:-1]
+            return np.stack([self.action_space.sample(tuple(np.split(mask, split))) for mask in masks]), {}, state
+        return np.stack([self.action_space.sample(mask) for mask in masks]), {}, state
 
 
 class Algorithm(ABC):

@@ -11,6 +11,7 @@ from torch.nn import functional as F
 
 from algos.actor_critic.config import ReplayActorCriticConfig
 from algos.common.errors import UserError
+from algos.common.masks import MASK, forbid, split_mask, without_mask
 from algos.common.sequences import Sequences
 from algos.common.trees import Tree, tree_map
 from algos.networks.builder import Network, Stack
@@ -46,6 +47,7 @@ class Heads(nn.Module):
         super().__init__()
         self.warning = cfg.warning
         self.of_class = getattr(cfg, f"{name}_class") is not None
+        obs_space, self.masked = split_mask(obs_space, action_space)  # a mask is no input
         self.encoder = encoder_for(cfg, obs_space, name)
         heads = [
             build_head(cfg, name, self.encoder, action_space, out_features, meaning, n_inputs) for _ in range(n_heads)
@@ -61,6 +63,8 @@ class Heads(nn.Module):
 
     def features(self, obs: Tree) -> Tree:
         """Observations [N, ...], or sequences of N learned steps, -> [N, D]; the observation itself for a class."""
+        if self.masked:
+            obs = replace(obs, obs=without_mask(obs.obs)) if isinstance(obs, Sequences) else without_mask(obs)
         if not isinstance(obs, Sequences):
             return self.encoder(obs)
         return tree_map(lambda leaf: leaf.flatten(0, 1), obs.unroll(self.encoder))
@@ -90,6 +94,20 @@ class Actor(Heads):
         """Parameters of the policy for one observation of each row, and the next state of the memory."""
         features, state = one_step(self.encoder, obs, state)
         return self.params(features), state
+
+
+class CategoricalActor(Actor):
+    """Observations -> logits of the actions [B, K]; those of forbidden ones are FORBIDDEN."""
+
+    def forward(self, obs: Tree) -> Any:
+        logits = super().forward(obs)
+        if not self.masked:
+            return logits
+        return forbid(logits, obs.learned(MASK) if isinstance(obs, Sequences) else obs[MASK])
+
+    def step(self, obs: Tree, state: Tree) -> tuple[Any, Tree]:
+        logits, state = super().step(without_mask(obs) if self.masked else obs, state)
+        return (forbid(logits, obs[MASK]) if self.masked else logits), state
 
 
 class DeterministicActor(Actor):

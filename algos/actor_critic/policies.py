@@ -11,8 +11,9 @@ from torch import Tensor
 from algos.actor_critic.config import DDPGConfig, ReplayActorCriticConfig, SACConfig, SACDiscreteConfig
 from algos.actor_critic.networks import Actor, squashed_gaussian
 from algos.base import Policy, obs_to_tensors
-from algos.common.distributions import Categorical
+from algos.common.distributions import Categorical, any_allowed
 from algos.common.errors import UserError
+from algos.common.masks import MASK
 from algos.common.schedule import Schedule
 from algos.common.trees import Tree, tree_leaves, tree_map
 
@@ -45,12 +46,12 @@ class ReplayPolicy(Policy):
     ) -> tuple[np.ndarray, dict[str, np.ndarray], Tree]:
         at_random = explore and step < self.random_steps
         if at_random and not self.net.recurrent:
-            return self.random(len(tree_leaves(obs)[0])).cpu().numpy(), {}, state
+            return self.random(obs, len(tree_leaves(obs)[0])).cpu().numpy(), {}, state
         memory, noise = state if self.net.recurrent else ((), state)
         with self.noise_and_dropout(explore):
             params, memory = self.net.step(obs_to_tensors(obs, self.device), memory)
         if at_random:
-            action = self.random(len(tree_leaves(obs)[0]))
+            action = self.random(obs, len(tree_leaves(obs)[0]))
         elif not explore:
             action = self.greedy(params)
         else:
@@ -69,8 +70,8 @@ class ReplayPolicy(Policy):
         """`env_action` of a tensor."""
 
     @abstractmethod
-    def random(self, rows: int) -> Tensor:
-        """Uniform random actions [N, ...]."""
+    def random(self, obs: Tree, rows: int) -> Tensor:
+        """Uniform random actions [N, ...], of those allowed."""
 
     @abstractmethod
     def greedy(self, params: Any) -> Tensor:
@@ -97,7 +98,7 @@ class BoxPolicy(ReplayPolicy):
     def init_noise(self, n: int) -> Tree:
         return (torch.zeros(n, self.size, device=self.device),) if self.correlation else ()
 
-    def random(self, rows: int) -> Tensor:
+    def random(self, obs: Tree, rows: int) -> Tensor:
         return 2 * torch.rand(rows, self.size, generator=self.generator, device=self.device) - 1
 
     def noise(self, rows: int, state: Tree) -> tuple[Tensor, Tree]:
@@ -156,7 +157,9 @@ class CategoricalPolicy(ReplayPolicy):
         super().__init__(net, cfg, device)
         self.n_actions, self.first = int(action_space.n), int(action_space.start)
 
-    def random(self, rows: int) -> Tensor:
+    def random(self, obs: Tree, rows: int) -> Tensor:
+        if self.net.masked:
+            return any_allowed(torch.from_numpy(obs[MASK]).to(self.device), self.generator)
         return torch.randint(self.n_actions, (rows,), generator=self.generator, device=self.device)
 
     def greedy(self, params: Any) -> Tensor:

@@ -7,11 +7,13 @@ from gymnasium import spaces
 from torch import Tensor
 
 from algos.actor_critic.config import SACDiscreteConfig
-from algos.actor_critic.networks import Actor, Critics
+from algos.actor_critic.networks import Actor, CategoricalActor, Critics
 from algos.actor_critic.policies import CategoricalPolicy
 from algos.actor_critic.sac import SAC
-from algos.common.optim import Metrics
+from algos.common.masks import MASK
+from algos.common.optim import Metrics, Step
 from algos.common.trees import Tree
+from algos.data import Batch
 
 
 class SACDiscrete(SAC):
@@ -22,7 +24,7 @@ class SACDiscrete(SAC):
     action_spaces = (spaces.Discrete,)  # type: ignore[assignment]
 
     def make_actor(self) -> Actor:
-        return Actor(self.cfg, self.obs_space, self.action_space, int(self.action_space.n))
+        return CategoricalActor(self.cfg, self.obs_space, self.action_space, int(self.action_space.n))
 
     def make_critic(self) -> Critics:
         return Critics(self.cfg, self.obs_space, self.action_space, 0, int(self.action_space.n))
@@ -33,6 +35,13 @@ class SACDiscrete(SAC):
     def entropy_target(self) -> float:
         """A share of log K, the entropy of the uniform policy."""
         return self.cfg.entropy_share * math.log(self.action_space.n)
+
+    def update_actor(self, batch: Batch) -> Step:
+        """As SAC's; under a mask the target is that share of the log of the number of allowed actions, on the mean."""
+        if self.actor.masked:
+            allowed = (batch.obs[MASK] != 0).sum(-1).clamp(min=1)
+            self.target_entropy = self.cfg.entropy_share * allowed.float().log().mean()
+        return super().update_actor(batch)
 
     def next_noise(self, rows: int) -> Tree:
         return ()

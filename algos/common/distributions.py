@@ -10,9 +10,9 @@ from torch import Tensor
 from torch.nn.functional import pad, softplus
 
 from algos.common.errors import UserError
+from algos.common.masks import FORBIDDEN, forbid
 
 _HALF_LOG_2PI = 0.5 * math.log(2 * math.pi)
-FORBIDDEN = -1e9  # logit of an action that must not be taken: its probability is exactly 0
 
 
 class Categorical:
@@ -109,6 +109,11 @@ class Bernoulli:
     def entropy(self) -> Tensor:
         # log(1 + e^l) - l p, summed over K
         return (softplus(self.logits) - self.logits * self.logits.sigmoid()).sum(-1)
+
+
+def any_allowed(mask: Tensor, generator: torch.Generator) -> Tensor:
+    """Actions [N], uniform among those that a mask [N, K] allows."""
+    return Categorical(forbid(torch.zeros(mask.shape, device=mask.device), mask)).sample(generator)
 
 
 Distribution = Categorical | DiagGaussian | Bernoulli

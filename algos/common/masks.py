@@ -8,6 +8,12 @@ from algos.common.errors import UserError
 from algos.common.trees import Tree
 
 MASK = "action_mask"  # Discrete: [n]; MultiDiscrete: [sum nvec]
+FORBIDDEN = -1e9  # logit or value of an action that must not be taken: its probability is exactly 0
+
+
+def forbid(values: Any, mask: Any) -> Any:
+    """Logits or values [..., A], tensors, with those of forbidden actions set to FORBIDDEN; mask [..., A]."""
+    return values.masked_fill(mask == 0, FORBIDDEN)
 
 
 def choices_of(action_space: spaces.Space[Any]) -> list[int]:

@@ -27,6 +27,11 @@ class Sequences:
         reset = torch.cat([self.reset, torch.zeros_like(self.reset[:, :1])], 1)
         return Sequences(longer, reset, self.state, self.burn_in + 1)
 
+    def learned(self, key: str) -> Tensor:
+        """One key of the observations, of the steps after the burn-in as rows [B * (T - burn_in), ...]."""
+        rows: Tensor = self.obs[key][:, self.burn_in :].flatten(0, 1)
+        return rows
+
     def unroll(self, net: Any) -> Tensor:
         """Outputs of `net` for the steps after the burn-in, [B, T - burn_in, D]; no gradient flows into the burn-in."""
         obs, reset, state, burn_in = self.obs, self.reset, self.state, self.burn_in

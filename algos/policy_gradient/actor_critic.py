@@ -8,9 +8,9 @@ from gymnasium import spaces
 from torch import Tensor, nn
 
 from algos.base import Policy, obs_to_tensors
-from algos.common.distributions import FORBIDDEN, Distribution, head_meaning, head_size, make_distribution, sizes_of
+from algos.common.distributions import Distribution, head_meaning, head_size, make_distribution, sizes_of
 from algos.common.errors import UserError
-from algos.common.masks import MASK, split_mask
+from algos.common.masks import MASK, forbid, split_mask
 from algos.common.normalize import ObsNorm
 from algos.common.trees import Tree, tree_map
 from algos.networks.builder import Network, orthogonal_
@@ -84,7 +84,7 @@ class ActorCritic(nn.Module):
 
     def allowed(self, params: Tensor, obs: Tree) -> Tensor:
         """Logits with those of forbidden actions set to FORBIDDEN."""
-        return params.masked_fill(obs[MASK] == 0, FORBIDDEN) if self.masked else params
+        return forbid(params, obs[MASK]) if self.masked else params
 
     def distribution(self, params: Tensor) -> Distribution:
         """The actions' distribution from the actor's output."""

@@ -51,7 +51,7 @@ class DynaQ(QLearning):
         for state, action in (self.tried[i] for i in drawn.tolist()):
             target = float(model["reward"][state, action])
             if not model["terminated"][state, action]:
-                target += self.cfg.gamma * self.next_value(q[model["next_state"][state, action]], epsilon)
+                target += self.cfg.gamma * self.next_value(self.values(model["next_state"][state, action]), epsilon)
             self.update(q, state, action, target, lr)
 
     def state_dict(self) -> dict[str, Any]:

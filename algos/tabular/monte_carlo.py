@@ -49,12 +49,12 @@ class MonteCarlo(Tabular):
         columns = (batch.reward, batch.terminated, batch.truncated)
         reward, terminated, truncated = (column.numpy() for column in columns)
         returns, running = np.empty(len(reward)), 0.0
-        next_values, epsilon = self.table.array[self.states(batch.next_obs)], self.cfg.epsilon(batch.step)
+        next_states, epsilon = self.states(batch.next_obs), self.cfg.epsilon(batch.step)
         for t in range(len(reward) - 1, -1, -1):
             if terminated[t]:
                 running = 0.0
             elif truncated[t]:
-                running = float(self.expected_value(next_values[t], epsilon))
+                running = float(self.expected_value(self.values(next_states[t]), epsilon))
             returns[t] = running = reward[t] + self.cfg.gamma * running
         return returns
 

@@ -33,6 +33,11 @@ class ValueIteration(Tabular):
         **kwargs: Any,
     ):
         super().__init__(cfg, obs_space, action_space, **kwargs)
+        if self.masked:
+            raise UserError(
+                f"{type(self).__name__} plans with all actions of the environment's table and heeds no 'action_mask';"
+                " leave out the wrapper ActionMask, or use algo_name=QLearning"
+            )
         probability = model["probability"]
         if probability.shape[:2] != self.table.array.shape:
             raise UserError(

@@ -24,7 +24,9 @@ class QLearning(Tabular):
         lr, epsilon, q = self.lr(batch.step), self.cfg.epsilon(batch.step), self.table.array
         error, count = 0.0, 0
         for _, state, action, reward, next_state, terminated, _ in self.transitions(batch):
-            target = reward if terminated else reward + self.cfg.gamma * self.next_value(q[next_state], epsilon)
+            target = (
+                reward if terminated else reward + self.cfg.gamma * self.next_value(self.values(next_state), epsilon)
+            )
             error += self.update(q, state, action, target, lr)
             count += 1
         return LearnOutput({"train/td_error": error / count, "train/learning_rate": lr})

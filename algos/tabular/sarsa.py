@@ -36,7 +36,7 @@ class Sarsa(ExpectedSarsa):
             if terminated:
                 errors.append(self.update(q, state, action, reward, lr))
             elif truncated:  # no next action will be taken: the mean over all of them stands in for it
-                target = reward + gamma * self.next_value(q[next_state], epsilon)
+                target = reward + gamma * self.next_value(self.values(next_state), epsilon)
                 errors.append(self.update(q, state, action, target, lr))
             else:
                 self.waiting[env] = state, action, reward

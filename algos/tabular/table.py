@@ -12,6 +12,7 @@ from torch import Tensor, nn
 
 from algos.base import Algorithm, Policy
 from algos.common.errors import UserError
+from algos.common.masks import MASK, forbid, split_mask, without_mask
 from algos.common.trees import Tree, tree_leaves, tree_map
 from algos.data import Batch, DataSpec
 from algos.tabular.config import TabularConfig
@@ -99,13 +100,19 @@ class TablePolicy(Policy):
 
     net: Table
 
-    def __init__(self, net: Table, index: StateIndex, action_space: spaces.Discrete, cfg: TabularConfig):
+    def __init__(
+        self, net: Table, index: StateIndex, action_space: spaces.Discrete, cfg: TabularConfig, masked: bool = False
+    ):
+        """`masked`: observations have a mask, which is no part of the state."""
         super().__init__(net)
+        self.masked = masked
         self.index, self.cfg, self.first = index, cfg, int(action_space.start)
 
     def act(
         self, obs: Tree, state: Tree, *, explore: bool, step: int
     ) -> tuple[np.ndarray, dict[str, np.ndarray], Tree]:
+        if self.masked:
+            return self._act_masked(obs, explore, step), {}, state
         values = self.net.array[self.index(obs)]
         if not explore:
             return values.argmax(1), {}, state
@@ -114,7 +121,19 @@ class TablePolicy(Policy):
         allowed = (values == values.max(1, keepdims=True)) | (dice[:, :1] < self.cfg.epsilon(step))
         return np.where(allowed, dice[:, 1:], -1.0).argmax(1), {}, state
 
+    def _act_masked(self, obs: Tree, explore: bool, step: int) -> np.ndarray:
+        """The same among the actions that the mask allows."""
+        values = np.where(obs[MASK] != 0, self.net.array[self.index(without_mask(obs))], -np.inf)
+        if not explore:
+            return values.argmax(1)
+        dice = torch.rand((len(values), 1 + values.shape[1]), generator=self.generator).numpy()
+        allowed = (values == values.max(1, keepdims=True)) | (dice[:, :1] < self.cfg.epsilon(step))
+        return np.where(allowed & (obs[MASK] != 0), dice[:, 1:], -1.0).argmax(1)
+
     def greedy_action(self, obs: Tree, state: Tree) -> tuple[Tensor, Tree]:
+        if self.masked:
+            values = forbid(self.net.q[self.index.of_tensors(without_mask(obs))], obs[MASK])
+            return values.argmax(1) + self.first, state
         return self.net.q.argmax(1)[self.index.of_tensors(obs)] + self.first, state
 
     def env_action(self, action: np.ndarray) -> np.ndarray:
@@ -136,6 +155,7 @@ class Tabular(Algorithm):
 
     def __init__(self, cfg: TabularConfig, obs_space: Any, action_space: Any, **kwargs: Any):
         super().__init__(cfg, obs_space, action_space, **{**kwargs, "device": "cpu"})
+        obs_space, self.masked = split_mask(obs_space, action_space)
         self.index = StateIndex(obs_space, type(self).__name__)
         entries = self.index.n * int(action_space.n)
         if entries > MOST_ENTRIES:
@@ -144,7 +164,9 @@ class Tabular(Algorithm):
                 f" {MOST_ENTRIES:.0e} are allowed; use an algorithm with a network"
             )
         self.table = Table(self.index.n, int(action_space.n), cfg.initial_value)
-        self.policy = TablePolicy(self.table, self.index, action_space, cfg)
+        self.policy = TablePolicy(self.table, self.index, action_space, cfg, self.masked)
+        # the actions that each state allowed when it was last seen, [S, A]
+        self.allowed = np.ones(self.table.array.shape, dtype=bool) if self.masked else None
 
     @classmethod
     def data(cls, cfg: Any) -> DataSpec:
@@ -156,9 +178,19 @@ class Tabular(Algorithm):
         mean: np.ndarray = (1 - epsilon) * values.max(-1) + epsilon * values.mean(-1)
         return mean
 
+    def values(self, state: int) -> np.ndarray:
+        """Q(s, .) of the actions that the state allowed when it was last seen."""
+        row = self.table.array[state]
+        return row if self.allowed is None else row[self.allowed[state]]
+
     def states(self, obs: Tree) -> np.ndarray:
-        """Numbers of a batch's observations."""
-        return self.index(tree_map(lambda leaf: leaf.numpy(), obs))
+        """Numbers of a batch's observations; the masks of these states are remembered."""
+        arrays = tree_map(lambda leaf: leaf.numpy(), obs)
+        if self.allowed is None:
+            return self.index(arrays)
+        states = self.index(without_mask(arrays))
+        self.allowed[states] = arrays[MASK] != 0
+        return states
 
     def transitions(self, batch: Batch) -> Iterator[Transition]:
         """The transitions of a rollout [T, N] in the order of time."""
@@ -169,7 +201,10 @@ class Tabular(Algorithm):
         return zip(cycle(range(states.shape[1])), *(column.ravel().tolist() for column in columns), strict=False)
 
     def state_dict(self) -> dict[str, Any]:
-        return {"table": self.table.state_dict()}
+        masks = {} if self.allowed is None else {"allowed": self.allowed}
+        return {"table": self.table.state_dict(), **masks}
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
         self.table.load_state_dict(state["table"])
+        if self.allowed is not None:
+            self.allowed[:] = state["allowed"]

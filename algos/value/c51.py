@@ -9,7 +9,6 @@ from torch.nn import functional as F
 
 from algos.common.losses import RowLoss
 from algos.common.trees import Tree
-from algos.networks.builder import Network
 from algos.value.config import C51Config
 from algos.value.distributional import DistributionalDQN
 from algos.value.networks import AtomNetwork, build_q_network
@@ -34,7 +33,7 @@ class C51(DistributionalDQN):
     Config = C51Config
     q_net: CategoricalNetwork
 
-    def make_net(self, n_actions: int) -> Network:
+    def make_net(self, n_actions: int) -> AtomNetwork:
         cfg = self.cfg
         make = partial(CategoricalNetwork, v_min=cfg.v_min, v_max=cfg.v_max, n_atoms=cfg.n_atoms)
         return build_q_network(cfg, self.obs_space, n_actions, n_atoms=cfg.n_atoms, make=make)

@@ -42,7 +42,9 @@ class DistributionalDQN(DQN):
     def next_atoms(self, next_obs: Tree) -> Tensor:
         """The target network's numbers [B, K] for the next action."""
         atoms = self.target_net.atoms(next_obs)
-        return self.of_action(atoms, self.next_action(next_obs, self.target_net.mean(atoms)))
+        return self.of_action(
+            atoms, self.next_action(next_obs, self.target_net.allowed(self.target_net.mean(atoms), next_obs))
+        )
 
     def next_action(self, next_obs: Tree, next_q: Tensor) -> Tensor:
         """argmax_a' Q_target(s', a') [B], from the target network's Q values [B, A]."""

@@ -17,9 +17,8 @@ from algos.common.schedule import Schedule
 from algos.common.targets import make_target, update_target
 from algos.common.trees import Tree
 from algos.data import Batch, DataSpec, LearnOutput
-from algos.networks.builder import Network
 from algos.value.config import DQNConfig, ReplayConfig
-from algos.value.networks import build_q_network
+from algos.value.networks import QNetwork, build_q_network
 from algos.value.policies import EpsilonGreedy
 
 
@@ -41,7 +40,7 @@ class DQN(Algorithm):
         self.policy = self.policy_class(self.q_net, action_space, cfg, self.device)
         self.updates = 0
 
-    def make_net(self, n_actions: int) -> Network:
+    def make_net(self, n_actions: int) -> QNetwork:
         """Observations -> Q values of all actions."""
         return build_q_network(self.cfg, self.obs_space, n_actions)
 

@@ -12,10 +12,9 @@ from algos.common.optim import Metrics
 from algos.common.sequences import Sequences, loss_mask
 from algos.common.trees import Tree
 from algos.data import Batch, DataSpec
-from algos.networks.builder import Network
 from algos.value.config import DRQNConfig, ReplayConfig
 from algos.value.dqn import DQN
-from algos.value.networks import build_q_network
+from algos.value.networks import QNetwork, build_q_network
 
 
 class DRQN(DQN):
@@ -23,7 +22,7 @@ class DRQN(DQN):
 
     Config = DRQNConfig
 
-    def make_net(self, n_actions: int) -> Network:
+    def make_net(self, n_actions: int) -> QNetwork:
         return build_q_network(self.cfg, self.obs_space, n_actions, memory=True)
 
     @classmethod

@@ -7,13 +7,15 @@ from gymnasium import spaces
 from torch import Tensor, nn
 
 from algos.common.errors import UserError
+from algos.common.masks import MASK, forbid, split_mask, without_mask
+from algos.common.trees import Tree
 from algos.networks.builder import Network, Stack, build_head_stack, build_network
 from algos.networks.custom import behind, build_class, encoder_for, features_of
 from algos.networks.layers import NoisyLinear, linear_layer
 from algos.networks.spec import CARRY_STATE
 from algos.value.config import ValueConfig
 
-Net = TypeVar("Net", bound=Network)
+Net = TypeVar("Net", bound="QNetwork")
 
 
 class Dueling(nn.Module):
@@ -29,7 +31,32 @@ class Dueling(nn.Module):
         return (value + advantage - advantage.mean(1, keepdim=True)).flatten(1)
 
 
-class AtomNetwork(Network):
+class QNetwork(Network):
+    """Observations -> Q values [N, A]; those of actions that an observation's "action_mask" forbids are FORBIDDEN.
+
+    So they are never the highest, neither when acting nor in a target.
+    """
+
+    masked = False  # whether observations have a mask, which is no input
+
+    def forward(self, obs: Tree) -> Tensor:
+        if not self.masked:
+            return super().forward(obs)
+        return self.allowed(super().forward(without_mask(obs)), obs)
+
+    def unroll(self, obs: Tree, state: Tree, reset: Tensor) -> tuple[Tensor, Tree]:
+        if not (self.masked and self.recurrent):
+            return super().unroll(obs, state, reset)
+        q_value, state = super().unroll(without_mask(obs), state, reset)
+        return self.allowed(q_value, obs), state
+
+    def allowed(self, q_value: Tensor, obs: Tree) -> Tensor:
+        """Q values [..., A] with those of forbidden actions set to FORBIDDEN."""
+        values: Tensor = forbid(q_value, obs[MASK]) if self.masked else q_value
+        return values
+
+
+class AtomNetwork(QNetwork):
     """K numbers for each action, such as quantiles of its return; called, it gives Q values, their means."""
 
     def __init__(self, *args: Any, n_atoms: int, **kwargs: Any):
@@ -38,10 +65,10 @@ class AtomNetwork(Network):
 
     def atoms(self, obs: Any) -> Tensor:
         """Observations [N, ...] -> [N, A, K]."""
-        return super().forward(obs).unflatten(1, (-1, self.n_atoms))
+        return Network.forward(self, without_mask(obs) if self.masked else obs).unflatten(1, (-1, self.n_atoms))
 
     def forward(self, obs: Any) -> Tensor:
-        return self.mean(self.atoms(obs))
+        return self.allowed(self.mean(self.atoms(obs)), obs)
 
     def mean(self, atoms: Tensor) -> Tensor:
         """Expected return of a distribution [..., K] -> [...]."""
@@ -55,14 +82,26 @@ def build_q_network(
     *,
     memory: bool = False,
     n_atoms: int = 1,
-    make: Callable[..., Net] = Network,  # type: ignore[assignment]
+    make: Callable[..., Net] = QNetwork,  # type: ignore[assignment]
 ) -> Net:
     """Observations -> `n_atoms` numbers for each action, [N, n_actions * n_atoms], as a network that `make` makes.
 
-    Raises UserError where layers carry state although the algorithm has no `memory`, or the other way round.
+    An "action_mask" is no input. Raises UserError for one that does not fit, and where layers carry state although the
+    algorithm has no `memory`, or the other way round.
     """
+    obs_space, masked = split_mask(obs_space, spaces.Discrete(n_actions))
     if cfg.q_class is not None:
-        return _of_class(cfg, obs_space, n_actions, memory, n_atoms, make)
+        net = _of_class(cfg, obs_space, n_actions, memory, n_atoms, make)
+    else:
+        net = _of_layers(cfg, obs_space, n_actions, memory, n_atoms, make)
+    net.masked = masked
+    return net
+
+
+def _of_layers(
+    cfg: ValueConfig, obs_space: Any, n_actions: int, memory: bool, n_atoms: int, make: Callable[..., Net]
+) -> Net:
+    """The network of `value_layers` and the head."""
     where = "algo_cfg.value_layers"
     layers = _with_noise(cfg.value_layers, cfg, first=1)
     trunk = build_network(obs_space, layers, branches=cfg.branch_layers, merge=cfg.encoder_layers, path=where)

@@ -6,20 +6,21 @@ from gymnasium import spaces
 from torch import Tensor
 
 from algos.base import Policy, obs_to_tensors
-from algos.common.distributions import Categorical
+from algos.common.distributions import Categorical, any_allowed
+from algos.common.masks import MASK
 from algos.common.schedule import epsilon_at
 from algos.common.trees import Tree, tree_leaves, tree_map
-from algos.networks.builder import Network
 from algos.networks.state import one_step
 from algos.value.config import SoftQConfig, ValueConfig
+from algos.value.networks import QNetwork
 
 
 class EpsilonGreedy(Policy):
     """The action of the highest value, or a random one with a probability that decays with the global step."""
 
-    net: Network
+    net: QNetwork
 
-    def __init__(self, net: Network, action_space: spaces.Discrete, cfg: ValueConfig, device: str):
+    def __init__(self, net: QNetwork, action_space: spaces.Discrete, cfg: ValueConfig, device: str):
         super().__init__(net, device)
         self.n_actions, self.first = int(action_space.n), int(action_space.start)
         self.cfg = cfg
@@ -35,14 +36,17 @@ class EpsilonGreedy(Policy):
         if mask is None or not count:
             action, state = self.forward(obs, state, explore)
             return action, {}, state
-        random = self.random(len(mask))
+        random = self.random(obs, len(mask))
         if count == len(mask) and not self.net.recurrent:
             return random, {}, state  # no row asks the network, and it has no memory to keep up to date
         action, state = self.forward(obs, state, explore)
         return np.where(mask, random, action), {}, state
 
-    def random(self, rows: int) -> np.ndarray:
-        """Uniform random actions [N]."""
+    def random(self, obs: Tree, rows: int) -> np.ndarray:
+        """Uniform random actions [N], of those allowed."""
+        if self.net.masked:
+            allowed = torch.from_numpy(obs[MASK]).to(self.device)
+            return any_allowed(allowed, self.generator).cpu().numpy()
         action = torch.randint(self.n_actions, (rows,), generator=self.generator, device=self.device)
         return action.cpu().numpy()
 

@@ -13,10 +13,9 @@ from algos.common.returns import gae
 from algos.common.schedule import Schedule
 from algos.common.trees import Tree, tree_map
 from algos.data import Batch, DataSpec, LearnOutput
-from algos.networks.builder import Network
 from algos.networks.state import minibatches
 from algos.value.config import PQNConfig
-from algos.value.networks import build_q_network
+from algos.value.networks import QNetwork, build_q_network
 from algos.value.policies import EpsilonGreedy
 
 
@@ -30,7 +29,7 @@ class PQN(Algorithm):
 
     def __init__(self, cfg: PQNConfig, obs_space: Any, action_space: Any, **kwargs: Any):
         super().__init__(cfg, obs_space, action_space, **kwargs)
-        self.q_net: Network = build_q_network(cfg, obs_space, int(action_space.n)).to(self.device)
+        self.q_net: QNetwork = build_q_network(cfg, obs_space, int(action_space.n)).to(self.device)
         self.lr = Schedule(cfg.lr, self.total_steps, "algo_cfg.lr")
         self.optimizer = Optimizer(self.q_net, eps=cfg.adam_eps, max_grad_norm=cfg.max_grad_norm, compile=cfg.compile)
         self.policy = EpsilonGreedy(self.q_net, action_space, cfg, self.device)

@@ -9,7 +9,6 @@ from torch.nn import functional as F
 
 from algos.common.losses import RowLoss
 from algos.common.trees import Tree
-from algos.networks.builder import Network
 from algos.value.config import QRDQNConfig
 from algos.value.distributional import DistributionalDQN
 from algos.value.networks import AtomNetwork, build_q_network
@@ -24,7 +23,7 @@ class QRDQN(DistributionalDQN):
         super().__init__(cfg, obs_space, action_space, **kwargs)
         self.tau = (torch.arange(cfg.n_quantiles, device=self.device) + 0.5) / cfg.n_quantiles  # [K]
 
-    def make_net(self, n_actions: int) -> Network:
+    def make_net(self, n_actions: int) -> AtomNetwork:
         n = self.cfg.n_quantiles
         return build_q_network(self.cfg, self.obs_space, n_actions, n_atoms=n, make=partial(AtomNetwork, n_atoms=n))
 

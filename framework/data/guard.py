@@ -74,10 +74,8 @@ class Guard:
 
     def _none(self, mask: np.ndarray) -> np.ndarray:
         """Where [T, N] a mask [T, N, A] leaves a choice without an action."""
-        if len(self.choices) == 1:
-            return ~mask.any(-1)
-        parts = np.split(mask, np.cumsum(self.choices)[:-1], axis=-1)
-        none: np.ndarray = ~np.logical_and.reduce([part.any(-1) for part in parts])
+        parts = [mask] if len(self.choices) == 1 else np.split(mask, np.cumsum(self.choices)[:-1], axis=-1)
+        none: np.ndarray = np.logical_or.reduce([~np.asarray(part.any(-1)) for part in parts])
         return none
 
     def _no_action(self, none: np.ndarray) -> list[tuple[int, int, str]]:
