@@ -156,6 +156,20 @@ class DataSpec:
         """Updates from replay per `train_freq` env steps."""
         return self.train_freq if self.gradient_steps < 0 else self.gradient_steps
 
+    def why_no_update(self, episodes: int) -> str:
+        """Why a run of as many whole episodes made no update, and what to do."""
+        if (self.hindsight or self.whole_episodes) and not episodes:
+            who = "hindsight replay stores" if self.hindsight else "it learns from"
+            return f"{who} whole episodes, and none has ended; set general_cfg.max_step"
+        if self.whole_episodes:
+            return f"an update takes {self.batch_size} episodes (algo_cfg.batch_size), and {episodes} ended"
+        if self.replayed:
+            return (
+                f"the first update needs {self.warm_up_steps} env steps (algo_cfg.learning_starts, batch_size), in whole"
+                f" {'episodes' if self.hindsight else 'rows'}; raise max_env_step"
+            )
+        return "no rollout was whole; raise max_env_step"
+
     def rollout_length(self, total_envs: int) -> int:
         """Steps per environment in a rollout when `total_envs` of them step together."""
         any_length = self.replayed and not self.fixed_length

@@ -19,6 +19,9 @@ _OUTLIVES_AN_EPISODE = {
     "NormalizeObservation": ("obs_rms.mean", "obs_rms.var", "obs_rms.count"),
     "NormalizeReward": ("return_rms.mean", "return_rms.var", "return_rms.count", "discounted_reward"),
 }
+LONGEST = (
+    200_000  # actions of an episode that are recorded: to replay more would take longer than a new episode is worth
+)
 _SCALARS = frozenset({int, float, bool, np.int64, np.int32, np.float32, np.float64})
 
 
@@ -71,7 +74,8 @@ class Resumable(gym.Wrapper):
         # The caller may reuse its action array, so anything mutable is copied before the environment sees it.
         kind = type(action)
         kept = action if kind in _SCALARS else action.copy() if kind is np.ndarray else copy.deepcopy(action)
-        self._actions.append(kept)
+        if len(self._actions) <= LONGEST:  # one more than are kept says that there were more
+            self._actions.append(kept)
         obs, reward, terminated, truncated, info = self.env.step(action)
         if terminated or truncated:
             obs = copy.deepcopy(obs)  # the reset that follows at once must not overwrite the last observation
@@ -84,8 +88,10 @@ class Resumable(gym.Wrapper):
 
     def snapshot(self) -> dict[str, Any]:
         """The state as dicts, lists, strings, numbers and arrays; its size grows with the running episode."""
-        actions, python = pack(self._actions)
+        too_long = len(self._actions) > LONGEST
+        actions, python = pack([] if too_long else self._actions)
         return {
+            "too_long": too_long,
             "env": _name(self),
             "start": self._start,
             "actions": actions,
@@ -127,6 +133,10 @@ class Resumable(gym.Wrapper):
         if saved["env"] != _name(self):
             self.reset()
             return f"the saved state is of {saved['env']}; a new episode starts"
+        if saved.get("too_long"):
+            set_rng(self._base, saved["rng"])
+            self.reset()
+            return f"its episode had more than {LONGEST:,} steps, whose actions are not kept; a new episode starts"
         start = saved["start"]
         if start is None:
             set_rng(self._base, saved["rng"])
@@ -189,6 +199,11 @@ def snapshot_vector(venv: VectorEnv) -> dict[str, Any]:
     elif hasattr(inner, "snapshot"):
         snapshot["state"] = inner.snapshot()
     return snapshot
+
+
+def longest_record(snapshot: dict[str, Any]) -> int:
+    """Actions in the longest running episode of a vector's snapshot, which a resumed run replays."""
+    return max((len(one["actions"]) for one in snapshot["envs"] or ()), default=0)
 
 
 def broken_off(venv: VectorEnv, place: str) -> dict[str, Any]:

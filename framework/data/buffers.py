@@ -122,9 +122,14 @@ class ReplayBuffer(Buffer):
 
     def due(self, spec: DataSpec, owed: int, before: int, now: int) -> int:
         """`gradient_steps` updates more for every `train_freq` env steps, once learning has started."""
-        if self.size < max(spec.batch_size, spec.learning_starts // spec.row_steps):
+        if self.size < spec.batch_size or self.env_rows < spec.learning_starts // spec.row_steps:
             return owed
         return owed + (now // spec.train_freq - before // spec.train_freq) * spec.round_updates
+
+    @property
+    def env_rows(self) -> int:
+        """Rows that came from the environment, as `learning_starts` counts them."""
+        return self.size
 
     def sample(self, n: int, step: int) -> Batch:
         """A minibatch of `n` rows."""

@@ -10,6 +10,9 @@ from algos.common.trees import Tree, tree_map
 Columns = dict[str, Tree]  # arrays by name, or trees of arrays, with one row a step
 
 
+PIECES = 256  # of a running episode before they are joined: one of a step takes kilobytes
+
+
 class EndedEpisode(NamedTuple):
     """An episode, columns [T, ...], and where it ended: row `step` and column `env` of the rollout."""
 
@@ -44,7 +47,10 @@ class EpisodeCutter:
 
     def _keep(self, key: Hashable, columns: Columns, steps: slice, env: int) -> None:
         piece = tree_map(lambda column: np.array(column[steps, env]), columns)
-        self.pieces.setdefault(key, []).append(piece)
+        pieces = self.pieces.setdefault(key, [])
+        pieces.append(piece)
+        if len(pieces) >= PIECES:
+            pieces[:] = [joined(pieces)]
 
     def forget(self, keys: Iterable[Hashable]) -> None:
         """Drop the running episodes of environments that were lost."""

@@ -5,24 +5,24 @@ import sys
 from algos.data import DataSpec
 from framework.settings.schema import GeneralConfig
 
-NAMES = ("env_step", "update_step", "episode", "first_env_step", "first_episode")
+NAMES = ("env_step", "update_step", "episode", "first_env_step", "first_episode", "first_update_step")
 
 
 class Counters:
     """Counts over the whole run, including the steps of a loaded model; limits count only the new steps."""
 
     def __init__(self, cfg: GeneralConfig, spec: DataSpec):
-        self.cfg = cfg
+        self.cfg, self.spec = cfg, spec
         self.total_envs = cfg.n_workers * cfg.n_envs
         self.rollout_length = spec.rollout_length(self.total_envs)
         self.env_step = self.update_step = self.episode = 0
-        self.first_env_step = self.first_episode = 0
+        self.first_env_step = self.first_episode = self.first_update_step = 0
 
     def start_from(self, env_step: int, update_step: int, episode: int) -> None:
         """Count on from a loaded model."""
         self.first_env_step = self.env_step = env_step
         self.first_episode = self.episode = episode
-        self.update_step = update_step
+        self.first_update_step = self.update_step = update_step
 
     @property
     def last_episode(self) -> int:
@@ -77,4 +77,4 @@ class Counters:
     def load_state_dict(self, state: dict[str, int]) -> None:
         """Restore `state_dict`."""
         for name in NAMES:
-            setattr(self, name, state[name])
+            setattr(self, name, state.get(name, 0))  # older versions lack the last

@@ -88,6 +88,9 @@ class Trainer(Driver):
         self.save_and_evaluate()
         self.recorder.flush(self.update_step, self.env_step)
         self.receive_evaluations(wait=True)
+        if self.update_step == self.counters.first_update_step:
+            why = self.counters.spec.why_no_update(self.episode - self.counters.first_episode)
+            log.warning("nothing was learned, no update was made: %s", why)
 
     def evaluate_at(self, policy: Policy, update_step: int, env_step: int) -> None:
         """Have a policy evaluated as that of an update step, which gives the seeds."""

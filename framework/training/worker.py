@@ -1,5 +1,6 @@
 """The worker: makes rollouts from a vector environment and a policy."""
 
+import logging
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -9,11 +10,14 @@ from gymnasium.vector import VectorEnv
 from algos.base import Policy
 from algos.common.errors import UserError, mark
 from algos.common.trees import Tree
-from envs.resumable import broken_off, restore_vector, snapshot_vector
+from envs.resumable import broken_off, longest_record, restore_vector, snapshot_vector
 from framework.data.guard import Guard
 from framework.data.rollout import Rollout
 from framework.data.rows import Row, RowMaker, to_rollout
 from framework.data.tally import Episode, Sums, Tally
+
+log = logging.getLogger("joyride")
+LONG_RECORD = 20_000  # actions of an episode in a checkpoint that are worth a word
 
 
 @dataclass
@@ -55,6 +59,7 @@ class Worker:
         self.obs: Tree = env.reset(seed=env_seeds)[0]  # type: ignore[arg-type]  # one seed for each environment
         self.tally = Tally(self.n_envs)
         self.guard = Guard(name, env.single_action_space, self.n_envs, total_envs, index)
+        self.long_record = LONG_RECORD  # from where on it is told of
         self.broken_off = ""  # where an environment has failed: its state is lost
 
     @property
@@ -134,8 +139,16 @@ class Worker:
 
     def state_dict(self) -> dict[str, Any]:
         """All that the next `collect` depends on, the environments' own state included."""
+        envs = broken_off(self.env, self.broken_off) if self.broken_off else snapshot_vector(self.env)
+        record = longest_record(envs)
+        if record >= self.long_record:
+            self.long_record = 4 * record
+            log.warning(
+                "the checkpoint keeps %s actions of an episode that has not ended: a resumed run replays them all;"
+                " general_cfg.max_step would bound it", f"{record:,}",
+            )  # fmt: skip
         return {
-            "envs": broken_off(self.env, self.broken_off) if self.broken_off else snapshot_vector(self.env),
+            "envs": envs,
             "obs": self.obs,
             **self.rows.state_dict(),
             **self.tally.state_dict(),

@@ -304,3 +304,18 @@ def test_resumable_outside_the_config():
     env.step([0.5])  # a list, as a user may type it
     other = Resumable(gym.make("Pendulum-v1"))
     assert other.restore(env.snapshot()) is None
+
+
+def test_actions_beyond_the_bound_are_not_kept(monkeypatch):
+    monkeypatch.setattr("envs.resumable.LONGEST", 20)
+    env = Resumable(gym.make("Pendulum-v1", max_episode_steps=1000))
+    env.reset(seed=0)
+    for count in range(1, 31):
+        env.step(np.zeros(1, np.float32))
+        assert len(env.snapshot()["actions"]) == (count if count <= 20 else 0)
+    other = Resumable(gym.make("Pendulum-v1", max_episode_steps=1000))
+    assert "more than 20 steps, whose actions are not kept; a new episode starts" in other.restore(env.snapshot())
+    other.step(np.zeros(1, np.float32))
+    env.reset()
+    env.step(np.zeros(1, np.float32))
+    assert len(env.snapshot()["actions"]) == 1 and other.restore(env.snapshot()) is None

@@ -5,10 +5,13 @@ import pytest
 import torch
 from streams import cut, stream
 
+from algos.common.errors import UserError
 from algos.data import DataSpec
+from framework.data import episodes
 from framework.data.data_server import DataServer
 from framework.data.episodes import EpisodeBuffer
 from framework.data.rollout import Rollout
+from framework.runs.episodes import PIECES, EpisodeCutter
 
 
 def episodes_of(whole):
@@ -74,3 +77,29 @@ def test_the_half_episode_of_a_replaced_worker_is_dropped():
     server.put(whole)
     numbers = [number for episode in server.buffer.episodes[before:] for number in episode["action"].tolist()]
     assert numbers == [number for episode in episodes_of(whole) for number in episode]
+
+
+def test_an_episode_that_never_ends_is_told(monkeypatch):
+    monkeypatch.setattr(episodes, "LONGEST", 1000)
+    buffer, rng = EpisodeBuffer(), np.random.default_rng(0)
+    rollout = stream(rng, 100, 2)
+    rollout.terminated[:], rollout.truncated[:], rollout.reset[:] = False, False, False
+    rollout.truncated[:, 0] = np.arange(100) == 50
+    with pytest.raises(
+        UserError, match=r"not ended after 1,000 steps \(row 1 of worker 0\).* set general_cfg.max_step"
+    ):
+        for count in range(11):
+            buffer.add(rollout)
+    assert count == 10 and buffer.lengths["0.0"] == 49
+    again = EpisodeBuffer()
+    again.load_state_dict(buffer.state_dict())
+    assert again.lengths["0.1"] == 1000
+
+
+def test_pieces_of_a_long_episode_are_joined():
+    cutter = EpisodeCutter()
+    for t in range(1000):
+        cutter.cut({"x": np.full((1, 1), t)}, np.zeros((1, 1), bool), ["a"])
+        assert len(cutter.pieces["a"]) < PIECES
+    (ended,) = cutter.cut({"x": np.full((1, 1), 1000)}, np.ones((1, 1), bool), ["a"])
+    np.testing.assert_array_equal(ended.columns["x"], np.arange(1001))

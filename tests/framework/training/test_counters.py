@@ -85,6 +85,7 @@ def test_state_round_trip():
     state = counters.state_dict()
     assert state == {
         "env_step": 1040, "update_step": 60, "episode": 9, "first_env_step": 1000, "first_episode": 7,
+        "first_update_step": 50,
     }  # fmt: skip
     other = make(max_env_step=200)  # the limit was raised before going on
     other.load_state_dict(state | {"stop_reason": "of no concern here"})

@@ -162,3 +162,26 @@ def test_a_model_that_is_not_finite_is_named_when_it_is_loaded(capsys):
         Experiment.load(experiment.folder.path)
     assert main(["mode=test", f"load_path={experiment.folder.path}"]) == 2
     assert "mean reward" not in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(
+    ("settings", "why"),
+    [
+        ({"algo": "REINFORCE", "env": "Pendulum-v1", "max_step": 200}, "it learns from whole episodes, and none has"),
+        (
+            {"algo": "DQN", "env": "joyride/BitFlip-v0", "buffer_type": "HER", "batch_size": 4, "max_env_step": 7},
+            "hindsight replay stores whole episodes, and none has ended; set general_cfg.max_step",
+        ),
+        ({"algo": "REINFORCE", "env": "CartPole-v1", "algo_cfg__batch_size": 90}, "an update takes 90 episodes"),
+    ],
+)
+def test_a_run_without_an_update_says_why(settings, why, caplog):
+    experiment = Experiment(**{"max_env_step": 100, "online_eval": False, "save_fig": False, "loggers": []} | settings)
+    experiment.train()
+    assert experiment.driver.update_step == 0
+    assert f"nothing was learned, no update was made: {why}" in caplog.text
+
+
+def test_a_run_with_updates_says_nothing_of_the_kind(caplog):
+    Experiment(**DQN).train()
+    assert "nothing was learned" not in caplog.text

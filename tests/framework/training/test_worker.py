@@ -6,6 +6,7 @@ from framework_fakes import CountEnv, CountPolicy, count_envs
 from gymnasium import spaces
 from gymnasium.vector import AsyncVectorEnv, AutoresetMode, SyncVectorEnv
 
+from envs.resumable import Resumable
 from envs.vectors.stepped import AsyncVector, SyncVector
 from framework.training.worker import Worker, with_final_obs
 
@@ -170,3 +171,23 @@ def test_dict_observations_of_real_vector_envs(kind):
     env.close()
     assert rollout.obs["x"].shape == (30, 2, 4) and len(stats.episodes) > 2
     assert (np.abs(rollout.next_obs["x"][rollout.terminated][:, 2]) > 0.2).all()  # fallen over, not just begun
+
+
+class Endless(CountEnv):
+    """Deterministic, and it never ends."""
+
+    def step(self, action):
+        self.t += 1
+        return self.obs(), 0.0, False, False, {}
+
+
+def test_a_long_record_of_an_episode_is_told(monkeypatch, caplog):
+    monkeypatch.setattr("framework.training.worker.LONG_RECORD", 50)
+    policy = {"recurrent": False, "values": False}
+    worker = Worker(SyncVector([lambda: Resumable(Endless())]), CountPolicy(**policy), seed=0, total_envs=1)
+    for step in range(0, 300, 30):
+        worker.collect(30, step)
+        worker.state_dict()
+    told = [record.message for record in caplog.records]
+    assert len(told) == 2 and told[0].startswith("the checkpoint keeps 60 actions of an episode that has not ended")
+    assert "240 actions" in told[1] and "general_cfg.max_step" in told[1]
