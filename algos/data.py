@@ -165,8 +165,8 @@ class DataSpec:
             return f"an update takes {self.batch_size} episodes (algo_cfg.batch_size), and {episodes} ended"
         if self.replayed:
             return (
-                f"the first update needs {self.warm_up_steps} env steps (algo_cfg.learning_starts, batch_size), in whole"
-                f" {'episodes' if self.hindsight else 'rows'}; raise max_env_step"
+                f"the first update needs {self.warm_up_steps} env steps (algo_cfg.learning_starts, batch_size)"
+                f"{', in whole episodes' if self.hindsight else ''}; raise max_env_step"
             )
         return "no rollout was whole; raise max_env_step"
 

@@ -73,12 +73,12 @@ class Agent(Stepped):
     def _start(self, saved: dict[str, Any] | None, path: Path | None = None) -> None:
         """Build the parts, from the beginning or from a saved model."""
         general = self.cfg.general_cfg
-        first = 0 if saved is None else saved["env_step"]
-        self.algorithm = build_algorithm(self.cfg, self.environments, self.device, first)
+        self.first_step = 0 if saved is None else saved["env_step"]
+        self.algorithm = build_algorithm(self.cfg, self.environments, self.device)
         if saved is not None and path is not None:
             load_into(self.algorithm, saved, path)
             self.env_step, self.update_step, self.episode = (saved[name] for name in COUNTERS)
-        self.server = build_server(self.cfg, lambda: self.environments, self.spec, 1, first)
+        self.server = build_server(self.cfg, lambda: self.environments, self.spec, 1)
         self.learning = Learning(Learner(self.algorithm), self.server)
         policy_seed, self.env_seed = worker_seeds(stream(general.seed, "worker"), 1)
         guard = Guard(self.cfg.env_cfg.entry_point or self.cfg.env_cfg.id, self.action_space)

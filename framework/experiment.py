@@ -36,6 +36,7 @@ from framework.training.build import (
     build_algorithm,
     build_evaluator,
     check_run,
+    fix_schedules,
     resolve_device,
 )
 from framework.training.callbacks import Callback, Callbacks, make_callbacks
@@ -111,6 +112,7 @@ class Experiment:
         self.resumed = run_to_resume(cfg)
         if self.general.mode == "train":
             check_run(cfg, self.envs, resumed=self.resumed is not None)
+            fix_schedules(cfg, resumed=self.resumed is not None)
         self.pace = choose_compiling(cfg)  # what the start of a run says of it
         self.counters = dict.fromkeys(COUNTERS, 0)
         self.model_path = self._model_to_load()
@@ -138,7 +140,7 @@ class Experiment:
         """Build the algorithm with a saved model, whose counters it takes over."""
         saved = read_model(path)
         self.counters = {name: saved[name] for name in COUNTERS}
-        self.algorithm = build_algorithm(self.cfg, self.envs, self.device, self.counters["env_step"])
+        self.algorithm = build_algorithm(self.cfg, self.envs, self.device)
         load_into(self.algorithm, saved, path)
         self.model_name, self.caption = saved.get("model_name", str(path)), path.name
         log.info("loaded %s (update %s)", self.model_name, f"{saved['update_step']:,}")
@@ -163,7 +165,7 @@ class Experiment:
         """
         if self.driver is not None:
             state = self.algorithm.state_dict()
-            self.algorithm = build_algorithm(self.cfg, self.envs, self.device, self.counters["env_step"])
+            self.algorithm = build_algorithm(self.cfg, self.envs, self.device)
             self.algorithm.load_state_dict(state)
         return self._run("train")
 
@@ -343,7 +345,7 @@ class Experiment:
             return
         best = folder.path / "models" / "best.pt"
         if mode == "train" and best.exists():
-            shown = build_algorithm(self.cfg, self.envs, self.device, self.counters["env_step"])
+            shown = build_algorithm(self.cfg, self.envs, self.device)
             load_into(shown, read_model(best), best)
             policy, name = shown.policy, best.name
         else:

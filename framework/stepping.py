@@ -35,6 +35,7 @@ class Stepped:
     spec: DataSpec
     server: DataServer
     env_step: int
+    first_step: int  # of a loaded model: schedules count from there
     episode: int
     recent: Recent
 
@@ -61,7 +62,7 @@ class Stepped:
             self._warn("select_action: the previous action got no observe or step; it is left out")
         self.guard.check_obs(obs, self.env_step)
         self.acted = True
-        return self.rows.act(obs, explore=True, step=self.env_step)[0]
+        return self.rows.act(obs, explore=True, step=self.env_step - self.first_step)[0]
 
     def observe(
         self, next_obs: Any, reward: float, terminated: bool, truncated: bool, info: dict[str, Any] | None = None
@@ -125,7 +126,7 @@ class Stepped:
                 "store_transition: state and action are not those of the last select_action, and this algorithm learns"
                 " from its own actions alone"
             )
-        own = self.rows.act(obs, explore=True, step=self.env_step)
+        own = self.rows.act(obs, explore=True, step=self.env_step - self.first_step)
         try:
             given = np.asarray(action, own.dtype).reshape(own.shape)
         except (ValueError, TypeError) as error:

@@ -24,16 +24,15 @@ class DataServer:
         spec: DataSpec,
         seed: int,
         n_rollouts: int = 1,
-        env_steps: int = 0,
         total_steps: int | None = None,
         goal_reward: GoalReward | None = None,
     ):
         """`n_rollouts` are learned as one on-policy: one of each worker that steps in turn with the others.
 
-        `env_steps` is where a loaded model left off, `total_steps` where schedules end; HER needs `goal_reward`.
+        `total_steps` is where schedules end; HER needs `goal_reward`.
         """
         self.spec = spec
-        self.env_steps = env_steps
+        self.env_steps = 0  # of this run
         self.owed = 0
         self.buffer = make_buffer(spec, seed, n_rollouts, total_steps, goal_reward)
         self.n_step = NStep(spec.n_step, spec.gamma) if spec.n_step > 1 else None

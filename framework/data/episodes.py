@@ -11,7 +11,6 @@ from framework.data.buffers import Buffer, to_tensor
 from framework.data.rollout import TRANSITION, Rollout
 from framework.runs.episodes import Columns, EpisodeCutter, joined
 
-
 LONGEST = 100_000  # steps of an episode: one that never ends would fill the memory and be learned from never
 
 
@@ -37,7 +36,7 @@ class EpisodeBuffer(Buffer):
     def _measure(self, rollout: Rollout, ends: np.ndarray, keys: list[str]) -> None:
         """Count the steps of the running episodes."""
         steps = len(ends)
-        over = ends.any(0)
+        over = np.asarray(ends.any(0))
         since_end = np.where(over, ends[::-1].argmax(0), steps)
         for env, key in enumerate(keys):
             before = 0 if over[env] or rollout.reset[0, env] else self.lengths.get(key, 0)

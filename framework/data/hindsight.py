@@ -127,7 +127,7 @@ class HindsightBuffer(ReplayBuffer):
             self._warn("some successes end an episode and others do not: relabelled ones are stored as not terminated")
         if bool((terminated & ~success).any()):
             self._warn(
-                "an episode terminated where compute_reward shows no success: its relabelled steps terminate there, too,"
+                "an episode terminated where compute_reward shows no success: its relabelled steps terminate there,"
                 " whatever their goal"
             )
         if self.success_ends and not before and self.size:

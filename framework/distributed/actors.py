@@ -48,16 +48,15 @@ class ActorConfig:
 
     cfg: Config
     acting: Acting
-    env_step: int = 0  # of a loaded model
     threads: int = 1  # of torch in workers
     env_specs: dict[str, Any] = field(default_factory=dict)  # environments that the user's program registered
 
     @classmethod
-    def of(cls, cfg: Config, acting: Acting, env_step: int) -> "ActorConfig":
+    def of(cls, cfg: Config, acting: Acting) -> "ActorConfig":
         """From a run's config; workers in exact mode have the threads of a single process."""
         general = cfg.general_cfg
         specs = {cfg.env_cfg.id: gym.registry[cfg.env_cfg.id]} if cfg.env_cfg.id in gym.registry else {}
-        return cls(cfg, acting, env_step, general.threads if general.sync == "exact" else 1, specs)
+        return cls(cfg, acting, general.threads if general.sync == "exact" else 1, specs)
 
 
 class RemotePart:
@@ -84,7 +83,7 @@ class WorkerActor(RemotePart):
     def __init__(self, config: ActorConfig, index: int, restart: int = 0):
         super().__init__(config, config.threads)
         envs = Environments(config.cfg)
-        algorithm = build_algorithm(without_compiler(config.cfg), envs, "cpu", config.env_step)
+        algorithm = build_algorithm(without_compiler(config.cfg), envs, "cpu")
         policy = build_policy(algorithm, config.acting)
         self.worker = build_worker(config.cfg, envs, policy, index, config.acting, restart=restart)
         self.version: int | None = None  # of its weights
@@ -118,7 +117,7 @@ class ServerActor(RemotePart):
 
     def __init__(self, config: ActorConfig, spec: Any, n_rollouts: int):
         super().__init__(config, 1)
-        self.server = build_server(config.cfg, lambda: Environments(config.cfg), spec, n_rollouts, config.env_step)
+        self.server = build_server(config.cfg, lambda: Environments(config.cfg), spec, n_rollouts)
 
     def put(self, *rollouts: Rollout) -> int:
         """Store rollouts; returns the updates that this makes due."""
@@ -176,7 +175,7 @@ class LearnerActor(RemotePart):
         if n_learners > 1:
             peers.join(address, rank, n_learners, self.device, self.config.cfg.general_cfg.worker_timeout)
         envs = Environments(self.config.cfg)
-        self.learner = Learner(build_algorithm(self.config.cfg, envs, self.device, self.config.env_step))
+        self.learner = Learner(build_algorithm(self.config.cfg, envs, self.device))
         self.learner.load_state_dict(state)
         take_a_step(self.device)
 
@@ -206,7 +205,7 @@ class EvaluatorActor(RemotePart):
     def __init__(self, config: ActorConfig, role: str):
         super().__init__(config, config.cfg.general_cfg.threads)
         envs = Environments(config.cfg)
-        algorithm = build_algorithm(without_compiler(config.cfg), envs, "cpu", config.env_step)
+        algorithm = build_algorithm(without_compiler(config.cfg), envs, "cpu")
         self.evaluator = build_evaluator(config.cfg, envs, algorithm.policy, role)
 
     def evaluate(self, weights: Weights, episodes: int, key: int, gif: Any = None) -> Evaluation:

@@ -32,7 +32,6 @@ class Plan:
     training: bool
     spec: DataSpec
     acting: Acting
-    first_step: int  # env steps that a loaded model has behind it, if it is trained further
     how: str  # who acts, in words
 
     def doing(self, driver: Driver, resumed: bool) -> str:
@@ -50,13 +49,13 @@ def plan_run(cfg: Config, algorithm: Algorithm, mode: str, env_step: int, model_
     name = cfg.general_cfg.algo_name
     if mode == "train":
         spec = type(algorithm).data(cfg.algo_cfg)
-        return Plan(cfg, algorithm, True, spec, Acting(), env_step, name)
+        return Plan(cfg, algorithm, True, spec, Acting(first_step=-env_step), name)
     spec, explore = DataSpec("none", n_steps=COLLECT_STEPS), cfg.general_cfg.collect_explore
     if model_name is None:
-        return Plan(cfg, algorithm, False, spec, Acting(at_random=True), 0, "random actions (no load_path is given)")
+        return Plan(cfg, algorithm, False, spec, Acting(at_random=True), "random actions (no load_path is given)")
     how = f"with its exploration at step {env_step:,}" if explore else "acting greedily"
     acting = Acting(explore=explore, first_step=env_step)
-    return Plan(cfg, algorithm, False, spec, acting, 0, f"{name} ({model_name}, {how})")
+    return Plan(cfg, algorithm, False, spec, acting, f"{name} ({model_name}, {how})")
 
 
 def model_info(cfg: Config) -> dict[str, Any]:
@@ -101,14 +100,14 @@ def build_driver(
     sampling: Any
     learning = evaluator = None
     if cluster is not None:
-        config = ActorConfig.of(cfg, plan.acting, plan.first_step)
+        config = ActorConfig.of(cfg, plan.acting)
         backend = ray_backend(cfg, None).Backend(cluster, spec, config, policy, counters, recorder, folder)
         if training:
             sampling, learning, evaluator = backend.training(learner, callbacks)
         else:
-            sampling = backend.collecting(build_server(cfg, lambda: envs, spec, 1, 0))
+            sampling = backend.collecting(build_server(cfg, lambda: envs, spec, 1))
     else:
-        sampling = build_sampling(cfg, envs, spec, policy, plan.acting, counters, plan.first_step)
+        sampling = build_sampling(cfg, envs, spec, policy, plan.acting, counters)
         learning = Learning(learner, sampling.server)
         evaluator = build_evaluator(cfg, envs, plan.algorithm.policy, "evaluation")
     trajectories = TrajectoryWriter(folder.results) if general.collect_traj or not training else None

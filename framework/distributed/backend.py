@@ -106,7 +106,7 @@ def evaluate(cfg: Config, envs: Environments, policy: Policy, episodes: int, gif
     """mode=test: deterministic episodes in an evaluator on this machine."""
     general = replace(cfg.general_cfg, device="cpu", n_workers=1, n_learners=1)
     with Cluster(replace(cfg, general_cfg=general), DataSpec("none"), envs) as cluster:
-        evaluator = cluster.spawn(EvaluatorActor, ActorConfig.of(cfg, Acting(), 0), "test")
+        evaluator = cluster.spawn(EvaluatorActor, ActorConfig.of(cfg, Acting()), "test")
         film = None if gif is None else gif._replace(path=gif.path.absolute())
         answer = evaluator.evaluate.remote(weights_of(policy), episodes, 0, film)
         result: Evaluation = cluster.value(answer, EVALUATOR)

@@ -56,6 +56,9 @@ class GeneralConfig:
     max_env_step: int | None = setting(
         None, ge=1, also=(-1,), affects="future"
     )  # steps over all environments; then the run ends; -1: no limit; null: 50,000, or -1 with max_episode
+    schedule_steps: int | None = setting(
+        None, ge=1, affects="purpose"
+    )  # env steps of a run at which its schedules end; null: max_env_step, as the run begins with it
     reward_threshold: float | None = setting(None, affects="future")  # stop when an evaluation's mean reaches this
 
     online_eval: bool = True  # evaluate during training, in separate environments

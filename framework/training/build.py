@@ -2,8 +2,9 @@
 
 import logging
 import re
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, fields
+from typing import Any
 
 import torch
 
@@ -75,15 +76,43 @@ def check_run(cfg: Config, envs: Environments, resumed: bool) -> None:
         )  # fmt: skip
 
 
-def total_steps(general: GeneralConfig, env_step: int = 0) -> int | None:
-    """Where schedules end: `max_env_step` steps after `env_step`, where a loaded model left off; None: nowhere."""
+def total_steps(general: GeneralConfig) -> int | None:
+    """Where schedules end, in a run's own steps: those of a loaded model do not count; None: nowhere."""
+    if general.schedule_steps is not None:
+        return general.schedule_steps
     if general.env_step_limit > 0:
-        return env_step + general.env_step_limit
+        return general.env_step_limit
     return None if general.mode == "train" else 1  # they do not matter where nothing is learned
 
 
-def build_algorithm(cfg: Config, envs: Environments, device: str, env_step: int = 0) -> Algorithm:
-    """The algorithm; `env_step` is where a loaded model left off.
+def fix_schedules(cfg: Config, resumed: bool) -> None:
+    """Record where the schedules of a run end, so that they do there if it is resumed with another limit.
+
+    Says which are at their end already where the run goes on beyond it.
+    """
+    general = cfg.general_cfg
+    if general.schedule_steps is None and general.env_step_limit > 0 and not resumed:
+        general.schedule_steps = general.env_step_limit
+    end, limit = general.schedule_steps, general.env_step_limit
+    if resumed and end is not None and (limit < 0 or limit > end):
+        keys = [f"algo_cfg.{field.name}" for field in fields(cfg.algo_cfg) if _falls_until_end(field, cfg.algo_cfg)]
+        if keys:
+            log.warning(
+                "%s: the schedule ended at env step %s of this run; from there on its last value stays",
+                ", ".join(keys), f"{end:,}",
+            )  # fmt: skip
+
+
+def _falls_until_end(field: Any, cfg: Any) -> bool:
+    """Whether a setting is a schedule that ends with the run or with a share of it."""
+    value = getattr(cfg, field.name)
+    if not field.metadata.get("schedule"):
+        return False
+    return str(value).startswith("lin_") or (isinstance(value, Mapping) and "steps" not in value)
+
+
+def build_algorithm(cfg: Config, envs: Environments, device: str) -> Algorithm:
+    """The algorithm.
 
     One thread makes the initial weights, so that they do not depend on the number of threads, last digit included.
     """
@@ -99,7 +128,7 @@ def build_algorithm(cfg: Config, envs: Environments, device: str, env_step: int 
             envs.action_space,
             device=device,
             seed=stream(general.seed, "algorithm"),
-            total_steps=total_steps(general, env_step),
+            total_steps=total_steps(general),
             **known,
         )
     except (MemoryError, RuntimeError) as error:
@@ -113,19 +142,20 @@ def build_algorithm(cfg: Config, envs: Environments, device: str, env_step: int 
     return algorithm
 
 
-def build_server(
-    cfg: Config, envs: Callable[[], Environments], spec: DataSpec, n_rollouts: int, env_step: int
-) -> DataServer:
+def build_server(cfg: Config, envs: Callable[[], Environments], spec: DataSpec, n_rollouts: int) -> DataServer:
     """The data server; `n_rollouts`: how many, one of each worker, an on-policy algorithm learns as one."""
     general = cfg.general_cfg
     goal_reward = GoalReward(envs().single(first=False)) if spec.hindsight else None
-    seed, total = stream(general.seed, "server"), total_steps(general, env_step)
-    return DataServer(spec, seed, n_rollouts, env_step, total, goal_reward)
+    seed, total = stream(general.seed, "server"), total_steps(general)
+    return DataServer(spec, seed, n_rollouts, total, goal_reward)
 
 
 @dataclass(frozen=True)
 class Acting:
-    """How workers act: at random, or with the algorithm's policy, whose exploration counts from `first_step`."""
+    """How workers act: at random, or with the algorithm's policy, for whom env step 0 is `first_step`.
+
+    So the exploration of a run that trains a loaded model counts the run's own steps.
+    """
 
     at_random: bool = False
     explore: bool = True
@@ -168,7 +198,6 @@ def build_sampling(
     policy: Policy,
     acting: Acting,
     counters: Counters,
-    first_step: int,
 ) -> Sampling:
     """All workers of a single process and their server; a collection that is to be seen shows the first env."""
     general = cfg.general_cfg
@@ -177,7 +206,7 @@ def build_sampling(
         build_worker(cfg, envs, policy, index, acting, window=window and index == 0)
         for index in range(general.n_workers)
     ]
-    return Sampling(workers, build_server(cfg, lambda: envs, spec, general.n_workers, first_step), counters)
+    return Sampling(workers, build_server(cfg, lambda: envs, spec, general.n_workers), counters)
 
 
 def build_evaluator(cfg: Config, envs: Environments, policy: Policy, role: str) -> Evaluator:

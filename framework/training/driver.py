@@ -242,7 +242,7 @@ class Driver(ABC):
     def _progress_values(self) -> tuple[int, int, dict[str, float]]:
         means = self.recorder.recent_means().items()
         values = {name[8:].removeprefix("mean_"): value for name, value in means if name.startswith("episode/")}
-        values |= self.policy.progress(self.env_step) | self.recorder.entropy()
+        values |= self.policy.progress(self.env_step - self.counters.first_env_step) | self.recorder.entropy()
         done = self.episode if self.cfg.max_episode > 0 else self.env_step
         return done, self.env_step, values
 

@@ -43,7 +43,7 @@ def traffic_of(folder, spec=None, **settings):
     spec = spec or type(algorithm).data(cfg.algo_cfg)
     counters, place = Counters(cfg.general_cfg, spec), RunFolder(folder)
     failures = FailureLog(place.results, cfg.general_cfg.max_worker_restarts, counters, Recorder(place, [], 1))
-    plan = ActorConfig.of(cfg, Acting(), 0)
+    plan = ActorConfig.of(cfg, Acting())
     return Traffic(FakeCluster(cfg), spec, plan, algorithm.policy, counters, failures), algorithm
 
 

@@ -88,12 +88,14 @@ def test_an_episode_that_never_ends_is_told(monkeypatch):
     with pytest.raises(
         UserError, match=r"not ended after 1,000 steps \(row 1 of worker 0\).* set general_cfg.max_step"
     ):
-        for count in range(11):
+        for _ in range(10):
             buffer.add(rollout)
-    assert count == 10 and buffer.lengths["0.0"] == 49
+        assert buffer.lengths["0.1"] == 1000
+        buffer.add(rollout)
+    assert buffer.lengths["0.0"] == 49
     again = EpisodeBuffer()
     again.load_state_dict(buffer.state_dict())
-    assert again.lengths["0.1"] == 1000
+    assert again.lengths["0.1"] == 1000 and again.lengths["0.0"] == 49
 
 
 def test_pieces_of_a_long_episode_are_joined():

@@ -49,17 +49,17 @@ CASES = {
 }
 
 
-def plan_of(acting=None, env_step=0, **settings):
-    return ActorConfig.of(composed(**settings), acting or Acting(), env_step)
+def plan_of(acting=None, **settings):
+    return ActorConfig.of(composed(**settings), acting or Acting())
 
 
 def learner_of(plan):
-    return Learner(build_algorithm(plan.cfg, Environments(plan.cfg), "cpu", plan.env_step))
+    return Learner(build_algorithm(plan.cfg, Environments(plan.cfg), "cpu"))
 
 
 def worker_of(plan, index, restart=0):
     envs = Environments(plan.cfg)
-    policy = build_policy(build_algorithm(plan.cfg, envs, "cpu", plan.env_step), plan.acting)
+    policy = build_policy(build_algorithm(plan.cfg, envs, "cpu"), plan.acting)
     return build_worker(plan.cfg, envs, policy, index, plan.acting, restart=restart)
 
 
@@ -223,10 +223,10 @@ def test_what_is_registered_there_is_left_alone():
 
 @pytest.mark.parametrize("case", CASES)
 def test_a_server_serves_as_one_of_a_single_process(case):
-    plan = plan_of(**CASES[case], env_step=7)
+    plan = plan_of(**CASES[case])
     general, spec = plan.cfg.general_cfg, learner_of(plan).algorithm.data(plan.cfg.algo_cfg)
     actor = ServerActor(plan, spec, general.n_workers)
-    server = build_server(plan.cfg, lambda: Environments(plan.cfg), spec, general.n_workers, 7)
+    server = build_server(plan.cfg, lambda: Environments(plan.cfg), spec, general.n_workers)
     workers = [worker_of(plan, index) for index in range(general.n_workers)]
     drawn = 0
     for step in range(3):

@@ -43,7 +43,7 @@ def take(sampling, counters):
 def test_exact_rounds_are_those_of_a_single_process(tmp_path, case):
     remote, traffic, algorithm = sampling_of(tmp_path, **ROUNDS[case])
     cfg, own = traffic.actor_config.cfg, Counters(traffic.actor_config.cfg.general_cfg, traffic.spec)
-    local = build_sampling(cfg, Environments(cfg), traffic.spec, algorithm.policy, Acting(), own, 0)
+    local = build_sampling(cfg, Environments(cfg), traffic.spec, algorithm.policy, Acting(), own)
     rounds = 0
     while not own.limit_reached() and rounds < 6:
         rounds += 1

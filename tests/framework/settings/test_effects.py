@@ -64,7 +64,7 @@ def test_what_is_not_handed_on():
     always = {
         "load_checkpoint", "load_path", "load_model_step", "resume", "tasks_dir", "format", "progress", "show_fig",
     }  # fmt: skip
-    by_resuming = {"mode", "collect_traj", "collect_explore"}
+    by_resuming = {"mode", "collect_traj", "collect_explore", "schedule_steps"}
     of_ray = {"mp_backend", "sync", "n_learners", "ray_address", "worker_timeout", "max_worker_restarts"}
     for resumed, one_process, expected in (
         (True, False, always),

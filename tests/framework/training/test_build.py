@@ -14,6 +14,7 @@ from algos.data import DataSpec
 from algos.registry import get_config_class
 from envs.config import EnvConfig
 from framework import Experiment
+from framework.settings.compose import compose
 from framework.settings.schema import Config, GeneralConfig
 from framework.training import build
 from framework.training.build import Acting
@@ -85,8 +86,27 @@ def test_more_learners_than_rows_and_whole_episodes_without_waiting():
 def test_schedules_end_with_the_run():
     cfg, envs = make(max_env_step=100)
     assert build.build_algorithm(cfg, envs, "cpu").total_steps == 100
-    assert build.build_algorithm(cfg, envs, "cpu", env_step=50).total_steps == 150
-    assert build.total_steps(GeneralConfig(mode="train", max_env_step=-1), 50) is None
+    assert build.total_steps(GeneralConfig(mode="train", max_env_step=-1)) is None
+    assert build.total_steps(GeneralConfig(mode="train", max_env_step=200, schedule_steps=70)) == 70
+
+
+@pytest.mark.parametrize(
+    ("setting", "told"),
+    [
+        ("lr=lin_1e-3", True),
+        ("lr={start: 1.0, fraction: 0.5}", True),
+        ("lr={start: 1.0, steps: 50}", False),
+        ("", False),
+    ],
+)
+def test_the_end_of_schedules_is_fixed_when_the_run_begins(setting, told, caplog):
+    cfg = compose(["algo_name=DQN", "max_env_step=100", *filter(None, [setting])])
+    build.fix_schedules(cfg, resumed=False)
+    assert cfg.general_cfg.schedule_steps == 100 and not caplog.records
+    cfg.general_cfg.max_env_step = 300
+    build.fix_schedules(cfg, resumed=True)
+    assert cfg.general_cfg.schedule_steps == 100
+    assert ("algo_cfg.lr: the schedule ended at env step 100" in caplog.text) == told
 
 
 @pytest.mark.parametrize("sizes", [[10**12], [10**17, 10**20], [4, 10**13]])
@@ -121,7 +141,7 @@ def test_sampling_of_a_loaded_model():
     cfg, envs = make(seed=3)
     spec, acting = DataSpec("replay", batch_size=8, capacity=64), Acting(first_step=40)
     policy, counters = RandomPolicy(envs.action_space), Counters(cfg.general_cfg, spec)
-    sampling = build.build_sampling(cfg, envs, spec, policy, acting, counters, 40)
+    sampling = build.build_sampling(cfg, envs, spec, policy, acting, counters)
     assert [(w.index, w.total_envs, w.first_step) for w in sampling.workers] == [(0, 4, 40), (1, 4, 40)]
-    assert sampling.server.env_steps == 40 and sampling.counters is counters
+    assert sampling.server.env_steps == 0 and sampling.counters is counters
     assert sampling.server.buffer.rng.random() == np.random.default_rng(stream(3, "server")).random()

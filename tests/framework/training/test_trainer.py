@@ -87,7 +87,7 @@ def test_a_loaded_model_goes_on(settings):
     assert int(episodes[0]["episode"]) == before["episode"] + 1
     assert int(episodes[0]["env_step"]) > before["env_step"]
     rates = [float(row["train/learning_rate"]) for row in rows(second, "updates.csv")]
-    assert 0 < rates[-1] < rates[0] < 0.01 * 100 / (before["env_step"] + 100) + 1e-9  # the schedule goes on, to its end
+    assert 0 < rates[-1] < 0.002 < 0.007 < rates[0] < 0.01  # a schedule over its own steps
     assert second.driver.sampling.workers[0].policy.progress(150) == first.driver.sampling.workers[0].policy.progress(
         150
     )
@@ -185,3 +185,57 @@ def test_a_run_without_an_update_says_why(settings, why, caplog):
 def test_a_run_with_updates_says_nothing_of_the_kind(caplog):
     Experiment(**DQN).train()
     assert "nothing was learned" not in caplog.text
+
+
+SCHEDULES = [
+    ({"algo": "PPO", "clip": {"kind": "linear", "start": 0.4, "end": 0.1, "fraction": 0.5}}, "clip", [0.4, 0.1]),
+    ({"algo": "PPO", "entropy_coef": "lin_0.1"}, "entropy_coef", [0.1, 0.0]),
+    ({"algo": "PPO", "lr": {"start": 0.01, "end": 0.001, "steps": 50}}, "lr", [0.01, 0.001]),
+]
+
+
+@pytest.mark.parametrize(("given", "key", "ends"), SCHEDULES)
+def test_schedules_given_anew_run_over_the_steps_of_the_loaded_run(given, key, ends, monkeypatch):
+    first = Experiment(**PPO | {"online_eval": False, "loggers": []})
+    first.train()
+    second = Experiment(**PPO | given | {"online_eval": False, "loggers": [], "load_path": str(first.folder.path)})
+    schedule = second.algorithm.lr if key == "lr" else second.algorithm.coefs[key]
+    seen, learn = [], type(second.algorithm).learn
+    monkeypatch.setattr(
+        type(second.algorithm), "learn", lambda self, batch: (seen.append(schedule(batch.step)), learn(self, batch))[1]
+    )
+    second.train()
+    start, end = ends
+    by_hand = [start + (end - start) * min(1, 8 * n / (100 if key == "entropy_coef" else 50)) for n in range(1, 13)]
+    np.testing.assert_allclose(seen, by_hand)
+
+
+def test_epsilon_of_a_loaded_run_counts_its_own_steps():
+    first = Experiment(**DQN | {"online_eval": False, "loggers": []})
+    first.train()
+    more = {"load_path": str(first.folder.path), "epsilon_start": 1.0, "epsilon_end": 0.0, "epsilon_decay": 100}
+    second = Experiment(**DQN | more | {"epsilon_schedule": "linear", "online_eval": False, "loggers": []})
+    asked = []
+    kind = type(second.algorithm.policy)
+
+    class Spy(kind):
+        def epsilon(self, step):
+            asked.append(step)
+            return super().epsilon(step)
+
+    second.algorithm.policy.__class__ = Spy
+    second.train()
+    assert asked[:3] == [0, 1, 2] and max(asked) <= 100
+
+
+def test_a_resumed_longer_run_keeps_the_end_of_its_schedule(caplog):
+    settings = DQN | {"online_eval": False, "lr": {"start": 0.01, "end": 0.001}, "loggers": []}
+    first = Experiment(**settings)
+    first.train()
+    resumed = Experiment(resume=str(first.folder.path), max_env_step=200)
+    assert "algo_cfg.lr: the schedule ended at env step 100 of this run" in caplog.text
+    resumed.train()
+    rates = {int(row["env_step"]): float(row["train/learning_rate"]) for row in rows(resumed, "updates.csv")}
+    assert max(rates) == 200
+    last = [rate for step, rate in rates.items() if step > 110]
+    np.testing.assert_allclose(last, 0.001)
