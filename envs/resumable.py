@@ -3,6 +3,7 @@
 import copy
 import os
 import sys
+from collections.abc import Callable
 from operator import attrgetter
 from typing import Any
 
@@ -13,6 +14,7 @@ from gymnasium.vector.utils import concatenate
 
 from algos.common.errors import UserError, first_line
 from envs.plain import difference, equal, is_plain, member, numbers, pack, plain, rng_state, set_rng
+from envs.streams import GlobalStreams, plain_state
 
 # Gymnasium's wrappers whose statistics outlive an episode; any other class names its own in `resume_attributes`.
 _OUTLIVES_AN_EPISODE = {
@@ -42,6 +44,7 @@ class Resumable(gym.Wrapper):
         self.last_obs: Any = None
         self.pending_snapshot: dict[str, Any] | None = None  # set by restore_vector across a process border
         self._window_checked = self.render_mode != "human"
+        self._streams = GlobalStreams(_kind(env))
 
     @property
     def spec(self) -> Any:  # type: ignore[override]
@@ -50,7 +53,10 @@ class Resumable(gym.Wrapper):
 
     def reset(self, *, seed: int | None = None, options: dict[str, Any] | None = None) -> tuple[Any, dict[str, Any]]:
         """Start an episode; without a seed the environment's random stream continues."""
+        if seed is not None:
+            self._streams.seed(int(seed))
         self._start = {
+            "streams": self._streams.own,
             "seed": None if seed is None else int(seed),
             "rng": rng_state(self._base) if seed is None else None,
             "options": plain(options) if is_plain(options) else None,
@@ -61,7 +67,7 @@ class Resumable(gym.Wrapper):
         if not self._window_checked:
             self.last_obs, info = self._reset_with_window(seed, options)
         else:
-            answer = self.env.reset(seed=seed, options=options)
+            answer = self._called(lambda: self.env.reset(seed=seed, options=options))
             if not (isinstance(answer, tuple) and len(answer) == 2):
                 raise UserError(
                     f"{_name(self)}.reset must return (obs, info), as Gymnasium has it; it returned {answer!r:.80}"
@@ -76,11 +82,18 @@ class Resumable(gym.Wrapper):
         kept = action if kind in _SCALARS else action.copy() if kind is np.ndarray else copy.deepcopy(action)
         if len(self._actions) <= LONGEST:  # one more than are kept says that there were more
             self._actions.append(kept)
-        obs, reward, terminated, truncated, info = self.env.step(action)
+        if self._streams.lent:
+            obs, reward, terminated, truncated, info = self._streams.run(lambda: self.env.step(action))
+        else:
+            obs, reward, terminated, truncated, info = self.env.step(action)
         if terminated or truncated:
             obs = copy.deepcopy(obs)  # the reset that follows at once must not overwrite the last observation
         self.last_obs = obs
         return obs, reward, terminated, truncated, info
+
+    def _called(self, call: Callable[[], Any]) -> Any:
+        """The result of a call of the environment, with global random streams of its own if it may draw from them."""
+        return self._streams.run(call) if self._streams.lent else call()
 
     def render(self) -> Any:
         """A frame, or None without a render mode (where Gymnasium would warn at every call)."""
@@ -90,10 +103,15 @@ class Resumable(gym.Wrapper):
         """The state as dicts, lists, strings, numbers and arrays; its size grows with the running episode."""
         too_long = len(self._actions) > LONGEST
         actions, python = pack([] if too_long else self._actions)
+        start, streams = self._start, self._streams.snapshot()
+        if start is not None:
+            begun = start["streams"]
+            start = {**start, "streams": None if streams is None or begun is None else plain_state(begun)}
         return {
             "too_long": too_long,
+            "streams": streams,
             "env": _name(self),
-            "start": self._start,
+            "start": start,
             "actions": actions,
             "python_actions": python,
             "obs": plain(self.last_obs),
@@ -133,17 +151,21 @@ class Resumable(gym.Wrapper):
         if saved["env"] != _name(self):
             self.reset()
             return f"the saved state is of {saved['env']}; a new episode starts"
+        streams = saved.get("streams")  # older versions had none
         if saved.get("too_long"):
             set_rng(self._base, saved["rng"])
+            self._streams.restore(streams)
             self.reset()
             return f"its episode had more than {LONGEST:,} steps, whose actions are not kept; a new episode starts"
         start = saved["start"]
         if start is None:
             set_rng(self._base, saved["rng"])
+            self._streams.restore(streams)
             return None
         for (owner, name), value in zip(self._carried, start["carried"], strict=True):
             setattr(owner, name, plain(value))
         set_rng(self._base, start["rng"])
+        self._streams.restore(start.get("streams"))
         self.reset(seed=start["seed"], options=start["options"])
         actions = saved["actions"]
         actions = np.asarray(actions).tolist() if saved["python_actions"] and len(actions) else actions
@@ -152,7 +174,9 @@ class Resumable(gym.Wrapper):
             if (terminated or truncated) and index < len(actions) - 1:
                 self.reset()
                 return "replaying its actions ended the episode early (does it draw from self.np_random alone?)"
-        return self._differences(saved)
+        problem = self._differences(saved)
+        self._streams.restore(streams)
+        return problem
 
     def _differences(self, saved: dict[str, Any]) -> str | None:
         found = []
@@ -254,6 +278,15 @@ def _restore_rows(venv: Any, snapshots: list[dict[str, Any]]) -> list[str]:
 def _has_resumable(venv: Any) -> bool:
     # Asked through a method that every environment has: an unknown name would kill a subprocess.
     return isinstance(venv, (SyncVectorEnv, AsyncVectorEnv)) and all(venv.call("has_wrapper_attr", "pending_snapshot"))
+
+
+def _kind(env: Any) -> tuple[Any, ...]:
+    """The classes of an environment and its wrappers, and its arguments."""
+    kinds, spec = [type(env)], getattr(env, "spec", None)
+    while isinstance(env, gym.Wrapper):
+        env = env.env
+        kinds.append(type(env))
+    return (*kinds, repr(getattr(spec, "kwargs", None)))
 
 
 def _name(env: gym.Env) -> str:

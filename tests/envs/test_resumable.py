@@ -16,17 +16,18 @@ from envs.resumable import Resumable, restore_vector, snapshot_vector
 
 
 class Noisy(gym.Env):
-    """Draws from NumPy's global stream."""
+    """Draws from a stream of its own that nobody seeds."""
 
     observation_space = gym.spaces.Box(-9, 9, (2,), np.float32)
     action_space = gym.spaces.Discrete(2)
 
     def reset(self, *, seed=None, options=None):
         super().reset(seed=seed)
-        return np.random.rand(2).astype(np.float32), {}
+        self.hidden = np.random.default_rng()
+        return self.hidden.random(2, np.float32), {}
 
     def step(self, action):
-        return np.random.rand(2).astype(np.float32), 0.0, False, False, {}
+        return self.hidden.random(2, np.float32), 0.0, False, False, {}
 
 
 class Growing(gym.Env):
