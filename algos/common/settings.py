@@ -135,6 +135,19 @@ def _check_field(field: "dataclasses.Field[Any]", value: Any, key: str) -> None:
     _check_limits(limits, field.default, value, key)
     if isinstance(value, float) and not math.isfinite(value):
         raise UserError(f"{key}={value} must be a finite number")
+    _check_inside(value, key)
+
+
+def _check_inside(value: Any, key: str) -> None:
+    """Raise UserError for nan anywhere in a list or mapping; inf may be a bound that somebody's class takes."""
+    if isinstance(value, Mapping):
+        for name, item in value.items():
+            _check_inside(item, f"{key}.{name}")
+    elif isinstance(value, list | tuple):
+        for index, item in enumerate(value):
+            _check_inside(item, f"{key}[{index}]")
+    elif isinstance(value, float) and math.isnan(value):
+        raise UserError(f"{key}={value} must be a number")
 
 
 def _check_limits(limits: Mapping[str, Any], default: Any, value: Any, key: str) -> None:

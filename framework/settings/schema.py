@@ -161,6 +161,12 @@ class GeneralConfig:
     def remarks(self, section: str, given: Collection[str]) -> list[str]:
         """Notes on the settings that the user has `given`: those without effect in this mode."""
         void = [f"{section}.{key}" for key in given if self.mode in OF_A_MODEL and key in ONLY_TRAINING]
+        unlimited = self.max_episode < 0 and self.max_env_step is None
+        if self.mode not in OF_A_MODEL and "max_episode" in given and unlimited:
+            return [
+                f"{section}.max_episode=-1 is no limit, so the run ends after {DEFAULT_ENV_STEPS:,} env steps;"
+                f" {section}.max_env_step sets another limit, -1 none"
+            ]
         if not void:
             return []
         instead = f"; {section}.online_eval_episode sets the episodes" if self.mode == "test" else ""

@@ -24,6 +24,7 @@ from framework.training.seeds import stream
 from framework.training.worker import Worker
 
 log = logging.getLogger("joyride")
+AFRESH = {"NormalizeObservation": "normalize_obs", "NormalizeReward": "normalize_reward"}  # and what is better
 _NO_MEMORY = re.compile("allocate memory|out of memory|size calculation overflow|dimension.*too large", re.IGNORECASE)
 
 
@@ -68,12 +69,32 @@ def check_run(cfg: Config, envs: Environments, resumed: bool) -> None:
     check_buffer(spec, envs.obs_space, envs.action_space, free_memory())
     if not resumed:
         check_learns(spec, general)
+    for line in _afresh(cfg):
+        log.warning("%s", line)
     if spec.by_worker and general.sync != "async":
         name = general.algo_name
         log.info(
             "%s: in one process the workers run in step, as in A2C; for asynchronous workers use mp_backend=ray"
             " sync=async", name,
         )  # fmt: skip
+
+
+def _afresh(cfg: Config) -> list[str]:
+    """A line for each of Gymnasium's wrappers whose statistics evaluation does not share."""
+    lines = []
+    for index, item in enumerate(cfg.env_cfg.wrappers):
+        kind, train_only = (item, False) if isinstance(item, str) else (item["type"], item.get("train_only", False))
+        name = re.split("[.:]", kind)[-1]
+        if name not in AFRESH or (train_only and name == "NormalizeReward"):
+            continue
+        key = AFRESH[name]
+        known = hasattr(cfg.algo_cfg, key)
+        instead = f"use algo_cfg.{key}=true" if known else f"A2C, A3C, PPO and REINFORCE have algo_cfg.{key}"
+        lines.append(
+            f"env_cfg.wrappers[{index}]: {name} begins its statistics afresh in each evaluation, and a saved model has"
+            f" none of them; {instead}, whose statistics are saved with the model and stay as they are in evaluation"
+        )
+    return lines
 
 
 def total_steps(general: GeneralConfig) -> int | None:

@@ -8,6 +8,7 @@ from omegaconf import MISSING
 from algos.common.errors import UserError
 from algos.common.settings import check_settings
 from algos.value.config import DQNConfig
+from framework.settings.compose import compose
 from framework.settings.schema import DEFAULT_ENV_STEPS, SECTIONS, Config, GeneralConfig
 
 
@@ -84,3 +85,23 @@ def test_the_whole() -> None:
     settings["env_cfg"]["kwargs"]["a"] = 1
     assert config.env_cfg.kwargs == {}  # plain copies
     assert Config().algo_cfg == MISSING and Config().general_cfg is not Config().general_cfg
+
+
+@pytest.mark.parametrize(
+    ("setting", "key"),
+    [
+        ("env_cfg.kwargs.gravity=nan", "env_cfg.kwargs.gravity=nan"),
+        ("wrappers=[{type: TransformReward, a: {b: [1.0, nan]}}]", r"env_cfg.wrappers\[0\].a.b\[1\]=nan"),
+        ("value_layers=[{layer_type: linear, layer_size: nan}]", r"algo_cfg.value_layers\[0\].layer_size=nan"),
+    ],
+)
+def test_nan_within_a_setting_is_refused(setting: str, key: str) -> None:
+    with pytest.raises(UserError, match=f"{key} must be a number"):
+        compose(["algo_name=DQN", setting])
+
+
+def test_no_limit_of_episodes_is_told_to_be_none() -> None:
+    (line,) = GeneralConfig(max_episode=-1).remarks("general_cfg", ["max_episode"])
+    assert line.startswith("general_cfg.max_episode=-1 is no limit, so the run ends after 50,000 env steps")
+    assert GeneralConfig(max_episode=-1, max_env_step=-1).remarks("general_cfg", ["max_episode"]) == []
+    assert GeneralConfig().remarks("general_cfg", []) == []

@@ -1,5 +1,6 @@
 """From a config to the parts: what is refused, and whose random streams are whose."""
 
+import re
 from types import SimpleNamespace
 
 import numpy as np
@@ -145,3 +146,19 @@ def test_sampling_of_a_loaded_model():
     assert [(w.index, w.total_envs, w.first_step) for w in sampling.workers] == [(0, 4, 40), (1, 4, 40)]
     assert sampling.server.env_steps == 0 and sampling.counters is counters
     assert sampling.server.buffer.rng.random() == np.random.default_rng(stream(3, "server")).random()
+
+
+@pytest.mark.parametrize(
+    ("algo", "wrappers", "told"),
+    [
+        ("PPO", ["NormalizeObservation"], "wrappers[0]: NormalizeObservation .* use algo_cfg.normalize_obs=true"),
+        ("DQN", ["gymnasium.wrappers:NormalizeObservation"], "A2C, A3C, PPO and REINFORCE have algo_cfg.normalize_obs"),
+        ("PPO", ["TimeAwareObservation", {"type": "NormalizeReward", "gamma": 0.9}], "[1]: .*normalize_reward=true"),
+        ("PPO", [{"type": "NormalizeReward", "train_only": True}, "TimeAwareObservation"], ""),
+    ],
+)  # fmt: skip
+def test_statistics_that_evaluation_does_not_share_are_told(algo, wrappers, told, caplog):
+    Experiment(algo, "CartPole-v1", env_cfg__wrappers=wrappers)
+    texts = [record.message for record in caplog.records if "env_cfg.wrappers" in record.message]
+    assert len(texts) == bool(told)
+    assert not told or re.search(told.replace("[", r"\["), texts[0])
