@@ -93,6 +93,10 @@ class Policy(ABC):
         """
         raise UserError(f"{type(self).__name__} cannot be exported: it has no greedy_action (algos/base.py)")
 
+    def rollout_extras(self, obs: Tree, action: np.ndarray, extras: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
+        """The extra columns [T, N, ...] of a whole rollout, from those that `act` gave; with the weights that acted."""
+        return extras
+
     def bootstrap(self, obs: Tree, state: Tree) -> np.ndarray | None:
         """Values [N] of the last observations of rows that do not terminate; None if no value is learned."""
         return None

@@ -10,7 +10,7 @@ from algos.base import Policy
 from algos.common.trees import Tree
 from envs.resumable import restore_vector, snapshot_vector
 from framework.data.rollout import Rollout
-from framework.data.rows import Row, RowMaker, to_rollout
+from framework.data.rows import Row, RowMaker
 from framework.data.tally import Episode, Sums, Tally
 
 
@@ -72,7 +72,7 @@ class Worker:
             if max_episodes is not None and len(episodes) >= max_episodes:
                 episodes = episodes[:max_episodes]
                 break
-        rollout = to_rollout(rows, start, self.index)
+        rollout = self.rows.rollout(rows, start, self.index)
         values = float(rollout.extras["value"].sum()) if "value" in rollout.extras else None
         metrics = self.tally.take_metrics()
         return rollout, WorkerStats(rollout.steps, episodes, metrics, float(rollout.reward.sum()), values)
