@@ -9,10 +9,11 @@ from typing import Any, ClassVar
 import numpy as np
 import torch
 from gymnasium import spaces
+from gymnasium.vector.utils import concatenate, create_empty_array
 from torch import Tensor, nn
 
 from algos.common.errors import UserError
-from algos.common.trees import Tree, tree_map
+from algos.common.trees import Tree, tree_leaves, tree_map
 from algos.data import Batch, DataSpec, LearnOutput
 from algos.networks.layers import NoisyLinear, has_modes
 
@@ -118,6 +119,12 @@ def obs_to_tensors(obs: Tree, device: str) -> Tree:
     return tree_map(lambda leaf: torch.from_numpy(leaf).to(device), obs)
 
 
+def counted_from(action: np.ndarray, start: Any, dtype: Any) -> np.ndarray:
+    """Integer actions counted from 0 -> counted from `start`, in the integer type of the environment's space."""
+    shifted = action + start if np.count_nonzero(start) else action
+    return shifted.astype(dtype, copy=False)
+
+
 class RandomPolicy(Policy):
     """Uniform random actions of a space, to collect data without a model."""
 
@@ -128,12 +135,15 @@ class RandomPolicy(Policy):
     def act(
         self, obs: Tree, state: Tree, *, explore: bool, step: int
     ) -> tuple[np.ndarray, dict[str, np.ndarray], Tree]:
-        first = obs
-        while isinstance(first, dict):
-            first = next(iter(first.values()))
+        rows = len(tree_leaves(obs)[0])
         seed = int(torch.randint(2**31, (1,), generator=self.generator))
         self.action_space.seed(seed)
-        return np.stack([self.action_space.sample() for _ in range(len(first))]), {}, state
+        actions = [self.action_space.sample() for _ in range(rows)]
+        if isinstance(self.action_space, spaces.Dict | spaces.Tuple):
+            batch: Any = create_empty_array(self.action_space, rows)
+            tree: Any = concatenate(self.action_space, actions, batch)
+            return tree, {}, state
+        return np.stack(actions), {}, state
 
 
 class Algorithm(ABC):
@@ -189,3 +199,26 @@ class Algorithm(ABC):
     @abstractmethod
     def load_state_dict(self, state: dict[str, Any]) -> None:
         """Load what `state_dict` returned; raises RuntimeError if shapes differ."""
+
+
+class RandomActions(Algorithm):
+    """Acts at random and learns nothing: what collects without a model needs no network, and takes any spaces."""
+
+    action_spaces = (spaces.Space,)
+
+    def __init__(self, cfg: Any, obs_space: spaces.Space[Any], action_space: spaces.Space[Any], **kwargs: Any):
+        super().__init__(cfg, obs_space, action_space, **kwargs)
+        self.policy = RandomPolicy(action_space)
+
+    @classmethod
+    def data(cls, cfg: Any) -> DataSpec:
+        return DataSpec("none")
+
+    def learn(self, batch: Batch) -> LearnOutput:
+        raise TypeError("random actions learn nothing")
+
+    def state_dict(self) -> dict[str, Any]:
+        return {}
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        """There is nothing to load."""

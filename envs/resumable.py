@@ -1,6 +1,7 @@
 """Environments whose state can be saved as plain data: each episode is recorded and replayed."""
 
 import copy
+import logging
 import os
 import sys
 from operator import attrgetter
@@ -13,7 +14,9 @@ from gymnasium.vector.utils import concatenate
 
 from algos.common.errors import UserError, first_line
 from envs.plain import difference, equal, is_plain, member, numbers, pack, plain, rng_state, set_rng
+from envs.vectors.rows import without_reserved
 
+log = logging.getLogger("joyride")
 # Gymnasium's wrappers whose statistics outlive an episode; any other class names its own in `resume_attributes`.
 _OUTLIVES_AN_EPISODE = {
     "NormalizeObservation": ("obs_rms.mean", "obs_rms.var", "obs_rms.count"),
@@ -64,7 +67,7 @@ class Resumable(gym.Wrapper):
                     f"{_name(self)}.reset must return (obs, info), as Gymnasium has it; it returned {answer!r:.80}"
                 )
             self.last_obs, info = answer
-        return self.last_obs, info
+        return self.last_obs, without_reserved(info)
 
     def step(self, action: Any) -> tuple[Any, Any, bool, bool, dict[str, Any]]:
         """Step and remember the action."""
@@ -76,7 +79,16 @@ class Resumable(gym.Wrapper):
         if terminated or truncated:
             obs = copy.deepcopy(obs)  # the reset that follows at once must not overwrite the last observation
         self.last_obs = obs
+        if info:
+            info = without_reserved(info)
         return obs, reward, terminated, truncated, info
+
+    def close(self) -> None:
+        """Close the environment; a failure there must not end a run that is complete."""
+        try:
+            super().close()
+        except Exception as error:
+            log.warning("close() of %s failed: %s: %s", _name(self), type(error).__name__, first_line(error))
 
     def render(self) -> Any:
         """A frame, or None without a render mode (where Gymnasium would warn at every call)."""

@@ -162,6 +162,16 @@ def wrap(env: gym.Env, item: str | Mapping[str, Any], key: str) -> gym.Env:
     return wrapped
 
 
+def needs_frames(item: str | Mapping[str, Any], key: str) -> bool:
+    """Whether an entry of `env_cfg.wrappers` makes observations of frames: its environment is made to render them.
+
+    Beside AddRenderObservation those are classes with `needs_frames = True`.
+    """
+    kind = find_wrapper(item if isinstance(item, str) else item["type"], key)
+    frames = isinstance(kind, type) and issubclass(kind, gym.wrappers.AddRenderObservation)
+    return frames or bool(getattr(kind, "needs_frames", False))
+
+
 def find_wrapper(name: str, key: str) -> Any:
     """A wrapper's class: of `gymnasium.wrappers` or this module by its name, any other by its path."""
     if name in _OWN:

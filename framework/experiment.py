@@ -9,7 +9,7 @@ from typing import Any
 import gymnasium as gym
 from gymnasium.vector import VectorEnv
 
-from algos.base import Policy
+from algos.base import Policy, RandomActions
 from algos.common.errors import UserError
 from algos.export import FORMATS
 from algos.export.export import export_policy
@@ -117,11 +117,14 @@ class Experiment:
         self.caption = "untrained"  # the same, short: for a film
         self._player: Policy | None = None  # acts in `predict`
         if self.model_path is None:
-            self.algorithm = build_algorithm(cfg, self.envs, self.device)
+            at_random = self.general.mode == "collect"
+            self.algorithm = build_algorithm(cfg, self.envs, self.device, at_random=at_random)
             for text in self.algorithm.policy.warnings():
                 log.warning(text)
         else:
             self._load_model(self.model_path)
+        for text in self.envs.remarks:
+            log.warning("%s", text)
         set_up_torch(choose_threads(cfg, self.algorithm))
 
     def _model_to_load(self) -> Path | None:
@@ -160,7 +163,9 @@ class Experiment:
 
         A second call continues from there in a new folder; the limits count only new steps.
         """
-        if self.driver is not None:
+        if isinstance(self.algorithm, RandomActions):
+            self.algorithm = build_algorithm(self.cfg, self.envs, self.device)
+        elif self.driver is not None:
             state = self.algorithm.state_dict()
             self.algorithm = build_algorithm(self.cfg, self.envs, self.device, self.counters["env_step"])
             self.algorithm.load_state_dict(state)

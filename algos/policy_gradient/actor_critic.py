@@ -7,7 +7,7 @@ import torch
 from gymnasium import spaces
 from torch import Tensor, nn
 
-from algos.base import Policy, obs_to_tensors
+from algos.base import Policy, counted_from, obs_to_tensors
 from algos.common.distributions import FORBIDDEN, Distribution, head_meaning, head_size, make_distribution, sizes_of
 from algos.common.errors import UserError
 from algos.common.normalize import ObsNorm
@@ -182,9 +182,8 @@ class ActorCriticPolicy(Policy):
         if isinstance(space, spaces.Box):
             return np.clip(action.reshape(-1, *space.shape), space.low, space.high).astype(space.dtype)
         if isinstance(space, spaces.MultiBinary):
-            return action.reshape(-1, *space.shape)
-        start = space.start  # type: ignore[attr-defined]  # Discrete and MultiDiscrete have it
-        return action + start if np.any(start) else action
+            return action.reshape(-1, *space.shape).astype(space.dtype, copy=False)
+        return counted_from(action, space.start, space.dtype)  # type: ignore[attr-defined]  # both others have a start
 
     def _to_env(self, action: Tensor) -> Tensor:
         """`env_action` of a tensor."""

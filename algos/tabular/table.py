@@ -10,7 +10,7 @@ import torch
 from gymnasium import spaces
 from torch import Tensor, nn
 
-from algos.base import Algorithm, Policy
+from algos.base import Algorithm, Policy, counted_from
 from algos.common.errors import UserError
 from algos.common.trees import Tree, tree_leaves, tree_map
 from algos.data import Batch, DataSpec
@@ -101,7 +101,8 @@ class TablePolicy(Policy):
 
     def __init__(self, net: Table, index: StateIndex, action_space: spaces.Discrete, cfg: TabularConfig):
         super().__init__(net)
-        self.index, self.cfg, self.first = index, cfg, int(action_space.start)
+        self.index, self.cfg = index, cfg
+        self.first, self.env_type = int(action_space.start), action_space.dtype
 
     def act(
         self, obs: Tree, state: Tree, *, explore: bool, step: int
@@ -118,7 +119,7 @@ class TablePolicy(Policy):
         return self.net.q.argmax(1)[self.index.of_tensors(obs)] + self.first, state
 
     def env_action(self, action: np.ndarray) -> np.ndarray:
-        return action + self.first if self.first else action
+        return counted_from(action, self.first, self.env_type)
 
     def progress(self, step: int) -> dict[str, float]:
         return {"eps": self.cfg.epsilon(step)}

@@ -16,7 +16,7 @@ from typing import Any, BinaryIO
 import numpy as np
 
 from algos.common.errors import UserError
-from algos.common.trees import tree_map
+from algos.common.trees import tree_leaves, tree_map
 from framework.runs.episodes import EpisodeCutter
 from framework.runs.files import writing
 from framework.runs.safe_pickle import Array, load_plain
@@ -193,8 +193,7 @@ def _checked(item: Any, where: str) -> dict[str, Any]:
     steps = np.size(episode["reward"])
     for key in KEYS:
         expected = steps + 1 if key == "obs" else steps
-        leaves = episode[key].values() if isinstance(episode[key], dict) else [episode[key]]
-        for leaf in leaves:
+        for leaf in tree_leaves(episode[key]):
             if not isinstance(leaf, np.ndarray) or leaf.ndim < 1 or len(leaf) != expected:
                 got = leaf.shape if isinstance(leaf, np.ndarray) else type(leaf).__name__
                 raise UserError(f"{where}, {key!r}: {got} does not fit {steps} rewards; expected length {expected}")

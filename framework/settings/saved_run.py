@@ -99,7 +99,7 @@ def saved_run(
 
 def _newest_fitting(draft: DictConfig, chosen: dict[str, str], given: Overrides, yaml_file: YamlFile | None) -> Path:
     """The newest training run of what the user asked for: algorithm and environment, each only where it was given."""
-    wanted: dict[tuple[str, str], str] = {}
+    wanted: dict[tuple[str, str], str | None] = {}
     if {"algo_cfg", "preset"} & set(chosen):
         wanted["general_cfg", "algo_name"] = draft.general_cfg.algo_name
     if {"env_cfg", "preset"} & set(chosen):
@@ -107,6 +107,10 @@ def _newest_fitting(draft: DictConfig, chosen: dict[str, str], given: Overrides,
     asks_for_id = any(override.key_or_group in ("id", "env_cfg.id") for override in given.settings)
     if asks_for_id or "preset" in chosen or (yaml_file is not None and "id" in yaml_file.section("env_cfg")):
         wanted["env_cfg", "id"] = draft.env_cfg.id
+    asks_for_class = any(override.key_or_group in ("entry_point", "env_cfg.entry_point") for override in given.settings)
+    of_file = yaml_file.section("env_cfg") if yaml_file is not None else {}
+    if ("env_cfg", "id") in wanted or asks_for_class or "entry_point" in of_file:
+        wanted["env_cfg", "entry_point"] = draft.env_cfg.entry_point  # null: none of a class
 
     def fits(run: Path) -> bool:
         try:
@@ -118,7 +122,7 @@ def _newest_fitting(draft: DictConfig, chosen: dict[str, str], given: Overrides,
 
     run = newest_run(draft.general_cfg.tasks_dir, fits)
     if run is None:
-        what = " with " + ", ".join(f"{key}={value}" for (_, key), value in wanted.items()) if wanted else ""
+        what = " with " + ", ".join(f"{key}={value}" for (_, key), value in wanted.items() if value) if wanted else ""
         raise UserError(
             f"general_cfg.mode={draft.general_cfg.mode}: there is no trained model{what} in"
             f" {draft.general_cfg.tasks_dir}/; train one first (leave out mode), or give load_path=<run>"

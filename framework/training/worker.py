@@ -8,6 +8,7 @@ from gymnasium.vector import VectorEnv
 
 from algos.base import Policy
 from algos.common.trees import Tree
+from envs.check import check_first
 from envs.resumable import restore_vector, snapshot_vector
 from framework.data.rollout import Rollout
 from framework.data.rows import Row, RowMaker
@@ -50,6 +51,7 @@ class Worker:
         policy_seed, *env_seeds = worker_seeds(seed, self.n_envs)
         self.rows = RowMaker(policy.fork(policy_seed), self.n_envs)
         self.obs: Tree = env.reset(seed=env_seeds)[0]  # type: ignore[arg-type]  # one seed for each environment
+        check_first(self.obs, env.observation_space, type(env.unwrapped).__name__)
         self.tally = Tally(self.n_envs)
 
     @property
@@ -133,6 +135,8 @@ def with_final_obs(next_obs: Tree, final_obs: Tree, done: np.ndarray) -> Tree:
     if isinstance(next_obs, tuple):
         parts = [[None if row is None else row[i] for row in final_obs] for i in range(len(next_obs))]
         return tuple(with_final_obs(part, final, done) for part, final in zip(next_obs, parts, strict=True))
+    if next_obs.dtype.kind == "U":  # texts, which an array of shorter ones would cut
+        return np.array([final_obs[i] if done[i] else next_obs[i] for i in range(len(done))])
     true_next = next_obs.copy()
     for i in np.flatnonzero(done):
         true_next[i] = final_obs[i]
