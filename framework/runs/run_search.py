@@ -4,7 +4,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 from algos.common.errors import UserError, did_you_mean
-from framework.runs import latest
+from framework.runs import latest, provenance
 from framework.runs.run_folder import RunFolder
 
 SWEEP_RECORD = "sweep.json"  # in a sweep's folder: what was asked for
@@ -67,6 +67,12 @@ def _latest(tasks: Path, key: str) -> Path:
 def _serves(run: Path, key: str) -> bool:
     """Whether a run has what `key` asks for: a checkpoint to continue from, or a model."""
     return any(run.glob("checkpoints/*" if key.endswith("resume") else "models/*.pt"))
+
+
+def is_of_a_run(file: Path) -> bool:
+    """Whether a file of settings is that of a run."""
+    signs = (provenance.FILE, "models", "checkpoints")
+    return file.name == "config.yaml" and any((file.parent / sign).exists() for sign in signs)
 
 
 def _is_run(path: Path) -> bool:

@@ -112,7 +112,7 @@ BAD = [  # arguments, and what the line must say
         for name in ("noise", "pickle", "list")
     ],
     (["load_path={place}/spoilt/pickle", "load_model_step=last"], ["9.pt", "corrupt or not a Joyride model"]),
-    (["load_path={place}/spoilt/folder"], ["cannot read the model file", "directory"]),
+    (["load_path={place}/spoilt/folder"], ["cannot read", "best.pt: it is a folder"]),
     (["load_path={place}/spoilt/other"], ["is not a Joyride model"]),
     (["tasks_dir={place}/a_file"], ["cannot write", "general_cfg.tasks_dir"]),
     (["tasks_dir={place}/a_file/tasks"], ["cannot write", "general_cfg.tasks_dir"]),
