@@ -28,6 +28,10 @@ def writing(path: Path | str, hint: str = "") -> Iterator[None]:
         yield
     except OSError as error:
         raise WriteError(f"cannot write {path}: {error.strerror or error}{hint}") from error
+    except UnicodeEncodeError as error:
+        raise WriteError(
+            f"cannot write {path}: file names are in {error.encoding} here; set PYTHONUTF8=1, or a locale of UTF-8"
+        ) from error
 
 
 @contextmanager

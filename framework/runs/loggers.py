@@ -1,12 +1,19 @@
 """Where metrics go besides the CSV files: TensorBoard, Weights & Biases."""
 
+import errno
 import importlib.util
+import logging
+import os
 from collections.abc import Mapping
+from contextlib import suppress
 from functools import cached_property
 from pathlib import Path
 from typing import Any, Protocol
 
 from algos.common.errors import UserError
+from framework.runs.files import writing
+
+log = logging.getLogger("joyride")
 
 
 class Logger(Protocol):
@@ -27,10 +34,11 @@ class TensorBoard:
         if state is not None:
             for path in folder.glob("events.*"):
                 if path.name in state:
-                    with path.open("r+b") as file:
+                    with writing(path), path.open("r+b") as file:
                         file.truncate(min(state[path.name], path.stat().st_size))
                 else:
-                    path.unlink()
+                    with writing(path):
+                        path.unlink()
 
     @cached_property
     def writer(self) -> Any:
@@ -44,17 +52,41 @@ class TensorBoard:
         from tensorboard.compat.proto.summary_pb2 import Summary
 
         named = [Summary.Value(tag=name, simple_value=value) for name, value in values.items()]
-        self.writer.file_writer.add_summary(Summary(value=named), env_step)
+        try:
+            self._look_for_the_folder()
+            self.writer.file_writer.add_summary(Summary(value=named), env_step)
+        except OSError as error:  # of the thread that writes, at an event before
+            self._begin_again(error)
+            self.writer.file_writer.add_summary(Summary(value=named), env_step)
+
+    def _look_for_the_folder(self) -> None:
+        """FileNotFoundError if it was deleted: the thread that writes would print a traceback."""
+        if "writer" in self.__dict__ and not self.folder.is_dir():
+            raise FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT))
+
+    def _begin_again(self, error: OSError) -> None:
+        """Begin a new file where somebody has deleted the folder; else raise WriteError: the disk is full, say."""
+        with writing(self.folder):
+            if self.folder.is_dir():
+                raise error
+            log.warning("%s was deleted while the run writes it; its curves begin again here", self.folder)
+            self.folder.mkdir(parents=True)
+        del self.__dict__["writer"]
 
     def state_dict(self) -> dict[str, Any]:
         """Size in bytes of each event file."""
         if "writer" in self.__dict__:
-            self.writer.flush()
+            try:
+                self._look_for_the_folder()
+                self.writer.flush()
+            except OSError as error:
+                self._begin_again(error)
         return {path.name: path.stat().st_size for path in self.folder.glob("events.*")}
 
     def close(self) -> None:
-        if "writer" in self.__dict__:
-            self.writer.close()
+        if "writer" in self.__dict__ and self.folder.is_dir():
+            with suppress(OSError):  # was told, or is curves alone
+                self.writer.close()
 
 
 class WandB:

@@ -4,7 +4,7 @@ import pytest
 
 from algos.common.errors import UserError
 from framework.runs.checkpoint import load_model
-from framework.runs.files import TEXT_BYTES, atomic_write, read_plain, read_text, refuse_links
+from framework.runs.files import TEXT_BYTES, atomic_write, read_plain, read_text, refuse_links, writing
 from framework.runs.trajectories import load_trajectories
 from framework.settings.yaml_file import YamlFile
 
@@ -100,3 +100,8 @@ def test_links_inside_the_folder_of_wandb_may_stay(tmp_path):
     (place / "other").symlink_to("../../elsewhere")
     with pytest.raises(UserError, match="other is a link"):
         refuse_links(tmp_path, to_write=True)
+
+
+def test_a_name_that_the_locale_lacks_is_told():
+    with pytest.raises(UserError, match="file names are in ascii here; set PYTHONUTF8=1"), writing("任务"):
+        "任务".encode("ascii")
