@@ -4,9 +4,10 @@ import errno
 import importlib.util
 import logging
 import os
+import threading
 from collections.abc import Mapping
 from contextlib import suppress
-from functools import cached_property
+from functools import cache, cached_property
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -45,6 +46,7 @@ class TensorBoard:
         """Made for the first scalar: the first step need not wait for the import."""
         from torch.utils.tensorboard import SummaryWriter
 
+        _quieten_writers()
         return SummaryWriter(str(self.folder))
 
     def scalars(self, values: Mapping[str, float], env_step: int) -> None:
@@ -87,6 +89,18 @@ class TensorBoard:
         if "writer" in self.__dict__ and self.folder.is_dir():
             with suppress(OSError):  # was told, or is curves alone
                 self.writer.close()
+
+
+@cache
+def _quieten_writers() -> None:
+    """Have no traceback printed where TensorBoard's thread cannot write: the next event raises the same error."""
+    before = threading.excepthook
+
+    def tell(args: Any) -> None:
+        if not (isinstance(args.exc_value, OSError) and type(args.thread).__name__ == "_AsyncWriterThread"):
+            before(args)
+
+    threading.excepthook = tell
 
 
 class WandB:
