@@ -125,9 +125,13 @@ def spec_of(cfg: EnvConfig) -> EnvSpec:
     if cfg.entry_point is None:
         return find_spec(cfg.id)
     creator = import_object(cfg.entry_point, f"env_cfg.entry_point={cfg.entry_point}")
-    if not callable(creator):
-        raise UserError(f"env_cfg.entry_point={cfg.entry_point} is a {type(creator).__name__}, not a class")
-    return EnvSpec(id=creator.__name__, entry_point=creator)
+    if not (isinstance(creator, type) and issubclass(creator, gym.Env)):
+        what = creator.__name__ if isinstance(creator, type) else f"a {type(creator).__name__}"
+        raise UserError(
+            f"env_cfg.entry_point={cfg.entry_point} is {what}, not a subclass of gymnasium.Env; to use a function that"
+            " makes environments, register it (gymnasium.register) and give the id"
+        )
+    return EnvSpec(id=creator.__name__, entry_point=creator)  # type: ignore[arg-type] # a class makes one
 
 
 def _limits(cfg: EnvConfig, spec: EnvSpec) -> tuple[dict[str, Any], int | None]:

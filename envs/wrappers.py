@@ -177,7 +177,10 @@ def find_wrapper(name: str, key: str) -> Any:
     if name in _OWN:
         return _OWN[name]
     if "." in name or ":" in name:
-        return import_object(name, f"{key}={name}")
+        kind = import_object(name, f"{key}={name}")
+        if not (isinstance(kind, type) and issubclass(kind, gym.Env)):
+            raise UserError(f"{key}: {name} is not a subclass of gymnasium.Wrapper")
+        return kind
     known = [entry for entry in gym.wrappers.__all__ if entry != "vector"]
     if name not in known:
         raise UserError(f"{key}: no wrapper {name!r} in gymnasium.wrappers; {did_you_mean(name, [*known, *_OWN])}")

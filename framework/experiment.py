@@ -23,11 +23,12 @@ from framework.reports.progress import env_name, start_line
 from framework.reports.translation import tell
 from framework.runs import logs
 from framework.runs.checkpoint import save_model
-from framework.runs.files import atomic_write
+from framework.runs.files import WriteError, atomic_write
 from framework.runs.loggers import check_loggers
 from framework.runs.models import COUNTERS, find_model, load_into, read_model
 from framework.runs.provenance import own_version
 from framework.runs.run_folder import RunFolder
+from framework.settings.command import main_command, setting_word
 from framework.settings.compose import compose, save_config, to_override
 from framework.settings.joyrl.translate import read_settings
 from framework.settings.schema import OF_A_MODEL, Config
@@ -294,6 +295,9 @@ class Experiment:
                     reason = driver.run() if self.ray is None else str(self.ray.run(driver))
             except Exception as error:
                 log.error("the run failed: %s: %s", type(error).__name__, error)
+                if isinstance(error, WriteError):
+                    resume = main_command(setting_word("resume", folder.path))
+                    raise UserError(f"{error}; when that is mended, go on with: {resume}") from error
                 raise
             log.info("ended: %s (%s, %.1f s)", reason, driver.in_words(), driver.recorder.wall_time())
             if mode == "train":

@@ -6,6 +6,8 @@ import numpy as np
 import torch
 
 from algos.base import Policy
+from algos.common.forms import check_like
+from algos.common.streams import take_over
 from algos.networks.state import Tree, reset_rows, tree_map
 from framework.data.rollout import Rollout, stack
 
@@ -84,11 +86,14 @@ class RowMaker:
             "reset": self.reset,
         }
 
-    def load_state_dict(self, state: dict[str, Any]) -> None:
-        """Restore what `state_dict` returned."""
+    def load_state_dict(self, state: dict[str, Any]) -> list[str]:
+        """Restore what `state_dict` returned; a line for a stream that cannot be, of another kind of device."""
+        check_like(self.reset, state["reset"], "reset")
+        check_like(self.state, state["state"], "state")
         self.reset = state["reset"]
-        self.policy.generator.set_state(state["policy"])
+        told = take_over(self.policy.generator, state["policy"])
         self.state = tree_map(lambda leaf: torch.from_numpy(leaf).to(self.policy.device), state["state"])
+        return told
 
 
 def _as_first(leaf: np.ndarray) -> np.ndarray:

@@ -11,7 +11,12 @@ from omegaconf import DictConfig, OmegaConf
 from algos.common.errors import Mistakes, UserError
 from algos.common.settings import check_settings
 from algos.registry import ALGORITHMS, canonical_name, get_config_class
+<<<<<<< HEAD
 from envs.config import EnvConfig, class_name
+=======
+from envs.config import EnvConfig
+from framework.runs.run_search import is_of_a_run
+>>>>>>> h-files
 from framework.settings.choices import no_such_choice, preset_of_another
 from framework.settings.hydra_private import Hydra
 from framework.settings.hydra_session import (
@@ -24,8 +29,13 @@ from framework.settings.hydra_session import (
     register_layer,
 )
 from framework.settings.keys import Sections, sections_with
+<<<<<<< HEAD
 from framework.settings.overrides import GROUP_OF_NAME, Overrides, quoted, sort_overrides, to_override, write_out
 from framework.settings.saved_run import SavedRun, choices_in, inherits, saved_run, without_names
+=======
+from framework.settings.overrides import GROUP_OF_NAME, Overrides, quoted, sort_overrides, write_out
+from framework.settings.saved_run import SavedRun, choices_in, inherits, refuse_strangers_code, saved_run, without_names
+>>>>>>> h-files
 from framework.settings.schema import SECTIONS, Config, GeneralConfig
 from framework.settings.yaml_file import YamlFile
 
@@ -46,6 +56,8 @@ def prepare(hydra: Hydra, texts: Sequence[str], yaml_file: YamlFile | None = Non
     Raises UserError for whatever is wrong with them, the YAML file, or the run that is to be loaded.
     """
     given = sort_overrides(parse_overrides(hydra, texts))
+    if yaml_file is not None and is_of_a_run(yaml_file.path):
+        refuse_strangers_code(yaml_file, f"--yaml {yaml_file.path}", given)
     mistakes = Mistakes()
     chosen = _chosen(hydra, given, yaml_file, mistakes)
     note = preset_of_another(hydra, chosen, given.hydra)
@@ -92,6 +104,7 @@ class _Request:
         algo_name, algo_config = draft.general_cfg.algo_name, type_of(draft.algo_cfg)
         saved = None if mistakes else saved_run(draft, chosen, self.given, self.yaml_file)
         if saved is not None:
+            saved.refuse_strangers_code(self.given, chosen)
             if "algo_cfg" not in chosen:
                 algo_name, algo_config = saved.algo_name, get_config_class(saved.algo_name)
             chosen = {**_choices_of_saved(self.hydra, self.given, saved), **chosen}

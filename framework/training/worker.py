@@ -7,6 +7,7 @@ import numpy as np
 from gymnasium.vector import VectorEnv
 
 from algos.base import Policy
+from algos.common.forms import check_like
 from algos.common.trees import Tree
 from envs.check import check_first
 from envs.resumable import restore_vector, snapshot_vector
@@ -108,9 +109,10 @@ class Worker:
 
     def load_state_dict(self, state: dict[str, Any]) -> list[str]:
         """Restore what `state_dict` returned; returns a line for each environment that did not come back equal."""
+        check_like(self.obs, state["obs"], "obs")
         warnings = restore_vector(self.env, state["envs"])
         self.obs = state["obs"]
-        self.rows.load_state_dict(state)
+        warnings += self.rows.load_state_dict(state)
         self.tally.load_state_dict(state)
         if state["envs"]["envs"] is None and state["envs"]["state"] is None:  # new episodes: the saved row ends nowhere
             self.begin_anew()
