@@ -11,12 +11,8 @@ from omegaconf import DictConfig, OmegaConf
 from algos.common.errors import Mistakes, UserError
 from algos.common.settings import check_settings
 from algos.registry import ALGORITHMS, canonical_name, get_config_class
-<<<<<<< HEAD
 from envs.config import EnvConfig, class_name
-=======
-from envs.config import EnvConfig
 from framework.runs.run_search import is_of_a_run
->>>>>>> h-files
 from framework.settings.choices import no_such_choice, preset_of_another
 from framework.settings.hydra_private import Hydra
 from framework.settings.hydra_session import (
@@ -29,13 +25,8 @@ from framework.settings.hydra_session import (
     register_layer,
 )
 from framework.settings.keys import Sections, sections_with
-<<<<<<< HEAD
 from framework.settings.overrides import GROUP_OF_NAME, Overrides, quoted, sort_overrides, to_override, write_out
-from framework.settings.saved_run import SavedRun, choices_in, inherits, saved_run, without_names
-=======
-from framework.settings.overrides import GROUP_OF_NAME, Overrides, quoted, sort_overrides, write_out
 from framework.settings.saved_run import SavedRun, choices_in, inherits, refuse_strangers_code, saved_run, without_names
->>>>>>> h-files
 from framework.settings.schema import SECTIONS, Config, GeneralConfig
 from framework.settings.yaml_file import YamlFile
 
