@@ -9,11 +9,12 @@ from typing import Any, ClassVar
 import numpy as np
 import torch
 from gymnasium import spaces
+from gymnasium.vector.utils import concatenate, create_empty_array
 from torch import Tensor, nn
 
 from algos.common.errors import UserError
 from algos.common.masks import MASK, choices_of, is_masked
-from algos.common.trees import Tree, tree_map
+from algos.common.trees import Tree, tree_leaves, tree_map
 from algos.data import Batch, DataSpec, LearnOutput
 from algos.networks.layers import NoisyLinear, has_modes
 
@@ -94,6 +95,10 @@ class Policy(ABC):
         """
         raise UserError(f"{type(self).__name__} cannot be exported: it has no greedy_action (algos/base.py)")
 
+    def rollout_extras(self, obs: Tree, action: np.ndarray, extras: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
+        """The extra columns [T, N, ...] of a whole rollout, from those that `act` gave; with the weights that acted."""
+        return extras
+
     def bootstrap(self, obs: Tree, state: Tree) -> np.ndarray | None:
         """Values [N] of the last observations of rows that do not terminate; None if no value is learned."""
         return None
@@ -115,6 +120,12 @@ def obs_to_tensors(obs: Tree, device: str) -> Tree:
     return tree_map(lambda leaf: torch.from_numpy(leaf).to(device), obs)
 
 
+def counted_from(action: np.ndarray, start: Any, dtype: Any) -> np.ndarray:
+    """Integer actions counted from 0 -> counted from `start`, in the integer type of the environment's space."""
+    shifted = action + start if np.count_nonzero(start) else action
+    return shifted.astype(dtype, copy=False)
+
+
 class RandomPolicy(Policy):
     """Uniform random actions of a space, of those that a mask allows, to collect data without a model."""
 
@@ -125,19 +136,22 @@ class RandomPolicy(Policy):
     def act(
         self, obs: Tree, state: Tree, *, explore: bool, step: int
     ) -> tuple[np.ndarray, dict[str, np.ndarray], Tree]:
-        first = obs
-        while isinstance(first, dict):
-            first = next(iter(first.values()))
+        rows = len(tree_leaves(obs)[0])
         seed = int(torch.randint(2**31, (1,), generator=self.generator))
         self.action_space.seed(seed)
         choices = choices_of(self.action_space)
-        if not (choices and is_masked(obs)):
-            return np.stack([self.action_space.sample() for _ in range(len(first))]), {}, state
-        masks = np.asarray(obs[MASK] != 0, np.int8)
-        if isinstance(self.action_space, spaces.MultiDiscrete):
-            split = np.cumsum(choices)[:-1]
-            return np.stack([self.action_space.sample(tuple(np.split(mask, split))) for mask in masks]), {}, state
-        return np.stack([self.action_space.sample(mask) for mask in masks]), {}, state
+        if choices and is_masked(obs):
+            masks = np.asarray(obs[MASK] != 0, np.int8)
+            if isinstance(self.action_space, spaces.MultiDiscrete):
+                split = np.cumsum(choices)[:-1]
+                return np.stack([self.action_space.sample(tuple(np.split(mask, split))) for mask in masks]), {}, state
+            return np.stack([self.action_space.sample(mask) for mask in masks]), {}, state
+        actions = [self.action_space.sample() for _ in range(rows)]
+        if isinstance(self.action_space, spaces.Dict | spaces.Tuple):
+            batch: Any = create_empty_array(self.action_space, rows)
+            tree: Any = concatenate(self.action_space, actions, batch)
+            return tree, {}, state
+        return np.stack(actions), {}, state
 
 
 class Algorithm(ABC):
@@ -193,3 +207,26 @@ class Algorithm(ABC):
     @abstractmethod
     def load_state_dict(self, state: dict[str, Any]) -> None:
         """Load what `state_dict` returned; raises RuntimeError if shapes differ."""
+
+
+class RandomActions(Algorithm):
+    """Acts at random and learns nothing: what collects without a model needs no network, and takes any spaces."""
+
+    action_spaces = (spaces.Space,)
+
+    def __init__(self, cfg: Any, obs_space: spaces.Space[Any], action_space: spaces.Space[Any], **kwargs: Any):
+        super().__init__(cfg, obs_space, action_space, **kwargs)
+        self.policy = RandomPolicy(action_space)
+
+    @classmethod
+    def data(cls, cfg: Any) -> DataSpec:
+        return DataSpec("none")
+
+    def learn(self, batch: Batch) -> LearnOutput:
+        raise TypeError("random actions learn nothing")
+
+    def state_dict(self) -> dict[str, Any]:
+        return {}
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        """There is nothing to load."""

@@ -84,7 +84,7 @@ def compare(sweep: Path, base: Path) -> list[str]:
         name = run.parent.name
         found += [f"{name}: {text}" for text in differences(sweep / name, base / name)]
     scores = [[row.split(",")[:-2] for row in (place / "summary.csv").open()] for place in (sweep, base)]
-    by_setting = [(place / "summary_by_setting.csv").read_text() for place in (sweep, base)]
+    by_setting = [(place / "summary_by_setting.csv").read_text(encoding="utf-8") for place in (sweep, base)]
     found += ["summary.csv"] * (scores[0] != scores[1]) + ["summary_by_setting.csv"] * (by_setting[0] != by_setting[1])
     return found
 

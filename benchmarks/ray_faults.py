@@ -108,7 +108,7 @@ class Watched:
 
     def said(self) -> str:
         """The end of its words."""
-        return (self.tasks / "said.txt").read_text()[-1500:]
+        return (self.tasks / "said.txt").read_text(encoding="utf-8")[-1500:]
 
 
 def _tail(path: Path) -> list[str]:

@@ -122,7 +122,7 @@ def train(settings: Mapping[str, Any], tasks: Path, limit: float = 600.0) -> Pat
             process.kill()  # without effect on one that has ended; Ray's processes end with their driver
             process.wait()
     if outcome != "exit code 0":
-        raise RuntimeError(f"{outcome}; it said:\n{said.read_text()[-3000:]}")
+        raise RuntimeError(f"{outcome}; it said:\n{said.read_text(encoding='utf-8')[-3000:]}")
     return the_run(tasks)
 
 
@@ -153,7 +153,7 @@ def env_step_rate(run: Path, skip: float = 0.0) -> float:
 
 def start_up(run: Path) -> float:
     """Seconds until Ray and the parts were ready, as the run's log has them; 0 for a run in one process."""
-    found = re.search(r"started Ray.* in ([\d.]+) s", (run / "logs" / "log.txt").read_text())
+    found = re.search(r"started Ray.* in ([\d.]+) s", (run / "logs" / "log.txt").read_text(encoding="utf-8"))
     return float(found[1]) if found else 0.0
 
 
@@ -182,7 +182,7 @@ class Process:
 def _stat(pid: int) -> tuple[str, int, int] | None:
     """(state, parent, time of start) of a process, if there is one."""
     try:
-        fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+        fields = Path(f"/proc/{pid}/stat").read_text(encoding="utf-8").rpartition(")")[2].split()
     except OSError:
         return None
     return fields[0], int(fields[1]), int(fields[19])

@@ -50,7 +50,7 @@ def rollouts(steps: int, axis: int, episode: int) -> Iterator[Rollout]:
 
 def resident() -> int:
     """Bytes of this process in memory."""
-    return int(Path("/proc/self/statm").read_text().split()[1]) * 4096
+    return int(Path("/proc/self/statm").read_text(encoding="utf-8").split()[1]) * 4096
 
 
 def main() -> None:

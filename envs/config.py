@@ -34,3 +34,8 @@ class EnvConfig:
             )
             only = wrapper.get("train_only", False) if isinstance(wrapper, dict) else False
             require(isinstance(only, bool), f"{section}.wrappers[{index}].train_only={only} must be true or false")
+
+
+def class_name(entry_point: str) -> str:
+    """The class in "package.module:Class"."""
+    return entry_point.replace(":", ".").rpartition(".")[2]

@@ -3,10 +3,11 @@
 from typing import Any
 
 import gymnasium as gym
-from gymnasium import spaces
 from gymnasium.vector import AutoresetMode, SyncVectorEnv, VectorEnv
 
 from algos.common.errors import UserError
+from envs.check import check_spaces
+from envs.judge import NO_ENV
 from envs.resumable import Resumable
 from envs.vectors.rsl import RslVector, is_rsl
 from envs.vectors.stepped import SyncVector
@@ -20,10 +21,8 @@ def check_object(env: Any) -> None:
     if not isinstance(env, gym.Env | VectorEnv):
         if is_rsl(env):
             return
-        raise UserError(f"expected a gymnasium.Env or gymnasium.vector.VectorEnv, got {name}")
-    for space in ("observation_space", "action_space"):
-        if not isinstance(getattr(env, space, None), spaces.Space):
-            raise UserError(f"the environment {name} has no {space}, which must be a gymnasium.spaces.Space")
+        raise UserError(f"expected a gymnasium.Env or gymnasium.vector.VectorEnv, got {name}: it {NO_ENV.format(name)}")
+    check_spaces(env, f"the environment {name}")
 
 
 def is_closed(env: Any) -> bool:

@@ -1,33 +1,30 @@
 """Builds environments from `env_cfg`: a single one, or a vector with same-step reset."""
 
-import difflib
-import os
 import re
 from functools import partial
 from typing import Any
 
 import gymnasium as gym
-from gymnasium.envs.registration import EnvSpec, load_env_creator, parse_env_id, registry
+from gymnasium.envs.registration import EnvSpec, load_env_creator
 from gymnasium.error import DependencyNotInstalled
 
-import envs.goals
-import envs.gridworlds
-import envs.memory  # noqa: F401  # all three register joyride/*
-from algos.common.dotted_path import check_kwargs, import_module, import_object
+from algos.common.dotted_path import check_kwargs, import_object
 from algos.common.errors import UserError
+from algos.common.settings import LARGEST
 from envs.arguments import as_annotated
+from envs.check import check_env, check_spaces
 from envs.config import EnvConfig
-from envs.families import family_of
+from envs.drivers import choose_drivers
+from envs.judge import NO_ENV
 from envs.memory.inputs import MemoryInputs
+from envs.registered import find_spec, newest_id
 from envs.resumable import Resumable
 from envs.vectors.envpool import as_single, make_envpool
 from envs.vectors.native import make_native
 from envs.vectors.stepped import AsyncVector, SyncVector
-from envs.wrappers import wrap
+from envs.wrappers import needs_frames, wrap
 
 _EXTRAS = {"box2d": "box2d", "mujoco": "mujoco", "ale_py": "atari", "ale-py": "atari", "cv2": "atari"}
-_SDL_DRIVERS = ("SDL_VIDEODRIVER", "SDL_AUDIODRIVER")
-_silenced: list[str] = []  # those of them that this module has set
 _RESERVED = ("id", "render_mode", "disable_env_checker")  # what `env_cfg.kwargs` must leave to this module
 
 
@@ -44,6 +41,10 @@ def make_env(
     spec = spec_of(cfg)
     kwargs, limit = _limits(cfg, spec)
     shorter = max_step > 0 and (limit is None or max_step < limit)
+    if any(needs_frames(item, f"env_cfg.wrappers[{index}]") for index, item in enumerate(cfg.wrappers)):
+        if render_mode == "human":
+            raise UserError("env_cfg.render_mode=human shows no window where a wrapper takes the frames; use rgb_array")
+        render_mode = "rgb_array"
     if not cfg.wrappers and cfg.memory_inputs == ["obs"]:
         return Resumable(_create(spec, kwargs, max_step if shorter else limit, render_mode))
     env = _create(spec, kwargs, limit, render_mode)
@@ -81,13 +82,23 @@ def make_vector_env(
     return AsyncVector(env_fns) if cfg.vectorization == "async" else SyncVector(env_fns)
 
 
-def spaces_of(cfg: EnvConfig, max_step: int = -1, render_mode: str | None = None) -> tuple[gym.Space, gym.Space]:
-    """(observation space, action space) of one environment, made and closed: a check of the whole `env_cfg`."""
+def spaces_of(
+    cfg: EnvConfig, max_step: int = -1, render_mode: str | None = None, remarks: list[str] | None = None
+) -> tuple[gym.Space, gym.Space]:
+    """(observation space, action space) of one environment, made and closed: a check of the whole `env_cfg`.
+
+    With a list for `remarks` it is also reset and stepped a few times, unless it shows a window; what is odd is added.
+    """
     if cfg.vectorization in ("native", "envpool"):
         venv = make_vector_env(cfg, 1, max_step=max_step, render_mode=render_mode)
+        check_spaces(venv, name_of(cfg))
         venv.close()
         return venv.single_observation_space, venv.single_action_space
     env = make_env(cfg, max_step=max_step, render_mode=render_mode)
+    if remarks is not None and render_mode is None:
+        remarks += check_env(env, name_of(cfg))
+    else:
+        check_spaces(env, name_of(cfg))
     env.close()
     if any(_train_only(item) for item in cfg.wrappers):
         other = make_env(cfg, max_step=max_step, evaluation=True)
@@ -97,6 +108,11 @@ def spaces_of(cfg: EnvConfig, max_step: int = -1, render_mode: str | None = None
                 "env_cfg.wrappers: a wrapper with train_only=true must not change the spaces of the environment"
             )
     return env.observation_space, env.action_space
+
+
+def name_of(cfg: EnvConfig) -> str:
+    """The environment in messages: the key that says which it is, with its value."""
+    return f"env_cfg.id={cfg.id}" if cfg.entry_point is None else f"env_cfg.entry_point={cfg.entry_point}"
 
 
 def _train_only(item: Any) -> bool:
@@ -109,59 +125,13 @@ def spec_of(cfg: EnvConfig) -> EnvSpec:
     if cfg.entry_point is None:
         return find_spec(cfg.id)
     creator = import_object(cfg.entry_point, f"env_cfg.entry_point={cfg.entry_point}")
-    if not callable(creator):
-        raise UserError(f"env_cfg.entry_point={cfg.entry_point} is a {type(creator).__name__}, not a class")
-    return EnvSpec(id=creator.__name__, entry_point=creator)
-
-
-def find_spec(env_id: str) -> EnvSpec:
-    """The registration of an id; "module:Name-v0" imports the module first.
-
-    Raises UserError with the nearest id or the newest version if there is none.
-    """
-    module, _, name = env_id.rpartition(":")
-    if module:
-        register = getattr(import_module(module, f"environment {env_id!r}"), "register_envs", None)
-        if name not in registry and callable(register):  # MinAtar does not register by itself
-            register()
-    if name not in registry and (name.startswith("ALE/") or "NoFrameskip" in name):
-        _register_atari(name)
-    if name in registry:
-        return registry[name]
-    try:
-        namespace, base, _ = parse_env_id(name)
-    except gym.error.Error as error:
-        raise UserError(f"environment id {env_id!r} is malformed: it must look like Name-v0") from error
-    prefix = "" if not module else f"{module}:"
-    newest = _newest(namespace, base)
-    if newest is not None:
-        raise UserError(f"environment {env_id!r} is not registered; the newest version is {prefix + newest!r}")
-    family = family_of(name)
-    if family is not None and family[0] != module:
+    if not (isinstance(creator, type) and issubclass(creator, gym.Env)):
+        what = creator.__name__ if isinstance(creator, type) else f"a {type(creator).__name__}"
         raise UserError(
-            f"environment {env_id!r} is not registered; {family[0]} registers it: id={family[0]}:{name}"
-            f" (pip install {family[1]})"
+            f"env_cfg.entry_point={cfg.entry_point} is {what}, not a subclass of gymnasium.Env; to use a function that"
+            " makes environments, register it (gymnasium.register) and give the id"
         )
-    names = {spec.name.lower(): spec for spec in sorted(registry.values(), key=lambda spec: spec.namespace is None)}
-    near = difflib.get_close_matches(base.lower(), names, n=1, cutoff=0.6)
-    if near:
-        hint = f"did you mean {_newest(names[near[0]].namespace, names[near[0]].name)!r}?"
-    else:
-        hint = 'register it (id "module:Name-v0" imports the module that does), or give env_cfg.entry_point'
-    raise UserError(f"environment {env_id!r} is not registered; {hint}")
-
-
-def _newest(namespace: str | None, name: str) -> str | None:
-    versions = [spec for spec in registry.values() if (spec.namespace, spec.name) == (namespace, name)]
-    return max(versions, key=lambda spec: -1 if spec.version is None else spec.version).id if versions else None
-
-
-def _register_atari(name: str) -> None:
-    try:
-        import ale_py
-    except ImportError as error:
-        raise UserError(f'environment {name!r} needs an extra: pip install -e ".[atari]"') from error
-    gym.register_envs(ale_py)
+    return EnvSpec(id=creator.__name__, entry_point=creator)  # type: ignore[arg-type] # a class makes one
 
 
 def _limits(cfg: EnvConfig, spec: EnvSpec) -> tuple[dict[str, Any], int | None]:
@@ -171,33 +141,28 @@ def _limits(cfg: EnvConfig, spec: EnvSpec) -> tuple[dict[str, Any], int | None]:
         if name in kwargs:
             raise UserError(f"env_cfg.kwargs.{name} is not allowed here; use env_cfg.{name}")
     limit = kwargs.pop("max_episode_steps", spec.max_episode_steps)
-    return kwargs, None if limit == -1 else limit
+    if limit is None or limit == -1:
+        return kwargs, None
+    if isinstance(limit, bool) or not isinstance(limit, int) or not 0 < limit < LARGEST:
+        raise UserError(
+            f"env_cfg.kwargs.max_episode_steps={limit} must be a whole number of at least 1, or -1 for none"
+        )
+    return kwargs, limit
 
 
 def _create(spec: EnvSpec, kwargs: dict[str, Any], limit: int | None, render_mode: str | None) -> gym.Env:
     """The environment as registered, truncated at `limit`, with the order of calls checked and nothing else."""
     kwargs = kwargs | ({} if render_mode is None else {"render_mode": render_mode})
-    _choose_drivers(render_mode)
 
     def build() -> gym.Env:
         creator: Any = spec.entry_point
         creator = load_env_creator(creator) if isinstance(creator, str) else creator
-        check_kwargs(creator, spec.kwargs | kwargs, f"environment {spec.id} (env_cfg.kwargs)")
+        choose_drivers(render_mode, creator)
         _check_render_mode(spec.id, creator, render_mode)
+        check_kwargs(creator, spec.kwargs | kwargs, f"environment {spec.id} (env_cfg.kwargs)")
         return gym.make(spec, limit or -1, disable_env_checker=True, **as_annotated(creator, kwargs))
 
     return _guarded(spec, kwargs, render_mode, build)
-
-
-def _choose_drivers(render_mode: str | None) -> None:
-    """Tell SDL, which pygame draws with, that frames need no display, lest it complains that it finds none."""
-    if render_mode == "rgb_array":
-        fresh = [name for name in _SDL_DRIVERS if name not in os.environ]
-        os.environ.update(dict.fromkeys(fresh, "dummy"))
-        _silenced.extend(fresh)
-    elif render_mode == "human":  # after frames, in one process
-        while _silenced:
-            os.environ.pop(_silenced.pop(), None)
 
 
 def _check_render_mode(name: str, creator: Any, render_mode: str | None) -> None:
@@ -219,7 +184,14 @@ def _guarded(spec: EnvSpec, kwargs: dict[str, Any], render_mode: str | None, bui
         if explained is None:
             raise
         raise explained from error
+    except gym.error.InvalidMetadata as error:
+        raise UserError(
+            f"environment {spec.id}: its class attribute metadata must be a dict such as {{'render_modes': []}}"
+        ) from error
     except TypeError as error:
+        foreign = re.search(r"inherit from the gymnasium.Env class, actual class: <class '(.*)'>|^Gym is", str(error))
+        if foreign:
+            raise UserError(f"environment {spec.id} {NO_ENV.format(foreign[1] or 'gym.Env')}") from error
         unknown = re.search(r"unexpected keyword argument '(\w+)'", str(error))
         if unknown and unknown[1] in kwargs | {"render_mode": 0, "max_episode_steps": 0}:
             raise UserError(
@@ -239,7 +211,7 @@ def _missing(spec: EnvSpec, error: Exception) -> UserError | None:
         command = f'-e ".[{extra}]"' if extra else error.name
         return UserError(f"environment {spec.id} needs the package {error.name!r}: pip install {command}")
     if ours or isinstance(error, DependencyNotInstalled):
-        newest = _newest(spec.namespace, spec.name)
+        newest = newest_id(spec.namespace, spec.name)
         hint = f" (newest here: {newest})" if newest != spec.id else ""
         return UserError(f"environment {spec.id}: {str(error).splitlines()[0]}{hint}")
     return None

@@ -1,6 +1,7 @@
 """Environments whose state can be saved as plain data: each episode is recorded and replayed."""
 
 import copy
+import logging
 import os
 import sys
 from collections.abc import Callable
@@ -15,7 +16,9 @@ from gymnasium.vector.utils import concatenate
 from algos.common.errors import UserError, first_line
 from envs.plain import difference, equal, is_plain, member, numbers, pack, plain, rng_state, set_rng
 from envs.streams import GlobalStreams, plain_state
+from envs.vectors.rows import without_reserved
 
+log = logging.getLogger("joyride")
 # Gymnasium's wrappers whose statistics outlive an episode; any other class names its own in `resume_attributes`.
 _OUTLIVES_AN_EPISODE = {
     "NormalizeObservation": ("obs_rms.mean", "obs_rms.var", "obs_rms.count"),
@@ -73,7 +76,7 @@ class Resumable(gym.Wrapper):
                     f"{_name(self)}.reset must return (obs, info), as Gymnasium has it; it returned {answer!r:.80}"
                 )
             self.last_obs, info = answer
-        return self.last_obs, info
+        return self.last_obs, without_reserved(info)
 
     def step(self, action: Any) -> tuple[Any, Any, bool, bool, dict[str, Any]]:
         """Step and remember the action."""
@@ -89,11 +92,20 @@ class Resumable(gym.Wrapper):
         if terminated or truncated:
             obs = copy.deepcopy(obs)  # the reset that follows at once must not overwrite the last observation
         self.last_obs = obs
+        if info:
+            info = without_reserved(info)
         return obs, reward, terminated, truncated, info
 
     def _called(self, call: Callable[[], Any]) -> Any:
         """The result of a call of the environment, with global random streams of its own if it may draw from them."""
         return self._streams.run(call) if self._streams.lent else call()
+
+    def close(self) -> None:
+        """Close the environment; a failure there must not end a run that is complete."""
+        try:
+            super().close()
+        except Exception as error:
+            log.warning("close() of %s failed: %s: %s", _name(self), type(error).__name__, first_line(error))
 
     def render(self) -> Any:
         """A frame, or None without a render mode (where Gymnasium would warn at every call)."""

@@ -162,12 +162,25 @@ def wrap(env: gym.Env, item: str | Mapping[str, Any], key: str) -> gym.Env:
     return wrapped
 
 
+def needs_frames(item: str | Mapping[str, Any], key: str) -> bool:
+    """Whether an entry of `env_cfg.wrappers` makes observations of frames: its environment is made to render them.
+
+    Beside AddRenderObservation those are classes with `needs_frames = True`.
+    """
+    kind = find_wrapper(item if isinstance(item, str) else item["type"], key)
+    frames = isinstance(kind, type) and issubclass(kind, gym.wrappers.AddRenderObservation)
+    return frames or bool(getattr(kind, "needs_frames", False))
+
+
 def find_wrapper(name: str, key: str) -> Any:
     """A wrapper's class: of `gymnasium.wrappers` or this module by its name, any other by its path."""
     if name in _OWN:
         return _OWN[name]
     if "." in name or ":" in name:
-        return import_object(name, f"{key}={name}")
+        kind = import_object(name, f"{key}={name}")
+        if not (isinstance(kind, type) and issubclass(kind, gym.Env)):
+            raise UserError(f"{key}: {name} is not a subclass of gymnasium.Wrapper")
+        return kind
     known = [entry for entry in gym.wrappers.__all__ if entry != "vector"]
     if name not in known:
         raise UserError(f"{key}: no wrapper {name!r} in gymnasium.wrappers; {did_you_mean(name, [*known, *_OWN])}")

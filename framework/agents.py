@@ -10,7 +10,8 @@ same settings and seed, and an environment reset once with `agent.env_seed`, the
 `Experiment.train`, bit for bit.
 """
 
-from collections.abc import Mapping
+import logging
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -23,6 +24,7 @@ from algos.common.errors import UserError
 from algos.common.trees import Tree
 from algos.data import LearnOutput
 from algos.registry import get_algorithm
+from envs.check import check_given
 from framework.data.guard import Guard, check_losses
 from framework.data.rows import RowMaker
 from framework.data.tally import Recent
@@ -42,6 +44,7 @@ from framework.training.recorder import means_of
 from framework.training.seeds import draw_seed, stream
 from framework.training.worker import worker_seeds
 
+log = logging.getLogger("joyride")
 __all__ = ["Agent", "AgentError", "make_agent"]
 
 
@@ -68,6 +71,8 @@ class Agent(Stepped):
         self.recent = Recent()
         self.metrics: dict[str, float] = {}
         self._start(None)
+        for text in environments.remarks:
+            log.warning("%s", text)
         set_up_torch(choose_threads(cfg, self.algorithm))
 
     def _start(self, saved: dict[str, Any] | None, path: Path | None = None) -> None:
@@ -187,7 +192,8 @@ def make_agent(algo: str, env: "str | gym.Env[Any, Any] | None" = None, **settin
         return Agent(cfg, Environments(cfg))
     if not isinstance(env, gym.Env):
         raise UserError(f"an agent steps one environment: give one instead of a {type(env).__name__}")
-    return Agent(cfg, SpacesOnly(env.observation_space, env.action_space))
+    remarks = check_given(env, f"the environment {type(env.unwrapped).__name__}")
+    return Agent(cfg, SpacesOnly(env.observation_space, env.action_space, remarks))
 
 
 def composed(algo: str, env_id: str | None, settings: Mapping[str, Any]) -> Config:
@@ -203,8 +209,8 @@ def composed(algo: str, env_id: str | None, settings: Mapping[str, Any]) -> Conf
 class SpacesOnly:
     """Stands where a run's environments would: spaces are known, an environment cannot be made."""
 
-    def __init__(self, obs_space: spaces.Space[Any], action_space: spaces.Space[Any]):
-        self.obs_space, self.action_space = obs_space, action_space
+    def __init__(self, obs_space: spaces.Space[Any], action_space: spaces.Space[Any], remarks: Sequence[str] = ()):
+        self.obs_space, self.action_space, self.remarks = obs_space, action_space, remarks
 
     def model(self) -> dict[str, Any]:
         raise UserError("this algorithm reads the environment's transition probabilities, so make_agent needs its id")

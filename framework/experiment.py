@@ -9,7 +9,7 @@ from typing import Any
 import gymnasium as gym
 from gymnasium.vector import VectorEnv
 
-from algos.base import Policy
+from algos.base import Policy, RandomActions
 from algos.common.errors import UserError, add_note
 from algos.export import FORMATS
 from algos.export.export import export_policy
@@ -23,7 +23,7 @@ from framework.reports.progress import env_name, start_line
 from framework.reports.translation import tell
 from framework.runs import logs
 from framework.runs.checkpoint import save_model
-from framework.runs.files import atomic_write
+from framework.runs.files import WriteError, atomic_write
 from framework.runs.loggers import check_loggers
 from framework.runs.models import COUNTERS, find_model, load_into, read_model
 from framework.runs.provenance import own_version
@@ -120,11 +120,14 @@ class Experiment:
         self.caption = "untrained"  # the same, short: for a film
         self._player: Policy | None = None  # acts in `predict`
         if self.model_path is None:
-            self.algorithm = build_algorithm(cfg, self.envs, self.device)
+            at_random = self.general.mode == "collect"
+            self.algorithm = build_algorithm(cfg, self.envs, self.device, at_random=at_random)
             for text in self.algorithm.policy.warnings():
                 log.warning(text)
         else:
             self._load_model(self.model_path)
+        for text in self.envs.remarks:
+            log.warning("%s", text)
         set_up_torch(choose_threads(cfg, self.algorithm))
 
     def _model_to_load(self) -> Path | None:
@@ -163,7 +166,9 @@ class Experiment:
 
         A second call continues from there in a new folder; the limits count only new steps.
         """
-        if self.driver is not None:
+        if isinstance(self.algorithm, RandomActions):
+            self.algorithm = build_algorithm(self.cfg, self.envs, self.device)
+        elif self.driver is not None:
             state = self.algorithm.state_dict()
             self.algorithm = build_algorithm(self.cfg, self.envs, self.device)
             self.algorithm.load_state_dict(state)
@@ -293,6 +298,8 @@ class Experiment:
             except Exception as error:
                 log.error("the run failed: %s: %s", type(error).__name__, error)
                 resume = main_command(setting_word("resume", folder.path))
+                if isinstance(error, WriteError):
+                    raise UserError(f"{error}; when that is mended, go on with: {resume}") from error
                 log.error("what it had learned is kept; once mended, resume with: %s", resume)
                 add_note(error, f"resume the run with: {resume}")
                 raise

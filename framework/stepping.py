@@ -12,7 +12,7 @@ from algos.common.trees import Tree, tree_leaves, tree_map
 from algos.data import DataSpec
 from framework.data.data_server import DataServer
 from framework.data.guard import Guard
-from framework.data.rows import Row, RowMaker, to_rollout
+from framework.data.rows import Row, RowMaker
 from framework.data.tally import Recent, Tally
 
 log = logging.getLogger("joyride")
@@ -145,7 +145,7 @@ class Stepped:
             self.episode += 1
             self.recent.add(episode)
         if last:
-            self.server.put(to_rollout(self.rollout, self.rollout_state))
+            self.server.put(self.rows.rollout(self.rollout, self.rollout_state))
             self.rollout, self.rollout_state = [], self.rows.state_copy()
 
     def _check(self, next_obs: Tree, reward: float, terminated: bool) -> None:

@@ -15,7 +15,7 @@ RAY_FILE = "framework/distributed/cluster.py"
 
 @cache
 def parsed(path):
-    return ast.parse(path.read_text())
+    return ast.parse(path.read_text(encoding="utf-8"))
 
 
 def relative(path):
@@ -223,3 +223,32 @@ def test_no_cycle_among_modules():
 
     for path in FILES:
         walk(path, [])
+
+
+TEXT_CALLS = {"open": 1, "read_text": 0, "write_text": 1}  # -> where the mode or the encoding would stand by position
+
+
+def names_encoding(call: ast.Call, name: str) -> bool:
+    """Whether a call that opens a file reads or writes bytes, or names the encoding of its text."""
+    if any(keyword.arg in ("encoding", None) for keyword in call.keywords):
+        return True
+    modes = [arg.value for arg in call.args if isinstance(arg, ast.Constant) and isinstance(arg.value, str)]
+    modes += [key.value.value for key in call.keywords if key.arg == "mode" and isinstance(key.value, ast.Constant)]
+    if name == "open":
+        return any("b" in mode and len(mode) <= 3 for mode in modes)
+    return len(call.args) > TEXT_CALLS[name]
+
+
+def test_every_text_is_opened_with_its_encoding():
+    """Without it the locale decides, and a file written under one cannot be read under another."""
+    found = []
+    for path in [file for folder in ("framework", "algos", "envs") for file in (ROOT / folder).rglob("*.py")]:
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+            if not isinstance(node, ast.Call):
+                continue
+            name = node.func.attr if isinstance(node.func, ast.Attribute) else getattr(node.func, "id", "")
+            owner = node.func.value if isinstance(node.func, ast.Attribute) else None
+            of_files = owner is None or name != "open" or "path" in ast.unparse(owner).lower()
+            if name in TEXT_CALLS and of_files and not names_encoding(node, name):
+                found.append(f"{path.relative_to(ROOT)}:{node.lineno}")
+    assert found == []

@@ -10,7 +10,7 @@ from torch import Tensor
 
 from algos.actor_critic.config import DDPGConfig, ReplayActorCriticConfig, SACConfig, SACDiscreteConfig
 from algos.actor_critic.networks import Actor, squashed_gaussian
-from algos.base import Policy, obs_to_tensors
+from algos.base import Policy, counted_from, obs_to_tensors
 from algos.common.distributions import Categorical, any_allowed
 from algos.common.errors import UserError
 from algos.common.masks import MASK
@@ -156,6 +156,7 @@ class CategoricalPolicy(ReplayPolicy):
     def __init__(self, net: Actor, action_space: spaces.Discrete, cfg: SACDiscreteConfig, device: str):
         super().__init__(net, cfg, device)
         self.n_actions, self.first = int(action_space.n), int(action_space.start)
+        self.env_type = action_space.dtype
 
     def random(self, obs: Tree, rows: int) -> Tensor:
         if self.net.masked:
@@ -172,10 +173,10 @@ class CategoricalPolicy(ReplayPolicy):
         return action + self.first
 
     def env_action(self, action: np.ndarray) -> np.ndarray:
-        return action + self.first if self.first else action
+        return counted_from(action, self.first, self.env_type)
 
     def policy_action(self, env_action: np.ndarray) -> np.ndarray:
-        return env_action - self.first
+        return env_action.astype(np.int64, copy=False) - self.first
 
 
 def check_bounds(action_space: spaces.Box, name: str) -> None:

@@ -78,7 +78,8 @@ def _arguments(replayed: bool) -> dict[str, Any]:
     # the asserts would look once more at what guards have looked at
     options |= {"guard_filter_fn": _guards_of_inputs, "size_asserts": False, "alignment_asserts": False}
     if products.faster():
-        options["post_grad_custom_post_pass"] = products.in_graphs()
+        # and what each of several products gives is read where it lies, not put side by side first
+        options |= {"post_grad_custom_post_pass": products.in_graphs(), "force_pointwise_cat": True}
     return {"options": options, "isolate_recompiles": True}
 
 

@@ -1,13 +1,13 @@
 """Actor and critic over one encoder, and the policy that samples from them."""
 
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 import torch
 from gymnasium import spaces
 from torch import Tensor, nn
 
-from algos.base import Policy, obs_to_tensors
+from algos.base import Policy, counted_from, obs_to_tensors
 from algos.common.distributions import Distribution, head_meaning, head_size, make_distribution, sizes_of
 from algos.common.errors import UserError
 from algos.common.masks import MASK, forbid, split_mask
@@ -18,6 +18,8 @@ from algos.networks.custom import build_head, encoder_for
 from algos.networks.entries import own_log_std
 from algos.networks.state import one_step
 from algos.policy_gradient.config import OnPolicyConfig
+
+PIECE = 2048  # rows of a rollout that are valued at once: images take room
 
 
 class ActorCritic(nn.Module):
@@ -49,6 +51,8 @@ class ActorCritic(nn.Module):
             self.log_std = nn.Parameter(torch.full((size,), float(cfg.log_std_init)))
         self.parts = tuple(part for part in (self.encoder, self.actor, self.critic) if part is not None)
         self.recurrent = any(part.recurrent for part in self.parts)
+        shared = next(self.encoder.parameters(), None) is not None
+        self.critic_apart = self.critic is not None and not shared and not self.recurrent
 
     def forward(self, obs: Tree) -> tuple[Tensor, Tensor]:
         """Observations [B, ...] -> parameters of the distribution [B, P] and values [B]; without memory."""
@@ -57,6 +61,11 @@ class ActorCritic(nn.Module):
         if self.critic is None:
             return params, params.new_zeros(len(params))
         return params, self.critic(features).squeeze(-1)
+
+    def value(self, obs: Tree) -> Tensor:
+        """Observations [B, ...] -> values [B]; without memory."""
+        assert self.critic is not None
+        return cast(Tensor, self.critic(self.encoder(self.normalized(obs))).squeeze(-1))
 
     def unroll(self, obs: Tree, state: Tree, reset: Tensor) -> tuple[Tensor, Tensor, Tree]:
         """Sequences [B, T, ...] -> parameters [B, T, P] and values [B, T], and the state after them."""
@@ -102,13 +111,17 @@ class ActorCritic(nn.Module):
 
 
 class ActorCriticPolicy(Policy):
-    """Samples actions when exploring, takes the most likely ones otherwise; returns log_prob and value as extras."""
+    """Samples actions when exploring, takes the most likely ones otherwise; log_prob and value are extras.
+
+    A critic that shares nothing with the actor is asked once, for the whole rollout.
+    """
 
     net: ActorCritic
 
     def __init__(self, net: ActorCritic, action_space: spaces.Space[Any], device: str):
         super().__init__(net, device)
         self.action_space = action_space
+        self.critic_later = net.critic_apart and not (self.noisy or self.modal)  # noise is another at each step
 
     def init_state(self, n: int) -> Tree:
         return tree_map(lambda leaf: leaf.to(self.device), self.net.init_state(n))
@@ -117,14 +130,32 @@ class ActorCriticPolicy(Policy):
     def act(
         self, obs: Tree, state: Tree, *, explore: bool, step: int
     ) -> tuple[np.ndarray, dict[str, np.ndarray], Tree]:
-        with self.noise_and_dropout(explore):
-            params, value, state = self._forward(obs, state)
+        if self.critic_later:
+            params, _ = self.net.actor_step(obs_to_tensors(obs, self.device), ((), ()))
+        else:
+            with self.noise_and_dropout(explore):
+                params, value, state = self._forward(obs, state)
         dist = self.net.distribution(params)
         if not explore:
             return dist.mode().cpu().numpy(), {}, state
         action = dist.sample(self.generator)
+        if self.critic_later:
+            return action.cpu().numpy(), {"params": params.cpu().numpy()}, state
         extras = {"log_prob": dist.log_prob(action).cpu().numpy(), "value": value.cpu().numpy()}
         return action.cpu().numpy(), extras, state
+
+    @torch.inference_mode()
+    def rollout_extras(self, obs: Tree, action: np.ndarray, extras: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
+        if "params" not in extras:
+            return extras
+        params, taken = obs_to_tensors((extras["params"], action), self.device)
+        log_prob = self.net.distribution(params).log_prob(taken)
+        rows = tree_map(lambda leaf: leaf.reshape(-1, *leaf.shape[2:]), obs)
+        pieces = (tree_map(lambda leaf, at=at: leaf[at : at + PIECE], rows) for at in range(0, log_prob.numel(), PIECE))
+        values = [self.net.value(obs_to_tensors(piece, self.device)) for piece in pieces]
+        rest = {name: column for name, column in extras.items() if name != "params"}
+        value = torch.cat(values).reshape(log_prob.shape)
+        return {**rest, "log_prob": log_prob.cpu().numpy(), "value": value.cpu().numpy()}
 
     def greedy_state(self, n: int) -> Tree:
         return self.net.encoder.init_state(n), self.net.actor.init_state(n)
@@ -135,6 +166,8 @@ class ActorCriticPolicy(Policy):
 
     @torch.inference_mode()
     def bootstrap(self, obs: Tree, state: Tree) -> np.ndarray:
+        if self.critic_later:
+            return self.net.value(obs_to_tensors(obs, self.device)).cpu().numpy()
         with self.noise_and_dropout(False):
             return self._forward(obs, state)[1].cpu().numpy()
 
@@ -149,9 +182,8 @@ class ActorCriticPolicy(Policy):
         if isinstance(space, spaces.Box):
             return np.clip(action.reshape(-1, *space.shape), space.low, space.high).astype(space.dtype)
         if isinstance(space, spaces.MultiBinary):
-            return action.reshape(-1, *space.shape)
-        start = space.start  # type: ignore[attr-defined]  # Discrete and MultiDiscrete have it
-        return action + start if np.any(start) else action
+            return action.reshape(-1, *space.shape).astype(space.dtype, copy=False)
+        return counted_from(action, space.start, space.dtype)  # type: ignore[attr-defined]  # both others have a start
 
     def _to_env(self, action: Tensor) -> Tensor:
         """`env_action` of a tensor."""

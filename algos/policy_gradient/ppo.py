@@ -1,6 +1,6 @@
 """Proximal policy optimisation (Schulman et al., "Proximal policy optimization algorithms", 2017)."""
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from typing import Any
 
 import torch
@@ -40,11 +40,10 @@ class PPO(OnPolicy):
         self.optimizer.set_lr(*self.learning_rates(batch.step).values())
         coefs = {**self.loss_coefs(batch.step), "beta": self.beta}
         updates: list[Metrics] = []
-        for _ in range(cfg.n_epochs):
+        for minibatches_of_epoch in self.epochs(rollout):
             epoch: list[Metrics] = []
-            for rows in self.minibatches(rollout):
+            for rows in minibatches_of_epoch:
                 self.net.reset_noise(self.generator)
-                rows = rows._replace(advantage=self.normalized(rows.advantage))
                 epoch.append(self.optimizer.gradient_step(self.loss, coefs, rows).metrics)
             updates += epoch
             if cfg.target_kl is not None and epoch[-1]["train/approx_kl"] > 1.5 * cfg.target_kl:
@@ -69,12 +68,24 @@ class PPO(OnPolicy):
         cut = tree_map(lambda column: column.unflatten(1, (-1, length)).flatten(0, 1), rows._replace(state=()))
         return cut._replace(state=tree_map(lambda *leaves: torch.stack(leaves, dim=1).flatten(0, 1), *states))
 
+    def epochs(self, rollout: RolloutRows) -> Iterable[Iterable[RolloutRows]]:
+        """The minibatches of each epoch, advantages normalised within them; a single one is the same in all epochs."""
+
+        def normalized(rows: RolloutRows) -> RolloutRows:
+            return rows._replace(advantage=self.normalized(rows.advantage))
+
+        if len(rollout.advantage) <= self.minibatch_size(rollout):
+            return [[normalized(rollout)]] * self.cfg.n_epochs
+        return (map(normalized, self.minibatches(rollout)) for _ in range(self.cfg.n_epochs))
+
     def minibatches(self, rollout: RolloutRows) -> Iterator[RolloutRows]:
         """One epoch's minibatches: shuffled steps [B, ...], or with memory shuffled sequences [B, T, ...]."""
-        size = self.cfg.batch_size
-        if self.net.recurrent:
-            size = max(1, size // rollout.reset.shape[1])
-        return minibatches(rollout, size, self.generator)
+        return minibatches(rollout, self.minibatch_size(rollout), self.generator)
+
+    def minibatch_size(self, rollout: RolloutRows) -> int:
+        """How many steps, or with memory sequences, a minibatch has."""
+        size: int = self.cfg.batch_size
+        return max(1, size // rollout.reset.shape[1]) if self.net.recurrent else size
 
     def loss(self, coefs: dict[str, Tensor], rows: RolloutRows) -> tuple[Tensor, Metrics]:
         """-min(r A, clip(r) A) or -r A + beta KL, + c_v (V - R)^2 - c_e H; r is the ratio of new to old probability."""

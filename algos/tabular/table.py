@@ -10,7 +10,7 @@ import torch
 from gymnasium import spaces
 from torch import Tensor, nn
 
-from algos.base import Algorithm, Policy
+from algos.base import Algorithm, Policy, counted_from
 from algos.common.errors import UserError
 from algos.common.masks import MASK, forbid, split_mask, without_mask
 from algos.common.trees import Tree, tree_leaves, tree_map
@@ -105,8 +105,8 @@ class TablePolicy(Policy):
     ):
         """`masked`: observations have a mask, which is no part of the state."""
         super().__init__(net)
-        self.masked = masked
-        self.index, self.cfg, self.first = index, cfg, int(action_space.start)
+        self.masked, self.index, self.cfg = masked, index, cfg
+        self.first, self.env_type = int(action_space.start), action_space.dtype
 
     def act(
         self, obs: Tree, state: Tree, *, explore: bool, step: int
@@ -137,7 +137,7 @@ class TablePolicy(Policy):
         return self.net.q.argmax(1)[self.index.of_tensors(obs)] + self.first, state
 
     def env_action(self, action: np.ndarray) -> np.ndarray:
-        return action + self.first if self.first else action
+        return counted_from(action, self.first, self.env_type)
 
     def progress(self, step: int) -> dict[str, float]:
         return {"eps": self.cfg.epsilon(step)}

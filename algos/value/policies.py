@@ -5,7 +5,7 @@ import torch
 from gymnasium import spaces
 from torch import Tensor
 
-from algos.base import Policy, obs_to_tensors
+from algos.base import Policy, counted_from, obs_to_tensors
 from algos.common.distributions import Categorical, any_allowed
 from algos.common.masks import MASK
 from algos.common.schedule import epsilon_at
@@ -23,6 +23,7 @@ class EpsilonGreedy(Policy):
     def __init__(self, net: QNetwork, action_space: spaces.Discrete, cfg: ValueConfig, device: str):
         super().__init__(net, device)
         self.n_actions, self.first = int(action_space.n), int(action_space.start)
+        self.env_type = action_space.dtype
         self.cfg = cfg
 
     def init_state(self, n: int) -> Tree:
@@ -85,10 +86,10 @@ class EpsilonGreedy(Policy):
         return {"eps": self.epsilon(step)}
 
     def env_action(self, action: np.ndarray) -> np.ndarray:
-        return action + self.first if self.first else action
+        return counted_from(action, self.first, self.env_type)
 
     def policy_action(self, env_action: np.ndarray) -> np.ndarray:
-        return env_action - self.first
+        return env_action.astype(np.int64, copy=False) - self.first
 
 
 class Boltzmann(EpsilonGreedy):

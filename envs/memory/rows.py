@@ -42,6 +42,7 @@ class RulesEnv(gym.Env[Any, Any]):
     """The rules for one environment. A subclass gives `rules`, and the parameters that a user may set."""
 
     metadata: dict[str, Any] = {"render_modes": ["rgb_array"], "render_fps": 4}
+    always_ends = True
 
     def __init__(self, rules: Rules, render_mode: str | None) -> None:
         self.rules, self.render_mode = rules, render_mode

@@ -17,6 +17,9 @@ from gymnasium import spaces
 from gymnasium.vector import AsyncVectorEnv, AutoresetMode, SyncVectorEnv
 from gymnasium.vector.utils import concatenate, create_empty_array, iterate
 
+from algos.common.errors import UserError
+from envs.vectors.rows import has_text, with_text_arrays
+
 _ARRAY_SPACES = (spaces.Box, spaces.Discrete, spaces.MultiDiscrete, spaces.MultiBinary)
 
 
@@ -27,11 +30,13 @@ class SyncVector(SyncVectorEnv):
         super().__init__(env_fns, autoreset_mode=AutoresetMode.SAME_STEP)
         self._array_actions = isinstance(self.single_action_space, _ARRAY_SPACES)
         self._array_obs = isinstance(self.single_observation_space, _ARRAY_SPACES)
+        self._text_obs = has_text(self.single_observation_space)
 
     def reset(self, *, seed: Any = None, options: dict[str, Any] | None = None) -> tuple[Any, dict[str, Any]]:
         """Gymnasium's; an observation of another shape than its space's is told."""
         try:
-            return super().reset(seed=seed, options=options)
+            obs, infos = super().reset(seed=seed, options=options)
+            return self._arrays(obs), infos
         except ValueError:
             shapes = [np.asarray(obs).shape for obs in self._env_obs if obs is not None] if self._array_obs else []
             wrong = [shape for shape in shapes if shape != self.single_observation_space.shape]
@@ -67,11 +72,14 @@ class SyncVector(SyncVectorEnv):
         space = self.single_observation_space
         if not self._array_obs:
             out: Any = create_empty_array(space, self.num_envs)
-            return concatenate(space, self._env_obs, out)
+            return self._arrays(concatenate(space, self._env_obs, out))
         batch = np.array(self._env_obs, dtype=space.dtype)
         if batch.shape[1:] != space.shape:
             raise self._misfit(batch.shape[1:])
         return batch
+
+    def _arrays(self, batch: Any) -> Any:
+        return with_text_arrays(self.single_observation_space, batch) if self._text_obs else batch
 
     def _misfit(self, shape: tuple[int, ...]) -> ValueError:
         space = self.single_observation_space
@@ -100,6 +108,12 @@ class AsyncVector(AsyncVectorEnv):
             super().__init__(env_fns, autoreset_mode=AutoresetMode.SAME_STEP, context=context)
         except (EOFError, ConnectionError) as error:
             raise self._death() from error
+        except ValueError as error:
+            if "shared_memory" not in str(error):
+                raise
+            raise UserError(
+                "env_cfg.vectorization=async: observations of other kinds than arrays do not pass; use sync"
+            ) from error
         # An environment with a window may not heed the signal by which Python ends its children at exit.
         weakref.finalize(self, _kill, os.getpid(), self.processes)
 

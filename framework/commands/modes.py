@@ -84,7 +84,7 @@ def test(experiment: Experiment) -> int:
             "mean reward %.2f (95%% interval %.2f to %.2f), std %.2f, min %.2f, max %.2f over %d episodes",
             result.mean, low, high, result.std, min(result.rewards), max(result.rewards), len(result.rewards),
         )  # fmt: skip
-        if gif is not None:
+        if gif is not None and gif.exists():
             log.info("video: %s", gif)
         log.info("everything is in %s", folder.path)
     folder.release_lock()

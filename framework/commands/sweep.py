@@ -48,7 +48,7 @@ def run_sweep(hydra: Hydra, texts: Sequence[str], yaml_file: YamlFile | None) ->
     lock.acquire_lock()
     try:
         record = _record(overrides, jobs, labels, settings)
-        record.write(lock.path, yaml_file)
+        record.write(lock.path, yaml_file, hydra)
         sweep = Sweep(lock.path, [job.name for job in record.jobs], labels)
         statuses, stop_code = run_jobs(hydra, sweep, jobs)
         if all(status.users_mistake for status in statuses) and not _begun(sweep):

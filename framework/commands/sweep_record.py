@@ -2,16 +2,22 @@
 
 import dataclasses
 import json
+import re
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import Any
 
 from algos.common.errors import UserError
-from framework.runs.files import atomic_write
+from framework.runs import provenance
+from framework.runs.files import atomic_write, read_plain, read_text, refuse_links
 from framework.runs.run_search import SWEEP_RECORD
 from framework.settings.effects import effect_of
+from framework.settings.hydra_private import Hydra
+from framework.settings.hydra_session import parse_overrides
 from framework.settings.overrides import quoted, to_override
 from framework.settings.prepare import Job
+from framework.settings.saved_run import named_code
 from framework.settings.yaml_file import YamlFile
 
 YAML_FILE = "sweep.yaml"  # in the sweep's folder: a copy of the file of --yaml
@@ -35,21 +41,59 @@ class Record:
     title: str  # algorithms and environments
     jobs: list[JobRecord]
 
-    def write(self, folder: Path, yaml_file: YamlFile | None) -> None:
+    def write(self, folder: Path, yaml_file: YamlFile | None, hydra: Hydra) -> None:
         """Write it down, and the file of settings that was given with it."""
         if yaml_file is not None:
-            atomic_write(folder / YAML_FILE, yaml_file.path.read_bytes())
+            atomic_write(folder / YAML_FILE, read_plain(yaml_file.path))
         atomic_write(folder / SWEEP_RECORD, (json.dumps(asdict(self), indent=2, ensure_ascii=False) + "\n").encode())
+        if code := _named_code(hydra, self, yaml_file):
+            provenance.sign(folder, code)
 
     @classmethod
     def read(cls, folder: Path) -> "Record":
         """What the sweep in `folder` has written down; UserError if that is damaged."""
         path = folder / SWEEP_RECORD
         try:
-            data = json.loads(path.read_text(encoding="utf-8"))
-            return cls(data["title"], [JobRecord(**job) for job in data["jobs"]])
-        except (OSError, ValueError, LookupError, TypeError) as error:
+            data = json.loads(read_text(path))
+            return cls(str(data["title"]), [JobRecord(**_plain(job)) for job in data["jobs"]])
+        except (ValueError, LookupError, TypeError, AttributeError, RecursionError) as error:
             raise UserError(f"{path} is damaged, so the sweep cannot be resumed: {error}") from None
+
+
+def refuse_strangers(hydra: Hydra, folder: Path, *, trust: bool) -> None:
+    """Raise UserError for a sweep of somebody else whose jobs name code, unless the user trusts it, and for links."""
+    refuse_links(folder, to_write=True)
+    yaml_file = YamlFile(folder / YAML_FILE) if (folder / YAML_FILE).exists() else None
+    code = _named_code(hydra, Record.read(folder), yaml_file)
+    if code and not trust and not provenance.is_own(folder, code):
+        raise UserError(
+            f"general_cfg.resume: {folder} was not made by you on this machine, and its jobs name code to be run"
+            f" ({code[0]}); look at that code, then add trust=true"
+        )
+
+
+def _named_code(hydra: Hydra, record: "Record", yaml_file: YamlFile | None) -> list[str]:
+    """What the words of the jobs and the file of settings name by dotted paths; of Hydra's own, all but a launcher."""
+    words = {word for job in record.jobs for word in (*job.words, *job.call)}
+    found = {name for _, name in named_code(yaml_file.data if yaml_file is not None else {})}
+    for override in parse_overrides(hydra, sorted(words)):
+        line, key = str(override.input_line), override.key_or_group
+        if override.is_hydra_override() or key == "hydra":
+            found |= set() if re.fullmatch(r"hydra/launcher=\w+", line) else {line}
+        else:
+            found |= {name for _, name in named_code({key.rpartition(".")[2]: override.value()})}
+    return sorted(found)
+
+
+def _plain(job: dict[str, Any]) -> dict[str, Any]:
+    """A job's record; TypeError for what is no text, ValueError for a name that leads elsewhere."""
+    for name, value in job.items():
+        texts = value if name in ("words", "call") else [value]
+        if not isinstance(texts, list) or not all(isinstance(text, str) for text in texts):
+            raise TypeError(f"{name} of a job is {value!a:.60}")
+    if Path(job["name"]).name != job["name"] or job["name"] in ("", ".", ".."):
+        raise ValueError(f"a job is named {job['name']!a:.60}")
+    return job
 
 
 def lasting_words(words: Sequence[str], job: Job) -> list[str]:

@@ -10,7 +10,7 @@ from pathlib import Path
 from algos.common.errors import UserError
 from framework.commands.sweep import finish
 from framework.commands.sweep_jobs import Sweep, errors_of, run_jobs
-from framework.commands.sweep_record import YAML_FILE, JobRecord, Record
+from framework.commands.sweep_record import YAML_FILE, JobRecord, Record, refuse_strangers
 from framework.commands.sweep_status import DONE, FAILED, INTERRUPTED, NOT_STARTED, RUNNING, Status
 from framework.runs.run_folder import RunFolder
 from framework.runs.run_search import SWEEP_RECORD
@@ -37,6 +37,7 @@ def sweep_to_resume(hydra: Hydra, texts: Sequence[str], yaml_file: YamlFile | No
     folder = _latest(tasks) if text == "latest" else _named(text, tasks)
     if folder is None:
         return None
+    refuse_strangers(hydra, folder, trust="trust" in given and given["trust"].value() is True)
     others = [str(override.input_line) for key, override in given.items() if not _may_go_along(key)]
     if others and text == "latest" and _all_done(folder):
         return None  # of a sweep that is done, the last run may go further
@@ -94,16 +95,18 @@ def _settled(sweep: Sweep) -> list[Status]:
 
 def _prepare(hydra: Hydra, folder: Path, job: JobRecord, tag: str, own: list[str]) -> Job:
     """The job as it was requested or, if it was started, as a resumed run."""
+    # trust=true counts where the user types it now, not in the sweep's record
+    words, call = ([word for word in some if _key(word) != "trust"] for some in (job.words, job.call))
     run, last = folder / job.name, [*own, to_override("general_cfg.tasks_dir", str(folder.parent))]
     config = run / "config.yaml"
     if config.exists() and YamlFile(config).section("general_cfg").get("mode") == "test":
         shutil.rmtree(run)  # a test has no state; it had no result yet
     if config.exists():
-        hydra_words = [word for word in job.words if word.startswith("hydra")]
+        hydra_words = [word for word in words if word.startswith("hydra")]
         resume = f"general_cfg.resume={quoted(str(run))}"
-        return prepare(hydra, _merged([*hydra_words, *job.call], [*last, resume]), tag=tag)
+        return prepare(hydra, _merged([*hydra_words, *call], [*last, resume]), tag=tag)
     yaml_file = YamlFile(folder / YAML_FILE) if (folder / YAML_FILE).exists() else None
-    return prepare(hydra, _merged(job.words, last), yaml_file, tag=tag)
+    return prepare(hydra, _merged(words, last), yaml_file, tag=tag)
 
 
 def _merged(words: Sequence[str], later: Sequence[str]) -> list[str]:

@@ -67,11 +67,11 @@ class StatusFiles:
 
     def stop_code(self) -> int:
         """The exit code of an interrupted sweep, else 0."""
-        return int(self._stop.read_text()) if self._stop.exists() else 0
+        return int(self._stop.read_text(encoding="utf-8")) if self._stop.exists() else 0
 
     def _read(self, job: int) -> Status:
         path = self.folder / f"{job}.json"
-        return Status(**json.loads(path.read_text())) if path.exists() else Status()
+        return Status(**json.loads(path.read_text(encoding="utf-8"))) if path.exists() else Status()
 
     def _write(self, job: int, status: Status) -> None:
         atomic_write(self.folder / f"{job}.json", json.dumps(asdict(status)).encode())

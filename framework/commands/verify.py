@@ -108,7 +108,7 @@ def _folder(hydra: Hydra, texts: Sequence[str], master: Job, preset: str) -> Pat
     tasks = Path(master.config.general_cfg.tasks_dir)
     if not text:
         return make_folder(tasks, [master], "Verify")
-    noted = {path.parent: json.loads(path.read_text()) for path in tasks.glob(f"Verify_*/{NOTE}")}
+    noted = {path.parent: json.loads(path.read_text(encoding="utf-8")) for path in tasks.glob(f"Verify_*/{NOTE}")}
     if text == "latest":
         fitting = [place for place, note in noted.items() if note["preset"] == preset]
         if not fitting:
@@ -119,7 +119,7 @@ def _folder(hydra: Hydra, texts: Sequence[str], master: Job, preset: str) -> Pat
         if folder == Path():
             hint = did_you_mean(text, [place.name for place in noted]) if noted else "leave out resume"
             raise UserError(f"general_cfg.resume={text}: no such verification in {tasks}/ and no such path; {hint}")
-    _check_same(json.loads((folder / NOTE).read_text()), master, preset, folder)
+    _check_same(json.loads((folder / NOTE).read_text(encoding="utf-8")), master, preset, folder)
     return folder
 
 
@@ -154,7 +154,7 @@ def other_settings(note: dict[str, Any], preset: Job) -> list[str]:
 def _note(folder: Path, master: Job, preset: str) -> None:
     """Write down what is verified, and with which code each time it was run."""
     path = folder / NOTE
-    commits = json.loads(path.read_text())["commits"] if path.exists() else []
+    commits = json.loads(path.read_text(encoding="utf-8"))["commits"] if path.exists() else []
     commit = provenance.own_version()["commit"]
     changed = provenance.is_changed(ROOT, *CODE)
     here = (commit[:7] if commit else "unknown") + ("+changes" if changed else "")

@@ -58,7 +58,7 @@ def _result(folder: Path, preset: str, verdict: Verdict, means: list[float], don
         scores=means,
         env_steps=statistics.fmean(score["env_step"] for score in done),
         seconds=statistics.fmean(score["wall_time"] for score in done),
-        commit=", ".join(json.loads((folder / NOTE).read_text())["commits"]),
+        commit=", ".join(json.loads((folder / NOTE).read_text(encoding="utf-8"))["commits"]),
         machine=_machine(),
         finished=datetime.now().astimezone().isoformat(timespec="seconds"),
     )
@@ -69,7 +69,7 @@ def _score(run: Path) -> dict[str, Any] | None:
     path = run / SCORE
     if not path.exists():
         return None
-    score: dict[str, Any] = json.loads(path.read_text())
+    score: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
     return score
 
 

@@ -8,7 +8,8 @@ from typing import Any
 import numpy as np
 import torch
 
-from algos.common.trees import Tree, tree_map
+from algos.common.forms import check_rows
+from algos.common.trees import Tree, tree_leaves, tree_map
 from algos.data import Batch, DataSpec
 from framework.data.frames import FrameColumn, Frames, frames_for
 from framework.data.rollout import COLUMNS, TRANSITION, Rollout, join_workers
@@ -164,6 +165,10 @@ class ReplayBuffer(Buffer):
         if not self.size:
             return
         rows, older = state["rows"], "frames" not in state  # older versions kept images whole
+        if not {*self.names} <= rows.keys() or not 0 < self.size <= self.capacity or not 0 <= self.next < self.capacity:
+            raise ValueError(f"a buffer of {self.size} rows, the next at {self.next}, with {sorted(rows)}")
+        for leaf in tree_leaves(rows):
+            check_rows(leaf, "a column of the buffer", (self.size,))
 
         def restored(obs: np.ndarray, next_obs: np.ndarray, saved: dict[str, Any] | None) -> Frames | None:
             return None if saved is None else Frames.restored(saved, [obs, next_obs], self.capacity)

@@ -126,7 +126,7 @@ def _free_of_cgroups(root: Path) -> Iterator[int]:
 def _lines(path: Path) -> list[str]:
     """A file's lines; none where it is missing or closed to us."""
     try:
-        return path.read_text().splitlines()
+        return path.read_text(encoding="utf-8").splitlines()
     except OSError:
         return []
 

@@ -1,6 +1,6 @@
-"""Using a policy outside a run: observations from the user, and actions for the environment."""
+"""Observations that can be learned from; and from the user, outside a run, with actions for the environment."""
 
-from typing import Any
+from typing import Any, TypeGuard
 
 import numpy as np
 import torch
@@ -10,6 +10,9 @@ from algos.base import Policy
 from algos.common.errors import UserError
 from algos.common.trees import Tree, tree_leaves, tree_map
 from algos.networks.state import reset_rows
+from envs.vectors.rows import is_text
+from framework.settings.command import shell_line
+from framework.settings.overrides import to_override
 
 Space = spaces.Space[Any]
 
@@ -74,3 +77,40 @@ def _dimensions(space: Space) -> list[int]:
         inner = space.spaces.values() if isinstance(space, spaces.Dict) else space.spaces
         return [dims for one in inner for dims in _dimensions(one)]
     return [len(space.shape or ())]
+
+
+def check_observed(space: Space, wrappers: list[Any] | None, *, text: bool = False) -> None:
+    """Raise UserError for an observation with a part that no array holds, such as a Graph or a class of its own.
+
+    The error names the wrapper that leaves it out, to be added to `wrappers`, env_cfg's; None: the user made the
+    environment. `text`: texts may be among the parts.
+    """
+    odd = _odd_part(space, "the observation", text)
+    if odd is None:
+        return
+    where, kind = odd
+    keys = [key for key, part in space.items() if _odd_part(part, "", text) is None] if _is_dict(space) else []
+    if keys and wrappers is None:
+        way_out = f"leave it out: env = gymnasium.wrappers.FilterObservation(env, {keys})"
+    elif keys:
+        assert wrappers is not None
+        added = [*wrappers, {"type": "FilterObservation", "filter_keys": keys}]
+        way_out = f"leave it out: {shell_line(to_override('env_cfg.wrappers', added))}"
+    else:
+        way_out = "make numbers of it with a wrapper of your own in env_cfg.wrappers (CONTRIBUTING.md, A wrapper)"
+    raise UserError(f"{where} is a {kind} space, which becomes no array of numbers; {way_out}")
+
+
+def _odd_part(space: Space, where: str, text: bool) -> tuple[str, str] | None:
+    """(place, kind) of the first part of a space that is no array."""
+    if isinstance(space, spaces.Dict | spaces.Tuple):
+        inner = space.items() if isinstance(space, spaces.Dict) else enumerate(space.spaces)
+        found = (_odd_part(part, f"{where}[{key!r}]", text) for key, part in inner)
+        return next((odd for odd in found if odd is not None), None)
+    if isinstance(space, spaces.Box | spaces.Discrete | spaces.MultiDiscrete | spaces.MultiBinary):
+        return None
+    return None if text and is_text(space) else (where, type(space).__name__)
+
+
+def _is_dict(space: Space) -> TypeGuard[spaces.Dict]:
+    return isinstance(space, spaces.Dict)

@@ -6,6 +6,8 @@ import numpy as np
 import torch
 
 from algos.base import Policy
+from algos.common.forms import check_like
+from algos.common.streams import take_over
 from algos.networks.state import Tree, reset_rows, tree_map
 from framework.data.rollout import Rollout, stack
 
@@ -43,9 +45,9 @@ class RowMaker:
         """One row [N, ...] of each column; `next_obs` is the true next one, `last`: the rollout ends here."""
         row, state = self.row, self.next_state
         extras, done = row.pop("extras"), terminated | truncated
-        if extras and "value" in extras:
-            cut = self.policy.bootstrap(next_obs, state) if last or truncated.any() else None
-            extras["bootstrap_value"] = np.zeros_like(extras["value"]) if cut is None else cut
+        if extras:
+            cut = self.policy.bootstrap(next_obs, state) if last or np.count_nonzero(truncated) else None
+            extras["bootstrap_value"] = np.zeros(len(reward), np.float32) if cut is None else cut
         row |= {
             "reward": reward,
             "next_obs": next_obs,
@@ -60,6 +62,18 @@ class RowMaker:
         self.state, self.row = state, {}
         return row
 
+    def rollout(self, rows: list[Row], state: Tree, worker: int = 0) -> Rollout:
+        """The rows of T steps as one rollout; `state` is the policy's before the first."""
+        if len(rows) == 1:
+            columns = {name: tree_map(_as_first, column) for name, column in rows[0].items()}
+        else:
+            columns = {name: stack([row[name] for row in rows]) for name in rows[0]}
+        if columns["extras"]:
+            columns["extras"] = self.policy.rollout_extras(columns["obs"], columns["action"], columns["extras"])
+        if "value" in columns["extras"]:
+            columns["extras"]["next_value"] = next_values(columns)
+        return Rollout(**columns, state=state, worker=worker)
+
     def begin_anew(self) -> None:
         """The next step is the first of an episode everywhere."""
         self.state, self.reset = self.initial_state, np.ones_like(self.reset)
@@ -72,22 +86,14 @@ class RowMaker:
             "reset": self.reset,
         }
 
-    def load_state_dict(self, state: dict[str, Any]) -> None:
-        """Restore what `state_dict` returned."""
+    def load_state_dict(self, state: dict[str, Any]) -> list[str]:
+        """Restore what `state_dict` returned; a line for a stream that cannot be, of another kind of device."""
+        check_like(self.reset, state["reset"], "reset")
+        check_like(self.state, state["state"], "state")
         self.reset = state["reset"]
-        self.policy.generator.set_state(state["policy"])
+        told = take_over(self.policy.generator, state["policy"])
         self.state = tree_map(lambda leaf: torch.from_numpy(leaf).to(self.policy.device), state["state"])
-
-
-def to_rollout(rows: list[Row], state: Tree, worker: int = 0) -> Rollout:
-    """The rows of T steps as one rollout; `state` is the policy's before the first."""
-    if len(rows) == 1:
-        columns = {name: tree_map(_as_first, column) for name, column in rows[0].items()}
-    else:
-        columns = {name: stack([row[name] for row in rows]) for name in rows[0]}
-    if "value" in columns["extras"]:
-        columns["extras"]["next_value"] = next_values(columns)
-    return Rollout(**columns, state=state, worker=worker)
+        return told
 
 
 def _as_first(leaf: np.ndarray) -> np.ndarray:

@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 
 from algos.common.errors import UserError
+from algos.common.forms import check_like, mapping
 
 RECENT = 100  # episodes in the running means
 COMPONENTS, LOG, SUCCESS = "reward_components", "log", "is_success"
@@ -155,6 +156,11 @@ class Tally:
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
         """Restore what `state_dict` returned; older versions have no components."""
+        mapping(state.get("components", {}), "components")
+        for name, saved in (("returns", self.returns), ("lengths", self.lengths)):
+            check_like(saved, state[name], name)
+        for name, column in state.get("components", {}).items():
+            check_like(self.returns, column, name)
         self.returns, self.lengths = state["returns"], state["lengths"]
         self.components = dict(state.get("components", {}))
 

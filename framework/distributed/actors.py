@@ -9,6 +9,7 @@ import socket
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
+from functools import partial
 from operator import itemgetter
 from typing import Any
 
@@ -82,8 +83,9 @@ class WorkerActor(RemotePart):
 
     def __init__(self, config: ActorConfig, index: int, restart: int = 0):
         super().__init__(config, config.threads)
-        envs = Environments(config.cfg)
-        algorithm = build_algorithm(without_compiler(config.cfg), envs, "cpu")
+        envs = Environments(config.cfg, checked=True)
+        at_random = config.acting.at_random
+        algorithm = build_algorithm(without_compiler(config.cfg), envs, "cpu", at_random=at_random)
         policy = build_policy(algorithm, config.acting)
         self.worker = build_worker(config.cfg, envs, policy, index, config.acting, restart=restart)
         self.version: int | None = None  # of its weights
@@ -117,7 +119,8 @@ class ServerActor(RemotePart):
 
     def __init__(self, config: ActorConfig, spec: Any, n_rollouts: int):
         super().__init__(config, 1)
-        self.server = build_server(config.cfg, lambda: Environments(config.cfg), spec, n_rollouts)
+        envs = partial(Environments, config.cfg, checked=True)
+        self.server = build_server(config.cfg, envs, spec, n_rollouts)
 
     def put(self, *rollouts: Rollout) -> int:
         """Store rollouts; returns the updates that this makes due."""
@@ -174,7 +177,7 @@ class LearnerActor(RemotePart):
         """Join the other learners, then build the algorithm with its state."""
         if n_learners > 1:
             peers.join(address, rank, n_learners, self.device, self.config.cfg.general_cfg.worker_timeout)
-        envs = Environments(self.config.cfg)
+        envs = Environments(self.config.cfg, checked=True)
         self.learner = Learner(build_algorithm(self.config.cfg, envs, self.device))
         self.learner.load_state_dict(state)
         take_a_step(self.device)
@@ -204,7 +207,8 @@ class EvaluatorActor(RemotePart):
 
     def __init__(self, config: ActorConfig, role: str):
         super().__init__(config, config.cfg.general_cfg.threads)
-        envs = Environments(config.cfg)
+        envs = Environments(config.cfg, checked=True)
+        envs.try_rendering()
         algorithm = build_algorithm(without_compiler(config.cfg), envs, "cpu")
         self.evaluator = build_evaluator(config.cfg, envs, algorithm.policy, role)
 

@@ -98,7 +98,8 @@ def build_driver(
     recorder = Recorder(folder, general.loggers if training else [], general.log_interval, recorded)
     learner = Learner(plan.algorithm)
     sampling: Any
-    learning = evaluator = None
+    evaluator: Any = None
+    learning = None
     if cluster is not None:
         config = ActorConfig.of(cfg, plan.acting)
         backend = ray_backend(cfg, None).Backend(cluster, spec, config, policy, counters, recorder, folder)
@@ -114,4 +115,7 @@ def build_driver(
     parts = Parts(sampling, policy, counters, recorder, callbacks, folder, trajectories)
     if not training:
         return Collector(parts, general)
-    return Trainer(parts, learning, evaluator, general, model_info(cfg))
+    trainer = Trainer(parts, learning, evaluator, general, model_info(cfg))
+    if cluster is None:
+        evaluator.stopped = lambda: bool(trainer.signal)
+    return trainer

@@ -252,7 +252,7 @@ def remove_leftovers(place: Path) -> None:
 def running_cluster() -> str:
     """What `auto` stands for: RAY_ADDRESS, or the cluster that was started last on this machine; "" where none was."""
     place = Path(os.environ.get("RAY_TMPDIR", "/tmp"), "ray", "ray_current_cluster")
-    return os.environ.get("RAY_ADDRESS") or (place.read_text().strip() if place.exists() else "")
+    return os.environ.get("RAY_ADDRESS") or (place.read_text(encoding="utf-8").strip() if place.exists() else "")
 
 
 def check_answers(address: str) -> None:

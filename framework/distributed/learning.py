@@ -137,7 +137,7 @@ class RemoteLearning:
         assert self.algorithm is not None  # the copy is up to date
         return self.learner.state_dict()
 
-    def load_state_dict(self, state: dict[str, Any]) -> None:
-        """Restore what `state_dict` returned; learners that are started next have it."""
-        self.learner.load_state_dict(state)
+    def load_state_dict(self, state: dict[str, Any]) -> list[str]:
+        """Restore what `state_dict` returned; learners that are started next have it. A line for what cannot be."""
         self.pulled_at = self.counters.update_step
+        return self.learner.load_state_dict(state)

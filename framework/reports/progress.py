@@ -11,6 +11,7 @@ from rich.progress import Progress, ProgressColumn, Task, TimeRemainingColumn
 from rich.progress_bar import ProgressBar
 from rich.table import Column, Table
 
+from envs.config import class_name
 from framework.runs.logs import console
 from framework.settings.schema import Config, GeneralConfig
 
@@ -31,7 +32,7 @@ def start_line(doing: str, cfg: Config, device: str, folder: Path) -> str:
 def env_name(cfg: Config) -> str:
     """The environment's name: its id, or the class in env_cfg.entry_point."""
     entry_point = cfg.env_cfg.entry_point
-    return cfg.env_cfg.id if entry_point is None else entry_point.replace(":", ".").rpartition(".")[2]
+    return cfg.env_cfg.id if entry_point is None else class_name(entry_point)
 
 
 def _limits(general: GeneralConfig) -> str:

@@ -6,14 +6,17 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import yaml
 
 from algos.common.errors import UserError
 from framework.distributed.assemble import model_info
 from framework.runs.checkpoint import load_model, save_model
+from framework.runs.files import read_text
 from framework.runs.models import COUNTERS
 from framework.settings.compose import config_text, save_config
 from framework.settings.schema import Config
+from framework.training.resume import check_parts
 
 log = logging.getLogger("joyride")
 
@@ -35,8 +38,8 @@ def _save_config_beside(place: Path, cfg: Config) -> None:
         return
     own = yaml.safe_load(config_text(cfg))
     try:
-        there = yaml.safe_load(place.read_text(encoding="utf-8"))
-    except (OSError, ValueError, yaml.YAMLError):
+        there = yaml.safe_load(read_text(place))
+    except (UserError, RecursionError, yaml.YAMLError):
         there = None
     if not isinstance(there, dict) or any(there.get(section) != own[section] for section in ("algo_cfg", "env_cfg")):
         _warn_once(place)
@@ -58,15 +61,17 @@ def read(path: Path, cfg: Config) -> dict[str, Any]:
     if not path.is_file():
         raise UserError(f"{path}: there is no such checkpoint" + (", it is a folder" if path.is_dir() else ""))
     saved, general = load_model(path), cfg.general_cfg
-    if not {"run", "algorithm"} <= saved.keys():
+    run = saved.get("run")
+    if not {"algorithm", "algo_name", *COUNTERS} <= saved.keys() or not isinstance(run, dict) or "parts" not in run:
         raise UserError(f"{path} is not a runner's checkpoint; to load a model, use load_path={path}")
     if saved["algo_name"] != general.algo_name:
         raise UserError(f"{path} was saved by {saved['algo_name']}, but this runner trains {general.algo_name}")
-    envs = [len(worker["reset"]) for worker in saved["run"]["parts"]["workers"]]
+    check_parts(run["parts"], path)
+    envs = [np.size(worker.get("reset", ())) for worker in run["parts"].get("workers", [])]
     if envs != [general.n_envs] * general.n_workers:
         raise UserError(
             f"{path} was saved with {sum(envs)} environments, but this runner has {general.n_envs * general.n_workers}"
         )
-    if saved["config"] != config_text(cfg):
+    if saved.get("config") != config_text(cfg):
         log.info("%s was saved with other settings; this runner keeps its own", path)
     return saved

@@ -17,12 +17,16 @@ import numpy as np
 import torch
 
 from algos.common.errors import UserError
-from framework.runs.files import atomic_write, temporary_name, writing
+from framework.runs.files import TEXT_BYTES, atomic_write, open_plain, read_plain, temporary_name, writing
+from framework.runs.safe_pickle import check_archive, check_tree
 
 log = logging.getLogger("joyride")
 
 MANIFEST = "manifest.json"
 _ARRAY = "__ndarray__"  # {_ARRAY: tensor} stands for a numpy array; with dtype and shape, for its raw bytes
+_ZIP = b"PK\x03\x04"
+_SUM = b"joyride-sha256:"  # begins the comment at the end of a model's zip file, with the hash of all that is before it
+_SUMMED = len(_SUM) + 64
 _TORCH_KINDS = "biufc"  # numpy dtype kinds that torch has
 
 
@@ -77,25 +81,56 @@ def load_checkpoint(folder: Path) -> tuple[int, dict[str, Any]] | None:
 
 
 def save_model(path: Path, state: Mapping[str, Any]) -> None:
-    """Write a model's state (a tree as in `save_checkpoint`) to the file `path`, atomically."""
-    content = _serialise(dict(state), Path(path).stem)
-    atomic_write(path, lambda file: file.write(content))
+    """Write a model's state (a tree as in `save_checkpoint`) and its checksum to the file `path`, atomically."""
+    content = _with_sum(_serialise(dict(state), Path(path).stem))
+    atomic_write(path, content)
 
 
 def load_model(path: Path) -> dict[str, Any]:
-    """The state that `save_model` wrote, on the CPU; UserError if there is no file or it is no model."""
-    try:
-        content = Path(path).read_bytes()
-    except FileNotFoundError:
-        raise UserError(f"there is no model file {path}; check load_path and load_model_step") from None
-    except OSError as error:
-        raise UserError(f"cannot read the model file {path}: {error.strerror}") from error
-    state = None
-    with suppress(Exception):  # torch has a dozen kinds of error for a file that is not its own
-        state = _deserialise(content)
+    """The state that `save_model` wrote, on the CPU; UserError if there is no file, it is damaged or no model."""
+    if not os.path.lexists(path):
+        raise UserError(f"there is no model file {path}; check load_path and load_model_step")
+    state, problem = None, ""
+    with open_plain(path) as file:
+        content = file.read(len(_ZIP))
+        if content == _ZIP:  # torch's; of another file, there is no end to reading what claims to be large
+            content += file.read()
+            try:
+                state = _deserialise(content, checked=_sum_is_right(content))
+            except Exception as error:  # torch has a dozen kinds of error for a file that is not its own
+                problem = f" ({' '.join(str(error).split())[:100]})" if isinstance(error, _Damaged) else ""
     if not isinstance(state, dict):
-        raise UserError(f"{path} is corrupt or not a Joyride model; choose another with load_model_step or load_path")
+        raise UserError(
+            f"{path} is corrupt or not a Joyride model{problem}; choose another with load_model_step or load_path"
+        )
     return state
+
+
+class _Damaged(ValueError):
+    """What is wrong with a file, in words for the user."""
+
+
+def _with_sum(content: memoryview) -> bytes:
+    """A zip file without a comment -> the same with its checksum as the comment, which torch does not look at."""
+    length = _SUMMED.to_bytes(2, "little")
+    whole = bytes(content[:-2]) + length + _SUM
+    return whole + hashlib.sha256(whole).hexdigest().encode()
+
+
+def _sum_is_right(content: bytes) -> bool:
+    """Whether there is a checksum (older versions wrote none); _Damaged if it is that of something else."""
+    if content[-_SUMMED:-64] != _SUM:
+        if content[-_SUMMED - 22 : -_SUMMED - 18] == b"PK\5\6":  # where a zip file with such a comment ends
+            raise _Damaged("its checksum is damaged")
+        return False
+    if hashlib.sha256(memoryview(content)[:-64]).hexdigest().encode() != content[-64:]:
+        raise _Damaged("it does not have its checksum")
+    return True
+
+
+def has_checkpoint(folder: Path) -> bool:
+    """Whether there is a checkpoint, whole or not."""
+    return bool(_candidates(Path(folder)))
 
 
 def _candidates(folder: Path) -> list[tuple[Path, tuple[int, bool]]]:
@@ -112,17 +147,20 @@ def _candidates(folder: Path) -> list[tuple[Path, tuple[int, bool]]]:
 def _read(path: Path) -> tuple[int, dict[str, Any]]:
     if not (path / MANIFEST).is_file():
         raise ValueError(f"it has no {MANIFEST}")
-    manifest = json.loads((path / MANIFEST).read_bytes())
+    manifest = json.loads(read_plain(path / MANIFEST, TEXT_BYTES))
     parts = {}
     for name, expected in manifest["files"].items():
+        if not re.fullmatch(r"\w+\.pt", name):
+            raise ValueError(f"{MANIFEST} names {name!a}, which is none of its files")
         if not (path / name).is_file():
             raise ValueError(f"{name} is missing")
-        content = (path / name).read_bytes()
-        if len(content) != expected["size"]:
-            raise ValueError(f"{name} has {len(content)} bytes instead of {expected['size']}")
+        size = (path / name).stat().st_size
+        if size != expected["size"]:
+            raise ValueError(f"{name} has {size} bytes instead of {expected['size']}")
+        content = read_plain(path / name)
         if hashlib.sha256(content).hexdigest() != expected["sha256"]:
             raise ValueError(f"{name} does not have the sha256 of the manifest")
-        parts[name.removesuffix(".pt")] = _deserialise(content)
+        parts[name.removesuffix(".pt")] = _deserialise(content, checked=True)
     return int(manifest["step"]), parts
 
 
@@ -162,8 +200,12 @@ def _serialise(tree: Any, name: str) -> memoryview:
     return buffer.getbuffer()
 
 
-def _deserialise(content: bytes) -> Any:
-    return _decode(torch.load(io.BytesIO(content), map_location="cpu", weights_only=True))
+def _deserialise(content: bytes, *, checked: bool) -> Any:
+    """The tree in a file of torch's, whose checksums are compared unless it has been `checked` as a whole."""
+    check_archive(content, sums=not checked)
+    tree = torch.load(io.BytesIO(content), map_location="cpu", weights_only=True)
+    check_tree(tree, len(content))
+    return _decode(tree)
 
 
 def _encode(value: Any, where: str) -> Any:

@@ -16,7 +16,7 @@ log = logging.getLogger("joyride")
 NAME = "latest"
 TEXT = "latest.txt"  # names the run where links cannot be made
 MARK = ".run"  # in the folder: names the run, relative to tasks
-HIDDEN = ("tb_logs", "wandb", ".lock")
+HIDDEN = ("tb_logs", "wandb", ".lock", ".origin")
 
 
 def point(tasks: Path, run: Path) -> None:

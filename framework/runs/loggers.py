@@ -1,12 +1,20 @@
 """Where metrics go besides the CSV files: TensorBoard, Weights & Biases."""
 
+import errno
 import importlib.util
+import logging
+import os
+import threading
 from collections.abc import Mapping
-from functools import cached_property
+from contextlib import suppress
+from functools import cache, cached_property
 from pathlib import Path
 from typing import Any, Protocol
 
 from algos.common.errors import UserError
+from framework.runs.files import writing
+
+log = logging.getLogger("joyride")
 
 
 class Logger(Protocol):
@@ -27,16 +35,18 @@ class TensorBoard:
         if state is not None:
             for path in folder.glob("events.*"):
                 if path.name in state:
-                    with path.open("r+b") as file:
+                    with writing(path), path.open("r+b") as file:
                         file.truncate(min(state[path.name], path.stat().st_size))
                 else:
-                    path.unlink()
+                    with writing(path):
+                        path.unlink()
 
     @cached_property
     def writer(self) -> Any:
         """Made for the first scalar: the first step need not wait for the import."""
         from torch.utils.tensorboard import SummaryWriter
 
+        _quieten_writers()
         return SummaryWriter(str(self.folder))
 
     def scalars(self, values: Mapping[str, float], env_step: int) -> None:
@@ -44,17 +54,53 @@ class TensorBoard:
         from tensorboard.compat.proto.summary_pb2 import Summary
 
         named = [Summary.Value(tag=name, simple_value=value) for name, value in values.items()]
-        self.writer.file_writer.add_summary(Summary(value=named), env_step)
+        try:
+            self._look_for_the_folder()
+            self.writer.file_writer.add_summary(Summary(value=named), env_step)
+        except OSError as error:  # of the thread that writes, at an event before
+            self._begin_again(error)
+            self.writer.file_writer.add_summary(Summary(value=named), env_step)
+
+    def _look_for_the_folder(self) -> None:
+        """FileNotFoundError if it was deleted: the thread that writes would print a traceback."""
+        if "writer" in self.__dict__ and not self.folder.is_dir():
+            raise FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT))
+
+    def _begin_again(self, error: OSError) -> None:
+        """Begin a new file where somebody has deleted the folder; else raise WriteError: the disk is full, say."""
+        with writing(self.folder):
+            if self.folder.is_dir():
+                raise error
+            log.warning("%s was deleted while the run writes it; its curves begin again here", self.folder)
+            self.folder.mkdir(parents=True)
+        del self.__dict__["writer"]
 
     def state_dict(self) -> dict[str, Any]:
         """Size in bytes of each event file."""
         if "writer" in self.__dict__:
-            self.writer.flush()
+            try:
+                self._look_for_the_folder()
+                self.writer.flush()
+            except OSError as error:
+                self._begin_again(error)
         return {path.name: path.stat().st_size for path in self.folder.glob("events.*")}
 
     def close(self) -> None:
-        if "writer" in self.__dict__:
-            self.writer.close()
+        if "writer" in self.__dict__ and self.folder.is_dir():
+            with suppress(OSError):  # was told, or is curves alone
+                self.writer.close()
+
+
+@cache
+def _quieten_writers() -> None:
+    """Have no traceback printed where TensorBoard's thread cannot write: the next event raises the same error."""
+    before = threading.excepthook
+
+    def tell(args: Any) -> None:
+        if not (isinstance(args.exc_value, OSError) and type(args.thread).__name__ == "_AsyncWriterThread"):
+            before(args)
+
+    threading.excepthook = tell
 
 
 class WandB:

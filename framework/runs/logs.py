@@ -7,10 +7,13 @@ import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
+from logging.handlers import WatchedFileHandler
 from pathlib import Path
 from typing import IO, Any, cast
 
 from rich.console import Console
+
+from framework.runs.files import writing
 
 log = logging.getLogger("joyride")
 
@@ -88,6 +91,20 @@ class _ToUsers(logging.Handler):
             log.parent.callHandlers(record)
 
 
+class _RunLog(WatchedFileHandler):
+    """A run's log file, begun again if somebody deletes it; on a full disk messages are on the terminal alone."""
+
+    def emit(self, record: logging.LogRecord) -> None:
+        try:
+            Path(self.baseFilename).parent.mkdir(parents=True, exist_ok=True)
+            super().emit(record)
+        except OSError:
+            self.handleError(record)
+
+    def handleError(self, record: logging.LogRecord) -> None:
+        """Nothing: the message is shown on the terminal too."""
+
+
 _terminal: ContextVar[_Terminal | None] = ContextVar("terminal", default=None)  # of the run that continues here
 _file: ContextVar[logging.Handler | None] = ContextVar("file", default=None)
 _lock = threading.Lock()
@@ -118,7 +135,8 @@ def to_terminal(*, quiet: bool = False, alone: bool = False) -> Iterator[None]:
 @contextmanager
 def to_file(path: Path) -> Iterator[None]:
     """Also append messages of this run, with their time, to a file."""
-    handler = logging.FileHandler(path, encoding="utf-8")
+    with writing(path):
+        handler = _RunLog(path, encoding="utf-8")
     handler.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(message)s"))
     handler.addFilter(lambda record: _file.get() in (None, handler))
     token = _file.set(handler)

@@ -1,26 +1,31 @@
 """Where a result came from: the code, the versions, the machine and the command, in `provenance.json`."""
 
 import hashlib
+import hmac
 import importlib.metadata
 import json
 import logging
 import os
 import platform
+import secrets
 import shlex
 import subprocess
 import sys
+from collections.abc import Sequence
 from contextlib import suppress
 from datetime import datetime
 from functools import cache
 from pathlib import Path
 from typing import Any
 
+from algos.common.errors import UserError
 from framework.runs.checkout import IS_CHECKOUT, ROOT
-from framework.runs.files import atomic_write
+from framework.runs.files import atomic_write, read_plain
 
 log = logging.getLogger("joyride")
 
 FILE = "provenance.json"
+ORIGIN = ".origin"  # in a folder whose settings name code of the user's: that it is the user's own
 NO_CODE = {"commit": None, "branch": None, "dirty": None, "diff_sha256": None}
 PACKAGES = ("torch", "gymnasium", "numpy", "ray", "hydra-core", "omegaconf", "joyride")
 
@@ -53,6 +58,60 @@ def write(folder: Path, *, resumed: bool) -> Path:
             facts["resumed"] = []
     atomic_write(path, (json.dumps(facts, indent=2, ensure_ascii=False) + "\n").encode())
     return path
+
+
+def sign(folder: Path, code: Sequence[str]) -> None:
+    """Note in a folder that this user's settings there name the `code`, by dotted paths; see `is_own`."""
+    signature = _signature(code)
+    if signature is None:
+        log.warning("%s cannot be written, so later uses of %s will need trust=true", _key_file(), folder)
+    else:
+        atomic_write(Path(folder) / ORIGIN, f"{signature}\n".encode())
+
+
+def is_own(folder: Path, code: Sequence[str]) -> bool:
+    """Whether this user's own Joyride has written settings to the folder that name this code.
+
+    Only who has the user's key can have signed them; it is made at the first use and is in no run.
+    """
+    try:
+        there = read_plain(Path(folder) / ORIGIN, 1000).decode("ascii").strip()
+    except (UserError, ValueError):
+        return False
+    signature = _signature(code)
+    return signature is not None and hmac.compare_digest(there, signature)
+
+
+def _signature(code: Sequence[str]) -> str | None:
+    key = _key()
+    return None if key is None else hmac.new(key, "\n".join(sorted(code)).encode(), "sha256").hexdigest()
+
+
+def _key_file() -> Path:
+    if os.name == "nt":
+        state = os.environ.get("LOCALAPPDATA") or "~/AppData/Local"
+    else:
+        state = os.environ.get("XDG_STATE_HOME") or "~/.local/state"
+    return Path(state).expanduser() / "joyride" / "key"
+
+
+def _key() -> bytes | None:
+    """The user's key, made if there is none; None where it cannot be kept."""
+    place = _key_file()
+    with suppress(OSError, RuntimeError):  # RuntimeError: a user without a home
+        place.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+        fresh = place.with_name(f"key.{os.getpid()}-{secrets.token_hex(4)}")
+        if not place.exists():
+            with open(os.open(fresh, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "wb") as file:
+                file.write(secrets.token_bytes(32))
+            try:
+                os.link(fresh, place)  # of two processes, the first one's stays
+            except FileExistsError:
+                pass
+            finally:
+                fresh.unlink()
+        return place.read_bytes() or None
+    return None
 
 
 def own_version() -> dict[str, Any]:

@@ -10,7 +10,7 @@ from pathlib import Path
 
 from algos.common.errors import UserError
 from framework.runs import latest
-from framework.runs.files import writing
+from framework.runs.files import atomic_write, read_plain, writing
 
 try:
     import fcntl
@@ -44,6 +44,7 @@ class RunFolder:
     def __init__(self, path: Path | str) -> None:
         self.path = Path(path)
         self._lock: int | None = None
+        self._kept: dict[str, bytes] = {}  # what `bring_back` writes again, by the names in this folder
 
     @classmethod
     def create(
@@ -124,6 +125,20 @@ class RunFolder:
                 place.mkdir(parents=True, exist_ok=True)
             latest.show(self.path)
         return place
+
+    def keep(self, *names: str) -> None:
+        """Remember files of this folder, those that are there, for `bring_back`."""
+        self._kept |= {name: read_plain(self.path / name) for name in names if (self.path / name).is_file()}
+
+    def bring_back(self) -> None:
+        """Write what `keep` remembers again where somebody has deleted it; UserError if it cannot be written."""
+        missing = [name for name in self._kept if not (self.path / name).exists()]
+        for name in missing:
+            atomic_write(self.path / name, self._kept[name])
+        if missing:
+            log.warning(
+                "%s was deleted in %s while the run goes on; it is written again", ", ".join(missing), self.path
+            )
 
     def acquire_lock(self) -> None:
         """Keep other processes from training in this folder; UserError, with the holder's pid, where one does.

@@ -1,10 +1,15 @@
 """Finding a run's folder under tasks/: by name, by path, the latest, or the newest that fits."""
 
+import json
+import re
 from collections.abc import Callable, Iterator
+from contextlib import suppress
+from datetime import datetime
 from pathlib import Path
 
 from algos.common.errors import UserError, did_you_mean
-from framework.runs import latest
+from framework.runs import latest, provenance
+from framework.runs.files import read_text
 from framework.runs.run_folder import RunFolder
 
 SWEEP_RECORD = "sweep.json"  # in a sweep's folder: what was asked for
@@ -51,8 +56,25 @@ def runs_newest_first(tasks: Path) -> Iterator[Path]:
     """The run folders in `tasks` and in its sweeps."""
     configs = [config for pattern in ("*/config.yaml", "*/*/config.yaml") for config in tasks.glob(pattern)]
     own = [config for config in configs if not {".hydra", latest.NAME} & {*config.parts[-3:-1]}]
-    newest = sorted(own, key=lambda config: (config.stat().st_mtime_ns, str(config)), reverse=True)
+    newest = sorted(own, key=lambda config: (*_time(config.parent), str(config)), reverse=True)
     return (config.parent for config in newest)
+
+
+def _time(run: Path) -> tuple[float, int]:
+    """When a run was started or last resumed: by its own record, for a copy's files have the time of the copy.
+
+    Without one by the folder's name, else by its config's time, which also decides between equal ones.
+    """
+    written = (run / "config.yaml").stat().st_mtime_ns
+    with suppress(UserError, ValueError, LookupError, TypeError, AttributeError, RecursionError):
+        facts = json.loads(read_text(run / provenance.FILE))
+        last = [facts, *facts.get("resumed", [])][-1]
+        return datetime.fromisoformat(last["started"]).timestamp(), written
+    named = re.search(r"_(\d{8}-\d{6})(-\d+)?$", run.name)
+    with suppress(ValueError, OverflowError):
+        if named:
+            return datetime.strptime(named[1], "%Y%m%d-%H%M%S").timestamp(), written
+    return written / 1e9, written
 
 
 def _latest(tasks: Path, key: str) -> Path:
@@ -67,6 +89,12 @@ def _latest(tasks: Path, key: str) -> Path:
 def _serves(run: Path, key: str) -> bool:
     """Whether a run has what `key` asks for: a checkpoint to continue from, or a model."""
     return any(run.glob("checkpoints/*" if key.endswith("resume") else "models/*.pt"))
+
+
+def is_of_a_run(file: Path) -> bool:
+    """Whether a file of settings is that of a run."""
+    signs = (provenance.FILE, "models", "checkpoints")
+    return file.name == "config.yaml" and any((file.parent / sign).exists() for sign in signs)
 
 
 def _is_run(path: Path) -> bool:

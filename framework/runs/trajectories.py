@@ -1,14 +1,16 @@
 """Trajectory files, written episode by episode.
 
 `results/trajs_<n>.pkl` is a pickled list of at most 1000 dicts `{obs [T+1, ...], action [T, ...], reward [T],
-terminated [T], truncated [T]}` of numpy arrays; a Dict observation is a dict of arrays. `pickle.load` reads a file;
-`load_trajectories` also reads one that came from a stranger.
+terminated [T], truncated [T]}` of numpy arrays; a Dict observation is a dict of arrays. A file ends with the episode
+that makes it larger than 256 MiB. `load_trajectories` reads a file from anyone and finds damage by the checksum of each
+episode; `pickle.load` reads one of your own, with any version of NumPy.
 """
 
 import io
 import os
 import pickle
 import re
+import zlib
 from contextlib import suppress
 from pathlib import Path
 from typing import Any, BinaryIO
@@ -16,15 +18,17 @@ from typing import Any, BinaryIO
 import numpy as np
 
 from algos.common.errors import UserError
-from algos.common.trees import tree_map
+from algos.common.trees import tree_leaves, tree_map
 from framework.runs.episodes import EpisodeCutter
 from framework.runs.files import writing
-from framework.runs.safe_pickle import Array, load_plain
+from framework.runs.safe_pickle import MARK, Array, load_plain
 
 KEYS = ("obs", "action", "reward", "terminated", "truncated")
 # A pickle is a program: "make a list", then for each episode "build it, append it", then "stop". New episodes go where
-# "stop" was, so a file grows without being read or held.
+# "stop" was, so a file grows without being read or held. Behind each stand bytes that are dropped: the CRC-32 of all
+# that came since the last such bytes.
 _START, _APPEND, _STOP = pickle.PROTO + b"\x04" + pickle.EMPTY_LIST, pickle.APPEND, pickle.STOP
+FILE_BYTES = 2**28
 
 
 class TrajectoryWriter:
@@ -34,9 +38,10 @@ class TrajectoryWriter:
     written.
     """
 
-    def __init__(self, folder: Path | str, per_file: int = 1000) -> None:
+    def __init__(self, folder: Path | str, per_file: int = 1000, file_bytes: int = FILE_BYTES) -> None:
+        """A file ends with `per_file` episodes, or with the one that makes it larger than `file_bytes`."""
         self.folder = Path(folder)
-        self.per_file = per_file
+        self.per_file, self.file_bytes = per_file, file_bytes
         self.episodes = self.steps = 0  # written since the start of the run
         self._number = max([-1, *(number for number, _ in self._files())]) + 1  # of the current file
         self._count = 0  # episodes in the current file
@@ -90,6 +95,7 @@ class TrajectoryWriter:
             "episodes": self.episodes,
             "steps": self.steps,
             "unfinished": unfinished,
+            "checksums": True,
         }
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
@@ -114,6 +120,8 @@ class TrajectoryWriter:
                 self._file = open(path, "r+b")  # noqa: SIM115 - open from call to call
                 self._put(self._offset, _STOP)
                 self._file.truncate(self._offset + 1)
+            if "checksums" not in state:  # of an older version: this file has none, the next one has
+                self._count = self.per_file
 
     def forget(self, envs: range) -> None:
         """Drop the unfinished episodes of environments that were lost."""
@@ -133,9 +141,8 @@ class TrajectoryWriter:
             self._file = None
 
     def _write(self, episode: dict[str, Any]) -> None:
-        item = _pickled(episode)
         with writing(self._path(self._number)):
-            if self._file is not None and self._count >= self.per_file:
+            if self._file is not None and (self._count >= self.per_file or self._offset > self.file_bytes):
                 self._file.close()
                 self._file = None
                 self._number, self._count = self._number + 1, 0
@@ -144,6 +151,7 @@ class TrajectoryWriter:
                 self._offset = len(_START)
                 self._file = open(self._path(self._number), "w+b")  # noqa: SIM115 - open from call to call
                 self._put(0, _START + _STOP)
+            item = _pickled(episode, _START if not self._count else pickle.POP)
             # The first byte comes last: until it replaces the old "stop", a reader sees the list without this episode.
             self._put(self._offset + 1, item[1:] + _STOP)
             self._put(self._offset, item[:1])
@@ -193,8 +201,7 @@ def _checked(item: Any, where: str) -> dict[str, Any]:
     steps = np.size(episode["reward"])
     for key in KEYS:
         expected = steps + 1 if key == "obs" else steps
-        leaves = episode[key].values() if isinstance(episode[key], dict) else [episode[key]]
-        for leaf in leaves:
+        for leaf in tree_leaves(episode[key]):
             if not isinstance(leaf, np.ndarray) or leaf.ndim < 1 or len(leaf) != expected:
                 got = leaf.shape if isinstance(leaf, np.ndarray) else type(leaf).__name__
                 raise UserError(f"{where}, {key!r}: {got} does not fit {steps} rewards; expected length {expected}")
@@ -219,17 +226,31 @@ def _arrays(value: Any) -> Any:
     return value
 
 
-def _pickled(episode: dict[str, Any]) -> bytes:
-    """The pickle opcodes that build `episode` and append it to the list on the stack."""
+class _Pickler(pickle.Pickler):
+    """Writes an array by numpy's public names alone, which every version has."""
+
+    def reducer_override(self, value: Any) -> Any:
+        if isinstance(value, np.ndarray):
+            return np.ndarray, (value.shape, value.dtype.str, bytearray(value.tobytes()))
+        return NotImplemented
+
+
+def _pickled(episode: dict[str, Any], before: bytes) -> bytes:
+    """The pickle opcodes that build `episode`, append it to the list on the stack, and put its checksum behind it.
+
+    The checksum is of the bytes `before`, which no other covers, too.
+    """
 
     def plain(array: np.ndarray) -> np.ndarray:
-        if array.dtype.hasobject:
+        if array.dtype.hasobject or array.dtype.names:
             raise TypeError(f"a trajectory holds arrays of numbers, not of dtype {array.dtype}")
-        return np.ascontiguousarray(array)
+        return array
 
     buffer = io.BytesIO()
-    pickler = pickle.Pickler(buffer, protocol=4)
+    pickler = _Pickler(buffer, protocol=4)
     pickler.fast = True  # no memo: its indices would clash with those of the episodes before
     pickler.dump(tree_map(plain, episode))
     # Without the protocol mark; "append" takes the place of "stop", so that the lengths of frames stay right.
-    return buffer.getvalue()[2:-1] + _APPEND
+    item = buffer.getvalue()[2:-1] + _APPEND + pickle.SHORT_BINBYTES
+    mark = MARK + zlib.crc32(before + item).to_bytes(4, "little")
+    return item + bytes([len(mark)]) + mark + pickle.POP

@@ -6,11 +6,13 @@ from pathlib import Path
 
 from omegaconf import OmegaConf
 
+from framework.runs import provenance
 from framework.runs.files import atomic_write
 from framework.settings.hydra_session import hydra_session
 from framework.settings.joyrl.translate import read_settings
 from framework.settings.overrides import to_override
 from framework.settings.prepare import prepare
+from framework.settings.saved_run import named_code
 from framework.settings.schema import Config
 from framework.settings.yaml_file import YamlFile
 
@@ -36,9 +38,12 @@ def compose(overrides: Sequence[str] = (), yaml_file: YamlFile | Path | str | No
 def save_config(config: Config, path: Path | str) -> None:
     """Write the three sections, every value resolved, to a YAML file that `compose` can inherit from.
 
-    Raises UserError if it cannot be written.
+    Code that they name is noted as the user's own. Raises UserError if it cannot be written.
     """
     atomic_write(path, config_text(config).encode())
+    code = [name for _, name in named_code(config.settings())]
+    if code:
+        provenance.sign(Path(path).parent, code)
 
 
 def config_text(config: Config) -> str:

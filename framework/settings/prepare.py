@@ -11,7 +11,8 @@ from omegaconf import DictConfig, OmegaConf
 from algos.common.errors import Mistakes, UserError
 from algos.common.settings import check_settings
 from algos.registry import ALGORITHMS, canonical_name, get_config_class
-from envs.config import EnvConfig
+from envs.config import EnvConfig, class_name
+from framework.runs.run_search import is_of_a_run
 from framework.settings.choices import no_such_choice, preset_of_another
 from framework.settings.hydra_private import Hydra
 from framework.settings.hydra_session import (
@@ -24,8 +25,8 @@ from framework.settings.hydra_session import (
     register_layer,
 )
 from framework.settings.keys import Sections, sections_with
-from framework.settings.overrides import GROUP_OF_NAME, Overrides, quoted, sort_overrides, write_out
-from framework.settings.saved_run import SavedRun, choices_in, inherits, saved_run, without_names
+from framework.settings.overrides import GROUP_OF_NAME, Overrides, quoted, sort_overrides, to_override, write_out
+from framework.settings.saved_run import SavedRun, choices_in, inherits, refuse_strangers_code, saved_run, without_names
 from framework.settings.schema import SECTIONS, Config, GeneralConfig
 from framework.settings.yaml_file import YamlFile
 
@@ -46,6 +47,8 @@ def prepare(hydra: Hydra, texts: Sequence[str], yaml_file: YamlFile | None = Non
     Raises UserError for whatever is wrong with them, the YAML file, or the run that is to be loaded.
     """
     given = sort_overrides(parse_overrides(hydra, texts))
+    if yaml_file is not None and is_of_a_run(yaml_file.path):
+        refuse_strangers_code(yaml_file, f"--yaml {yaml_file.path}", given)
     mistakes = Mistakes()
     chosen = _chosen(hydra, given, yaml_file, mistakes)
     note = preset_of_another(hydra, chosen, given.hydra)
@@ -92,6 +95,7 @@ class _Request:
         algo_name, algo_config = draft.general_cfg.algo_name, type_of(draft.algo_cfg)
         saved = None if mistakes else saved_run(draft, chosen, self.given, self.yaml_file)
         if saved is not None:
+            saved.refuse_strangers_code(self.given, chosen)
             if "algo_cfg" not in chosen:
                 algo_name, algo_config = saved.algo_name, get_config_class(saved.algo_name)
             chosen = {**_choices_of_saved(self.hydra, self.given, saved), **chosen}
@@ -120,9 +124,24 @@ class _Request:
             with mistakes.noted():
                 settings.append(write_out(override, sections, algo_name))
         mistakes.tell()
+        settings += [] if told else self._name_of_class()
         overrides = [*(f"{group}={option}" for group, option in chosen.items()), *layers, *settings, *told]
         config = to_config(compose_config(self.hydra, [*self.given.hydra, *overrides]))
         return Job(config, overrides, self.given.hydra, _remarks(config, settings, self.yaml_file))
+
+    def _name_of_class(self) -> list[str]:
+        """env_cfg.id of an environment of which only the class is given: the class's name."""
+        entry_point = self._asked("entry_point")
+        if self._asked("id") is not None or not isinstance(entry_point, str):
+            return []
+        return [to_override("env_cfg.id", class_name(entry_point))]
+
+    def _asked(self, key: str) -> Any:
+        """The value of a key of env_cfg that the command line or the file gives; None if neither does."""
+        of_file = self.yaml_file.section("env_cfg").get(key) if self.yaml_file is not None else None
+        keys = (key, f"env_cfg.{key}")
+        of_line = [override.value() for override in self.given.settings if override.key_or_group in keys]
+        return of_line[-1] if of_line else of_file
 
     def _draft(self) -> DictConfig:
         """A composition without the algorithm's settings."""

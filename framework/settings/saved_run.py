@@ -1,6 +1,8 @@
 """The run whose settings a new one inherits, because its model is loaded or it is resumed."""
 
 import copy
+import re
+from collections.abc import Collection, Iterator, Set
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -10,14 +12,20 @@ from omegaconf import DictConfig, OmegaConf
 from algos.common.errors import UserError
 from algos.registry import get_config_class
 from envs.config import EnvConfig
-from framework.runs import latest
+from framework.runs import latest, provenance
+from framework.runs.files import refuse_links
 from framework.runs.run_search import find_run, newest_run
 from framework.settings.effects import not_handed_on
 from framework.settings.hydra_session import USER_MISTAKES, explain
 from framework.settings.keys import Sections
 from framework.settings.overrides import GROUP_OF_NAME, Overrides
-from framework.settings.schema import OF_A_MODEL, GeneralConfig
+from framework.settings.schema import OF_A_MODEL, SECTIONS, GeneralConfig
 from framework.settings.yaml_file import YamlFile
+
+OWN_CODE = ("algos", "envs", "framework", "gymnasium")  # packages whose classes any run may name
+OWN_LAYERS = ("torch.nn",)  # the same for layers, which may be functions
+WRITES = ("RecordVideo",)  # wrappers of Gymnasium's that write where their arguments say
+NAMES_CODE = re.compile(r"[A-Za-z_][\w.]*:[A-Za-z_]\w*")
 
 
 @dataclass
@@ -34,12 +42,34 @@ class SavedRun:
 
     def settings(self, one_process: bool) -> dict[str, Any]:
         """What defines the experiment, without what the run keeps to itself (`framework.settings.effects`)."""
-        settings = without_names({name: self.file.section(name) for name in self.file.data})
+        settings = without_names({name: self.file.section(name) for name in SECTIONS})
         schemas = {"general_cfg": GeneralConfig, "algo_cfg": get_config_class(self.algo_name), "env_cfg": EnvConfig}
         for section, schema in schemas.items():
             for key in not_handed_on(schema, resumed=self.key == "resume", one_process=one_process):
                 settings.get(section, {}).pop(key, None)
+        self._refuse_references(settings)
         return settings
+
+    def _refuse_references(self, settings: Any, path: tuple[str, ...] = ()) -> None:
+        """Raise UserError for `${...}`: it would be resolved here, an environment variable's for one, and saved."""
+        if isinstance(settings, dict | list):
+            items = settings.items() if isinstance(settings, dict) else enumerate(settings)
+            for name, item in items:
+                self._refuse_references(item, (*path, str(name)))
+        elif isinstance(settings, str) and "${" in settings:
+            raise UserError(
+                f"{self.file.place(path)}{'.'.join(path)}={settings!r}: a run's settings are values; ${{...}} is not"
+                " resolved in them"
+            )
+
+    def refuse_strangers_code(self, given: Overrides, chosen: Collection[str]) -> None:
+        """Raise UserError if the settings, of somebody else, name code and the user has not typed trust=true.
+
+        What the user sets anew (`given`, `chosen`) does not count. Nothing has been imported yet.
+        """
+        typed = {override.key_or_group.rpartition(".")[2] for override in given.settings}
+        typed |= {"algo_name"} if "algo_cfg" in chosen else set()
+        refuse_strangers_code(self.file, f"general_cfg.{self.key}", given, typed)
 
     def check(self, sections: Sections, algo_name: str) -> None:
         """Refuse a run of an algorithm with other settings, and a damaged config.yaml."""
@@ -49,6 +79,48 @@ class SavedRun:
                 f"general_cfg.{self.key}: {run} was trained with {self.algo_name} and cannot be loaded as {algo_name}"
             )
         self.file.check(sections, algo_name)
+
+
+def refuse_strangers_code(file: YamlFile, what: str, given: Overrides, typed: Set[str] = frozenset()) -> None:
+    """Raise UserError if a run's config.yaml names code, the user has not written it, nor typed trust=true."""
+    named = dict(named_code(file.data))
+    used = {key: code for key, code in named.items() if not typed & {*re.split(r"[.[]", key)[1:2]}}
+    if used and not asks_to_trust(given) and not provenance.is_own(file.path.parent, [*named.values()]):
+        key, code = next(iter(used.items()))
+        raise UserError(
+            f"{what}: {file.path.parent} was not made by you on this machine, and its {key} names code to be run"
+            f" ({code}); look at that code, then add trust=true"
+        )
+
+
+def asks_to_trust(given: Overrides) -> bool:
+    """Whether the user has typed trust=true."""
+    names = ("trust", "general_cfg.trust")
+    return [override.value() for override in given.settings if override.key_or_group in names][-1:] == [True]
+
+
+def named_code(settings: Any, key: str = "") -> Iterator[tuple[str, str]]:
+    """(key, name) of what settings name by a dotted path and is neither Joyride's own nor Gymnasium's."""
+    if isinstance(settings, dict):
+        for name, value in settings.items():
+            yield from named_code(value, f"{key}.{name}" if key else str(name))
+    elif isinstance(settings, list | tuple):
+        for index, item in enumerate(settings):
+            yield from named_code(item, f"{key}[{index}]")
+    elif isinstance(settings, str) and _is_code(settings, key):
+        yield key, settings
+
+
+def _is_code(text: str, key: str) -> bool:
+    """Whether a setting's text names code from elsewhere; what looks like that at any key is taken for it."""
+    last = key.rpartition(".")[2]
+    if text in WRITES:
+        return True
+    own = OWN_LAYERS if last == "layer_type" else OWN_CODE
+    if any(text == name or text.startswith((f"{name}.", f"{name}:")) for name in own):
+        return last == "id"  # which imports the module whatever it is
+    by_path = last in ("type", "layer_type", "entry_point", "algo_name") or last.endswith(("_class", "]"))
+    return (last == "id" and ":" in text) or NAMES_CODE.fullmatch(text) is not None or (by_path and "." in text)
 
 
 def inherits(general: GeneralConfig) -> str | None:
@@ -94,12 +166,13 @@ def saved_run(
     elif latest.NAME in Path(text).parts:  # it soon shows another run
         places = (Path(general.tasks_dir, text), Path(text).expanduser())
         text = next((str(latest.real(place)) for place in places if place.exists()), text)
+    refuse_links(run, to_write=key == "resume")
     return SavedRun(key, text, YamlFile(run / "config.yaml"))
 
 
 def _newest_fitting(draft: DictConfig, chosen: dict[str, str], given: Overrides, yaml_file: YamlFile | None) -> Path:
     """The newest training run of what the user asked for: algorithm and environment, each only where it was given."""
-    wanted: dict[tuple[str, str], str] = {}
+    wanted: dict[tuple[str, str], str | None] = {}
     if {"algo_cfg", "preset"} & set(chosen):
         wanted["general_cfg", "algo_name"] = draft.general_cfg.algo_name
     if {"env_cfg", "preset"} & set(chosen):
@@ -107,6 +180,10 @@ def _newest_fitting(draft: DictConfig, chosen: dict[str, str], given: Overrides,
     asks_for_id = any(override.key_or_group in ("id", "env_cfg.id") for override in given.settings)
     if asks_for_id or "preset" in chosen or (yaml_file is not None and "id" in yaml_file.section("env_cfg")):
         wanted["env_cfg", "id"] = draft.env_cfg.id
+    asks_for_class = any(override.key_or_group in ("entry_point", "env_cfg.entry_point") for override in given.settings)
+    of_file = yaml_file.section("env_cfg") if yaml_file is not None else {}
+    if ("env_cfg", "id") in wanted or asks_for_class or "entry_point" in of_file:
+        wanted["env_cfg", "entry_point"] = draft.env_cfg.entry_point  # null: none of a class
 
     def fits(run: Path) -> bool:
         try:
@@ -118,7 +195,7 @@ def _newest_fitting(draft: DictConfig, chosen: dict[str, str], given: Overrides,
 
     run = newest_run(draft.general_cfg.tasks_dir, fits)
     if run is None:
-        what = " with " + ", ".join(f"{key}={value}" for (_, key), value in wanted.items()) if wanted else ""
+        what = " with " + ", ".join(f"{key}={value}" for (_, key), value in wanted.items() if value) if wanted else ""
         raise UserError(
             f"general_cfg.mode={draft.general_cfg.mode}: there is no trained model{what} in"
             f" {draft.general_cfg.tasks_dir}/; train one first (leave out mode), or give load_path=<run>"

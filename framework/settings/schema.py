@@ -49,6 +49,7 @@ class GeneralConfig:
     load_checkpoint: bool | None = setting(None, affects="start")  # start from a model; null: if load_path or mode=test
     load_path: str | None = setting(None, affects="start")  # a run's name or path, a model file, or latest
     load_model_step: str = setting("best", affects="start")  # best, last, or the update step of a saved model
+    trust: bool = setting(False, affects="call")  # also run code that a run from elsewhere names; counts only as typed
     resume: str | None = setting(None, affects="start")  # continue this run in its folder: name, path, or latest
 
     max_episode: int = setting(-1, ge=1, also=(-1,), affects="future")  # episodes to train or collect; -1: no limit

@@ -10,11 +10,13 @@ import yaml
 from omegaconf._utils import get_yaml_loader
 
 from algos.common.errors import Mistakes, UserError, nearest
+from framework.runs.files import read_text
 from framework.settings.foreign_words import is_of_the_environment
 from framework.settings.keys import Sections, field_type, fit, is_word, unknown_key, wrong_type
 from framework.settings.schema import SECTIONS
 
 KeyPath = tuple[str, ...]
+MOST_NODES = 200_000  # of a file, aliases written out
 LOADER = get_yaml_loader()  # the dialect of all YAML files here, OmegaConf's: 1e-3 is a number
 
 
@@ -36,14 +38,17 @@ class YamlFile:
         self.path = Path(path)
         self._lines: dict[KeyPath, int] = {}
         self._texts: dict[KeyPath, str] = {}
+        self._nodes = 0  # seen by `_find_lines`, an alias as often as it stands there
         self.repeated: list[tuple[KeyPath, int]] = []  # (key, line where it stood first)
-        text = _read(self.path)
+        text = read_text(self.path)
         try:
             root = yaml.compose(text, Loader=LOADER)
             self._find_lines(root, ())
             if not repeats:
                 self.refuse_repeats()
             data = yaml.load(text, Loader=_LastCounts if repeats else LOADER)
+        except RecursionError:
+            raise UserError(f"{self.path}: its lists and mappings are nested too deeply") from None
         except yaml.YAMLError as error:
             raise UserError(f"{self.path}{yaml_problem(error)}") from None
         self.data: dict[str, Any] = {} if data is None else data
@@ -130,6 +135,9 @@ class YamlFile:
 
     def _find_lines(self, node: yaml.Node | None, path: KeyPath) -> None:
         """Note the line and the text of every key; the last one of a key that stands twice in one mapping."""
+        self._nodes += 1
+        if self._nodes > MOST_NODES:
+            raise UserError(f"{self.path}: its aliases (*) make more than {MOST_NODES:,} values; write them out")
         if isinstance(node, yaml.ScalarNode):
             self._texts[path] = node.value
         elif isinstance(node, yaml.SequenceNode):
@@ -155,16 +163,3 @@ def yaml_problem(error: yaml.YAMLError) -> str:
         place = f":{mark.line + 1}:{mark.column + 1}" if mark else ""
         return f"{place}: not valid YAML: {problem}"
     return f": not valid YAML: {' '.join(str(error).split())}"
-
-
-def _read(path: Path) -> str:
-    try:
-        return path.read_text(encoding="utf-8-sig")
-    except FileNotFoundError:
-        raise UserError(f"{path}: no such file") from None
-    except IsADirectoryError:
-        raise UserError(f"{path}: is a folder, not a YAML file") from None
-    except UnicodeDecodeError as error:
-        raise UserError(f"{path}: is not UTF-8 text (byte {error.start})") from None
-    except OSError as error:
-        raise UserError(f"{path}: {error.strerror or error}") from None

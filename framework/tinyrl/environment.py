@@ -10,7 +10,8 @@ from gymnasium import spaces
 
 from algos.common.errors import UserError
 from envs.config import EnvConfig
-from envs.make import find_spec, spaces_of
+from envs.make import spaces_of
+from envs.registered import find_spec
 from framework.agents import SpacesOnly
 from framework.settings.schema import Config
 from framework.training.environments import Environments

@@ -8,13 +8,14 @@ from typing import Any
 
 import torch
 
-from algos.base import Algorithm, Policy, RandomPolicy
+from algos.base import Algorithm, Policy, RandomActions, RandomPolicy
 from algos.common.errors import UserError
 from algos.data import DataSpec
 from algos.registry import get_algorithm
 from framework.data.data_server import DataServer
 from framework.data.hindsight import GoalReward
 from framework.data.memory import check_buffer, free_memory
+from framework.data.observations import check_observed
 from framework.settings.schema import Config, GeneralConfig
 from framework.training.counters import Counters
 from framework.training.environments import Environments
@@ -66,6 +67,7 @@ def check_run(cfg: Config, envs: Environments, resumed: bool) -> None:
     """Raise UserError if training cannot work; log what may surprise the user."""
     general = cfg.general_cfg
     spec = get_algorithm(general.algo_name).data(cfg.algo_cfg)
+    check_observed(envs.obs_space, _wrappers(cfg, envs))
     check_buffer(spec, envs.obs_space, envs.action_space, free_memory())
     if not resumed:
         check_learns(spec, general)
@@ -106,6 +108,11 @@ def total_steps(general: GeneralConfig) -> int | None:
     return None if general.mode == "train" else 1  # they do not matter where nothing is learned
 
 
+def _wrappers(cfg: Config, envs: Any) -> list[Any] | None:
+    """The wrappers that the config asks for; None where the user has made the environment."""
+    return cfg.env_cfg.wrappers if getattr(envs, "given", envs) is None else None
+
+
 def fix_schedules(cfg: Config, resumed: bool) -> None:
     """Record where the schedules of a run end, so that they do there if it is resumed with another limit.
 
@@ -132,13 +139,14 @@ def _falls_until_end(field: Any, cfg: Any) -> bool:
     return str(value).startswith("lin_") or (isinstance(value, Mapping) and "steps" not in value)
 
 
-def build_algorithm(cfg: Config, envs: Environments, device: str) -> Algorithm:
-    """The algorithm.
+def build_algorithm(cfg: Config, envs: Environments, device: str, *, at_random: bool = False) -> Algorithm:
+    """The algorithm. `at_random`: one that only acts, without a network.
 
     One thread makes the initial weights, so that they do not depend on the number of threads, last digit included.
     """
     general = cfg.general_cfg
-    kind = get_algorithm(general.algo_name)
+    check_observed(envs.obs_space, _wrappers(cfg, envs), text=at_random)
+    kind = RandomActions if at_random else get_algorithm(general.algo_name)
     known = {"model": envs.model()} if kind.needs_model else {}
     threads = torch.get_num_threads()
     torch.set_num_threads(1)

@@ -3,6 +3,7 @@
 import logging
 import time
 from abc import ABC, abstractmethod
+from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -21,6 +22,7 @@ from framework.training.recorder import Recorder
 from framework.training.worker import WorkerStats
 
 log = logging.getLogger("joyride")
+UNFIT = (ArithmeticError, AssertionError, AttributeError, LookupError, RuntimeError, TypeError, ValueError)  # of state
 CHECKPOINT_SHARE = 0.03  # of the run's time that goes into checkpoints: a large buffer is saved less often
 
 
@@ -47,6 +49,7 @@ class Driver(ABC):
         self.collected: list[WorkerStats] = []  # of the last round
         self.signal = 0  # of SIGINT, SIGTERM or SIGHUP, set by the handler
         self.stop_reason = ""
+        self.warned: set[str] = set()  # of what a checkpoint could not bring back
         self.finished = False  # the run ended of itself, and what is left to do then is done
         self.waits_since = self.recorder.wall_time()  # start-up is no training time
         self.checkpoint_due = False
@@ -176,6 +179,7 @@ class Driver(ABC):
         """Write everything that an exact resume needs."""
         self.sampling.settle(self.exchange)
         start = time.monotonic()
+        self.folder.bring_back()
         save_checkpoint(self.folder.checkpoints, self.env_step, self.checkpoint_parts(), keep=self.cfg.checkpoint_keep)
         self.checkpoint_time = time.monotonic()
         self.checkpoint_cost = self.checkpoint_time - start
@@ -200,7 +204,7 @@ class Driver(ABC):
         """Take over what `checkpoint` wrote (the recorder did so when it was made); `source`: the file of `parts`."""
         try:
             self.load_parts(parts)
-        except (RuntimeError, LookupError, TypeError, ValueError) as error:
+        except UNFIT as error:
             reason = " ".join(str(error).split())[:200]
             where = f"the checkpoint in {self.folder.path} does not fit this version"
             raise UserError(f"{where if source is None else f'{source} does not fit this runner'}: {reason}") from error
@@ -208,11 +212,17 @@ class Driver(ABC):
 
     def load_parts(self, parts: dict[str, Any]) -> None:
         """Hand every part its state."""
-        for warning in self.sampling.load_state_dict(parts):
-            log.warning("%s", warning)
+        self.warn(self.sampling.load_state_dict(parts))
         self.load_state_dict(parts["driver"])
         if self.trajectories is not None and "trajectories" in parts:
             self.trajectories.load_state_dict(parts["trajectories"])
+
+    def warn(self, lines: Iterable[str]) -> None:
+        """Tell what does not come back as it was, each thing once."""
+        for line in dict.fromkeys(lines):
+            if line not in self.warned:
+                self.warned.add(line)
+                log.warning("%s", line)
 
     def state_dict(self) -> dict[str, Any]:
         """Counters and whether the run is over."""

@@ -1,9 +1,6 @@
 """Where a run's environments come from: made from `env_cfg`, or an object of the user's."""
 
 import copy
-import os
-import sys
-import tempfile
 from typing import Any
 
 import gymnasium as gym
@@ -11,9 +8,12 @@ from gymnasium.vector import AsyncVectorEnv, SyncVectorEnv, VectorEnv
 
 from algos.common.errors import UserError
 from envs.auto import sync_or_async
+from envs.check import check_frame, check_given
+from envs.drivers import headless
 from envs.given import as_vector_env, check_object, is_closed
 from envs.make import make_env, make_vector_env, spaces_of
 from envs.model import model_of
+from envs.resumable import Resumable
 from envs.vectors.envpool import check_alike
 from framework.settings.schema import Config
 from framework.training.video import GifRecorder
@@ -33,15 +33,18 @@ def id_of(env: Any) -> str:
 class Environments:
     """Where a run's environments come from: `env_cfg`, or `given`, an environment object of the user's.
 
-    Raises UserError for whatever cannot work: nothing is written yet.
+    Raises UserError for whatever cannot work: nothing is written yet. `checked`: that was found out elsewhere.
     """
 
-    def __init__(self, cfg: Config, given: EnvObject | None = None):
+    def __init__(self, cfg: Config, given: EnvObject | None = None, *, checked: bool = False):
         self.cfg, self.general = cfg.env_cfg, cfg.general_cfg
         self.given: VectorEnv[Any, Any, Any] | None = None
+        self.remarks: list[str] = []  # on what is odd with the environment, for the user
         if given is None:
             window = self.cfg.render_mode == "human" and self.general.mode == "collect"
-            self.obs_space, self.action_space = spaces_of(self.cfg, self.general.max_step, "human" if window else None)
+            self.obs_space, self.action_space = spaces_of(
+                self.cfg, self.general.max_step, "human" if window else None, None if checked else self.remarks
+            )
             if self.cfg.vectorization == "auto":  # what is chosen here is recorded, and holds for every worker
                 alone = self.general.mp_backend != "ray" or self.general.ray_address is not None
                 env = make_env(self.cfg, max_step=self.general.max_step)
@@ -52,7 +55,8 @@ class Environments:
         else:
             self.given = self._take(given)
             self.obs_space, self.action_space = self.given.single_observation_space, self.given.single_action_space
-        self._try_rendering()
+        if not checked:
+            self.try_rendering()
 
     def _take(self, env: EnvObject) -> VectorEnv[Any, Any, Any]:
         """An object as vector env, if the config asks for nothing that it cannot have."""
@@ -72,6 +76,7 @@ class Environments:
                     "general_cfg.max_step needs an environment id or a single environment, not a vector environment"
                 )
             env = gym.wrappers.TimeLimit(env, general.max_step)
+        self.remarks += check_given(env, f"the environment {type(getattr(env, 'unwrapped', env)).__name__}")
         vector = as_vector_env(env)
         self.spec = _spec_of(env) if isinstance(env, gym.Env) else _spec_of(vector)
         if general.n_envs not in (1, vector.num_envs):
@@ -99,18 +104,19 @@ class Environments:
             ) from error
         return env
 
-    def _try_rendering(self) -> None:
-        """What cannot be rendered is told before the run starts."""
+    def try_rendering(self) -> None:
+        """What cannot be rendered is told before the run starts: one frame is drawn, or a window opened."""
         mode = self.cfg.render_mode
-        headless = sys.platform == "linux" and not any(name in os.environ for name in ("DISPLAY", "WAYLAND_DISPLAY"))
-        if mode is not None:
-            env = self.single(first=True)
-            try:
-                if mode == "human" and headless:
-                    os.environ.setdefault("XDG_RUNTIME_DIR", tempfile.gettempdir())  # else SDL complains of its lack
-                    env.reset(seed=0)
-            finally:
-                env.close()
+        if mode is None:
+            return
+        env = self.single(first=True)
+        try:
+            if mode == "rgb_array":
+                check_frame(env, self.cfg.id)
+            elif headless():
+                env.reset(seed=0)
+        finally:
+            env.close()
 
     def vector(self, render_mode: str | None) -> VectorEnv[Any, Any, Any]:
         """The vector env of one worker."""
@@ -127,6 +133,7 @@ class Environments:
             env = self._counterpart(render_mode)
         else:
             env = make_env(self.cfg, max_step=self.general.max_step, render_mode=render_mode, evaluation=True)
+        env = env if isinstance(env, Resumable) else Resumable(env)
         return GifRecorder(env) if render_mode == "rgb_array" else env
 
     def _counterpart(self, render_mode: str | None) -> gym.Env[Any, Any]:

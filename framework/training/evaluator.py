@@ -1,6 +1,9 @@
 """Deterministic evaluation on separate environments, each episode with its own seed."""
 
+import logging
+import math
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any
 
@@ -10,11 +13,17 @@ import torch
 
 from algos.base import Policy
 from algos.networks.state import reset_rows
+from envs.check import MOST_STEPS, is_limited
 from framework.data.rollout import stack
 from framework.reports.statistics import mean_interval
 from framework.training.video import Film, GifRecorder
 
+log = logging.getLogger("joyride")
 PARALLEL = 10  # environments stepped side by side, so that one forward pass serves them all
+
+
+class Interrupted(Exception):
+    """A signal ended an evaluation before its last episode."""
 
 
 @dataclass
@@ -50,20 +59,26 @@ class Evaluator:
 
     def __init__(self, make_env: Callable[[bool], gym.Env[Any, Any]], policy: Policy, seed: int):
         self.make_env, self.policy, self.seed = make_env, policy, seed
+        self.stopped: Callable[[], bool] = lambda: False  # asked between steps: a signal must not wait for an episode
         self.window: gym.Env[Any, Any] | None = None
         self.results: list[Evaluation] = []
+        self.told = False
 
     def ask(self, policy: Policy, episodes: int, key: int) -> None:
         """Evaluate a policy, at once; `answer` hands out the result. Over Ray it is evaluated beside training."""
         self.policy = policy
-        self.results.append(self.evaluate(episodes, key))
+        with suppress(Interrupted):  # then there is no answer; a resumed run asks again
+            self.results.append(self.evaluate(episodes, key))
 
     def answer(self, wait: bool) -> Evaluation | None:
         """The next result; None if there is none."""
         return self.results.pop(0) if self.results else None
 
     def evaluate(self, episodes: int, key: int, gif: Film | None = None) -> Evaluation:
-        """Play `episodes` episodes whose seeds follow from `key`; `gif` records the first of them."""
+        """Play `episodes` episodes whose seeds follow from `key`; `gif` records the first of them.
+
+        Where nothing limits an episode it is cut off after MOST_STEPS, which is told. Raises Interrupted if `stopped`.
+        """
         sequence = np.random.SeedSequence(self.seed, spawn_key=(key,))
         seeds = [int(seed) for seed in sequence.generate_state(episodes)]
         result = Evaluation(seeds, [0.0] * episodes, [0] * episodes)
@@ -89,7 +104,10 @@ class Evaluator:
         obs = [env.reset(seed=seed)[0] for env, seed in zip(envs, result.seeds, strict=False)]
         initial = policy.init_state(len(envs))
         state, live = initial, len(envs)
+        limit = math.inf if is_limited(envs[0]) else MOST_STEPS
         while live:
+            if self.stopped():
+                raise Interrupted
             action, _, state = policy.act(stack(obs), state, explore=False, step=0)
             action = policy.env_action(action)
             fresh = torch.zeros(len(envs), dtype=torch.bool)
@@ -100,7 +118,9 @@ class Evaluator:
                 result.rewards[episode[row]] += float(reward)
                 result.lengths[episode[row]] += 1
                 if not (terminated or truncated):
-                    continue
+                    if result.lengths[episode[row]] < limit:
+                        continue
+                    self._tell_cut()
                 if started < len(result.seeds):
                     episode[row] = started
                     obs[row] = env.reset(seed=result.seeds[started])[0]
@@ -111,6 +131,14 @@ class Evaluator:
                     live -= 1
             if state != ():
                 state = reset_rows(state, initial, fresh.to(policy.device))
+
+    def _tell_cut(self) -> None:
+        if not self.told:
+            self.told = True
+            log.warning(
+                "an episode was cut off after %s steps, for nothing else limits it; general_cfg.max_step=<steps> does",
+                f"{MOST_STEPS:,}",
+            )
 
     def close(self) -> None:
         """Close the window, if there is one."""

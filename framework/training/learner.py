@@ -5,6 +5,7 @@ from typing import Any
 import torch
 
 from algos.base import Algorithm
+from algos.common.streams import take_over
 from algos.data import Batch, LearnOutput
 
 
@@ -34,10 +35,11 @@ class Learner:
             state["cuda"] = torch.cuda.get_rng_state(self.device)
         return state
 
-    def load_state_dict(self, state: dict[str, Any]) -> None:
-        """Restore what `state_dict` returned."""
+    def load_state_dict(self, state: dict[str, Any]) -> list[str]:
+        """Restore what `state_dict` returned; a line for what cannot be, where the device is of another kind."""
         self.algorithm.load_state_dict(state["algorithm"])
-        self.algorithm.generator.set_state(state["generator"])
-        torch.set_rng_state(state["torch"])
+        told = take_over(self.algorithm.generator, state["generator"])
+        told += take_over(torch.default_generator, state["torch"])
         if "cuda" in state and self.device.startswith("cuda"):
             torch.cuda.set_rng_state(state["cuda"], self.device)
+        return told

@@ -109,9 +109,9 @@ class Learning:
         """State of the learner."""
         return self.learner.state_dict()
 
-    def load_state_dict(self, state: dict[str, Any]) -> None:
-        """Restore what `state_dict` returned."""
-        self.learner.load_state_dict(state)
+    def load_state_dict(self, state: dict[str, Any]) -> list[str]:
+        """Restore what `state_dict` returned; a line for what cannot be."""
+        return self.learner.load_state_dict(state)
 
 
 def kept(metrics: Mapping[str, Tensor | float]) -> dict[str, Tensor | float]:

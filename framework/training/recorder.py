@@ -3,11 +3,14 @@
 import math
 import time
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from typing import Any
 
 import torch
 from torch import Tensor
 
+from algos.common.errors import UserError
+from algos.common.forms import by_name, count, listed, mapping, number, record, text
 from framework.data.guard import check_losses
 from framework.data.tally import Episode, Recent, Sums
 from framework.runs.loggers import make_logger
@@ -19,6 +22,21 @@ EPISODES = ("episode", "env_step", "update_step", "wall_time", "reward", "length
 EVALUATIONS = (
     "update_step", "env_step", "wall_time", "episodes", "mean_reward", "std_reward", "min_reward", "max_reward",
 )  # fmt: skip
+
+_TABLE = record(columns=listed(text), rows=count)
+FORM = record(  # of `state_dict`; older versions had the files' sizes, and lack some
+    optional=("tables", "sizes", "told", "recent_of"),
+    tables=by_name(_TABLE),
+    sizes=by_name(count),
+    loggers=by_name(mapping),
+    pending=listed(by_name(number)),
+    last_row=listed(count, count),
+    recent=listed(listed(number, number)),
+    recent_of=by_name(listed(number)),
+    told=by_name(listed(number, number)),
+    latest=by_name(number),
+    wall_time=number,
+)
 
 
 class Recorder:
@@ -80,9 +98,9 @@ class Recorder:
 
     def environments(self, metrics: Sums) -> None:
         """What environments told of themselves during a rollout: it goes into the mean of the next row."""
-        for name, (total, count) in metrics.items():
+        for name, (total, more) in metrics.items():
             before, n = self.told.get(name, (0.0, 0))
-            self.told[name] = (before + total, n + count)
+            self.told[name] = (before + total, n + more)
 
     def update(self, metrics: Mapping[str, Tensor | float], update_step: int, env_step: int) -> None:
         """An update was made; its metrics go into the mean of the next row, under any names.
@@ -100,7 +118,7 @@ class Recorder:
             self._write_updates(update_step, env_step)
 
     def _write_updates(self, update_step: int, env_step: int) -> None:
-        self.latest = means_of(self.pending) | {name: total / count for name, (total, count) in self.told.items()}
+        self.latest = means_of(self.pending) | {name: total / n for name, (total, n) in self.told.items()}
         check_losses(self.latest, update_step)  # those that were tensors until now
         wall_time = self.wall_time()
         row = {"update_step": update_step, "env_step": env_step, "wall_time": f"{wall_time:.3f}", **self.latest}
@@ -130,8 +148,8 @@ class Recorder:
     def evaluation(self, result: Evaluation, update_step: int, env_step: int) -> None:
         """An evaluation was made."""
         values = (result.mean, result.std, min(result.rewards), max(result.rewards))
-        count = len(result.rewards)
-        self.evaluations.append((update_step, env_step, f"{self.wall_time():.3f}", count, *values))
+        episodes = len(result.rewards)
+        self.evaluations.append((update_step, env_step, f"{self.wall_time():.3f}", episodes, *values))
         names = ("eval/mean_reward", "eval/std_reward", "eval/min_reward", "eval/max_reward")
         self._log(dict(zip(names, values, strict=True)), env_step)
 
@@ -156,6 +174,8 @@ class Recorder:
     def close(self) -> None:
         """Close all files."""
         for table in (self.episodes, self.updates, self.evaluations):
+            with suppress(UserError):  # was told when a row was written
+                table.bring_back()
             table.file.close()
         for logger in self.loggers.values():
             logger.close()

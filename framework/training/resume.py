@@ -9,15 +9,44 @@ from typing import Any
 from omegaconf import DictConfig, OmegaConf
 
 from algos.common.errors import UserError
+from algos.common.forms import anything, count, flag, listed, mapping, maybe, number, record, text
 from framework.runs import latest, provenance
-from framework.runs.checkpoint import load_checkpoint, save_model
+from framework.runs.checkpoint import has_checkpoint, load_checkpoint, save_model
+from framework.runs.files import atomic_write, read_plain, writing
 from framework.runs.run_folder import RunFolder
 from framework.runs.run_search import find_run
 from framework.settings.compose import save_config
 from framework.settings.effects import may_change
 from framework.settings.schema import Config
+from framework.training import recorder
+from framework.training.counters import NAMES
 
 log = logging.getLogger("joyride")
+HYDRA = ("config", "hydra", "overrides")  # the files in .hydra/
+_DRIVER = record(
+    optional=("best", "evaluated_at", "saved_at", "pending", "looked_at"),  # a collector has none of them
+    **dict.fromkeys(NAMES, count),
+    stop_reason=text,
+    finished=flag,
+    best=maybe(number),
+    evaluated_at=count,
+    saved_at=count,
+    pending=listed(listed(count, count)),
+    looked_at=maybe(count),
+)
+_PARTS = record(
+    optional=("server", "workers", "learner", "trajectories"),
+    driver=_DRIVER,
+    recorder=recorder.FORM,
+    callbacks=listed(mapping),
+    server=mapping,
+    workers=listed(mapping),
+    learner=mapping,
+    trajectories=record(
+        optional=("steps", "checksums"), file=count, offset=count, count=count, episodes=count, steps=count,
+        checksums=anything, unfinished=listed(record(env=count)),
+    ),
+)  # fmt: skip
 
 
 def start_file(folder: Path) -> Path:
@@ -71,6 +100,7 @@ def open_folder(
     provenance.write(folder.path, resumed=resumed is not None)
     if hydra_cfg is not None:
         save_hydra(hydra_cfg, folder)
+    folder.keep("config.yaml", provenance.FILE, provenance.ORIGIN, *(f".hydra/{name}.yaml" for name in HYDRA))
     latest.show(folder.path)
     return folder
 
@@ -80,16 +110,30 @@ def _delete_leftovers(run: Path) -> None:
     for path in run.glob("checkpoints/.tmp-*"):
         shutil.rmtree(path, ignore_errors=True)
     for path in run.rglob(".*.tmp"):
-        path.unlink(missing_ok=True)
+        if not path.is_dir():
+            with writing(path):
+                path.unlink(missing_ok=True)
 
 
 def save_hydra(hydra_cfg: DictConfig, folder: RunFolder) -> None:
     """Write .hydra/ as Hydra would; tools that read Hydra's runs look for config.yaml there too."""
     place = folder.path / ".hydra"
-    place.mkdir(exist_ok=True)
-    OmegaConf.save(hydra_cfg, place / "hydra.yaml")
-    OmegaConf.save(hydra_cfg.overrides.task, place / "overrides.yaml")
-    (place / "config.yaml").write_text(folder.config_path.read_text())
+    own = read_plain(folder.config_path)
+    contents = (own, OmegaConf.to_yaml(hydra_cfg).encode(), OmegaConf.to_yaml(hydra_cfg.overrides.task).encode())
+    for name, content in zip(HYDRA, contents, strict=True):
+        atomic_write(place / f"{name}.yaml", content)
+
+
+def check_parts(parts: dict[str, Any], source: Path | str) -> dict[str, Any]:
+    """The parts of a checkpoint; UserError unless they are what a run can go on from, before anything is changed.
+
+    What belongs to one part alone is checked where it is loaded.
+    """
+    try:
+        _PARTS(parts, "it")
+    except ValueError as error:
+        raise UserError(f"the checkpoint in {source} does not fit this version: {error}") from None
+    return parts
 
 
 def restorable(folder: RunFolder) -> dict[str, Any] | None:
@@ -99,15 +143,18 @@ def restorable(folder: RunFolder) -> dict[str, Any] | None:
     """
     found = load_checkpoint(folder.checkpoints)
     if found is not None:
-        return found[1]
+        return check_parts(found[1], folder.path)
     if any(folder.models.glob("*.pt")):
         raise UserError(
             f"{folder.path} has models but no complete checkpoint, so it cannot be resumed; start a new run from its"
             " last"
             f" model with load_path={folder.name} load_model_step=last"
         )
+    if has_checkpoint(folder.checkpoints):
+        raise UserError(f"{folder.path} has no complete checkpoint, so it cannot be resumed; start a new run")
     log.warning("%s has no complete checkpoint: it starts from the beginning", folder.name)
     for place in (folder.results, folder.tb_logs):
         for path in place.iterdir():
-            path.unlink()
+            with writing(path):
+                path.unlink()
     return None

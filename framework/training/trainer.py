@@ -86,6 +86,8 @@ class Trainer(Driver):
         """The last model is kept and evaluated like the others, and the last metrics are written."""
         self.sampling.settle(self.exchange)
         self.save_and_evaluate()
+        if not (self.folder.models / f"{self.saved_at}.pt").exists():  # somebody has deleted it
+            self.save_model(str(self.saved_at))
         self.recorder.flush(self.update_step, self.env_step)
         self.receive_evaluations(wait=True)
         if self.update_step == self.counters.first_update_step:
@@ -152,7 +154,7 @@ class Trainer(Driver):
             path = self.folder.models / f"{update_step}.pt"
             load_into(self.learner.algorithm, read_model(path), path)
             self.evaluate_at(self.learner.algorithm.policy, update_step, env_step)
-        self.learning.load_state_dict(parts["learner"])
+        self.warn(self.learning.load_state_dict(parts["learner"]))
         for path in self.folder.models.glob("*.pt"):
             if path.stem.isdigit() and int(path.stem) > self.update_step:
                 path.unlink()

@@ -1,6 +1,7 @@
 """One episode as a GIF file."""
 
 import io
+import logging
 import math
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
@@ -9,9 +10,11 @@ import gymnasium as gym
 import imageio.v3 as imageio
 import numpy as np
 
-from algos.common.errors import UserError
+from algos.common.errors import UserError, first_line
+from envs.frames import as_pixels, is_blank
 from framework.runs.files import atomic_write
 
+log = logging.getLogger("joyride")
 MAX_SIDE = 400  # pixels; larger frames are scaled down
 MIN_SIDE = 160  # pixels; frames that are narrower are enlarged by a whole factor, so that a caption can be read
 MIN_DELAY = 2  # hundredths of a second; players slow shorter delays down to a crawl
@@ -83,7 +86,7 @@ class GifRecorder(gym.Wrapper):
         """Record the episode that the next reset starts to the file `film.path`.
 
         The file appears, whole, when that episode ends, is cut off by a reset or by close, or has `max_frames`.
-        UserError if the environment does not render single frames, or the file cannot be written.
+        An environment that does not render single frames is told in a warning; UserError if the file cannot be written.
         """
         self._film = film
 
@@ -98,15 +101,16 @@ class GifRecorder(gym.Wrapper):
             self._durations: list[int] = []  # of each kept frame but the last, in milliseconds
             self._content = io.BytesIO()
             self._gif = imageio.imopen(self._content, "w", extension=".gif", plugin="pillow")
-            self._take_frame()
+            self._blank = True  # whether all frames so far are of one colour
+            self._film_on()
         return result
 
     def step(self, action: Any) -> tuple[Any, Any, bool, bool, dict[str, Any]]:
         result = self.env.step(action)
         if self._recording:
             self._total += float(result[1])
-            self._take_frame()
-            if result[2] or result[3] or len(self._due) >= self.max_frames:
+            self._film_on()
+            if self._recording and (result[2] or result[3] or len(self._due) >= self.max_frames):
                 self._write()
         return result
 
@@ -115,6 +119,16 @@ class GifRecorder(gym.Wrapper):
             self._write()
         super().close()
 
+    def _film_on(self) -> None:
+        """Take a frame; where that fails there is no film, but the episode goes on: its result is worth more."""
+        try:
+            self._take_frame()
+        except Exception as error:
+            assert self._film is not None
+            what = str(error) if isinstance(error, UserError) else f"{type(error).__name__}: {first_line(error)}"
+            log.warning("%s is not written: %s", self._film.path, what)
+            self._film, self._recording = None, False
+
     def _take_frame(self) -> None:
         due, self._seen = round(100 * self._seen / self.fps), self._seen + 1
         if self._due and due - self._due[-1] < MIN_DELAY:
@@ -122,23 +136,19 @@ class GifRecorder(gym.Wrapper):
         if self._due:
             self._durations.append(10 * (due - self._due[-1]))
         self._due.append(due)
-        frame = self.env.render()
-        if not isinstance(frame, np.ndarray) or frame.ndim not in (2, 3):
-            self._recording, self._film = False, None
-            got = "a list of frames" if isinstance(frame, list) else type(frame).__name__
-            raise UserError(f"a video needs env_cfg.render_mode=rgb_array: the environment's render() returned {got}")
+        pixels = as_pixels(self.env.render())
+        self._blank = self._blank and is_blank(pixels)
         # Kept with a palette of its own, a byte a pixel. The list of durations is read when the file is written; Pillow
         # refuses one for a single frame.
         duration = self._durations or self._last_delay()
-        self._gif.write(self._pixels(frame), bits=8, is_batch=False, loop=0, duration=duration)
+        self._gif.write(self._picture(pixels), bits=8, is_batch=False, loop=0, duration=duration)
 
-    def _pixels(self, frame: np.ndarray) -> np.ndarray:
+    def _picture(self, frame: np.ndarray) -> np.ndarray:
         """The frame as RGB [H, W, 3] over its caption, scaled like the first one to a size that can be seen."""
         from PIL import Image
 
         assert self._film is not None
-        frame = frame[:, :, 0] if frame.ndim == 3 and frame.shape[2] == 1 else frame
-        image = Image.fromarray(np.clip(frame, 0, 255).astype(np.uint8)).convert("RGB")
+        image = Image.fromarray(frame).convert("RGB")
         if not self._durations:
             scale = min(math.ceil(MIN_SIDE / image.width), MAX_SIDE / max(image.size))
             scale = math.floor(scale) if scale > 1 else scale
@@ -154,6 +164,8 @@ class GifRecorder(gym.Wrapper):
         assert film is not None
         self._durations.append(self._last_delay())
         self._gif.close()
+        if self._blank:
+            log.warning("%s: all frames are of one colour; does the environment's render() draw?", film.path)
         atomic_write(film.path, self._content.getvalue())
 
     def _last_delay(self) -> int:

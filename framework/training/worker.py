@@ -9,11 +9,13 @@ from gymnasium.vector import VectorEnv
 
 from algos.base import Policy
 from algos.common.errors import UserError, mark
+from algos.common.forms import check_like
 from algos.common.trees import Tree
+from envs.check import check_first
 from envs.resumable import broken_off, longest_record, restore_vector, snapshot_vector
 from framework.data.guard import Guard
 from framework.data.rollout import Rollout
-from framework.data.rows import Row, RowMaker, to_rollout
+from framework.data.rows import Row, RowMaker
 from framework.data.tally import Episode, Sums, Tally
 
 log = logging.getLogger("joyride")
@@ -57,6 +59,7 @@ class Worker:
         policy_seed, *env_seeds = worker_seeds(seed, self.n_envs)
         self.rows = RowMaker(policy.fork(policy_seed), self.n_envs)
         self.obs: Tree = env.reset(seed=env_seeds)[0]  # type: ignore[arg-type]  # one seed for each environment
+        check_first(self.obs, env.observation_space, type(env.unwrapped).__name__)
         self.tally = Tally(self.n_envs)
         self.guard = Guard(name, env.single_action_space, self.n_envs, total_envs, index)
         self.long_record = LONG_RECORD  # from where on it is told of
@@ -86,7 +89,7 @@ class Worker:
             if max_episodes is not None and len(episodes) >= max_episodes:
                 episodes = episodes[:max_episodes]
                 break
-        rollout = to_rollout(rows, start, self.index)
+        rollout = self.rows.rollout(rows, start, self.index)
         self._check(rollout, step)
         values = float(rollout.extras["value"].sum()) if "value" in rollout.extras else None
         metrics = self.tally.take_metrics()
@@ -120,7 +123,7 @@ class Worker:
         now = step + len(rows) * self.total_envs
         if not isinstance(error, UserError):
             if rows:
-                self._check(to_rollout(rows, (), self.index), step)
+                self._check(self.rows.rollout(rows, (), self.index), step)
             try:
                 self.guard.check_obs(self.obs, now)
             except UserError as misfit:
@@ -156,9 +159,10 @@ class Worker:
 
     def load_state_dict(self, state: dict[str, Any]) -> list[str]:
         """Restore what `state_dict` returned; returns a line for each environment that did not come back equal."""
+        check_like(self.obs, state["obs"], "obs")
         warnings = restore_vector(self.env, state["envs"])
         self.obs = state["obs"]
-        self.rows.load_state_dict(state)
+        warnings += self.rows.load_state_dict(state)
         self.tally.load_state_dict(state)
         if state["envs"]["envs"] is None and state["envs"]["state"] is None:  # new episodes: the saved row ends nowhere
             self.begin_anew()
@@ -183,6 +187,8 @@ def with_final_obs(next_obs: Tree, final_obs: Tree, done: np.ndarray) -> Tree:
     if isinstance(next_obs, tuple):
         parts = [[None if row is None else row[i] for row in final_obs] for i in range(len(next_obs))]
         return tuple(with_final_obs(part, final, done) for part, final in zip(next_obs, parts, strict=True))
+    if next_obs.dtype.kind == "U":  # texts, which an array of shorter ones would cut
+        return np.array([final_obs[i] if done[i] else next_obs[i] for i in range(len(done))])
     true_next = next_obs.copy()
     for i in np.flatnonzero(done):
         true_next[i] = final_obs[i]

@@ -4,11 +4,13 @@ import numpy as np
 import pytest
 import torch
 from gymnasium import spaces
+from gymnasium.vector.utils import batch_space, iterate
 from torch import nn
 
-from algos.base import Policy, RandomPolicy, obs_to_tensors
+from algos.base import Policy, RandomActions, RandomPolicy, obs_to_tensors
 from algos.data import Batch, DataSpec
 from algos.networks.builder import build_network
+from algos.registry import get_algorithm
 
 BOX = spaces.Box(-1, 1, (4,), np.float32)
 NOISY = {"layer_type": "noisy_linear", "layer_size": 8, "activation": "relu"}
@@ -156,3 +158,26 @@ def test_steps_and_updates_of_replay_by_hand():
     assert DataSpec("sequence", n_steps=5, batch_size=32, learning_starts=50).warm_up_steps == 160
     assert DataSpec("replay", train_freq=4, gradient_steps=3).round_updates == 3
     assert DataSpec("replay", train_freq=4, gradient_steps=-1).round_updates == 4
+
+
+@pytest.mark.parametrize("name", ["DQN", "PPO", "SAC_D", "QLearning"])
+@pytest.mark.parametrize("space", [spaces.Discrete(3, start=-1, dtype=np.int8), spaces.Discrete(3, dtype=np.int32)])
+def test_actions_have_the_integer_type_of_their_space(name, space):
+    kind = get_algorithm(name)
+    policy = kind(kind.Config(), spaces.Discrete(4), space, seed=1, total_steps=10).policy
+    for explore in (True, False):
+        action, _, _ = policy.act(np.arange(4), policy.init_state(4), explore=explore, step=0)
+        taken = policy.env_action(action)
+        assert taken.dtype == space.dtype and all(one in space for one in taken)
+        if name in ("DQN", "SAC_D"):
+            assert np.array_equal(policy.policy_action(taken), action)
+
+
+@pytest.mark.parametrize(
+    "space", [spaces.Tuple((spaces.Discrete(3), spaces.Box(-1, 1, (2,)))), spaces.Dict(a=spaces.Discrete(2))]
+)
+def test_random_actions_of_any_space(space):
+    algorithm = RandomActions(None, spaces.Text(3), space)
+    action, _, _ = algorithm.policy.fork(0).act((np.zeros(5), np.zeros(5)), (), explore=True, step=0)
+    assert len(list(iterate(batch_space(space, 5), action))) == 5
+    assert all(one in space for one in iterate(batch_space(space, 5), action))

@@ -5,7 +5,7 @@ import pytest
 
 from algos.common.errors import UserError
 from envs.families import family_of
-from envs.make import find_spec
+from envs.registered import find_spec
 
 
 @pytest.mark.parametrize(

@@ -6,6 +6,7 @@ import types
 
 import gymnasium as gym
 import numpy as np
+import odd_envs
 import pytest
 
 from algos.common.errors import UserError
@@ -177,15 +178,23 @@ MISTAKES = [
     ({"entry_point": "home_made:Countr"}, ["home_made", "did you mean 'Counter'?"]),
     ({"entry_point": "home_made.sub:X"}, ["home_made"]),
     ({"entry_point": "nowhere_at_all:X"}, ["env_cfg.entry_point", "no module named 'nowhere_at_all'"]),
+    ({"entry_point": "os:system"}, ["os:system is a builtin_function_or_method, not a subclass of gymnasium.Env"]),
+    ({"entry_point": "pathlib:Path"}, ["pathlib:Path is Path, not a subclass of gymnasium.Env"]),
     ({"entry_point": "nodots"}, ["package.module:Class"]),
     ({"entry_point": "home_made:Counter", "kwargs": {"begin": 1}}, ["'begin'"]),
+    ({"entry_point": "odd_envs:Four"}, ["env_cfg.entry_point=odd_envs:Four", "4 values"]),
+    ({"entry_point": "collections:Counter"}, ["collections.Counter, not a gymnasium.Env", "PettingZoo"]),
+    *(
+        ({"kwargs": {"max_episode_steps": limit}}, [f"env_cfg.kwargs.max_episode_steps={limit} must be a whole number"])
+        for limit in (float("nan"), 2.5, 0, -2, "many", True, 10**30)
+    ),
 ]
 
 
 @pytest.mark.parametrize(("settings", "parts"), MISTAKES)
 def test_mistakes_are_told_in_one_line(home, settings, parts):
     with pytest.raises(UserError) as caught:
-        spaces_of(EnvConfig(**settings))
+        spaces_of(EnvConfig(**settings), remarks=[])
     assert "\n" not in str(caught.value)
     assert all(part in str(caught.value) for part in parts), str(caught.value)
 
@@ -254,3 +263,21 @@ for vectorization in ("sync", "async"):
     said = subprocess.run([sys.executable, "-W", "ignore", "-c", code], capture_output=True, text=True, check=True)
     lines = [line for line in said.stdout.splitlines() if "render_mode=rgb_array" in line]
     assert len(lines) == 2, said
+
+
+def test_metadata_that_is_no_dict_is_told(monkeypatch):
+    monkeypatch.setattr(odd_envs.Odd, "metadata", None)
+    with pytest.raises(UserError, match="metadata must be a dict"):
+        make_env(EnvConfig(entry_point="odd_envs:Odd"))
+
+
+def test_observations_of_frames_need_no_render_mode():
+    cfg = EnvConfig(entry_point="odd_envs:Odd", wrappers=["AddRenderObservation"])
+    env = make_env(cfg)
+    assert env.observation_space.shape == (40, 50, 3)
+    env.reset(seed=0)
+    assert env.step(0)[0].max() == 20 and env.render().shape == (40, 50, 3)
+    with pytest.raises(UserError, match="render_mode=human"):
+        make_env(cfg, render_mode="human")
+    with pytest.raises(UserError, match="does not support render_mode=rgb_array"):
+        make_env(EnvConfig(id="joyride/BitFlip-v0", wrappers=["AddRenderObservation"]))

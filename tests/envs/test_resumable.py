@@ -7,12 +7,14 @@ import gymnasium as gym
 import numpy as np
 import pytest
 import torch
+from odd_envs import odd
 
 from envs.config import EnvConfig
 from envs.given import as_vector_env
 from envs.make import make_env, make_vector_env
 from envs.plain import equal, plain
 from envs.resumable import Resumable, restore_vector, snapshot_vector
+from envs.vectors.stepped import SyncVector
 
 
 class Noisy(gym.Env):
@@ -320,3 +322,18 @@ def test_actions_beyond_the_bound_are_not_kept(monkeypatch):
     env.reset()
     env.step(np.zeros(1, np.float32))
     assert len(env.snapshot()["actions"]) == 1 and other.restore(env.snapshot()) is None
+
+
+def test_a_close_that_fails_ends_no_run(caplog):
+    Resumable(odd(close=lambda self: 1 / 0)).close()
+    assert "close() of Made failed: ZeroDivisionError" in caplog.text
+
+
+def test_infos_with_the_names_of_vectors_change_nothing():
+    names = dict.fromkeys(("final_obs", "final_info", "_final_obs", "_final_info"), "mine")
+    told = odd(step_as=lambda self, answer: (*answer[:4], names | {"own": 1.0}), reset_as=lambda self, a: (a[0], names))
+    venv = SyncVector([lambda: Resumable(told)])
+    assert not names.keys() & venv.reset(seed=0)[1].keys()
+    infos = [venv.step(np.array([0]))[4] for _ in range(10)]
+    assert infos[0]["own"] == [1.0] and "final_obs" not in infos[0]
+    assert np.array_equal(infos[-1]["final_obs"][0], odd().obs) and infos[-1]["final_info"]["own"] == [1.0]

@@ -71,7 +71,7 @@ def test_unknown_environment():
         ("MaskVelocty", "here: no wrapper 'MaskVelocty' in gymnasium.wrappers; did you mean 'MaskVelocity'?"),
         ({"type": "MaskVelocity", "kep": [0]}, "here (MaskVelocity) has no parameter 'kep'; did you mean 'keep'?"),
         ("no.such:Wrapper", "here=no.such:Wrapper: no module named 'no'"),
-        ("builtins:repr", "here (builtins:repr) made a str, not a gymnasium.Env"),
+        ("builtins:repr", "here: builtins:repr is not a subclass of gymnasium.Wrapper"),
     ],
 )
 def test_what_is_no_wrapper_is_told(item, text):

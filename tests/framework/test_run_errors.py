@@ -4,6 +4,7 @@ import logging
 import os
 import pickle
 import re
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -12,9 +13,11 @@ import pytest
 import torch
 from framework_fakes import DQN, PPO
 
-from framework import Experiment
+from framework import Callback, Experiment, UserError
 from framework.cli import main
 from framework.runs.checkpoint import load_model, save_model
+from framework.runs.files import WriteError
+from framework.runs.table import Table
 
 pytestmark = pytest.mark.xdist_group("run_errors")  # what its tests share is made once
 
@@ -112,7 +115,7 @@ BAD = [  # arguments, and what the line must say
         for name in ("noise", "pickle", "list")
     ],
     (["load_path={place}/spoilt/pickle", "load_model_step=last"], ["9.pt", "corrupt or not a Joyride model"]),
-    (["load_path={place}/spoilt/folder"], ["cannot read the model file", "directory"]),
+    (["load_path={place}/spoilt/folder"], ["cannot read", "best.pt: it is a folder"]),
     (["load_path={place}/spoilt/other"], ["is not a Joyride model"]),
     (["tasks_dir={place}/a_file"], ["cannot write", "general_cfg.tasks_dir"]),
     (["tasks_dir={place}/a_file/tasks"], ["cannot write", "general_cfg.tasks_dir"]),
@@ -196,3 +199,37 @@ def test_as_a_process_there_is_no_traceback_either(home, tmp_path):
     done = subprocess.run(command, capture_output=True, text=True, cwd=tmp_path)
     assert done.returncode == 2 and re.fullmatch(r"error: [^\n]*\n", done.stderr) and done.stdout == ""
     assert not (tmp_path / "tasks").exists()
+
+
+@pytest.mark.parametrize("lost", ["results", "tb_logs", "models", "."])
+def test_what_is_deleted_while_a_run_goes_on_comes_back(tmp_path, caplog, lost):
+    class Deletes(Callback):
+        def pre_rollout(self, trainer):
+            if trainer.env_step == 60:
+                shutil.rmtree(trainer.folder.path / lost)
+
+    experiment = Experiment(**DQN, tasks_dir=str(tmp_path), seed=2)
+    experiment.add_callback(Deletes())
+    experiment.train()
+    run = experiment.folder.path
+    rows = (run / "results" / "episodes.csv").read_text(encoding="utf-8").splitlines()
+    assert len(rows) == 1 + experiment.driver.episode, "all rows, those from before too"
+    assert {"config.yaml", "provenance.json", "checkpoints", "models", "tb_logs"} <= {
+        path.name for path in run.iterdir()
+    }
+    assert Experiment.load(run, ["load_model_step=last"]).counters["env_step"] == 100
+
+
+def test_a_full_disk_names_the_command_that_resumes(tmp_path, monkeypatch):
+    experiment = Experiment(**DQN, tasks_dir=str(tmp_path), loggers=[])
+    place, room = Table._write, [12]
+
+    def full(self, lines):
+        room[0] -= 1
+        if room[0] < 0:
+            raise WriteError(f"cannot write {self.path}: No space left on device")
+        place(self, lines)
+
+    monkeypatch.setattr(Table, "_write", full)
+    with pytest.raises(UserError, match=r"No space left on device; when that is mended, go on with: .*resume="):
+        experiment.train()

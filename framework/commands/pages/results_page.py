@@ -102,7 +102,9 @@ def take_over(tasks: Path, page: Path) -> list[str]:
 def _newest_first(tasks: Path) -> list[tuple[Path, dict[str, Any], Result | None]]:
     """The verifications in `tasks` with their notes and results, unfinished ones first."""
     places = [path.parent for path in tasks.glob(f"Verify_*/{NOTE}")]
-    found = [(place, json.loads((place / NOTE).read_text()), Result.read(place)) for place in sorted(places)]
+    found = [
+        (place, json.loads((place / NOTE).read_text(encoding="utf-8")), Result.read(place)) for place in sorted(places)
+    ]
     return sorted(found, key=lambda item: item[2].finished if item[2] else "~", reverse=True)
 
 

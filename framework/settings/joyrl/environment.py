@@ -53,7 +53,7 @@ def _identity(draft: Draft) -> dict[str, Any]:
 
 def _unknown(env_id: str) -> str:
     """The error for an unregistered id; a missing extra is reported later."""
-    from envs.make import find_spec  # Gymnasium takes a moment
+    from envs.registered import find_spec  # Gymnasium takes a moment
 
     try:
         find_spec(env_id)

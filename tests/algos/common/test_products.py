@@ -21,20 +21,40 @@ def test_values_are_those_of_torch_however_matrices_lie(turned, bias):
     torch.testing.assert_close(products.product(a, b, row), expected, rtol=1e-5, atol=1e-5)
 
 
-@HAVE
-def test_pairs_are_multiplied_each():
-    torch.manual_seed(0)
-    a, b = torch.randn(3, 7, 5), torch.randn(3, 5, 4)
-    torch.testing.assert_close(products.product(a, b.clone(), None), a @ b)
-
-
 def replaced(function, *inputs):
-    """How many products of a traced function are made by oneDNN, and its graph."""
+    """A traced function with its products replaced."""
     products.in_graphs()  # which makes the operator known
-    graph = torch.fx.experimental.proxy_tensor.make_fx(function, tracing_mode="fake")(*inputs).graph
-    products.replace_products(graph)
-    graph.lint()
-    return len(graph.find_nodes(op="call_function", target=torch.ops.joyride.product.default))
+    traced = torch.fx.experimental.proxy_tensor.make_fx(function, tracing_mode="fake")(*inputs)
+    products.replace_products(traced.graph)
+    traced.graph.lint()
+    traced.recompile()
+    return traced
+
+
+def by_onednn(traced):
+    return len(traced.graph.find_nodes(op="call_function", target=torch.ops.joyride.product.default))
+
+
+@HAVE
+@pytest.mark.parametrize("turned", [(False, False), (True, False), (False, True), (True, True)])
+@pytest.mark.parametrize(
+    ("function", "shapes"),
+    [
+        (torch.mm, ((129, 140), (140, 130))),
+        (torch.bmm, ((3, 129, 140), (3, 140, 130))),
+        (lambda a, b: torch.addmm(torch.arange(130.0), a, b), ((129, 140), (140, 130))),
+        (torch.mm, ((33, 5), (5, 20))),  # by terms
+        (torch.mm, ((33, 1), (1, 20))),
+        (lambda a, b: torch.addmm(torch.arange(20.0), a, b), ((33, 5), (5, 20))),
+    ],
+)
+def test_a_graph_gives_the_same_with_other_products(function, shapes, turned):
+    torch.manual_seed(0)
+    a, b = map(torch.randn, shapes)
+    a, b = (one.mT.contiguous().mT if turn else one for one, turn in zip((a, b), turned, strict=True))
+    traced = replaced(function, a, b)
+    assert not traced.graph.find_nodes(op="call_function", target=torch.ops.aten.mm.default)
+    torch.testing.assert_close(traced(a, b), function(a, b), rtol=1e-5, atol=1e-4)
 
 
 def square(n, dtype=torch.float32):
@@ -46,16 +66,17 @@ def square(n, dtype=torch.float32):
     [
         (torch.mm, (square(128), square(128)), 1),
         (torch.mm, (square(64), square(64)), 0),  # small
-        (torch.mm, (torch.zeros(70_000, 4), torch.zeros(4, 70)), 0),  # thin
+        (torch.mm, (torch.zeros(70_000, 4), torch.zeros(4, 70)), 0),  # thin: by terms
+        (torch.mm, (torch.zeros(70_000, 40), torch.zeros(40, 4)), 0),
         (torch.mm, (square(128, torch.float64), square(128, torch.float64)), 0),
-        (torch.bmm, (torch.zeros(2, 128, 128), torch.zeros(2, 128, 128)), 1),
+        (torch.bmm, (torch.zeros(2, 128, 128), torch.zeros(2, 128, 128)), 2),
         (torch.addmm, (torch.zeros(128), square(128), square(128)), 1),
         (torch.addmm, (square(128), square(128), square(128)), 0),  # what is added has more than a row
         (lambda c, a, b: torch.addmm(c, a, b, beta=2), (torch.zeros(128), square(128), square(128)), 0),
     ],
 )
 def test_large_products_of_a_graph_are_replaced(function, inputs, count):
-    assert replaced(function, *inputs) == count
+    assert by_onednn(replaced(function, *inputs)) == count
 
 
 def test_the_machine_is_asked_once(monkeypatch, tmp_path):

@@ -171,3 +171,52 @@ def test_own_convolutions_and_flatten_replace_the_default():
 
 def test_a_byte_vector_is_no_image():
     assert build_encoder(image(128)).out_features == 128
+
+
+@pytest.mark.parametrize(
+    ("space", "channels", "scale"),
+    [
+        (image(4, 40, 48, 3), 12, 255),
+        (image(4, 3, 40, 48), 12, 255),
+        (image(4, 40, 48, 1), 4, 255),
+        (spaces.Box(0, 1, (40, 48, 3), np.float32), 3, 1),
+        (spaces.Box(0, 255, (40, 48, 3), np.float32), 3, 255),
+        (spaces.Box(0, 1, (2, 40, 48, 3), np.float32), 6, 1),
+        (spaces.Box(0, 65535, (40, 48), np.uint16), 1, 65535),
+        (spaces.Box(0, 1, (10, 10, 4), bool), 4, 1),
+    ],
+)
+def test_images_of_other_types_and_stacked_frames(space, channels, scale):
+    entry = prepared(space, [{"layer_type": "linear", "layer_size": 5}])
+    x = torch.from_numpy(np.stack([space.sample() for _ in range(2)]))
+    y = entry.module(x)
+    assert entry.shape[0] == channels and y.shape[1:] == entry.shape and y.dtype == torch.float32
+    assert y.sum().item() == pytest.approx(x.double().sum().item() / scale, rel=1e-4)
+    assert prepared(space, [{"layer_type": "flatten"}]).shape == (x[0].numel(),)
+
+
+def test_stacked_frames_become_channels_one_frame_after_the_other():
+    x = torch.randint(256, (1, 2, 40, 41, 3), dtype=torch.uint8)
+    y = prepared(image(2, 40, 41, 3)).module(x)
+    assert torch.equal(y[0, 4], x[0, 1, :, :, 1] / 255)
+
+
+def test_planes_of_bits_go_into_a_convolution_that_is_asked_for():
+    assert prepared(spaces.MultiBinary((10, 10, 4)), [CONV]).shape == (4, 10, 10)
+    assert prepared(spaces.MultiBinary((10, 10, 4))).shape == (400,)
+
+
+@pytest.mark.parametrize(
+    ("space", "part"),
+    [
+        (image(128), "128 bytes"),
+        (spaces.Box(-1, 1, (40, 40), np.float32), "1600 numbers; a conv2d layer first"),
+        (spaces.Box(-1, 1, (3,), np.float32), None),
+        (spaces.Box(0, 10, (7, 7, 3), np.int64), None),
+    ],
+)
+def test_what_may_be_meant_otherwise_is_remarked(space, part):
+    module = prepared(space, [{"layer_type": "linear", "layer_size": 5}]).module
+    warning = getattr(module, "warning", "")
+    assert part in warning if part else not warning
+    assert not getattr(prepared(space, [{"layer_type": "flatten"}]).module, "warning", "")

@@ -6,6 +6,7 @@ import torch
 from gymnasium import spaces
 
 from algos.common.errors import UserError
+from algos.common.trees import tree_map
 from algos.policy_gradient.actor_critic import ActorCritic, ActorCriticPolicy
 from algos.policy_gradient.config import PPOConfig
 
@@ -19,8 +20,12 @@ def policy_of(action_space, obs_space=BOX, **settings):
     return ActorCriticPolicy(ActorCritic(PPOConfig(**settings), obs_space, action_space), action_space, "cpu").fork(1)
 
 
-def act(policy, explore=True, state=()):
-    return policy.act(OBS, state, explore=explore, step=0)
+def act(policy, explore=True, state=(), obs=OBS):
+    """An action, what a rollout of this one step keeps beside it, and the next state."""
+    action, extras, state = policy.act(obs, state, explore=explore, step=0)
+    columns = {name: column[None] for name, column in extras.items()}
+    columns = policy.rollout_extras(tree_map(lambda leaf: leaf[None], obs), action[None], columns)
+    return action, {name: column[0] for name, column in columns.items()}, state
 
 
 def test_discrete_actions_count_from_zero_and_reach_the_env_from_start():
@@ -136,7 +141,7 @@ def test_forbidden_actions_are_never_taken_and_have_no_part_in_entropy(memory):
     seen = np.stack([(drawn == action).any(0) for action in range(3)], axis=1)
     assert np.array_equal(seen, MASK == 1)  # all that is allowed, nothing else
     assert (policy.act(obs, state, explore=False, step=0)[0] == drawn).any(0).all()
-    action, extras, _ = policy.act(obs, state, explore=True, step=0)
+    action, extras, _ = act(policy, state=state, obs=obs)
     tensors = {key: torch.from_numpy(value) for key, value in obs.items()}
     if memory:  # learning sees the same probabilities
         sequences = {key: value.unsqueeze(1) for key, value in tensors.items()}
@@ -192,3 +197,28 @@ def test_without_a_critic_all_values_are_zero():
     policy = ActorCriticPolicy(ActorCritic(PPOConfig(), BOX, space, critic=False), space, "cpu").fork(1)
     assert act(policy)[1]["value"].tolist() == [0] * 4 == policy.bootstrap(OBS, ()).tolist()
     assert not [name for name, _ in policy.net.named_parameters() if "critic" in name]
+
+
+@pytest.mark.parametrize("space", [spaces.Discrete(3), spaces.Box(-1, 1, (2,)), spaces.MultiDiscrete([2, 3])])
+def test_a_critic_of_its_own_values_a_whole_rollout_as_it_would_each_step(space, monkeypatch):
+    monkeypatch.setattr("algos.policy_gradient.actor_critic.PIECE", 5)
+    policy = policy_of(space, normalize_obs=True, merge_layers=[])
+    policy.net.update_norm(torch.from_numpy(OBS))
+    obs = np.random.default_rng(0).normal(size=(3, 4, 3)).astype(np.float32)
+    steps = [policy.act(one, (), explore=True, step=0) for one in obs]
+    assert all(set(extras) == {"params"} for _, extras, _ in steps)
+    action = np.stack([action for action, _, _ in steps])
+    extras = policy.rollout_extras(obs, action, {"params": np.stack([extras["params"] for _, extras, _ in steps])})
+    for t in range(3):
+        with torch.no_grad():
+            params, value = policy.net(torch.from_numpy(obs[t]))
+            log_prob = policy.net.distribution(params).log_prob(torch.from_numpy(action[t]))
+        np.testing.assert_allclose(extras["log_prob"][t], log_prob.numpy(), rtol=1e-5, atol=1e-6)
+        np.testing.assert_allclose(extras["value"][t], value.numpy(), rtol=1e-5, atol=1e-6)
+        np.testing.assert_allclose(policy.bootstrap(obs[t], ()), value.numpy(), rtol=1e-5, atol=1e-6)
+
+
+def test_a_critic_that_shares_layers_is_asked_at_each_step():
+    shared = [{"layer_type": "linear", "layer_size": [8]}]
+    _, extras, _ = policy_of(spaces.Discrete(3), merge_layers=shared).act(OBS, (), explore=True, step=0)
+    assert set(extras) == {"log_prob", "value"}

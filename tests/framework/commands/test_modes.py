@@ -13,6 +13,7 @@ from framework_fakes import DQN
 from PIL import Image
 
 from framework.cli import main
+from framework.runs.trajectories import load_trajectories
 from framework.settings.compose import to_override
 from framework.training.video import GifRecorder
 
@@ -198,3 +199,39 @@ def test_a_signal_ends_the_step_and_says_how_to_go_on(home, capsys, monkeypatch,
     assert (run / "checkpoints" / "50" / "manifest.json").exists()
     assert main([f"resume={run}", "progress=off", "callbacks=[]"]) == 0
     assert "max_env_step 100 reached" in said(capsys)
+
+
+def test_collecting_at_random_needs_no_network(home):
+    for name in ("Choices", "Grid"):
+        entry_point = f"env_cfg.entry_point=odd_envs:{name}"
+        assert main(["mode=collect", entry_point, "max_env_step=40", "n_envs=2", "device=cpu", "seed=1"]) == 0
+        (folder,) = Path("tasks").glob(f"Collect_{name}_*")
+        episodes = load_trajectories(folder / "results" / "trajs_0.pkl")
+        assert [len(one["reward"]) for one in episodes] == [10] * 4
+        if name == "Grid":
+            assert episodes[0]["obs"]["mission"].tolist() == ["go" * (1 + t) for t in range(11)]
+        else:
+            assert [part.shape for part in episodes[0]["action"]] == [(10,), (10, 2)]
+
+
+def test_an_environment_is_looked_at_before_anything_is_written(home, capsys):
+    for name, more, part in (
+        ("Four", [], "env_cfg.entry_point=odd_envs:Four: step() must return"),
+        ("Grid", [], "FilterObservation"),
+        ("Unseen", ["render_mode=rgb_array"], "NoneType"),
+        ("Four", ["mp_backend=ray"], "env_cfg.entry_point=odd_envs:Four: step() must return"),
+    ):
+        assert main([f"env_cfg.entry_point=odd_envs:{name}", "max_env_step=2000", *more]) == 2
+        error = capsys.readouterr().err
+        assert error.startswith("error: ") and error.count("\n") == 1 and part in error
+    assert list(home.iterdir()) == []
+
+
+def test_a_run_of_a_class_is_called_by_its_name_and_is_no_run_of_an_id(home, capsys):
+    assert main(["env_cfg.entry_point=odd_envs:Odd", *arguments(max_env_step=60, learning_starts=20)]) == 0
+    (run,) = Path("tasks").glob("Train_Odd_DQN_*")
+    assert main(["mode=test", "id=CartPole-v1"]) == 2 and "id=CartPole-v1" in capsys.readouterr().err
+    assert main(["mode=test", "env_cfg.entry_point=odd_envs:Grid"]) == 2
+    assert main(["mode=test", "env_cfg.entry_point=odd_envs:Odd", "online_eval_episode=2"]) == 0
+    (tested,) = Path("tasks").glob("Test_Odd_DQN_*")
+    assert f"load_path: {run}" in (tested / "config.yaml").read_text()

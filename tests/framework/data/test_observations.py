@@ -1,13 +1,17 @@
 """Observations as a user has them at hand, and actions for them."""
 
+import shlex
+
 import numpy as np
 import pytest
 import torch
 from framework_fakes import CountPolicy
 from gymnasium import spaces
+from odd_envs import Mission
 
 from algos.common.errors import UserError
-from framework.data.observations import as_batch, next_action
+from framework.data.observations import as_batch, check_observed, next_action
+from framework.settings.compose import compose
 
 BOX = spaces.Box(-1, 1, (3,), np.float32)
 DICT = spaces.Dict({"image": spaces.Box(0, 255, (2, 4), np.uint8), "n": spaces.Discrete(5)})
@@ -74,3 +78,26 @@ def test_the_state_goes_on_and_starts_afresh():
     assert seen == [[0, 0], [1, 1], [2, 0], [0, 0], [1, 1]] and set(policy.steps) == {7}
     action, state = next_action(CountPolicy(recurrent=False), obs, None, [True, False], explore=False, step=0)
     assert action.tolist() == [0, 0] and state is None
+
+
+@pytest.mark.parametrize("part", [spaces.Text(4), spaces.Graph(BOX, None), spaces.Sequence(BOX), Mission()])
+def test_a_part_that_is_no_array_is_told_with_the_wrapper_that_leaves_it_out(part):
+    space = spaces.Dict(image=BOX, odd=part, place=spaces.Discrete(3))
+    with pytest.raises(UserError) as caught:
+        check_observed(space, ["FlattenObservation"])
+    text = str(caught.value)
+    assert text.startswith("the observation['odd'] is a ") and "\n" not in text
+    (word,) = shlex.split(text.partition("leave it out: ")[2])
+    wrappers = compose([word]).env_cfg.wrappers
+    assert wrappers == ["FlattenObservation", {"type": "FilterObservation", "filter_keys": ["image", "place"]}]
+    with pytest.raises(UserError, match=r"gymnasium\.wrappers\.FilterObservation"):
+        check_observed(space, None)
+    with pytest.raises(UserError, match="a wrapper of your own"):
+        check_observed(part, [])
+
+
+def test_texts_may_be_collected():
+    for space in (spaces.Dict(a=BOX, b=Mission()), spaces.Text(4), spaces.Tuple((BOX, spaces.Discrete(2)))):
+        check_observed(space, [], text=True)
+    with pytest.raises(UserError, match="Graph"):
+        check_observed(spaces.Dict(a=BOX, b=spaces.Graph(BOX, None)), [], text=True)

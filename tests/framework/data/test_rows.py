@@ -5,7 +5,7 @@ import torch
 from torch import nn
 
 from algos.base import Policy
-from framework.data.rows import RowMaker, next_values, to_rollout
+from framework.data.rows import RowMaker, next_values
 
 
 class Counting(Policy):
@@ -41,7 +41,7 @@ def test_rows_carry_state_and_episode_starts():
     rows = [row for _, row in steps]
     assert [row["reset"].item() for row in rows] == [True, False, True]
     assert [row["action"].item() for row in rows] == [0, 1, 0]
-    rollout = to_rollout(rows, start, worker=2)
+    rollout = maker.rollout(rows, start, worker=2)
     assert rollout.steps == 3 and rollout.worker == 2 and rollout.state.tolist() == [0.0]
 
 

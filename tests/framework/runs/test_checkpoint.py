@@ -5,6 +5,7 @@ import os
 import random
 import re
 import time
+import zipfile
 from contextlib import suppress
 
 import numpy as np
@@ -250,3 +251,67 @@ def test_a_checkpoint_of_ten_megabytes_takes_little_time(tmp_path):
         save_checkpoint(tmp_path, step, parts, keep=2)
         times.append(time.perf_counter() - start)
     assert min(times) < 0.3  # 0.03 s on an idle machine
+
+
+def flipped(content, places):
+    """The content with one bit turned in one of the places, each in turn."""
+    for place in places:
+        damaged = bytearray(content)
+        damaged[place] ^= 1 << place % 8
+        yield bytes(damaged)
+
+
+def test_one_flipped_bit_of_a_model_is_found(tmp_path):
+    path = tmp_path / "3.pt"
+    save_model(path, {"algorithm": {"w": torch.randn(20, 3)}, "env_step": 1})
+    content = path.read_bytes()
+    assert torch.load(path, weights_only=True)["env_step"] == 1, "torch itself reads it"
+    for damaged in flipped(content, range(0, len(content), 7)):
+        path.write_bytes(damaged)
+        with pytest.raises(UserError, match="corrupt or not a Joyride model"):
+            load_model(path)
+
+
+def test_a_flipped_bit_of_weights_is_found_in_models_without_a_checksum_of_ours(tmp_path):
+    path, weights = tmp_path / "3.pt", torch.randn(20, 3)
+    torch.save({"w": weights}, path)
+    content = path.read_bytes()
+    assert torch.equal(load_model(path)["w"], weights)
+    start = content.index(weights.numpy().tobytes())
+    for damaged in flipped(content, range(start, start + 240, 7)):
+        path.write_bytes(damaged)
+        with pytest.raises(UserError, match="corrupt or not"):
+            load_model(path)
+
+
+def endless(kind):
+    tree = [1] if kind is list else {"a": 1}
+    for _ in range(60):
+        tree = [tree, tree] if kind is list else {"a": tree, "b": tree}
+    return tree
+
+
+@pytest.mark.parametrize("tree", [endless(list), endless(dict), [torch.zeros(1).expand(10**12)]])
+def test_small_models_without_end_are_refused(tmp_path, tree):
+    torch.save({"algorithm": tree}, tmp_path / "3.pt")
+    with pytest.raises(UserError, match="corrupt or not"):
+        load_model(tmp_path / "3.pt")
+
+
+def test_a_deflated_model_may_not_grow_without_measure(tmp_path):
+    torch.save({"algorithm": torch.zeros(10)}, tmp_path / "a.pt")
+    with (
+        zipfile.ZipFile(tmp_path / "a.pt") as old,
+        zipfile.ZipFile(tmp_path / "b.pt", "w", zipfile.ZIP_DEFLATED) as new,
+    ):
+        for name in old.namelist():
+            new.writestr(name, old.read(name) if "/data/" not in name else bytes(2**27))
+    with pytest.raises(UserError, match="corrupt or not"):
+        load_model(tmp_path / "b.pt")
+
+
+def test_a_manifest_names_no_file_outside(tmp_path, caplog):
+    save_checkpoint(tmp_path / "run", 7, {"a": {}}, keep=2)
+    manifest = tmp_path / "run" / "7" / "manifest.json"
+    manifest.write_text(manifest.read_text().replace("a.pt", "../../a.pt"))
+    assert load_checkpoint(tmp_path / "run") is None and "none of its files" in caplog.text

@@ -1,5 +1,6 @@
 """Runs are found by name, by path, as the latest, or as the newest that fits."""
 
+import json
 import os
 from pathlib import Path
 
@@ -94,3 +95,23 @@ def test_the_newest_that_fits():
     assert newest_run("tasks", lambda run: True) == Path("tasks/Sweep_x/0_a")
     assert newest_run("tasks", lambda run: run.name.startswith("Train")) == Path("tasks/Train_b")
     assert newest_run("tasks", lambda run: False) is None
+
+
+def test_the_newest_run_goes_by_its_own_time_not_by_that_of_a_copy(tmp_path):
+    """As after `cp -r`: the files of the oldest run have the latest times."""
+    for name, started, resumed in (
+        ("a", "2024-05-01", []),
+        ("b", "2024-03-01", ["2024-06-01"]),
+        ("c", "2024-05-02", []),
+    ):
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "config.yaml").write_text("{}", encoding="utf-8")
+        facts = {"started": f"{started}T10:00:00+02:00", "resumed": [{"started": f"{day}T10:00:00"} for day in resumed]}
+        (tmp_path / name / "provenance.json").write_text(json.dumps(facts), encoding="utf-8")
+    for name in ("Train_X_20240501-120000-1", "odd"):
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "config.yaml").write_text("{}", encoding="utf-8")
+    os.utime(tmp_path / "odd" / "config.yaml", (1, 1))
+    (tmp_path / "odd" / "provenance.json").write_text("[", encoding="utf-8")
+    names = [run.name for run in runs_newest_first(tmp_path)]
+    assert names == ["b", "c", "Train_X_20240501-120000-1", "a", "odd"]

@@ -53,7 +53,8 @@ def test_what_may_change_when_a_run_is_resumed():
     assert names(GeneralConfig, may_change) == {
         "resume", "load_checkpoint", "load_path", "load_model_step", "device", "max_episode", "max_env_step",
         "reward_threshold", "checkpoint_keep", "format", "callbacks", "loggers", "progress", "save_fig", "show_fig",
-        "tasks_dir", "mp_backend", "sync", "n_learners", "ray_address", "worker_timeout", "max_worker_restarts",
+        "trust", "tasks_dir", "mp_backend", "sync", "n_learners", "ray_address", "worker_timeout",
+        "max_worker_restarts",
     }  # fmt: skip
     assert names(EnvConfig, may_change) == {"render_mode"}
     for config in ALGO_CONFIGS:
@@ -62,7 +63,8 @@ def test_what_may_change_when_a_run_is_resumed():
 
 def test_what_is_not_handed_on():
     always = {
-        "load_checkpoint", "load_path", "load_model_step", "resume", "tasks_dir", "format", "progress", "show_fig",
+        "load_checkpoint", "load_path", "load_model_step", "resume", "trust", "tasks_dir", "format", "progress",
+        "show_fig",
     }  # fmt: skip
     by_resuming = {"mode", "collect_traj", "collect_explore", "schedule_steps"}
     of_ray = {"mp_backend", "sync", "n_learners", "ray_address", "worker_timeout", "max_worker_restarts"}
@@ -86,7 +88,7 @@ def test_what_changes_no_score():
 
     assert names(GeneralConfig, is_neutral) == {
         "device", "torch_threads", "checkpoint_keep", "format", "loggers", "log_interval", "log_reward_components",
-        "progress", "save_fig", "show_fig", "tasks_dir",
+        "progress", "save_fig", "show_fig", "tasks_dir", "trust",
     }  # fmt: skip
     assert names(EnvConfig, is_neutral) == {"render_mode"} and not names(ExpectedScore, is_neutral)
     for config in ALGO_CONFIGS:

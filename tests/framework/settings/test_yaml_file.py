@@ -97,3 +97,15 @@ def test_other_files(tmp_path: Path) -> None:
         with pytest.raises(UserError, match=message):
             YamlFile(path)
     assert yaml_problem(yaml.YAMLError("odd\nthing")) == ": not valid YAML: odd thing"
+
+
+@pytest.mark.parametrize("join", ["[*{0}, *{0}]", "{{x: *{0}, y: *{0}}}", "{{<<: [*{0}, *{0}]}}"])
+def test_aliases_of_aliases_are_refused(tmp_path: Path, join: str) -> None:
+    lines = ["a0: &a0 {z: 1}", *(f"a{n}: &a{n} {join.format(f'a{n - 1}')}" for n in range(1, 40))]
+    with pytest.raises(UserError, match="its aliases"):
+        file_of(tmp_path, "\n".join(lines))
+
+
+def test_what_is_nested_too_deeply_is_told(tmp_path: Path) -> None:
+    with pytest.raises(UserError, match="nested too deeply"):
+        file_of(tmp_path, "a: " + "[" * 5000 + "]" * 5000)

@@ -1,4 +1,6 @@
+import gymnasium as gym
 import numpy as np
+import odd_envs
 import pytest
 import torch
 from framework_fakes import CountEnv, CountPolicy
@@ -97,3 +99,21 @@ def test_statistics():
     low, high = result.interval()
     assert (low + high) / 2 == pytest.approx(3) and high - 3 == pytest.approx(3.182446 * 2.160247 / 2, rel=1e-5)
     assert Evaluation([1], [5.0], [1]).interval() == (5, 5)
+
+
+def test_an_episode_that_nothing_limits_is_cut_off_and_told_once(monkeypatch, caplog):
+    monkeypatch.setattr("framework.training.evaluator.MOST_STEPS", 7)
+    policy, endless = CountPolicy(values=False), odd_envs.Endless
+    monkeypatch.setattr(endless, "action_space", gym.spaces.Discrete(999))
+    result = Evaluator(lambda first: endless(), policy, 0).evaluate(3, key=0)
+    assert result.lengths == [7, 7, 7] and caplog.text.count("general_cfg.max_step") == 1
+    limited = Evaluator(lambda first: gym.wrappers.TimeLimit(endless(), 9), policy, 0)
+    assert limited.evaluate(2, key=0).lengths == [9, 9]
+
+
+def test_a_signal_ends_an_evaluation_between_two_steps():
+    one, asked = evaluator(), iter([False, False, True])
+    one.stopped = lambda: next(asked)
+    one.ask(one.policy, 5, key=0)
+    assert one.answer(wait=True) is None and max(env.t for env in Recording.made) == 2
+    assert all(env.closed for env in Recording.made)

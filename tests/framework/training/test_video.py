@@ -9,6 +9,8 @@ from PIL import Image, ImageDraw, ImageSequence
 from algos.common.errors import UserError
 from framework.training.video import MIN_SIDE, Caption, Film, GifRecorder
 
+NOISE = np.random.default_rng(0).integers(0, 256, (30, 50, 3), np.uint8)  # more colours than a palette has
+
 
 class Painter(gym.Env):
     """Episodes of `length` steps; each frame has a square at a place of its own."""
@@ -142,23 +144,38 @@ def test_at_most_max_frames(tmp_path):
 
 
 @pytest.mark.parametrize("frame", [lambda: None, lambda: [np.zeros((4, 4, 3), np.uint8)], lambda: "text"])
-def test_what_is_no_picture_is_told_in_a_line(tmp_path, frame):
-    env = GifRecorder(Painter(frame=frame))
+def test_what_is_no_picture_is_told_in_a_line_and_the_episode_goes_on(tmp_path, frame, caplog):
+    env = GifRecorder(Painter(length=2, frame=frame))
     env.record(Film(tmp_path / "a.gif", "best.pt"))
-    with pytest.raises(UserError, match="render_mode=rgb_array") as error:
-        env.reset()
-    assert "\n" not in str(error.value)
+    env.reset()
+    assert [env.step(0)[2] for _ in range(2)] == [False, True]
     env.close()
+    (record,) = caplog.records
+    assert "a.gif is not written" in record.message and "\n" not in record.message
     assert list(tmp_path.iterdir()) == []
+
+
+def test_rendering_that_fails_in_the_midst_leaves_no_empty_file(tmp_path, caplog):
+    pictures = iter([np.eye(8, dtype=bool)])
+    env = GifRecorder(Painter(length=3, frame=lambda: next(pictures)))
+    env.record(Film(tmp_path / "a.gif", "best.pt"))
+    env.reset()
+    assert [env.step(0)[2] for _ in range(3)] == [False, False, True]
+    env.close()
+    assert "StopIteration" in caplog.text and list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize("colour, told", [(0, True), (200, True), (None, False)])
+def test_a_film_of_one_colour_is_told(tmp_path, caplog, colour, told):
+    picture = NOISE if colour is None else np.full((9, 9, 3), colour, np.uint8)
+    play(GifRecorder(Painter(length=2, frame=lambda: picture)), tmp_path / "a.gif", (9, 9))
+    assert ("one colour" in caplog.text) == told
 
 
 def test_a_place_that_cannot_be_written_is_told_in_a_line(tmp_path):
     (tmp_path / "videos").write_text("in the way")
     with pytest.raises(UserError, match="cannot write"):
         play(GifRecorder(Painter()), tmp_path / "videos" / "a.gif")
-
-
-NOISE = np.random.default_rng(0).integers(0, 256, (30, 50, 3), np.uint8)  # more colours than a palette has
 
 
 @pytest.mark.parametrize(
