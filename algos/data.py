@@ -93,7 +93,8 @@ class DataSpec:
     train_freq: int = 1
     gradient_steps: int = 1
     n_step: int = 1
-    gamma: float = 1.0  # of n_step
+    gamma: float = 1.0  # of n_step and of the returns by which rewards are scaled
+    normalize_reward: bool = False  # of replay: rewards are scaled when they are drawn
     by_worker: bool = False
     priority_alpha: float = 0.6
     priority_beta: Any = 0.4  # a number or a schedule of the global step

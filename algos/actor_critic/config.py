@@ -36,6 +36,8 @@ class ReplayActorCriticConfig(ActorCriticConfig):
     train_freq: int = setting(1, ge=1)  # env steps between rounds of updates; recurrent: a multiple of sequence_length
     gradient_steps: int = setting(1, ge=1, also=(-1,))  # updates per round; -1: one for each env step
     max_grad_norm: float | None = setting(None, gt=0)  # clip gradients to this norm; null: no clipping
+    normalize_obs: bool = False  # normalise observations by a running mean and deviation, saved with the model
+    normalize_reward: bool = False  # divide rewards by a running deviation of the discounted return
     compile: bool | str = setting(AUTO, choices=SWITCH, affects="speed")  # each update one graph; auto: in long runs
 
     def check(self, section: str) -> None:

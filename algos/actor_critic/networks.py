@@ -12,6 +12,7 @@ from torch.nn import functional as F
 from algos.actor_critic.config import ReplayActorCriticConfig
 from algos.common.errors import UserError
 from algos.common.masks import MASK, forbid, split_mask, without_mask
+from algos.common.normalize import ObsNorm
 from algos.common.sequences import Sequences
 from algos.common.trees import Tree, tree_map
 from algos.networks.builder import Network, Stack
@@ -48,6 +49,7 @@ class Heads(nn.Module):
         self.warning = cfg.warning
         self.of_class = getattr(cfg, f"{name}_class") is not None
         obs_space, self.masked = split_mask(obs_space, action_space)  # a mask is no input
+        self.norm = ObsNorm(obs_space) if cfg.normalize_obs else None
         self.encoder = encoder_for(cfg, obs_space, name)
         heads = [
             build_head(cfg, name, self.encoder, action_space, out_features, meaning, n_inputs) for _ in range(n_heads)
@@ -63,11 +65,15 @@ class Heads(nn.Module):
 
     def features(self, obs: Tree) -> Tree:
         """Observations [N, ...], or sequences of N learned steps, -> [N, D]; the observation itself for a class."""
-        if self.masked:
-            obs = replace(obs, obs=without_mask(obs.obs)) if isinstance(obs, Sequences) else without_mask(obs)
         if not isinstance(obs, Sequences):
-            return self.encoder(obs)
-        return tree_map(lambda leaf: leaf.flatten(0, 1), obs.unroll(self.encoder))
+            return self.encoder(self.inputs(obs))
+        sequences = replace(obs, obs=self.inputs(obs.obs))
+        return tree_map(lambda leaf: leaf.flatten(0, 1), sequences.unroll(self.encoder))
+
+    def inputs(self, obs: Tree) -> Tree:
+        """Observations as the encoder takes them: without a mask, normalised."""
+        obs = without_mask(obs) if self.masked else obs
+        return obs if self.norm is None else self.norm(obs)
 
     def reset_noise(self, generator: torch.Generator) -> None:
         """Fresh noise in noisy layers."""
@@ -92,7 +98,7 @@ class Actor(Heads):
 
     def step(self, obs: Tree, state: Tree) -> tuple[Any, Tree]:
         """Parameters of the policy for one observation of each row, and the next state of the memory."""
-        features, state = one_step(self.encoder, obs, state)
+        features, state = one_step(self.encoder, self.inputs(obs), state)
         return self.params(features), state
 
 
@@ -106,7 +112,7 @@ class CategoricalActor(Actor):
         return forbid(logits, obs.learned(MASK) if isinstance(obs, Sequences) else obs[MASK])
 
     def step(self, obs: Tree, state: Tree) -> tuple[Any, Tree]:
-        logits, state = super().step(without_mask(obs) if self.masked else obs, state)
+        logits, state = super().step(obs, state)
         return (forbid(logits, obs[MASK]) if self.masked else logits), state
 
 

@@ -38,6 +38,7 @@ class ReplayActorCritic(Algorithm):
             check_bounds(action_space, type(self).__name__)
         self.actor, self.critic = self.make_actor().to(self.device), self.make_critic().to(self.device)
         self.target_critic = make_target(self.critic)
+        self.critic.norm = self.target_critic.norm = self.actor.norm
         settings: dict[str, Any] = {"max_grad_norm": cfg.max_grad_norm, "compile": cfg.compile}
         self.actor_optimizer = Optimizer(self.actor, norm_name="train/actor_grad_norm", **settings)
         self.critic_optimizer = Optimizer(self.critic, **settings)
@@ -73,6 +74,8 @@ class ReplayActorCritic(Algorithm):
         critic_lr = self.critic_lr(batch.step)
         self.critic_optimizer.set_lr(critic_lr)
         self.actor_optimizer.set_lr(self.actor_lr(batch.step))
+        if self.actor.norm is not None:
+            self.actor.norm.update(batch.obs)
         for network in (self.actor, self.critic, self.target_critic):
             network.reset_noise(self.generator)
         metrics, td_error = self.update_critic(batch)

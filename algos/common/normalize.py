@@ -94,13 +94,19 @@ class RewardScale:
     episode.
     """
 
-    def __init__(self, gamma: float, device: str):
+    def __init__(self, gamma: float, device: str, norm: RunningNorm | None = None):
+        """Several streams of steps may share one `norm`."""
         self.gamma = gamma
-        self.norm = RunningNorm(()).to(device)
+        self.norm = RunningNorm(()).to(device) if norm is None else norm
         self.returns = torch.zeros(0, device=device)  # [N] after the last rollout
 
     def __call__(self, reward: Tensor, done: Tensor) -> Tensor:
         """Rewards [T, N] scaled by all returns so far, including these; done [T, N] marks ends of episodes."""
+        self.observe(reward, done)
+        return self.scaled(reward)
+
+    def observe(self, reward: Tensor, done: Tensor) -> None:
+        """Take in the returns of further steps, [T, N]."""
         if self.returns.shape != reward.shape[1:]:  # the first rollout, or another number of environments
             self.returns = reward.new_zeros(reward.shape[1:])
         # NumPy, as in `gae`: tiny steps
@@ -111,6 +117,9 @@ class RewardScale:
             running = returns[t] * live[t]
         self.returns = torch.from_numpy(running).to(reward.device)
         self.norm.update(torch.from_numpy(returns).to(reward.device))
+
+    def scaled(self, reward: Tensor) -> Tensor:
+        """Rewards of any shape, scaled by the returns so far."""
         return (reward / self.norm.std).clamp(-LIMIT, LIMIT)
 
     def state_dict(self) -> dict[str, Any]:

@@ -79,6 +79,8 @@ class ReplayConfig(ValueConfig):
     gradient_steps: int = setting(1, ge=1, also=(-1,))  # updates per round; -1: one for each env step
     target_update: int = setting(4, ge=1)  # updates between updates of the target network
     tau: float = setting(1.0, gt=0, le=1)  # weight of the online network in a target update; 1 copies it
+    normalize_obs: bool = False  # normalise observations by a running mean and deviation, saved with the model
+    normalize_reward: bool = False  # divide rewards by a running deviation of the discounted return
 
     def check(self, section: str) -> None:
         super().check(section)

@@ -35,6 +35,7 @@ class DQN(Algorithm):
         super().__init__(cfg, obs_space, action_space, **kwargs)
         self.q_net = self.make_net(int(action_space.n)).to(self.device)
         self.target_net = make_target(self.q_net)
+        self.target_net.norm = self.q_net.norm
         self.lr = Schedule(cfg.lr, self.total_steps, "algo_cfg.lr")
         self.optimizer = Optimizer(self.q_net, eps=cfg.adam_eps, max_grad_norm=cfg.max_grad_norm, compile=cfg.compile)
         self.policy = self.policy_class(self.q_net, action_space, cfg, self.device)
@@ -52,6 +53,8 @@ class DQN(Algorithm):
         """One step down the gradient of `loss`; after every `target_update` of them the target network follows."""
         lr = self.lr(batch.step)
         self.optimizer.set_lr(lr)
+        if self.q_net.norm is not None:
+            self.q_net.norm.update(batch.obs)
         self.q_net.reset_noise(self.generator)
         self.target_net.reset_noise(self.generator)
         metrics, td_error = self.optimizer.gradient_step(self.loss, *self.columns(batch))

@@ -8,12 +8,13 @@ from torch import Tensor, nn
 
 from algos.common.errors import UserError
 from algos.common.masks import MASK, forbid, split_mask, without_mask
+from algos.common.normalize import ObsNorm
 from algos.common.trees import Tree
 from algos.networks.builder import Network, Stack, build_head_stack, build_network
 from algos.networks.custom import behind, build_class, encoder_for, features_of
 from algos.networks.layers import NoisyLinear, linear_layer
 from algos.networks.spec import CARRY_STATE
-from algos.value.config import ValueConfig
+from algos.value.config import ReplayConfig, ValueConfig
 
 Net = TypeVar("Net", bound="QNetwork")
 
@@ -39,16 +40,23 @@ class QNetwork(Network):
 
     masked = False  # whether observations have a mask, which is no input
 
+    def __init__(self, *args: Any, **kwargs: Any):
+        super().__init__(*args, **kwargs)
+        self.norm: ObsNorm | None = None
+
     def forward(self, obs: Tree) -> Tensor:
-        if not self.masked:
-            return super().forward(obs)
-        return self.allowed(super().forward(without_mask(obs)), obs)
+        return self.allowed(super().forward(self.inputs(obs)), obs)
 
     def unroll(self, obs: Tree, state: Tree, reset: Tensor) -> tuple[Tensor, Tree]:
-        if not (self.masked and self.recurrent):
-            return super().unroll(obs, state, reset)
-        q_value, state = super().unroll(without_mask(obs), state, reset)
+        if not self.recurrent:
+            return super().unroll(obs, state, reset)  # by way of `forward`
+        q_value, state = super().unroll(self.inputs(obs), state, reset)
         return self.allowed(q_value, obs), state
+
+    def inputs(self, obs: Tree) -> Tree:
+        """Observations as the layers take them: without a mask, normalised."""
+        obs = without_mask(obs) if self.masked else obs
+        return obs if self.norm is None else self.norm(obs)
 
     def allowed(self, q_value: Tensor, obs: Tree) -> Tensor:
         """Q values [..., A] with those of forbidden actions set to FORBIDDEN."""
@@ -65,7 +73,7 @@ class AtomNetwork(QNetwork):
 
     def atoms(self, obs: Any) -> Tensor:
         """Observations [N, ...] -> [N, A, K]."""
-        return Network.forward(self, without_mask(obs) if self.masked else obs).unflatten(1, (-1, self.n_atoms))
+        return Network.forward(self, self.inputs(obs)).unflatten(1, (-1, self.n_atoms))
 
     def forward(self, obs: Any) -> Tensor:
         return self.allowed(self.mean(self.atoms(obs)), obs)
@@ -95,6 +103,8 @@ def build_q_network(
     else:
         net = _of_layers(cfg, obs_space, n_actions, memory, n_atoms, make)
     net.masked = masked
+    if isinstance(cfg, ReplayConfig) and cfg.normalize_obs:
+        net.norm = ObsNorm(obs_space)
     return net
 
 

@@ -1,10 +1,13 @@
 """The data server: a buffer, and the rule for how many updates are due."""
 
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
+import torch
 
 from algos.common.errors import UserError
+from algos.common.normalize import RewardScale, RunningNorm
 from algos.common.schedule import Schedule
 from algos.data import Batch, DataSpec
 from framework.data.buffers import Buffer, ReplayBuffer, RolloutBuffer
@@ -36,11 +39,16 @@ class DataServer:
         self.owed = 0
         self.buffer = make_buffer(spec, seed, n_rollouts, total_steps, goal_reward)
         self.n_step = NStep(spec.n_step, spec.gamma) if spec.n_step > 1 else None
+        self.returns = RunningNorm(()) if spec.replayed and spec.normalize_reward else None
+        self.scales: dict[int, RewardScale] = {}  # by worker; they share `returns`
 
     def put(self, rollout: Rollout) -> None:
         """Store one worker's rollout; `updates_due` then counts the updates it makes due."""
         before = self.env_steps
         self.env_steps += rollout.steps
+        if self.returns is not None:
+            done = rollout.terminated | rollout.truncated
+            self._scale(rollout.worker).observe(torch.from_numpy(rollout.reward).float(), torch.from_numpy(done))
         if self.buffer is not None:
             self.buffer.add(rollout if self.n_step is None else self.n_step(rollout))
             self.owed = self.buffer.due(self.spec, self.owed, before, self.env_steps)
@@ -53,7 +61,11 @@ class DataServer:
         """A batch for one call of `learn`; one update fewer is then due."""
         assert self.buffer is not None
         self.owed -= 1
-        return self.buffer.sample(self.spec.batch_size, self.env_steps)
+        batch = self.buffer.sample(self.spec.batch_size, self.env_steps)
+        return batch if self.returns is None else replace(batch, reward=self._scale(0).scaled(batch.reward))
+
+    def _scale(self, worker: int) -> RewardScale:
+        return self.scales.setdefault(worker, RewardScale(self.spec.gamma, "cpu", self.returns))
 
     def update_priorities(self, index: np.ndarray, priorities: np.ndarray) -> None:
         """Absolute TD errors [B] of a batch's rows; without effect on a buffer that draws uniformly."""
@@ -64,7 +76,10 @@ class DataServer:
         """Buffer and counters."""
         buffer = self.buffer.state_dict() if self.buffer is not None else {}
         n_step = self.n_step.state_dict() if self.n_step is not None else {}
-        return {"env_steps": self.env_steps, "owed": self.owed, "buffer": buffer, "n_step": n_step}
+        state = {"env_steps": self.env_steps, "owed": self.owed, "buffer": buffer, "n_step": n_step}
+        if self.returns is not None:
+            state["scales"] = {worker: scale.state_dict() for worker, scale in self.scales.items()}
+        return state
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
         """Restore what `state_dict` returned."""
@@ -73,6 +88,8 @@ class DataServer:
             self.buffer.load_state_dict(state["buffer"])
         if self.n_step is not None:
             self.n_step.load_state_dict(state["n_step"])
+        for worker, scale in state.get("scales", {}).items():
+            self._scale(int(worker)).load_state_dict(scale)
 
 
 def make_buffer(

@@ -91,7 +91,7 @@ def _afresh(cfg: Config) -> list[str]:
             continue
         key = AFRESH[name]
         known = hasattr(cfg.algo_cfg, key)
-        instead = f"use algo_cfg.{key}=true" if known else f"A2C, A3C, PPO and REINFORCE have algo_cfg.{key}"
+        instead = f"use algo_cfg.{key}=true" if known else f"{cfg.general_cfg.algo_name} has no algo_cfg.{key}"
         lines.append(
             f"env_cfg.wrappers[{index}]: {name} begins its statistics afresh in each evaluation, and a saved model has"
             f" none of them; {instead}, whose statistics are saved with the model and stay as they are in evaluation"

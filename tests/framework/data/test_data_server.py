@@ -1,3 +1,5 @@
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
@@ -119,3 +121,29 @@ def test_state_goes_on():
     other.put(rollout(2))
     assert one.updates_due() == other.updates_due() == 4
     assert one.sample().obs.equal(other.sample().obs) and one.sample().step == 9
+
+
+def test_rewards_are_scaled_by_the_deviation_of_the_returns_of_all_workers():
+    spec = DataSpec("replay", batch_size=4, capacity=64, gamma=0.5, normalize_reward=True)
+    server = DataServer(spec, 0, n_rollouts=2)
+    rewards = np.random.default_rng(0).normal(3, 2, (2, 2, 4, 2))  # two rollouts of each of two workers, [T, N]
+    ends = np.zeros((4, 2), dtype=bool)
+    ends[1, 0] = True
+    for k in range(2):
+        for worker in range(2):
+            server.put(replace(rollout(4, 2), reward=rewards[k, worker], terminated=ends, worker=worker))
+    returns, running = [], np.zeros((2, 2))
+    for k in range(2):
+        for t in range(4):
+            running = 0.5 * running + rewards[k, :, t]
+            returns.append(running)
+            running = running * ~ends[t]
+    batch = server.sample()
+    drawn = server.buffer.columns["reward"][: server.buffer.size]
+    expected = drawn / np.std(returns)
+    assert all(np.isclose(one, expected, rtol=1e-4).any() for one in batch.reward.tolist())
+    other = DataServer(spec, 1, n_rollouts=2)
+    other.load_state_dict(server.state_dict())
+    for one in (server, other):
+        one.put(replace(rollout(4, 2), reward=rewards[0, 0], worker=1))
+    assert other.returns.var == server.returns.var and other.sample().reward.tolist() == server.sample().reward.tolist()

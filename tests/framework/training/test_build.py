@@ -152,7 +152,8 @@ def test_sampling_of_a_loaded_model():
     ("algo", "wrappers", "told"),
     [
         ("PPO", ["NormalizeObservation"], "wrappers[0]: NormalizeObservation .* use algo_cfg.normalize_obs=true"),
-        ("DQN", ["gymnasium.wrappers:NormalizeObservation"], "A2C, A3C, PPO and REINFORCE have algo_cfg.normalize_obs"),
+        ("DQN", ["gymnasium.wrappers:NormalizeObservation"], "use algo_cfg.normalize_obs=true"),
+        ("PQN", ["gymnasium.wrappers:NormalizeObservation"], "PQN has no algo_cfg.normalize_obs"),
         ("PPO", ["TimeAwareObservation", {"type": "NormalizeReward", "gamma": 0.9}], "[1]: .*normalize_reward=true"),
         ("PPO", [{"type": "NormalizeReward", "train_only": True}, "TimeAwareObservation"], ""),
     ],
