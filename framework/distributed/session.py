@@ -3,10 +3,11 @@
 import logging
 import os
 import shutil
+import signal
 import socket
 import sys
 import time
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 from pathlib import Path
 from typing import Any
 
@@ -32,7 +33,6 @@ NOT_SHIPPED = ["tasks", ".git", ".venv", "tests", "docs", "**/__pycache__", ".my
 ESSENTIAL = {"gcs_server": "its server (gcs_server)", "raylet": "its manager of this machine (raylet)"}
 LOOK_AT_CLUSTER = 5.0  # seconds between two looks at a cluster that the run has joined: they are calls
 ANSWER_SECONDS = 20.0  # that Ray's server has to answer whether this machine is still part of the cluster
-ENDING_SECONDS = 10.0  # that Ray has to end where a part of it is gone
 
 
 class Session:
@@ -93,9 +93,15 @@ class Session:
             raise RayLost(lost, joined=not self.own)
 
     def end(self) -> None:
-        """End Ray if it was started here, else leave the cluster. Returns also where a part of Ray is gone."""
+        """End Ray if it was started here, else leave the cluster."""
+        agents: list[int] = []
         if ray.is_initialized():
+            if self.own and _dead_process() is not None:
+                agents = _agents()
             ray.shutdown()
+        for pid in agents:
+            with suppress(ProcessLookupError):
+                os.kill(pid, signal.SIGKILL)
         self.undo.close()
 
 
@@ -117,6 +123,17 @@ def _dead_process() -> str | None:
             killed = "was killed, or ran out of memory" if process.returncode < 0 else "ended"
             return f"{ESSENTIAL[kind]} {killed}"
     return None
+
+
+def _agents() -> list[int]:
+    """Processes that the manager of this machine has started: without Ray's server they outlive it by a minute."""
+    raylets = {str(info.process.pid) for info in _node().all_processes.get("raylet", [])}
+    found = []
+    for stat in Path("/proc").glob("[0-9]*/stat"):
+        with suppress(OSError):
+            if stat.read_text(encoding="utf-8").rpartition(")")[2].split()[1] in raylets:
+                found.append(int(stat.parent.name))
+    return found
 
 
 def _closed_door() -> str | None:
