@@ -6,6 +6,7 @@ import shutil
 import signal
 import socket
 import sys
+import threading
 import time
 from contextlib import ExitStack, suppress
 from pathlib import Path
@@ -32,6 +33,8 @@ log = logging.getLogger("joyride")
 NOT_SHIPPED = ["tasks", ".git", ".venv", "tests", "docs", "**/__pycache__", ".mypy_cache", ".ruff_cache"]
 ESSENTIAL = {"gcs_server": "its server (gcs_server)", "raylet": "its manager of this machine (raylet)"}
 LOOK_AT_CLUSTER = 5.0  # seconds between two looks at a cluster that the run has joined: they are calls
+WATCH = 5.0  # seconds between two questions of the watch
+PATIENCE = 30.0  # seconds that Ray's server has for each of two answers in turn, before it counts as hung
 ANSWER_SECONDS = 20.0  # that Ray's server has to answer whether this machine is still part of the cluster
 
 
@@ -43,12 +46,16 @@ class Session:
         self.folder: str | None = None  # of its files, for this user alone; None of a cluster's
         self.undo = ExitStack()
         self.looked = time.monotonic()
+        self.hung: str | None = None  # what of a Ray of its own no longer answered, and was killed
+        self.ended = threading.Event()
+        self.watch = threading.Thread(target=self._watch, name="ray-watch", daemon=True)
         # what Ray tells of processes that died, in many words, stands in the run's own log and table
         ray._private.worker.print_to_stdstream = lambda *args, **kwargs: None
         ray_files.close_token_file()
         try:
             if address is None:
                 self._start(object_store)
+                self.watch.start()
             else:
                 _join(address)
         except BaseException:
@@ -81,22 +88,48 @@ class Session:
         `ask`: whether its server answers, and still counts this machine in; else only whether its processes are there.
         """
         if self.own:
-            lost = _dead_process()
+            lost = self.hung or _dead_process()
         elif ask or time.monotonic() > self.looked + LOOK_AT_CLUSTER:
             self.looked = time.monotonic()
             lost = _closed_door()
         else:
             lost = None
         if lost is None and ask:
-            lost = _no_answer()
+            lost = _no_answer(ANSWER_SECONDS)
+            if lost is not None and self.own:
+                self._kill(lost)
         if lost is not None:
             raise RayLost(lost, joined=not self.own)
 
+    def _watch(self) -> None:
+        """Kill a Ray of its own that hangs: the driver may be in a call to it, which then returns."""
+        while not self.ended.wait(WATCH):
+            try:
+                lost = _no_answer(PATIENCE)
+                if lost is not None:  # ask again: all of it, the driver too, may have been stopped and continued
+                    lost = _no_answer(PATIENCE)
+            except Exception:
+                if self.ended.is_set():  # Ray was ended meanwhile
+                    return
+                raise
+            if lost is not None and not self.ended.is_set():
+                return self._kill(lost)
+
+    def _kill(self, cause: str) -> None:
+        """End a Ray of its own that hangs: to shut it down would hang, too."""
+        self.hung = cause
+        for kind in ESSENTIAL:
+            for info in _node().all_processes.get(kind, []):
+                info.process.kill()
+
     def end(self) -> None:
         """End Ray if it was started here, else leave the cluster."""
+        self.ended.set()
+        if self.watch.is_alive():
+            self.watch.join(1.0)
         agents: list[int] = []
         if ray.is_initialized():
-            if self.own and _dead_process() is not None:
+            if self.own and (self.hung or _dead_process()):
                 agents = _agents()
             ray.shutdown()
         for pid in agents:
@@ -152,13 +185,13 @@ def _closed_door() -> str | None:
     return None
 
 
-def _no_answer() -> str | None:
-    """What its server says of this machine."""
+def _no_answer(seconds: float) -> str | None:
+    """What its server says of this machine within some seconds, if it is nothing good."""
     worker: Any = ray._private.worker.global_worker
     try:
-        (alive,) = worker.gcs_client.check_alive([worker.current_node_id], ANSWER_SECONDS)
+        (alive,) = worker.gcs_client.check_alive([worker.current_node_id], seconds)
     except RayError:
-        return f"its server gave no answer for {ANSWER_SECONDS:g} s"
+        return f"its server gave no answer for {seconds:g} s"
     return None if alive else "its server has given this machine up for lost"
 
 

@@ -3,6 +3,7 @@
 import socket
 import subprocess
 import sys
+import threading
 from types import SimpleNamespace
 
 import pytest
@@ -10,7 +11,7 @@ import pytest
 from algos.common.errors import UserError
 from framework.distributed import session
 from framework.distributed.failures import RayLost
-from framework.distributed.session import Session, check_answers, running_cluster
+from framework.distributed.session import ESSENTIAL, Session, check_answers, running_cluster
 
 
 def test_auto_is_the_environments_address_or_the_last_that_was_started(tmp_path, monkeypatch):
@@ -56,7 +57,7 @@ def watched(monkeypatch):
 
     def make(own, node, answer=True):
         made = object.__new__(Session)
-        made.own, made.looked = own, 0.0
+        made.own, made.looked, made.hung, made.ended = own, 0.0, None, threading.Event()
         monkeypatch.setattr(session, "_node", lambda: node)
         worker = SimpleNamespace(gcs_client=Server(answer), current_node_id=b"here")
         monkeypatch.setattr(session.ray._private.worker, "global_worker", worker)
@@ -113,10 +114,40 @@ def test_a_cluster_is_gone_with_its_head_or_this_machines_manager(watched, tmp_p
     ],
 )
 def test_a_server_that_hangs_or_has_given_this_machine_up_is_told_when_asked(watched, answer, told):
-    own = watched(True, SimpleNamespace(dead_processes=list), answer)
+    own = watched(True, SimpleNamespace(dead_processes=list, all_processes={}), answer)
     own.check()
     with pytest.raises(RayLost, match=told):
         own.check(ask=True)
+
+
+@pytest.mark.parametrize("answer", [False, session.RayError("Deadline Exceeded")])
+def test_a_ray_that_hangs_is_killed_so_that_no_call_waits_for_it(watched, monkeypatch, answer):
+    programs = {kind: subprocess.Popen([sys.executable, "-c", "input()"], stdin=subprocess.PIPE) for kind in ESSENTIAL}
+    processes = {kind: [SimpleNamespace(process=program)] for kind, program in programs.items()}
+    own = watched(True, SimpleNamespace(all_processes=processes, dead_processes=list), answer)
+    monkeypatch.setattr(session, "WATCH", 0.01)
+    own._watch()
+    assert {program.wait(10) for program in programs.values()} == {-9}
+    with pytest.raises(
+        RayLost, match=r"Ray has failed: its server (has given this machine up|gave no answer for 30 s)"
+    ):
+        own.check()
+
+
+def test_a_ray_that_answers_the_second_time_is_left_alone(watched, monkeypatch):
+    own = watched(True, SimpleNamespace(all_processes={}, dead_processes=list))
+    answers = ["its server gave no answer", None, "its server gave no answer", None]
+
+    def answer(seconds):
+        if len(answers) == 1:
+            own.ended.set()
+        return answers.pop(0)
+
+    monkeypatch.setattr(session, "_no_answer", answer)
+    monkeypatch.setattr(session, "WATCH", 0.01)
+    own._watch()
+    assert not answers and own.hung is None
+    own.check()
 
 
 def test_records_of_calls_are_not_kept_unless_the_user_wants_them():
