@@ -294,12 +294,15 @@ class Experiment:
                 with stopped_by_signals(driver):
                     reason = driver.run() if self.ray is None else str(self.ray.run(driver))
             except Exception as error:
-                log.error("the run failed: %s: %s", type(error).__name__, error)
+                told = error
                 if isinstance(error, Outage):
                     resume = main_command(setting_word("resume", folder.path))
                     when = "" if error.mended_by_resuming else "when that is mended, "
-                    raise UserError(f"{error}; {when}go on with: {resume}") from error
-                raise
+                    told = UserError(f"{error}; {when}go on with: {resume}")
+                log.error("the run failed: %s: %s", type(error).__name__, told)
+                if told is error:
+                    raise
+                raise told from error
             log.info("ended: %s (%s, %.1f s)", reason, driver.in_words(), driver.recorder.wall_time())
             if mode == "train":
                 self._take_counts(driver)

@@ -47,6 +47,7 @@ class Session:
         self.undo = ExitStack()
         self.looked = time.monotonic()
         self.hung: str | None = None  # what of a Ray of its own no longer answered, and was killed
+        self.agents: list[int] = []  # of a Ray that has lost a part: they are ended apart
         self.ended = threading.Event()
         self.watch = threading.Thread(target=self._watch, name="ray-watch", daemon=True)
         # what Ray tells of processes that died, in many words, stands in the run's own log and table
@@ -117,7 +118,7 @@ class Session:
 
     def _kill(self, cause: str) -> None:
         """End a Ray of its own that hangs: to shut it down would hang, too."""
-        self.hung = cause
+        self.agents, self.hung = _agents(), cause
         for kind in ESSENTIAL:
             for info in _node().all_processes.get(kind, []):
                 info.process.kill()
@@ -127,12 +128,11 @@ class Session:
         self.ended.set()
         if self.watch.is_alive():
             self.watch.join(1.0)
-        agents: list[int] = []
         if ray.is_initialized():
-            if self.own and (self.hung or _dead_process()):
-                agents = _agents()
+            if self.own and _dead_process():
+                self.agents += _agents()
             ray.shutdown()
-        for pid in agents:
+        for pid in self.agents:
             with suppress(ProcessLookupError):
                 os.kill(pid, signal.SIGKILL)
         self.undo.close()
