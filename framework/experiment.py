@@ -10,7 +10,7 @@ import gymnasium as gym
 from gymnasium.vector import VectorEnv
 
 from algos.base import Policy, RandomActions
-from algos.common.errors import UserError, add_note
+from algos.common.errors import Outage, UserError, add_note
 from algos.export import FORMATS
 from algos.export.export import export_policy
 from framework.data.observations import as_batch, next_action
@@ -23,7 +23,7 @@ from framework.reports.progress import env_name, start_line
 from framework.reports.translation import tell
 from framework.runs import logs
 from framework.runs.checkpoint import save_model
-from framework.runs.files import WriteError, atomic_write
+from framework.runs.files import atomic_write
 from framework.runs.loggers import check_loggers
 from framework.runs.models import COUNTERS, find_model, load_into, read_model
 from framework.runs.provenance import own_version
@@ -296,10 +296,13 @@ class Experiment:
                 with stopped_by_signals(driver):
                     reason = driver.run() if self.ray is None else str(self.ray.run(driver))
             except Exception as error:
-                log.error("the run failed: %s: %s", type(error).__name__, error)
                 resume = main_command(setting_word("resume", folder.path))
-                if isinstance(error, WriteError):
-                    raise UserError(f"{error}; when that is mended, go on with: {resume}") from error
+                if isinstance(error, Outage):
+                    when = "" if error.mended_by_resuming else "when that is mended, "
+                    told = UserError(f"{error}; {when}go on with: {resume}")
+                    log.error("the run failed: %s: %s", type(error).__name__, told)
+                    raise told from error
+                log.error("the run failed: %s: %s", type(error).__name__, error)
                 log.error("what it had learned is kept; once mended, resume with: %s", resume)
                 add_note(error, f"resume the run with: {resume}")
                 raise

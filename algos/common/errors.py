@@ -32,6 +32,15 @@ def add_note(error: BaseException, text: str) -> None:
         error.add_note(text)
 
 
+class Outage(UserError):
+    """Something that a run needs has failed outside of it, such as the disk or Ray: it can be resumed.
+
+    `mended_by_resuming`: there is nothing to mend before that.
+    """
+
+    mended_by_resuming = False
+
+
 def first_line(error: BaseException) -> str:
     """The first line of an exception's message; the name of its type if the message is empty."""
     return next((line.strip() for line in str(error).splitlines() if line.strip()), type(error).__name__)

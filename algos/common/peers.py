@@ -1,5 +1,7 @@
 """Data-parallel learners: processes of torch.distributed's default group, each with a part of every batch."""
 
+import os
+import socket
 from dataclasses import dataclass
 from datetime import timedelta
 from typing import Any
@@ -10,16 +12,41 @@ from torch import Tensor
 
 from algos.common.trees import Tree, tree_leaves, tree_map
 
+FILE = "file://"  # begins the address of a file at which learners of one machine meet
 
-def join(address: str, rank: int, size: int, device: str, seconds: float) -> None:
-    """Join `size` learners as number `rank`; they meet at `address`, <host>:<port> of number 0.
 
-    Waiting for another learner longer than `seconds`, now or in a sum, raises a RuntimeError.
+def join(address: str, rank: int, size: int, device: str, seconds: float, secret: str = "") -> None:
+    """Join `size` learners as number `rank`; they meet at `address`: <host>:<port> of number 0, or file://<path>.
+
+    At a file only learners of this machine meet, and they listen to nobody else. What is left at <host>:<port> has
+    names that begin with `secret`, so that a stranger cannot write it. Waiting for another learner longer than
+    `seconds`, now or in a sum, raises a RuntimeError.
     """
     backend = "nccl" if device.startswith("cuda") else "gloo"
     wait = timedelta(seconds=seconds)
-    dist.init_process_group(backend, init_method=f"tcp://{address}", rank=rank, world_size=size, timeout=wait)
+    store: dist.Store
+    if address.startswith(FILE):
+        for library in ("GLOO", "NCCL"):
+            os.environ.setdefault(f"{library}_SOCKET_IFNAME", _loopback())
+        store = dist.FileStore(address.removeprefix(FILE), size)
+        store.set_timeout(wait)
+    else:
+        store = dist.PrefixStore(secret, _tcp_store(address, rank == 0, size, wait))
+    dist.init_process_group(backend, store=store, rank=rank, world_size=size, timeout=wait)
     dist.barrier()  # connections are made at first use
+
+
+def _tcp_store(address: str, serves: bool, size: int, wait: timedelta) -> dist.Store:
+    """The store at `address`; torch would listen on all of the machine's addresses, not on this one alone."""
+    host, _, port = address.rpartition(":")
+    listening = None
+    if serves:
+        listening = socket.create_server((host, int(port)), backlog=size).detach()  # the store closes it
+    return dist.TCPStore(host, int(port), size, serves, wait, master_listen_fd=listening)
+
+
+def _loopback() -> str:
+    return next(name for _, name in socket.if_nameindex() if name.startswith("lo"))
 
 
 def leave() -> None:

@@ -5,6 +5,7 @@ passes on without a copy.
 """
 
 import os
+import secrets
 import socket
 import time
 from collections.abc import Iterator
@@ -152,6 +153,14 @@ class ServerActor(RemotePart):
 
 
 @dataclass
+class MeetingPlace:
+    """Where several learners find each other, and what only they know, see `algos.common.peers.join`."""
+
+    address: str
+    secret: str = field(default_factory=lambda: secrets.token_hex(16), repr=False)
+
+
+@dataclass
 class Learned:
     """What a learner tells of a call: an output of plain numbers and the rows in their buffer for each batch."""
 
@@ -173,10 +182,11 @@ class LearnerActor(RemotePart):
             probe.bind(("", 0))
             return f"{own_host(head)}:{probe.getsockname()[1]}"
 
-    def build(self, state: dict[str, Any], address: str, rank: int, n_learners: int) -> None:
+    def build(self, state: dict[str, Any], place: MeetingPlace, rank: int, n_learners: int) -> None:
         """Join the other learners, then build the algorithm with its state."""
         if n_learners > 1:
-            peers.join(address, rank, n_learners, self.device, self.config.cfg.general_cfg.worker_timeout)
+            seconds = self.config.cfg.general_cfg.worker_timeout
+            peers.join(place.address, rank, n_learners, self.device, seconds, place.secret)
         envs = Environments(self.config.cfg, checked=True)
         self.learner = Learner(build_algorithm(self.config.cfg, envs, self.device))
         self.learner.load_state_dict(state)

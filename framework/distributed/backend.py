@@ -7,7 +7,7 @@ from algos.data import DataSpec
 from framework.data.data_server import DataServer
 from framework.distributed.actors import ActorConfig, EvaluatorActor, weights_of
 from framework.distributed.cluster import Cluster
-from framework.distributed.failures import FailureLog, PartLost
+from framework.distributed.failures import FailureLog, PartLost, RayLost
 from framework.distributed.learning import RemoteLearning
 from framework.distributed.remote_evaluator import EVALUATOR, RemoteEvaluator
 from framework.distributed.sampling import CountingServer, RemoteSampling
@@ -61,17 +61,24 @@ class Backend:
 
 
 def run(driver: Driver) -> str:
-    """Run a driver over remote parts; after losing the server or a learner, continue from the last checkpoint."""
-    while True:
-        try:
-            if isinstance(driver, Trainer):
-                driver.learning.start()
-            driver.sampling.start()
-            return driver.run()
-        except PartLost as lost:
-            if not isinstance(driver, Trainer):
-                raise
-            _go_back(driver, lost)
+    """Run a driver over remote parts; after losing the server or a learner, continue from the last checkpoint.
+
+    Raises RayLost, noted in the table of failures, if Ray itself is gone.
+    """
+    try:
+        while True:
+            try:
+                if isinstance(driver, Trainer):
+                    driver.learning.start()
+                driver.sampling.start()
+                return driver.run()
+            except PartLost as lost:
+                if not isinstance(driver, Trainer):
+                    raise
+                _go_back(driver, lost)
+    except RayLost as lost:
+        driver.sampling.traffic.failures.last("Ray", lost.cause)
+        raise
 
 
 def _go_back(driver: Trainer, lost: PartLost) -> None:

@@ -4,13 +4,14 @@ import logging
 import re
 from pathlib import Path
 
-from algos.common.errors import UserError
+from algos.common.errors import Outage, UserError
 from framework.runs.table import Table
 from framework.training.counters import Counters
 from framework.training.recorder import Recorder
 
 log = logging.getLogger("joyride")
 FAILURES = ("wall_time", "env_step", "update_step", "part", "cause", "action")
+THE_END = "the run ends"
 
 _FRAME = re.compile(r'^\s*File "(?P<file>[^"]+)", line (?P<line>\d+), in (?P<function>.+)$')
 _COLOUR = re.compile(r"\x1b\[[0-9;]*m")
@@ -28,6 +29,14 @@ class PartLost(Exception):
 
 class PartFailed(RuntimeError):
     """A learner, server or evaluator raised: a programming error, told with the line of the failing code."""
+
+
+class RayLost(Outage):
+    """Ray itself is gone: nothing can be replaced. `joined`: on a cluster that the run has not started."""
+
+    def __init__(self, cause: str, joined: bool = False):
+        super().__init__(f"Ray has failed: {cause}")
+        self.cause, self.mended_by_resuming = cause, not joined
 
 
 class CallFailed(Exception):
@@ -66,20 +75,27 @@ class FailureLog:
         self.table: Table | None = None
 
     def add(self, part: str, cause: str, action: str) -> None:
-        """A failure; raises UserError, with the cause, where there were too many."""
-        if self.table is None:  # a run without failures has no such file
-            self.table = Table(self.path, FAILURES)
+        """A failure; raises Outage, with the cause, where there were too many."""
         over = self.restarts >= self.limit
-        done = "the run ends" if over else action
-        when = (f"{self.recorder.wall_time():.3f}", self.counters.env_step, self.counters.update_step)
-        self.table.append((*when, part, cause, done))
+        done = THE_END if over else action
+        self._write(part, cause, done)
         if over:
-            raise UserError(
+            raise Outage(
                 f"{part} failed: {cause}; this is failure {self.restarts + 1} of this run, and"
                 f" general_cfg.max_worker_restarts={self.limit}"
             )
         self.restarts += 1
         log.warning("%s failed: %s; %s (restart %d of %d)", part, cause, done, self.restarts, self.limit)
+
+    def last(self, part: str, cause: str) -> None:
+        """The failure that ends the run."""
+        self._write(part, cause, THE_END)
+
+    def _write(self, part: str, cause: str, done: str) -> None:
+        if self.table is None:  # a run without failures has no such file
+            self.table = Table(self.path, FAILURES)
+        when = (f"{self.recorder.wall_time():.3f}", self.counters.env_step, self.counters.update_step)
+        self.table.append((*when, part, cause, done))
 
     def close(self) -> None:
         """Close the file."""

@@ -1,14 +1,16 @@
 """Learning in separate processes: batches go from the server to the learners, and updates come back."""
 
 import logging
+import secrets
 import statistics
 from collections.abc import Iterator
 from typing import Any
 
 from algos.base import Algorithm
+from algos.common.peers import FILE
 from algos.data import LearnOutput
 from algos.networks.state import tree_map
-from framework.distributed.actors import Learned, LearnerActor, on_cpu, writable
+from framework.distributed.actors import Learned, LearnerActor, MeetingPlace, on_cpu, writable
 from framework.distributed.cluster import Handle
 from framework.distributed.failures import PartLost
 from framework.distributed.traffic import PendingUpdate, RemoteServer, Traffic
@@ -36,11 +38,20 @@ class RemoteLearning:
         state = cluster.put(tree_map(on_cpu, self.learner.state_dict()))
         device = "cuda" if cluster.gpus else "cpu"
         self.learners = [cluster.spawn(LearnerActor, config, device, gpus=cluster.gpus) for _ in range(n)]
-        first = self.learners[0]
-        address = cluster.value(first.address.remote(cluster.head), "learner 0", starting=True) if n > 1 else ""
-        for rank, ref in enumerate([h.build.remote(state, address, r, n) for r, h in enumerate(self.learners)]):
+        first, place = self.learners[0], self._meeting_place()
+        for rank, ref in enumerate([h.build.remote(state, place, r, n) for r, h in enumerate(self.learners)]):
             cluster.value(ref, f"learner {rank}", starting=True)
         self.traffic.weights, self.traffic.version = first.weights.remote(), self.traffic.version + 1
+
+    def _meeting_place(self) -> MeetingPlace:
+        """Of several learners: a file if all are on this machine, else an address of the first."""
+        cluster = self.cluster
+        if len(self.learners) == 1:
+            return MeetingPlace("")
+        if cluster.folder is not None:
+            return MeetingPlace(f"{FILE}{cluster.folder}/learners-{secrets.token_hex(4)}")
+        address = self.learners[0].address.remote(cluster.head)
+        return MeetingPlace(cluster.value(address, "learner 0", starting=True))
 
     def due(self) -> bool:
         """Whether the learners can have more batches.

@@ -56,7 +56,8 @@ class Traffic:
         self.acted: list[int] = []  # versions of the weights behind rollouts that no update has counted
 
     def fail(self, part: str, cause: str, action: str) -> None:
-        """Write down a failure; ends the run where there were too many."""
+        """Write down a failure; ends the run where there were too many, or where it is Ray itself that failed."""
+        self.cluster.check(ask=self.failures.restarts > 0)
         self.cluster.drop_cpu_reservations()
         self.failures.add(part, cause, action)
 

@@ -8,7 +8,7 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any, BinaryIO
 
-from algos.common.errors import UserError
+from algos.common.errors import Outage, UserError
 
 TEXT_BYTES = 16 * 2**20  # more than any YAML, JSON or CSV file of settings has
 LARGE = 2**30  # bytes from which a file's size is compared with what it takes on the disk
@@ -17,7 +17,7 @@ WANDB = "wandb"  # the folder of Weights & Biases, which links from one of its p
 _serial = itertools.count()  # tells apart the temporary files of one process
 
 
-class WriteError(UserError):
+class WriteError(Outage):
     """The operating system refused to write a file of a run."""
 
 

@@ -2,13 +2,16 @@
 
 import os
 import re
+import signal
+import tempfile
 
 import pytest
-from ray_runs import ASYNC, COLLECT, DQN, RAY, command, marked, run, start, table, trajectories, until
+import ray
+from ray_runs import ASYNC, COLLECT, DQN, RAY, command, marked, resume, run, start, table, trajectories, until
 
 import framework.distributed.cluster
 from algos.common.errors import UserError
-from framework import Experiment
+from framework import Callback, Experiment
 from framework.cli import main
 
 FRAGILE = {"entry_point": "ray_envs:FragileEnv", "env": "Fragile-v0", "max_step": -1, "online_eval": False}
@@ -147,3 +150,35 @@ def test_nothing_is_left_of_a_run_that_is_killed(tmp_path, alone):
     process.communicate()
     assert until(lambda: not any("Actor" in title for title in marked(alone).values()), 30.0), marked(alone)
     assert until(lambda: not marked(alone), 120.0), marked(alone)  # Ray's agents may wait 60 s for its dead head
+
+
+class Killer(Callback):
+    """Kills a program of Ray's own in the middle of the run."""
+
+    def __init__(self, program):
+        self.program = program
+
+    def post_update(self, trainer, *args):
+        if trainer.update_step == 5:
+            os.kill(ray._private.worker._global_node.all_processes[self.program][0].process.pid, signal.SIGKILL)
+
+
+@pytest.mark.parametrize("program", ["raylet", "gcs_server"])
+def test_without_ray_a_run_ends_soon_with_the_command_that_resumes_it(tmp_path, monkeypatch, program):
+    """In folders that are too long for Ray's sockets, or that Ray is told; nothing is left there."""
+    with tempfile.TemporaryDirectory(dir="/tmp") as short:
+        if program == "raylet":
+            monkeypatch.setattr(tempfile, "tempdir", str(tmp_path / ("x" * 90)))
+            os.mkdir(tempfile.tempdir)
+        else:
+            monkeypatch.setenv("RAY_TMPDIR", short)
+        experiment = Experiment(**DQN, **RAY)
+        experiment.add_callback(Killer(program))
+        with pytest.raises(UserError, match=rf"Ray has failed: its .*\({program}\) was killed, or .*resume=") as error:
+            experiment.train()
+        assert str(error.value).endswith(f"resume={experiment.folder.path}")
+        assert table(experiment, "faults")[-1]["part"] == "Ray"
+        assert not os.listdir(short) and not os.listdir(tempfile.gettempdir() if program == "raylet" else short)
+        assert "RAY_AUTH_TOKEN" not in os.environ
+    resumed = resume(experiment.folder.path, mp_backend="single")
+    assert resumed.reason == "max_env_step 300 reached"

@@ -15,9 +15,11 @@ from framework_fakes import DQN, PPO
 
 from framework import Callback, Experiment, UserError
 from framework.cli import main
+from framework.distributed.failures import RayLost
 from framework.runs.checkpoint import load_model, save_model
 from framework.runs.files import WriteError
 from framework.runs.table import Table
+from framework.training.trainer import Trainer
 
 pytestmark = pytest.mark.xdist_group("run_errors")  # what its tests share is made once
 
@@ -233,3 +235,19 @@ def test_a_full_disk_names_the_command_that_resumes(tmp_path, monkeypatch):
     monkeypatch.setattr(Table, "_write", full)
     with pytest.raises(UserError, match=r"No space left on device; when that is mended, go on with: .*resume="):
         experiment.train()
+
+
+@pytest.mark.parametrize(("joined", "how"), [(False, "; go on with: "), (True, "; when that is mended, go on with: ")])
+def test_a_ray_that_is_gone_names_the_command_that_resumes(tmp_path, monkeypatch, joined, how):
+    experiment = Experiment(**DQN, tasks_dir=str(tmp_path), loggers=[])
+
+    def gone(*args):
+        raise RayLost("its server ended", joined)
+
+    monkeypatch.setattr(Trainer, "iterate", gone)
+    with pytest.raises(UserError) as error:
+        experiment.train()
+    said = str(error.value)
+    assert said.startswith(f"Ray has failed: its server ended{how}") and said.endswith(
+        f"resume={experiment.folder.path}"
+    )

@@ -8,7 +8,7 @@ from itertools import count
 
 from framework.distributed import resources
 from framework.distributed.cluster import Cluster
-from framework.distributed.failures import CallFailed, cause_in
+from framework.distributed.failures import CallFailed, RayLost, cause_in
 
 
 def sent(value):
@@ -79,8 +79,9 @@ class FakeCluster(Cluster):
     """
 
     def __init__(self, cfg, spec=None, envs=None):
-        self.general, self.begun, self.folder = cfg.general_cfg, time.monotonic(), None
-        self.handles, self.killed, self.calls = {}, [], []
+        self.general, self.begun, self.session = cfg.general_cfg, time.monotonic(), None
+        self.lost = None  # what of Ray itself is gone
+        self.handles, self.killed, self.calls, self.asked = {}, [], [], []
         self.late, self.hanging, self.failing = set(), set(), defaultdict(list)
         self.stand_ins, self.names, self.gpus = {}, defaultdict(count), 0
         self.share = resources.cpu_share(1, [4.0])
@@ -93,6 +94,11 @@ class FakeCluster(Cluster):
         self.handles[handle] = FakeRef(("here", 1))
         return handle
 
+    def check(self, ask=False):
+        self.asked.append(ask)
+        if self.lost is not None:
+            raise RayLost(self.lost)
+
     def put(self, value):
         return FakeRef(sent(value))
 
@@ -101,6 +107,7 @@ class FakeCluster(Cluster):
         self.killed.append(handle)
 
     def wait(self, refs, all_of_them=False, seconds=1.0):
+        self.check()
         if seconds:  # time passes: the first of those that are late arrives, or all do
             late = [ref for ref in refs if ref.late and not ref.hangs]
             if all_of_them or len(late) == len(refs):

@@ -2,10 +2,15 @@
 
 import os
 import re
+import time
+from contextlib import suppress
+from datetime import timedelta
+from pathlib import Path
 from typing import NamedTuple
 
 import pytest
 import torch
+import torch.distributed as dist
 from addresses import free_address
 from together import run_together
 
@@ -64,6 +69,66 @@ def deserter(rank, folder, address, seconds):
 def test_a_lost_peer_is_an_error(tmp_path, seconds, text):
     run_together(deserter, (tmp_path, free_address(), seconds), 2)
     assert re.search(text, (tmp_path / "said").read_text())
+
+
+def listening():
+    """Addresses, in hexadecimal, at which this process listens."""
+    own, found = set(), set()
+    for entry in os.listdir("/proc/self/fd"):
+        with suppress(OSError):  # the list itself was open
+            own.add(os.stat(f"/proc/self/fd/{entry}").st_ino)
+    for name in ("tcp", "tcp6"):
+        for line in Path(f"/proc/self/net/{name}").read_text().splitlines()[1:]:
+            words = line.split()
+            if words[3] == "0A" and int(words[9]) in own:
+                found.add(words[1].partition(":")[0])
+    return found
+
+
+def secluded(rank, folder, address):
+    """Two learners of one machine; each writes down where it listens."""
+    os.environ.pop("GLOO_SOCKET_IFNAME", None)
+    peers.join(address, rank, 2, "cpu", 60)
+    flat = numbers(rank, 10)
+    peers.all_reduce(flat)
+    torch.testing.assert_close(flat, numbers(0, 10) + numbers(1, 10))
+    (folder / f"{rank}.txt").write_text(" ".join(listening()))
+    peers.all_reduce(flat)  # the other has looked too
+    peers.leave()
+
+
+LOOPBACK = "0100007F"
+
+
+@pytest.mark.parametrize("at_file", [True, False])
+def test_learners_listen_at_the_loopback_alone(tmp_path, at_file, monkeypatch):
+    monkeypatch.setenv("GLOO_SOCKET_IFNAME", "lo")
+    run_together(secluded, (tmp_path, f"file://{tmp_path}/place" if at_file else free_address()), 2)
+    seen = {address for rank in range(2) for address in (tmp_path / f"{rank}.txt").read_text().split()}
+    assert seen == {LOOPBACK}
+
+
+def strangers(rank, folder, address):
+    """A third process writes the names that learners use, before they meet: they do not see it."""
+    if rank == 2:
+        host, _, port = address.rpartition(":")
+        store = dist.TCPStore(host, int(port), 2, False, timedelta(seconds=60), wait_for_workers=False)
+        for name in ("0", "1", "default_pg/0//cpu//0/rank_0", "rank_0"):
+            store.set(name, "nonsense")
+        (folder / "written").touch()
+        return
+    if rank == 1:
+        while not (folder / "written").exists():
+            time.sleep(0.01)
+    peers.join(address, rank, 2, "cpu", 60, "a secret")
+    flat = torch.ones(1)
+    peers.all_reduce(flat)
+    assert flat.item() == 2
+    peers.leave()
+
+
+def test_what_a_stranger_writes_is_not_read(tmp_path):
+    run_together(strangers, (tmp_path, free_address()), 3)
 
 
 def test_a_share_is_cut_along_the_rows_and_keeps_types():

@@ -1,5 +1,8 @@
 """Whole runs over a fake cluster: equal to those of a single process, also after the server or a learner is lost."""
 
+import csv
+from pathlib import Path
+
 import pytest
 from fake_cluster import FakeCluster
 from framework_fakes import DQN, PPO, rows
@@ -8,7 +11,7 @@ from algos.common.errors import UserError
 from benchmarks.kill_resume import csv_rows, equal
 from framework import Experiment
 from framework.distributed import backend
-from framework.distributed.failures import CallFailed, PartLost
+from framework.distributed.failures import CallFailed, PartLost, RayLost
 from framework.runs.checkpoint import load_model
 
 pytestmark = pytest.mark.xdist_group("backend")  # what its tests share is made once
@@ -106,6 +109,26 @@ def test_a_run_that_lost_a_part_goes_back_and_ends_like_any_other(alone, cluster
 def test_parts_that_are_lost_again_and_again_end_the_run(clusters):
     with pytest.raises(UserError, match="learner 0 failed: its process died; this is failure 3 of this run"):
         trained({"learn": [DIED] * 9}, **RUNS["PPO"], max_worker_restarts=2)
+
+
+@pytest.mark.parametrize("when_asked", [False, True])
+def test_a_run_without_ray_ends_with_the_true_cause_and_how_to_go_on(clusters, monkeypatch, when_asked):
+    asked = []
+
+    def check(self, ask=False):
+        asked.append(ask)
+        if ask if when_asked else len(asked) > 9:
+            raise RayLost("its server ended")
+
+    monkeypatch.setattr(backend.Cluster, "check", check)
+    with pytest.raises(UserError, match=r"^Ray has failed: its server ended; go on with: .* resume="):
+        trained({"learn": [DIED] * 9} if when_asked else {}, **RUNS["PPO"])
+    (run,) = (path for path in Path("tasks").glob("Train*") if path.is_dir())
+    with (run / "results" / "faults.csv").open() as file:
+        *before, last = csv.DictReader(file)
+    assert (last["part"], last["cause"], last["action"]) == ("Ray", "its server ended", "the run ends")
+    # a first loss is mended; at the second Ray itself is asked before anything is replaced
+    assert [row["part"] for row in before] == ["learner 0"] * when_asked
 
 
 def test_a_collection_is_not_begun_again(clusters):

@@ -1,8 +1,6 @@
-"""The cluster without one: addresses, leftovers, what Ray says of calls that fail, and waiting for answers."""
+"""The cluster without one: what Ray says of calls that fail, and waiting for answers."""
 
-import os
 import re
-import socket
 import time
 
 import pytest
@@ -11,44 +9,8 @@ from framework_fakes import DQN
 from ray.exceptions import OutOfMemoryError, RayActorError, RayError, RayTaskError
 from remote_parts import config
 
-from algos.common.errors import UserError
-from framework.distributed.cluster import FOLDER, call_failed, check_answers, remove_leftovers, running_cluster
+from framework.distributed.cluster import call_failed
 from framework.distributed.failures import CallFailed, PartFailed, PartLost
-
-
-def test_auto_is_the_environments_address_or_the_last_that_was_started(tmp_path, monkeypatch):
-    monkeypatch.delenv("RAY_ADDRESS", raising=False)
-    monkeypatch.setenv("RAY_TMPDIR", str(tmp_path))
-    assert running_cluster() == ""
-    (tmp_path / "ray").mkdir()
-    (tmp_path / "ray" / "ray_current_cluster").write_text("10.0.0.7:6379\n")
-    assert running_cluster() == "10.0.0.7:6379"
-    monkeypatch.setenv("RAY_ADDRESS", "10.0.0.8:1")
-    assert running_cluster() == "10.0.0.8:1"
-
-
-def test_an_address_at_which_nothing_listens_is_refused_at_once():
-    with socket.socket() as listening:
-        listening.bind(("127.0.0.1", 0))
-        listening.listen()
-        port = listening.getsockname()[1]
-        check_answers(f"127.0.0.1:{port}")
-    with pytest.raises(UserError, match=rf"ray_address=127\.0\.0\.1:{port}: nothing answers there .*ray start --head"):
-        check_answers(f"127.0.0.1:{port}")
-    with pytest.raises(UserError, match="nothing answers there"):
-        check_answers("127.0.0.1:99999")  # no port has that number
-    for other in ("", "local", "127.0.0.1:", ":6379", "host:port"):
-        check_answers(other)  # not <host>:<port>: Ray itself will tell
-
-
-def test_only_folders_of_runs_that_are_gone_are_deleted(tmp_path):
-    gone = next(pid for pid in range(2**22 + 1, 2**22 + 9) if not os.path.exists(f"/proc/{pid}"))  # beyond any pid
-    for name in (f"{FOLDER}{gone}-a", f"{FOLDER}{os.getpid()}-b", f"{FOLDER}mine-c", f"other-{gone}-d"):
-        (tmp_path / name / "deep").mkdir(parents=True)
-    remove_leftovers(tmp_path)
-    left = {path.name for path in tmp_path.iterdir()}
-    assert left == {f"{FOLDER}{os.getpid()}-b", f"{FOLDER}mine-c", f"other-{gone}-d"}
-
 
 TRACEBACK = """ray::WorkerActor.collect() (pid=7)
   File "/home/me/envs/arm.py", line 12, in step

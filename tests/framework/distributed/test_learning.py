@@ -1,6 +1,7 @@
 """Learning over processes: how many batches a call carries, the versions of weights, priorities, and the copy here."""
 
 from copy import deepcopy
+from types import SimpleNamespace
 
 import pytest
 import torch
@@ -115,7 +116,9 @@ def test_the_lag_is_the_versions_between_acting_and_learning(tmp_path):
 
 def test_learners_are_told_of_each_other_and_one_that_is_lost_is_named(tmp_path):
     learning, traffic = learning_of(tmp_path, **DQN | {"n_learners": 2})
-    assert [handle.actor.built for handle in learning.learners] == [("127.0.0.1:5", 0, 2), ("127.0.0.1:5", 1, 2)]
+    (one, *first), (other, *second) = (handle.actor.built for handle in learning.learners)
+    assert (one.address, first, second) == ("127.0.0.1:5", [0, 2], [1, 2])
+    assert one == other and len(one.secret) == 32 and one.secret not in repr(one)
     learning.pacing.owed += 1
     traffic.cluster.failing["learn"] = [None, CallFailed("its process died")]
     learning.submit()
@@ -125,6 +128,18 @@ def test_learners_are_told_of_each_other_and_one_that_is_lost_is_named(tmp_path)
     traffic.cluster.failing["updates_due"] = [CallFailed("killed")]  # it was the server that lost the batch
     with pytest.raises(PartLost, match="the server: killed"):
         list(learning.receive())
+
+
+def test_learners_of_one_machine_meet_at_a_new_file_each_time(tmp_path):
+    learning, traffic = learning_of(tmp_path, **DQN | {"n_learners": 2})
+    traffic.cluster.session = SimpleNamespace(folder="/tmp/mine")
+    places = []
+    for _ in range(2):
+        learning.start()
+        one, other = (handle.actor.built[0].address for handle in learning.learners)
+        assert one == other and one.startswith("file:///tmp/mine/learners-")
+        places.append(one)
+    assert places[0] != places[1], "the file of a group that has lost a learner is no place for the next"
 
 
 def test_the_copy_here_is_brought_up_to_date_once_an_update(tmp_path):
