@@ -63,17 +63,20 @@ def test_more_learners_than_rows():
 @pytest.mark.parametrize(
     ("entry", "error", "function"),
     [
-        ("FragileEnv", "ValueError: the gripper is stuck at step 1", "_fail"),
+        ("FragileEnv", "ValueError: the gripper is stuck at step 15", "_fail"),
         pytest.param("UnsureEnv", "AssertionError", "step", marks=pytest.mark.slow),
     ],
 )
 def test_an_exception_at_the_first_rollout_is_a_line_with_its_place(alone, capfd, entry, error, function):
     settings = COLLECT | RAY | FRAGILE | {"entry_point": f"ray_envs:{entry}", "n_envs": 1, "n_workers": 1}
+    settings |= {"kwargs": {"at": 15}}  # after the look at it before the run
     assert main(command(settings)[2:]) == 2
     out, err = capfd.readouterr()
     assert "Traceback" not in out + err, out + err
     told = err.splitlines()
-    assert re.match(rf"error: worker 0 .*{error} \(.*/tests/support/ray_envs.py:\d+ in {function}: ", told[-1]), told
+    place = r"/tests/support/ray_envs.py:\d+ in "
+    pattern = rf"error: worker 0 .*{error}; raised by environment .*env step 15.* \(.*{place}{function}: "
+    assert re.match(pattern, told[-1]), told
     assert [line for line in told if line.startswith("  File ")] == []  # the line says it all
     assert until(lambda: not marked(alone), 20.0), marked(alone)
 
@@ -86,7 +89,7 @@ def fragile(folder, *ways):
     return DQN | FRAGILE | {"kwargs": {"at": 60, "folder": str(folder)}, "n_workers": 2, "max_env_step": 600}
 
 
-RAISES = r"ValueError: the gripper is stuck at step 60 \(.*/ray_envs.py:\d+ in _fail: "
+RAISES = r"ValueError: the gripper is stuck at step 60; raised by environment .* \(.*/ray_envs.py:\d+ in _fail: "
 DIES = r"its process died"
 
 

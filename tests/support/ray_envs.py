@@ -72,10 +72,14 @@ class FragileEnv(CountingEnv):
 
 
 class UnsureEnv(CountingEnv):
-    """Every step fails, without a word."""
+    """Every step from its step `at` on fails, without a word."""
+
+    def __init__(self, at: int):
+        self.at, self.steps = at, 0
 
     def step(self, action):
-        assert action > 1
+        self.steps += 1
+        assert self.steps < self.at
         return super().step(action)
 
 
