@@ -215,7 +215,9 @@ def test_a_remark_is_a_line_before_the_run(place: Path, started: list[Any], caps
 def test_the_remarks_of_a_sweeps_jobs_are_told_once(
     place: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    monkeypatch.setattr(framework.commands.sweep, "run_jobs", lambda hydra, sweep, jobs: ([Status()] * len(jobs), 0))
+    monkeypatch.setattr(
+        framework.commands.sweep, "run_jobs", lambda hydra, sweep, jobs, again: ([Status()] * len(jobs), 0)
+    )
     assert main(["-m", "noisy=true", "epsilon_end=0.1", "seed=1,2"]) == 1
     assert capsys.readouterr().err.count("note: algo_cfg.epsilon_end has no effect") == 1
 
