@@ -11,11 +11,12 @@ from typing import Any, NoReturn
 
 from omegaconf import DictConfig
 
-from algos.common.errors import UserError
+from algos.common.errors import UserError, shortened
 from framework import __version__
 from framework.commands.completion import complete
 from framework.commands.flags import refuse_flags
 from framework.commands.help_topics import show_topics, topics_of
+from framework.commands.line_prefix import lasting_stdout
 from framework.commands.sweep import run_sweep
 from framework.commands.sweep_resume import resume_sweep, sweep_to_resume
 from framework.commands.translate import asks_to_translate, run_translate
@@ -42,21 +43,14 @@ def main(argv: Sequence[str]) -> int:
         return 0
     try:
         args, parser = _parse(argv)
-        with hydra_session() as hydra:
+        with lasting_stdout(), hydra_session() as hydra:
             return _dispatch(hydra, args, parser)
     except UserError as error:
-        print(
-            f"error: {as_started(str(error))}".replace("\n", "\n       "), file=sys.stderr
-        )  # under the first of several mistakes
+        told = as_started(shortened(str(error)))
+        print(f"error: {told}".replace("\n", "\n       "), file=sys.stderr)  # under the first of several mistakes
         return 2
     except KeyboardInterrupt:
         return 130
-    except BrokenPipeError:
-        if not (args.help or args.hydra_help or args.cfg or args.info):
-            raise
-        # the reader of what was told (`| head`) has seen enough; without this Python complains of it at exit
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        return 0
 
 
 def _parse(argv: Sequence[str]) -> tuple[argparse.Namespace, argparse.ArgumentParser]:

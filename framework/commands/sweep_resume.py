@@ -109,7 +109,8 @@ def _tasks_dir(hydra: Hydra, texts: Sequence[str], in_file: dict[str, object]) -
 
 
 def _named(text: str, tasks: Path) -> Path | None:
-    return next((place for place in (tasks / text, Path(text).expanduser()) if os.path.isfile(place / SWEEP_RECORD)), None)
+    places = (tasks / text, Path(text).expanduser())
+    return next((place for place in places if os.path.isfile(place / SWEEP_RECORD)), None)
 
 
 def _latest(tasks: Path) -> Path | None:

@@ -6,6 +6,7 @@ Seeds run like the jobs of a sweep: one after the other, or in parallel with hyd
 
 import dataclasses
 import json
+import os
 import shutil
 from collections.abc import Sequence
 from contextlib import suppress
@@ -115,7 +116,7 @@ def _folder(hydra: Hydra, texts: Sequence[str], master: Job, preset: str) -> Pat
             raise UserError(f"general_cfg.resume=latest: {tasks}/ has no verification of {preset}; leave out resume")
         folder = max(fitting, key=lambda place: (place / NOTE).stat().st_mtime_ns)
     else:
-        folder = next((path for path in (tasks / text, Path(text)) if (path / NOTE).exists()), Path())
+        folder = next((path for path in (tasks / text, Path(text)) if os.path.exists(path / NOTE)), Path())
         if folder == Path():
             hint = did_you_mean(text, [place.name for place in noted]) if noted else "leave out resume"
             raise UserError(f"general_cfg.resume={text}: no such verification in {tasks}/ and no such path; {hint}")

@@ -150,6 +150,18 @@ BAD = [  # arguments, and what the error must say
     (["-m", "algo_name=DQN,PPO", "n_epochs=3"], ["not of DQN", "job 0: algo_name=DQN"]),
     (["-m", "seed=interval(1,2)"], ["seed=interval(1,2)"]),
     (["-m", "hydra/launcher=basic,joblib"], ["cannot be swept"]),
+    (["hydra.run.dir=x"], ["hydra.run.dir has no effect here", "tasks_dir=<folder>"]),
+    (["-m", "seed=1,2", "hydra.sweep.dir=x"], ["hydra.sweep.dir has no effect here", "tasks_dir=<folder>"]),
+    (["tasks_dir=/tmp/a,b"], ["several values", "add -m", "\"tasks_dir='/tmp/a,b'\""]),
+    (["tasks_dir=/tmp/it's"], ["malformed", r"/tmp/it\'"]),
+    (["wrappers=[{'type': 'A'}]"], ["malformed", "write keys without quotes", "[{type: Name}]"]),
+    (["device=cuda:²"], ["general_cfg.device=cuda:²", "cuda:<number>"]),
+    (["seed=" + "9" * 5000], ["seed=999", "...", "4300 digits"]),
+    (["load_path=" + "a" * 5000], ["no such run", "..."]),
+    (["mode=verify", "preset=CartPole-v1/DQN", "resume=" + "a" * 5000], ["no such verification", "..."]),
+    (["kwargs=" + "{a:" * 200 + "1" + "}" * 200], ["env_cfg.kwargs: its lists and mappings are nested too deeply"]),
+    (["wrappers=" + "[" * 1500 + "]" * 1500], ["wrappers: its lists and mappings are nested too deeply"]),
+    (["online_eval_episode=1e12"], ["general_cfg.online_eval_episode=1000000000000 is out of range"]),
     (["-m", "hydra/sweeper=basic", "seed=1,2"], ["other sweepers are not supported"]),
 ]
 
@@ -176,7 +188,7 @@ def started(monkeypatch: pytest.MonkeyPatch) -> list[Any]:
     return configs
 
 
-@pytest.mark.parametrize(("argv", "expected"), BAD, ids=[" ".join(argv) for argv, _ in BAD])
+@pytest.mark.parametrize(("argv", "expected"), BAD, ids=[" ".join(argv)[:60] for argv, _ in BAD])
 def test_a_mistake_is_told_in_a_line_or_two(
     argv: list[str], expected: list[str], place: Path, started: list[Any], capfd: pytest.CaptureFixture[str]
 ) -> None:
