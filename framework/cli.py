@@ -3,6 +3,7 @@
 import argparse
 import io
 import os
+import signal
 import sys
 from collections.abc import Sequence
 from contextlib import redirect_stdout
@@ -104,6 +105,12 @@ def _add_config_dir(args: argparse.Namespace) -> None:
         args.overrides.append(f"hydra.searchpath=[{quoted(str(folder))}]")
 
 
+def _interruptible() -> None:
+    """From here on Ctrl-C is an exception, which jobs and runs handle: main.py had the process leave at once."""
+    if getattr(signal.getsignal(signal.SIGINT), "__name__", "") == "leave_quietly":
+        signal.signal(signal.SIGINT, signal.default_int_handler)
+
+
 def _dispatch(hydra: Hydra, args: argparse.Namespace, parser: argparse.ArgumentParser) -> int:
     topics = topics_of(args.overrides) if args.help else []
     if topics:
@@ -121,10 +128,13 @@ def _dispatch(hydra: Hydra, args: argparse.Namespace, parser: argparse.ArgumentP
     if translation is not None and not (args.cfg or args.info):
         tell(translation)
     if args.multirun:
+        _interruptible()
         return run_sweep(hydra, args.overrides, file)
     if not (args.cfg or args.info) and asks_to_verify(hydra, args.overrides, file):
+        _interruptible()
         return run_verify(hydra, args.overrides, file)
     if not (args.cfg or args.info) and (sweep := sweep_to_resume(hydra, args.overrides, file)) is not None:
+        _interruptible()
         return resume_sweep(hydra, sweep, args.overrides)
     job = prepare(hydra, args.overrides, file)
     if args.cfg or args.info:
@@ -158,6 +168,7 @@ def _run(hydra: Hydra, job: Job) -> int:
         try:
             from framework.commands import modes  # torch is imported here, not before
 
+            _interruptible()
             results.append(modes.run(to_config(composed), hydra_cfg=HydraConfig.get()))
         except Exception as error:
             results.append(error)

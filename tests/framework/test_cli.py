@@ -1,8 +1,10 @@
 """The command line: help, errors of the user's, what a run is started with."""
 
+import signal
 import subprocess
 import sys
 import textwrap
+import time
 import types
 from pathlib import Path
 from typing import Any
@@ -252,6 +254,18 @@ def test_config_dir_adds_options(place: Path, started: list[Any]) -> None:
     (group / "fast.yaml").write_text("# @package _global_\ngeneral_cfg: {max_env_step: 5}\n")
     assert main(["--config-dir", "mine", "preset=fast"]) == 0
     assert started[0].general_cfg.max_env_step == 5
+
+
+@pytest.mark.parametrize("program", ["main.py", "joyride.py"])
+@pytest.mark.parametrize("seconds", [0.15, 0.4])
+def test_an_interrupt_while_the_program_starts_is_quiet(program: str, seconds: float, tmp_path: Path) -> None:
+    command = [sys.executable, str(ROOT / program), "max_env_step=1000000"]
+    process = subprocess.Popen(command, cwd=tmp_path, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
+    time.sleep(seconds)
+    process.send_signal(signal.SIGINT)
+    said, _ = process.communicate(timeout=60)
+    assert process.returncode in (130, -signal.SIGINT) and not (tmp_path / "tasks").exists()
+    assert process.returncode != 130 or said == ""  # before main.py's first line Python itself ends, with its words
 
 
 def run_main(*argv: str, cwd: Path) -> "subprocess.CompletedProcess[str]":
