@@ -14,8 +14,8 @@ from framework.settings.schema import SECTIONS
 VALUES = [
     "", "null", "true", "no", "???", "nan", "-inf", "1e400", "-1", "0", "0.5", "1e12", "9223372036854775807", "9" * 25,
     "9" * 5000, "a" * 5000, "[]", "{}", "[1,[2,{a: [3]}]]", "{a: {b: 1}}", "[" * 60 + "]" * 60, "'it\\'s'", "it's",
-    "任务", "a b", "a,b", "(1)", "runs (1), two", "$HOME", "${lr}", "${nothing}", "${oc.env:NOTHING}", "~", "cuda:²", "#",
-    "\\", "lin_1e-3", "lin_", "{from: 1, to: 0, steps: 1e30}", '[{"type": "A"}]', "[{layer_type: linear, layer_size: 1e30}]",
+    "任务", "a b", "a,b", "(1)", "runs (1), two", "$HOME", "${lr}", "${nothing}", "${oc.env:NOTHING}", "~", "cuda:²",
+    "#", "\\", "lin_", "{from: 1, to: 0, steps: 1e30}", '[{"type": "A"}]', "[{layer_type: linear, layer_size: 1e30}]",
     "[{layer_type: lstm, layer_size: 0x10}]", "a:b", "module:Class", "range(1,3)", "glob(*)", "\u202e",
     "😀", "1_000", "0x10",
 ]  # fmt: skip
