@@ -3,9 +3,21 @@
 The names are those of the package `framework`, also where the working folder has a `framework`, `envs` or `algos`.
 """
 
+import os
+import signal
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
+
+
+def leave_quietly(number: int, frame: Any) -> None:
+    """What main.py does, which must not wait for an import either."""
+    os._exit(128 + number)
+
+
+_IS_COMMAND = Path(sys.argv[0]).stem == "joyride"
+if _IS_COMMAND and signal.getsignal(signal.SIGINT) is signal.default_int_handler:
+    signal.signal(signal.SIGINT, leave_quietly)
 
 _HERE = str(Path(__file__).resolve().parent)
 sys.path.insert(0, _HERE)

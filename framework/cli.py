@@ -3,6 +3,7 @@
 import argparse
 import io
 import os
+import signal
 import sys
 from collections.abc import Sequence
 from contextlib import redirect_stdout
@@ -11,11 +12,12 @@ from typing import Any, NoReturn
 
 from omegaconf import DictConfig
 
-from algos.common.errors import UserError
+from algos.common.errors import UserError, shortened
 from framework import __version__
 from framework.commands.completion import complete
 from framework.commands.flags import refuse_flags
 from framework.commands.help_topics import show_topics, topics_of
+from framework.commands.line_prefix import lasting_stdout
 from framework.commands.sweep import run_sweep
 from framework.commands.sweep_resume import resume_sweep, sweep_to_resume
 from framework.commands.translate import asks_to_translate, run_translate
@@ -42,21 +44,14 @@ def main(argv: Sequence[str]) -> int:
         return 0
     try:
         args, parser = _parse(argv)
-        with hydra_session() as hydra:
+        with lasting_stdout(), hydra_session() as hydra:
             return _dispatch(hydra, args, parser)
     except UserError as error:
-        print(
-            f"error: {as_started(str(error))}".replace("\n", "\n       "), file=sys.stderr
-        )  # under the first of several mistakes
+        told = as_started(shortened(str(error)))
+        print(f"error: {told}".replace("\n", "\n       "), file=sys.stderr)  # under the first of several mistakes
         return 2
     except KeyboardInterrupt:
         return 130
-    except BrokenPipeError:
-        if not (args.help or args.hydra_help or args.cfg or args.info):
-            raise
-        # the reader of what was told (`| head`) has seen enough; without this Python complains of it at exit
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        return 0
 
 
 def _parse(argv: Sequence[str]) -> tuple[argparse.Namespace, argparse.ArgumentParser]:
@@ -110,6 +105,12 @@ def _add_config_dir(args: argparse.Namespace) -> None:
         args.overrides.append(f"hydra.searchpath=[{quoted(str(folder))}]")
 
 
+def _interruptible() -> None:
+    """From here on Ctrl-C is an exception, which jobs and runs handle: main.py had the process leave at once."""
+    if getattr(signal.getsignal(signal.SIGINT), "__name__", "") == "leave_quietly":
+        signal.signal(signal.SIGINT, signal.default_int_handler)
+
+
 def _dispatch(hydra: Hydra, args: argparse.Namespace, parser: argparse.ArgumentParser) -> int:
     topics = topics_of(args.overrides) if args.help else []
     if topics:
@@ -127,10 +128,13 @@ def _dispatch(hydra: Hydra, args: argparse.Namespace, parser: argparse.ArgumentP
     if translation is not None and not (args.cfg or args.info):
         tell(translation)
     if args.multirun:
+        _interruptible()
         return run_sweep(hydra, args.overrides, file)
     if not (args.cfg or args.info) and asks_to_verify(hydra, args.overrides, file):
+        _interruptible()
         return run_verify(hydra, args.overrides, file)
     if not (args.cfg or args.info) and (sweep := sweep_to_resume(hydra, args.overrides, file)) is not None:
+        _interruptible()
         return resume_sweep(hydra, sweep, args.overrides)
     job = prepare(hydra, args.overrides, file)
     if args.cfg or args.info:
@@ -164,6 +168,7 @@ def _run(hydra: Hydra, job: Job) -> int:
         try:
             from framework.commands import modes  # torch is imported here, not before
 
+            _interruptible()
             results.append(modes.run(to_config(composed), hydra_cfg=HydraConfig.get()))
         except Exception as error:
             results.append(error)

@@ -1,8 +1,8 @@
 """The Python API: an experiment builds the parts of a config and runs them. The command line uses it too."""
 
 import logging
-from collections.abc import Sequence
-from contextlib import AbstractContextManager, ExitStack
+from collections.abc import Iterator, Sequence
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -37,6 +37,7 @@ from framework.training.build import (
     build_evaluator,
     check_run,
     fix_schedules,
+    memory_told,
     resolve_device,
 )
 from framework.training.callbacks import Callback, Callbacks, make_callbacks
@@ -153,9 +154,11 @@ class Experiment:
         where = f", in {self.folder.path}" if self.folder is not None else ""
         return f"<Experiment: {what}, seed {self.general.seed}, trained for {steps:,} env steps{where}>"
 
-    def _told(self) -> AbstractContextManager[None]:
+    @contextmanager
+    def _told(self) -> Iterator[None]:
         """Shows messages (only warnings with `progress=off`), unless the command line already does."""
-        return logs.to_terminal(quiet=self.general.progress == "off")
+        with logs.to_terminal(quiet=self.general.progress == "off"), memory_told():
+            yield
 
     def add_callback(self, callback: Callback) -> None:
         """Add a callback to those of `general_cfg.callbacks`."""

@@ -20,7 +20,7 @@ class ReplayActorCriticConfig(ActorCriticConfig):
     critic_layers: list[Any] = setting(factory=_two_layers)  # layers of each critic, over features and action
     sequence_length: int = setting(20, ge=1)  # recurrent: steps per replayed sequence
     burn_in: int = setting(0, ge=0)  # recurrent: first steps of a sequence, which only warm up the state
-    n_critics: int = setting(2, ge=1)  # critics, each with a target; the lowest target value is used
+    n_critics: int = setting(2, ge=1, le=100)  # critics, each with a target; the lowest target value is used
     gamma: float = setting(0.99, ge=0, le=1)  # discount per step
     tau: float = setting(0.005, gt=0, le=1)  # weight of the online networks in a target update
     actor_lr: Any = setting(3e-4, schedule=True)  # learning rate of the actor: a number or a schedule
@@ -34,7 +34,7 @@ class ReplayActorCriticConfig(ActorCriticConfig):
     learning_starts: int = setting(100, ge=0)  # env steps before the first update (which also waits for a full batch)
     random_steps: int | None = setting(None, ge=0)  # first env steps, with random actions; null: learning_starts
     train_freq: int = setting(1, ge=1)  # env steps between rounds of updates; recurrent: a multiple of sequence_length
-    gradient_steps: int = setting(1, ge=1, also=(-1,))  # updates per round; -1: one for each env step
+    gradient_steps: int = setting(1, ge=1, le=1_000_000, also=(-1,))  # updates per round; -1: one for each env step
     max_grad_norm: float | None = setting(None, gt=0)  # clip gradients to this norm; null: no clipping
     normalize_obs: bool = False  # normalise observations by a running mean and deviation, saved with the model
     normalize_reward: bool = False  # divide rewards by a running deviation of the discounted return
@@ -79,7 +79,7 @@ class BoxActionConfig:
 
 @dataclass
 class DDPGConfig(BoxActionConfig, ReplayActorCriticConfig):
-    n_critics: int = setting(1, ge=1)  # critics, each with a target; the lowest target value is used
+    n_critics: int = setting(1, ge=1, le=100)  # critics, each with a target; the lowest target value is used
     actor_lr: Any = setting(1e-3, schedule=True)  # learning rate of the actor: a number or a schedule
     critic_lr: Any = setting(1e-3, schedule=True)  # learning rate of all critics: a number or a schedule
     exploration_noise: Any = setting(0.1, schedule=True)  # standard deviation, for actions in [-1, 1]
@@ -87,7 +87,7 @@ class DDPGConfig(BoxActionConfig, ReplayActorCriticConfig):
 
 @dataclass
 class TD3Config(DDPGConfig):
-    n_critics: int = setting(2, ge=1)  # critics, each with a target; the lowest target value is used
+    n_critics: int = setting(2, ge=1, le=100)  # critics, each with a target; the lowest target value is used
     policy_delay: int = setting(2, ge=1)  # critic updates per update of the actor and the targets
     target_noise: float = setting(0.2, ge=0)  # standard deviation of the noise on target actions
     target_noise_clip: float = setting(0.5, gt=0)  # largest absolute value of that noise
@@ -112,7 +112,7 @@ class SACDiscreteConfig(TemperatureConfig, ReplayActorCriticConfig):
 
 @dataclass
 class TQCConfig(SACConfig):
-    n_quantiles: int = setting(25, ge=1)  # quantiles per critic
+    n_quantiles: int = setting(25, ge=1, le=10_000)  # quantiles per critic
     dropped_quantiles: int = setting(2, ge=0)  # highest quantiles dropped from the target, per critic
 
     def check(self, section: str) -> None:

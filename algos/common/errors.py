@@ -1,5 +1,6 @@
 """User errors, reported in one or two lines (torch-free, so that the command line stays fast)."""
 
+import re
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 
@@ -44,6 +45,11 @@ class Outage(UserError):
 def first_line(error: BaseException) -> str:
     """The first line of an exception's message; the name of its type if the message is empty."""
     return next((line.strip() for line in str(error).splitlines() if line.strip()), type(error).__name__)
+
+
+def shortened(text: str) -> str:
+    """A message in which no word, of thousands of letters say, fills the screen."""
+    return re.sub(r"\S{1000,}", lambda word: f"{word[0][:80]}...{word[0][-40:]}", text)
 
 
 class Mistakes:

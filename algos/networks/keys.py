@@ -5,9 +5,12 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from algos.common.errors import did_you_mean
+from algos.common.settings import LARGEST
 
 Pair = tuple[int, int]
 MOST_LAYERS = 1000  # of one entry of a list
+MOST_STEPS = 100_000  # that a layer remembers
+TOO_LARGE = "expected a whole number below 2^63"
 ACTIVATIONS = (
     "relu",
     "leaky_relu",
@@ -27,14 +30,14 @@ def key(read: Callable[[Any], Any], default: Any = dataclasses.MISSING, aliases:
     return dataclasses.field(default=default, metadata={"read": read, "aliases": aliases}, kw_only=True)
 
 
-def whole(low: int, most: int | None = None) -> Callable[[Any], int]:
+def whole(low: int, most: int = LARGEST - 1) -> Callable[[Any], int]:
     """A whole number of at least `low`, and at most `most`."""
 
     def read(value: Any) -> int:
         if isinstance(value, bool) or not isinstance(value, int) or value < low:
             raise ValueError(f"expected a whole number of at least {low}")
-        if most is not None and value > most:
-            raise ValueError(f"expected a whole number of at most {most}")
+        if value > most:
+            raise ValueError(f"expected a whole number of at most {most}" if most < LARGEST - 1 else TOO_LARGE)
         return value
 
     return read
@@ -48,6 +51,8 @@ def sizes(value: Any) -> tuple[int, ...]:
     except ValueError:
         found = ()
     if not found:
+        if any(isinstance(size, int) and size >= LARGEST for size in values):
+            raise ValueError(TOO_LARGE)
         raise ValueError("expected a whole number of at least 1, or a list of them such as [256, 128]")
     return found
 

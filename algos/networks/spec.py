@@ -114,8 +114,8 @@ class FSMNSpec(LayerSpec):
     carries_state: ClassVar[bool] = True
 
     hidden_dim: int = keys.key(keys.whole(1), 128, aliases=("layer_size", "layer_dim"))
-    memory_order: int = keys.key(keys.whole(0), 8)  # earlier projections that a block remembers
-    stride: int = keys.key(keys.whole(1), 1)  # steps from one of them to the next
+    memory_order: int = keys.key(keys.whole(0, keys.MOST_STEPS), 8)  # earlier projections that a block remembers
+    stride: int = keys.key(keys.whole(1, keys.MOST_STEPS), 1)  # steps from one of them to the next
     num_blocks: int = keys.key(keys.whole(1, keys.MOST_LAYERS), 2, aliases=("n_layers",))
     activation: str = keys.key(keys.activation, "relu")
 
@@ -129,7 +129,9 @@ class AttentionSpec(LayerSpec):
     n_heads: int = keys.key(keys.whole(1), 4)
     n_layers: int = keys.key(keys.whole(1, keys.MOST_LAYERS), 1)
     dropout: float = keys.key(keys.number(lambda v: 0 <= v < 1, "of at least 0 and below 1"), 0.0)
-    window: int = keys.key(keys.whole(1), 64)  # flash, hybrid: steps that the softmax sees, the present one among them
+    window: int = keys.key(
+        keys.whole(1, keys.MOST_STEPS), 64
+    )  # flash, hybrid: steps that the softmax sees, the present one among them
     feature_dim: int = keys.key(keys.whole(1), 32)  # linear, hybrid: features of a head's queries and keys
     gate: str = keys.key(keys.choice(("none", "gru")), "none")  # what joins a block's input and output: a sum, or a GRU
 

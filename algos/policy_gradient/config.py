@@ -70,7 +70,7 @@ class A2CConfig(OnPolicyConfig):
 class PPOConfig(OnPolicyConfig):
     buffer_type: str = setting("ONPOLICY_QUE", choices=("ONPOLICY_QUE",))  # on-policy: each rollout is used once
     n_steps: int = setting(2048, ge=1)  # env steps per environment in a rollout
-    n_epochs: int = setting(10, ge=1)  # passes over each rollout
+    n_epochs: int = setting(10, ge=1, le=100_000)  # passes over each rollout
     batch_size: int = setting(64, ge=1)  # transitions per minibatch
     sequence_length: int | None = setting(None, ge=1)  # recurrent: steps per sequence in a minibatch; null: n_steps
     gae_lambda: float = setting(0.95, ge=0, le=1)  # GAE: 0 is the one-step advantage, 1 uses the rest of the rollout

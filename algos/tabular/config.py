@@ -36,7 +36,7 @@ class MonteCarloConfig(QLearningConfig):
 
 @dataclass
 class DynaQConfig(QLearningConfig):
-    planning_steps: int = setting(5, ge=0)  # updates from the learned model per env step
+    planning_steps: int = setting(5, ge=0, le=1_000_000)  # updates from the learned model per env step
 
 
 @dataclass

@@ -76,7 +76,7 @@ class ReplayConfig(ValueConfig):
     buffer_size: int = setting(100_000, ge=1)  # transitions kept
     learning_starts: int = setting(0, ge=0)  # env steps before the first update (which also waits for a full batch)
     train_freq: int = setting(1, ge=1)  # env steps between rounds of updates
-    gradient_steps: int = setting(1, ge=1, also=(-1,))  # updates per round; -1: one for each env step
+    gradient_steps: int = setting(1, ge=1, le=1_000_000, also=(-1,))  # updates per round; -1: one for each env step
     target_update: int = setting(4, ge=1)  # updates between updates of the target network
     tau: float = setting(1.0, gt=0, le=1)  # weight of the online network in a target update; 1 copies it
     normalize_obs: bool = False  # normalise observations by a running mean and deviation, saved with the model
@@ -125,7 +125,7 @@ class SoftQConfig(DQNConfig):
 
 @dataclass
 class C51Config(TransitionConfig):
-    n_atoms: int = setting(51, ge=2)  # atoms of the return distribution
+    n_atoms: int = setting(51, ge=2, le=10_000)  # atoms of the return distribution
     v_min: float = -100.0  # lowest atom; no return should be below it
     v_max: float = 100.0  # highest atom; no return should be above it
 
@@ -145,7 +145,7 @@ class RainbowConfig(C51Config):
 
 @dataclass
 class QRDQNConfig(TransitionConfig):
-    n_quantiles: int = setting(50, ge=1)  # quantiles of the return, per action
+    n_quantiles: int = setting(50, ge=1, le=10_000)  # quantiles of the return, per action
     kappa: float = setting(1.0, ge=0)  # the quantile loss is quadratic for errors up to this size
 
 
@@ -161,7 +161,7 @@ class DRQNConfig(ReplayConfig):
     n_step: int = setting(1, ge=1)  # rewards summed before bootstrapping; fewer at the end of a sequence
     batch_size: int = setting(32, ge=1)  # sequences per update
     train_freq: int = setting(20, ge=1)  # env steps between rounds of updates, a multiple of sequence_length
-    gradient_steps: int = setting(5, ge=1, also=(-1,))  # updates per round; -1: one for each env step
+    gradient_steps: int = setting(5, ge=1, le=1_000_000, also=(-1,))  # updates per round; -1: one for each env step
 
     def check(self, section: str) -> None:
         super().check(section)
@@ -174,7 +174,7 @@ class PQNConfig(ValueConfig):
     value_layers: list[Any] = setting(factory=_layers(_PLAIN, _NORM, _PLAIN, _NORM))  # norms replace a target network
     buffer_type: str = setting("ONPOLICY_QUE", choices=("ONPOLICY_QUE",))  # on-policy: each rollout is used once
     n_steps: int = setting(32, ge=1)  # env steps per environment in a rollout
-    n_epochs: int = setting(4, ge=1)  # passes over each rollout
+    n_epochs: int = setting(4, ge=1, le=100_000)  # passes over each rollout
     batch_size: int = setting(64, ge=1)  # transitions per minibatch
     q_lambda: float = setting(0.65, ge=0, le=1)  # 0: one-step targets; 1: the return of the rest of the rollout
     epsilon_decay: int = setting(10_000, ge=1)  # length of the decay in env steps; exp: its time constant

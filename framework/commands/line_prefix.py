@@ -1,9 +1,10 @@
-"""Prefixes the output of jobs that run in parallel with their numbers."""
+"""What becomes of output: jobs that run in parallel have their numbers before it; a reader who left ends nothing."""
 
+import os
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import TextIO
+from typing import Any, TextIO, cast
 
 
 class LinePrefix:
@@ -47,3 +48,48 @@ def prefixed(prefix: str) -> Iterator[None]:
         sys.stdout, sys.stderr = old
         out.finish()
         err.finish()
+
+
+class _Stdout:
+    """stdout as it is, until its reader has gone (`| head`): then what is written goes nowhere."""
+
+    def __init__(self, file: Any):
+        self.file = file
+
+    def write(self, text: str) -> int:
+        try:
+            return int(self.file.write(text))
+        except BrokenPipeError:
+            self._to_nowhere()
+            return len(text)
+
+    def flush(self) -> None:
+        try:
+            self.file.flush()
+        except BrokenPipeError:
+            self._to_nowhere()
+
+    def _to_nowhere(self) -> None:
+        """For Python too, which would complain at its end of what it could not write."""
+        nowhere = os.open(os.devnull, os.O_WRONLY)
+        os.dup2(nowhere, self.file.fileno())
+        os.close(nowhere)
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self.file, name)
+
+
+@contextmanager
+def lasting_stdout() -> Iterator[None]:
+    """Let nothing fail because nobody reads stdout any more; inside another such block this changes nothing."""
+    old = sys.stdout
+    if old is None or isinstance(old, _Stdout):
+        yield
+        return
+    sys.stdout = lasting = cast(TextIO, _Stdout(old))
+    try:
+        yield
+    finally:
+        lasting.flush()
+        if sys.stdout is lasting:
+            sys.stdout = old

@@ -9,11 +9,12 @@ import shutil
 import time
 from collections.abc import Sequence
 from contextlib import suppress
+from functools import partial
 from pathlib import Path
 
 from algos.common.errors import UserError
 from framework.commands.sweep_jobs import Sweep, run_jobs
-from framework.commands.sweep_record import JobRecord, Record, call_words, lasting_words
+from framework.commands.sweep_record import JobRecord, Record, call_words, lasting_words, resumed_job
 from framework.commands.sweep_report import (
     Row,
     groups_of,
@@ -50,7 +51,8 @@ def run_sweep(hydra: Hydra, texts: Sequence[str], yaml_file: YamlFile | None) ->
         record = _record(overrides, jobs, labels, settings)
         record.write(lock.path, yaml_file, hydra)
         sweep = Sweep(lock.path, [job.name for job in record.jobs], labels)
-        statuses, stop_code = run_jobs(hydra, sweep, jobs)
+        again = partial(resumed_job, hydra, lock.path, record)
+        statuses, stop_code = run_jobs(hydra, sweep, jobs, again)
         if all(status.users_mistake for status in statuses) and not _begun(sweep):
             shutil.rmtree(sweep.folder)  # not one could start: nothing is left behind
             if is_new:

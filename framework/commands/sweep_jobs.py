@@ -1,5 +1,6 @@
 """The jobs of a sweep, run through Hydra's launcher: one after the other in this process, or in parallel in others
-(hydra/launcher=joblib). A failed job does not stop the others; an interrupt stops all.
+(hydra/launcher=joblib). A failed job does not stop the others; an interrupt stops all. Where the process of a job dies,
+joblib ends those beside it: the jobs not begun get new processes, then those that had begun go on, one at a time.
 """
 
 import os
@@ -7,9 +8,9 @@ import signal
 import sys
 import threading
 import traceback
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, nullcontext, suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -17,8 +18,8 @@ from typing import Any
 from omegaconf import DictConfig
 
 from algos.common.errors import UserError, first_line
-from framework.commands.line_prefix import prefixed
-from framework.commands.sweep_status import DONE, FAILED, INTERRUPTED, RUNNING, Status, StatusFiles
+from framework.commands.line_prefix import lasting_stdout, prefixed
+from framework.commands.sweep_status import DONE, FAILED, INTERRUPTED, NOT_STARTED, RUNNING, Status, StatusFiles
 from framework.reports.tables import training_seconds
 from framework.runs.files import atomic_write
 from framework.runs.parent import end_with
@@ -47,21 +48,48 @@ class Sweep:
         return StatusFiles(self.folder)
 
 
-def run_jobs(hydra: Hydra, sweep: Sweep, jobs: Sequence[Job]) -> tuple[list[Status], int]:
-    """Run the jobs; returns their statuses, and the exit code if they were stopped early, else 0."""
+def run_jobs(hydra: Hydra, sweep: Sweep, jobs: Sequence[Job], again: Callable[[int], Job]) -> tuple[list[Status], int]:
+    """Run the jobs; returns their statuses, and the exit code if they were stopped early, else 0.
+
+    `again` gives the job of a number as it goes on after its process has died.
+    """
     sweep.status.start_anew()
+    numbers = range(len(sweep.names)) if sweep.numbers is None else sweep.numbers
+    waiting, begun = dict(zip(numbers, jobs, strict=True)), list[int]()
     try:
-        launch(hydra, sweep, jobs)
+        while waiting:
+            lost = _lost(hydra, sweep, waiting)
+            begun += lost if len(lost) > 1 else []  # of one alone it is clear which one it was
+            states = sweep.status.read(len(sweep.names))
+            waiting = {n: job for n, job in waiting.items() if lost and states[n].state == NOT_STARTED}
+        for number in begun:
+            _told(sweep, number, "goes on by itself: its process died, or that of a job beside it")
+            _lost(hydra, sweep, {number: again(number)})
     except KeyboardInterrupt:  # between two jobs
         sweep.status.stop(130)
-    except Exception as error:  # a job's process died, say: which one is told below
-        print(f"the sweep stopped: {type(error).__name__}: {first_line(error)}", file=sys.stderr)
-        atomic_write(sweep.folder / "error.txt", traceback.format_exc().encode())
     for number, status in enumerate(sweep.status.read(len(sweep.names))):
         if status.state == RUNNING:
-            print(f"job {number} ({sweep.labels[number]}) failed: its process died", file=sys.stderr)
+            _told(sweep, number, "failed: its process died")
             sweep.status.end(number, status, FAILED, 1)
     return sweep.status.read(len(sweep.names)), sweep.status.stop_code()
+
+
+def _lost(hydra: Hydra, sweep: Sweep, jobs: Mapping[int, Job]) -> list[int]:
+    """Run jobs by their numbers; those that had begun when a process died with which the launcher gave up."""
+    try:
+        launch(hydra, replace(sweep, numbers=[*jobs]), [*jobs.values()])
+    except Exception as error:
+        atomic_write(sweep.folder / "error.txt", traceback.format_exc().encode())
+        states = sweep.status.read(len(sweep.names))
+        lost = [number for number in jobs if states[number].state == RUNNING]
+        if not lost:  # no job's fault
+            print(f"the sweep stopped: {type(error).__name__}: {first_line(error)}", file=sys.stderr)
+        return [] if sweep.status.stop_code() else lost
+    return []
+
+
+def _told(sweep: Sweep, number: int, what: str) -> None:
+    print(f"job {number} ({sweep.labels[number]}) {what}", file=sys.stderr, flush=True)
 
 
 def launch(hydra: Hydra, sweep: Sweep, jobs: Sequence[Job]) -> None:
@@ -78,7 +106,7 @@ def run_job(sweep: Sweep, composed: DictConfig) -> None:
     number = launched if sweep.numbers is None else sweep.numbers[launched]
     if os.getppid() == sweep.pid:
         end_with(sweep.pid)
-    with nullcontext() if os.getpid() == sweep.pid else prefixed(f"[{number}] "):
+    with lasting_stdout(), nullcontext() if os.getpid() == sweep.pid else prefixed(f"[{number}] "):
         _run_job(sweep, composed, number)
 
 
@@ -102,7 +130,7 @@ def _run_job(sweep: Sweep, composed: DictConfig, number: int) -> None:
     except KeyboardInterrupt:
         sweep.status.end(number, status, INTERRUPTED, 130)
         sweep.status.stop(130)
-    except Exception as error:
+    except (Exception, SystemExit) as error:  # code of the user's that calls exit() ends its own job alone
         place = _write_traceback(sweep, number)
         print(f"{name} failed: {type(error).__name__}: {error} (see {place})", file=sys.stderr, flush=True)
         sweep.status.end(number, status, FAILED, 1)

@@ -3,6 +3,7 @@
 import dataclasses
 import json
 import re
+import shutil
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -16,7 +17,7 @@ from framework.settings.effects import effect_of
 from framework.settings.hydra_private import Hydra
 from framework.settings.hydra_session import parse_overrides
 from framework.settings.overrides import quoted, to_override
-from framework.settings.prepare import Job
+from framework.settings.prepare import Job, prepare
 from framework.settings.saved_run import named_code
 from framework.settings.yaml_file import YamlFile
 
@@ -110,3 +111,30 @@ def call_words(job: Job) -> list[str]:
     general = job.config.general_cfg
     keys = [field.name for field in dataclasses.fields(general) if effect_of(general, field.name) == "call"]
     return [to_override(f"general_cfg.{key}", getattr(general, key)) for key in keys]
+
+
+def resumed_job(hydra: Hydra, folder: Path, record: Record, number: int, *, own: Sequence[str] = ()) -> Job:
+    """A job as it was requested or, if it was started, as a resumed run; `own`: settings of this call."""
+    job = record.jobs[number]
+    # trust=true counts where the user types it now, not in the sweep's record
+    words, call = ([word for word in some if key_of(word) != "trust"] for some in (job.words, job.call))
+    run, last = folder / job.name, [*own, to_override("general_cfg.tasks_dir", str(folder.parent))]
+    config = run / "config.yaml"
+    if config.exists() and YamlFile(config).section("general_cfg").get("mode") == "test":
+        shutil.rmtree(run)  # a test has no state; it had no result yet
+    if config.exists():
+        hydra_words = [word for word in words if word.startswith("hydra")]
+        resume = f"general_cfg.resume={quoted(str(run))}"
+        return prepare(hydra, _merged([*hydra_words, *call], [*last, resume]), tag=str(number))
+    yaml_file = YamlFile(folder / YAML_FILE) if (folder / YAML_FILE).exists() else None
+    return prepare(hydra, _merged(words, last), yaml_file, tag=str(number))
+
+
+def key_of(word: str) -> str:
+    """The key of an override, without the section of general settings."""
+    return word.partition("=")[0].removeprefix("general_cfg.")
+
+
+def _merged(words: Sequence[str], later: Sequence[str]) -> list[str]:
+    """Words of which the later take the places of earlier ones with the same key."""
+    return [*{key_of(word): word for word in [*words, *later]}.values()]

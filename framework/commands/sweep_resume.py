@@ -1,16 +1,16 @@
 """resume=<sweep>: runs the missing jobs, keeps the finished ones, then makes tables and figure for all."""
 
 import os
-import shutil
 import time
 from collections.abc import Sequence
 from contextlib import suppress
+from functools import partial
 from pathlib import Path
 
 from algos.common.errors import UserError
 from framework.commands.sweep import finish
 from framework.commands.sweep_jobs import Sweep, errors_of, run_jobs
-from framework.commands.sweep_record import YAML_FILE, JobRecord, Record, refuse_strangers
+from framework.commands.sweep_record import Record, key_of, refuse_strangers, resumed_job
 from framework.commands.sweep_status import DONE, FAILED, INTERRUPTED, NOT_STARTED, RUNNING, Status
 from framework.runs.run_folder import RunFolder
 from framework.runs.run_search import SWEEP_RECORD
@@ -18,8 +18,7 @@ from framework.settings.command import setting_word
 from framework.settings.effects import effect_of
 from framework.settings.hydra_private import Hydra
 from framework.settings.hydra_session import parse_overrides
-from framework.settings.overrides import quoted, to_override
-from framework.settings.prepare import Job, prepare
+from framework.settings.prepare import prepare
 from framework.settings.schema import GeneralConfig
 from framework.settings.yaml_file import YamlFile
 
@@ -65,11 +64,12 @@ def resume_sweep(hydra: Hydra, folder: Path, texts: Sequence[str]) -> int:
         print(f"resuming {folder}: {_plan(statuses)}", flush=True)
         if not sweep.numbers:
             return finish(folder, record, statuses, 0)
-        own = [text for text in texts if _key(text) not in ("resume", "tasks_dir")]
-        jobs = [_prepare(hydra, folder, record.jobs[number], str(number), own) for number in sweep.numbers]
+        own = [text for text in texts if key_of(text) not in ("resume", "tasks_dir")]
+        again = partial(resumed_job, hydra, folder, record, own=own)
+        jobs = [again(number) for number in sweep.numbers]
         for place in (folder / "error.txt", *(place for number in sweep.numbers for place in errors_of(sweep, number))):
             place.unlink(missing_ok=True)
-        return finish(folder, record, *run_jobs(hydra, sweep, jobs))
+        return finish(folder, record, *run_jobs(hydra, sweep, jobs, again))
     finally:
         lock.release_lock()
 
@@ -93,31 +93,6 @@ def _settled(sweep: Sweep) -> list[Status]:
     return statuses
 
 
-def _prepare(hydra: Hydra, folder: Path, job: JobRecord, tag: str, own: list[str]) -> Job:
-    """The job as it was requested or, if it was started, as a resumed run."""
-    # trust=true counts where the user types it now, not in the sweep's record
-    words, call = ([word for word in some if _key(word) != "trust"] for some in (job.words, job.call))
-    run, last = folder / job.name, [*own, to_override("general_cfg.tasks_dir", str(folder.parent))]
-    config = run / "config.yaml"
-    if config.exists() and YamlFile(config).section("general_cfg").get("mode") == "test":
-        shutil.rmtree(run)  # a test has no state; it had no result yet
-    if config.exists():
-        hydra_words = [word for word in words if word.startswith("hydra")]
-        resume = f"general_cfg.resume={quoted(str(run))}"
-        return prepare(hydra, _merged([*hydra_words, *call], [*last, resume]), tag=tag)
-    yaml_file = YamlFile(folder / YAML_FILE) if (folder / YAML_FILE).exists() else None
-    return prepare(hydra, _merged(words, last), yaml_file, tag=tag)
-
-
-def _merged(words: Sequence[str], later: Sequence[str]) -> list[str]:
-    """Words of which the later take the places of earlier ones with the same key."""
-    return [*{_key(word): word for word in [*words, *later]}.values()]
-
-
-def _key(word: str) -> str:
-    return word.partition("=")[0].removeprefix("general_cfg.")
-
-
 def _plan(statuses: Sequence[Status]) -> str:
     states = [status.state for status in statuses]
     words = {INTERRUPTED: " (resumed from their checkpoints)", NOT_STARTED: "", FAILED: " (tried again)"}
@@ -127,14 +102,15 @@ def _plan(statuses: Sequence[Status]) -> str:
 
 
 def _tasks_dir(hydra: Hydra, texts: Sequence[str], in_file: dict[str, object]) -> str:
-    words = [text for text in texts if _key(text) in ("tasks_dir", "general_cfg")]
+    words = [text for text in texts if key_of(text) in ("tasks_dir", "general_cfg")]
     if not words and in_file.get("tasks_dir"):
         return str(in_file["tasks_dir"])
     return prepare(hydra, words, tag="tasks").config.general_cfg.tasks_dir
 
 
 def _named(text: str, tasks: Path) -> Path | None:
-    return next((place for place in (tasks / text, Path(text).expanduser()) if (place / SWEEP_RECORD).is_file()), None)
+    places = (tasks / text, Path(text).expanduser())
+    return next((place for place in places if os.path.isfile(place / SWEEP_RECORD)), None)
 
 
 def _latest(tasks: Path) -> Path | None:

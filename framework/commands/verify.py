@@ -6,6 +6,7 @@ Seeds run like the jobs of a sweep: one after the other, or in parallel with hyd
 
 import dataclasses
 import json
+import os
 import shutil
 from collections.abc import Sequence
 from contextlib import suppress
@@ -115,7 +116,7 @@ def _folder(hydra: Hydra, texts: Sequence[str], master: Job, preset: str) -> Pat
             raise UserError(f"general_cfg.resume=latest: {tasks}/ has no verification of {preset}; leave out resume")
         folder = max(fitting, key=lambda place: (place / NOTE).stat().st_mtime_ns)
     else:
-        folder = next((path for path in (tasks / text, Path(text)) if (path / NOTE).exists()), Path())
+        folder = next((path for path in (tasks / text, Path(text)) if os.path.exists(path / NOTE)), Path())
         if folder == Path():
             hint = did_you_mean(text, [place.name for place in noted]) if noted else "leave out resume"
             raise UserError(f"general_cfg.resume={text}: no such verification in {tasks}/ and no such path; {hint}")
@@ -166,17 +167,20 @@ def _run(
     hydra: Hydra, folder: Path, words: list[str], yaml_file: YamlFile | None, seeds: Sequence[int]
 ) -> tuple[list[Status], int]:
     """Train and test these seeds, each in its folder; one that was begun continues."""
-    names, overrides = [f"seed_{seed}" for seed in seeds], []
-    for seed, name in zip(seeds, names, strict=True):
-        begun = (folder / name / "config.yaml").exists()
-        resume = f"resume={quoted(str(folder / name))}" if begun else "resume=null"
-        overrides.append([*words, "mode=train", "seeds=null", f"seed={seed}", resume])
-    jobs = [prepare(hydra, job, yaml_file, tag=name) for job, name in zip(overrides, names, strict=True)]
+    names = [f"seed_{seed}" for seed in seeds]
+
+    def job(number: int) -> Job:
+        run = folder / names[number]
+        resume = f"resume={quoted(str(run))}" if (run / "config.yaml").exists() else "resume=null"
+        own = ["mode=train", "seeds=null", f"seed={seeds[number]}", resume]
+        return prepare(hydra, [*words, *own], yaml_file, tag=names[number])
+
+    jobs = [job(number) for number in range(len(seeds))]
     labels = [f"seed={seed}" for seed in seeds]
     sweep = Sweep(folder, names, labels, work="train_and_test", alike=True)
     shutil.rmtree(sweep.status.folder, ignore_errors=True)  # of a verification that was killed
     try:
-        return run_jobs(hydra, sweep, jobs)
+        return run_jobs(hydra, sweep, jobs, job)
     finally:
         shutil.rmtree(sweep.status.folder, ignore_errors=True)
 

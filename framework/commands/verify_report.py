@@ -30,7 +30,7 @@ def report(
     """
     from rich.console import Console  # it takes a while, and --help imports this module
 
-    console = Console(width=None if os.isatty(1) else 120, highlight=False, soft_wrap=True)
+    console = Console(width=None if os.isatty(1) else 120, highlight=False, markup=False, emoji=False, soft_wrap=True)
     scores = {seed: _score(folder / f"seed_{seed}") for seed in seeds}
     console.print(_table(preset, scores, statuses))
     done = [score for score in scores.values() if score is not None]

@@ -71,6 +71,18 @@ def check_buffer(spec: "DataSpec", obs_space: Space, action_space: Space, free: 
     )
 
 
+def check_rollout(spec: "DataSpec", obs_space: Space, action_space: Space, n_envs: int, free: int) -> None:
+    """Raise UserError if a rollout of all `n_envs` environments takes more than 90% of the `free` bytes."""
+    if not spec.on_policy:
+        return
+    needed = rollout_bytes(spec, obs_space, action_space, n_envs, spec.n_steps)
+    if needed > free * 9 // 10:
+        raise UserError(
+            f"algo_cfg.n_steps={spec.n_steps} needs {format_bytes(needed)} for a rollout of {n_envs} environments with"
+            f" observations of {_describe(obs_space)}, but {format_bytes(free)} is free; make it smaller"
+        )
+
+
 def rollout_bytes(spec: "DataSpec", obs_space: Space, action_space: Space, n_envs: int, n_steps: int) -> int:
     """Bytes of one worker's rollout, all columns, in the environment's own types.
 

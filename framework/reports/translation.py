@@ -2,6 +2,7 @@
 
 import os
 
+from framework.settings.command import main_command
 from framework.settings.joyrl.translate import Translation
 
 
@@ -19,4 +20,5 @@ def tell(translation: Translation) -> None:
         table.add_row(str(row.line or ""), row.theirs, row.here or "-", row.why)
     console = Console(stderr=True, width=None if os.isatty(2) else 160, highlight=False, markup=False)
     console.print(table)
-    console.print(f"to print it with Joyride's keys: python main.py --yaml {translation.file.path} mode=translate")
+    command = main_command("--yaml", str(translation.file.path), "mode=translate")
+    console.print(f"to print it with Joyride's keys: {command}", soft_wrap=True)

@@ -11,10 +11,13 @@ from functools import cache, cached_property
 from pathlib import Path
 from typing import Any, Protocol
 
-from algos.common.errors import UserError
-from framework.runs.files import writing
+import yaml
+
+from algos.common.errors import UserError, first_line
+from framework.runs.files import read_text, writing
 
 log = logging.getLogger("joyride")
+WITHOUT_WANDB = "set WANDB_MODE=offline, or leave wandb out of loggers"
 
 
 class Logger(Protocol):
@@ -104,19 +107,36 @@ def _quieten_writers() -> None:
 
 
 class WandB:
-    """A Weights & Biases run (WANDB_MODE=offline keeps it on this machine); a resumed run continues its own."""
+    """A Weights & Biases run (WANDB_MODE=offline keeps it on this machine); a resumed run continues its own.
+
+    Its config is that of the run's folder, its steps are env steps. What it has of the steps after a checkpoint stays:
+    a resumed run makes the same once more, which is not sent again. Raises UserError where W&B does not start.
+    """
 
     def __init__(self, folder: Path, state: dict[str, Any] | None):
         import wandb
 
+        config = folder / "config.yaml"
+        settings = yaml.safe_load(read_text(config)) if config.exists() else None
         run_id = state["id"] if state else None
-        self.run = wandb.init(project="joyride", name=folder.name, dir=folder, id=run_id, resume="allow")
+        try:
+            self.run = wandb.init(
+                project="joyride", name=folder.name, dir=folder, id=run_id, resume="allow", config=settings
+            )
+        except wandb.errors.Error as error:
+            raise UserError(
+                f"general_cfg.loggers: wandb does not start: {first_line(error)}; {WITHOUT_WANDB}"
+            ) from error
+        self.last = int(state.get("last", -1)) if state else -1  # step of the last row
+        self.sent = max(self.last, int(self.run.step or 0) - 1) if state else -1  # offline, W&B counts from 0
 
     def scalars(self, values: Mapping[str, float], env_step: int) -> None:
-        self.run.log({**values, "env_step": env_step})
+        if env_step >= self.sent:
+            self.run.log({**values, "env_step": env_step}, step=env_step)
+        self.last = max(self.last, env_step)
 
     def state_dict(self) -> dict[str, Any]:
-        return {"id": self.run.id}
+        return {"id": self.run.id, "last": self.last}
 
     def close(self) -> None:
         self.run.finish()
@@ -126,6 +146,20 @@ def check_loggers(names: list[str]) -> None:
     """Raise UserError for a logger whose package is absent."""
     if "wandb" in names and importlib.util.find_spec("wandb") is None:
         raise UserError('general_cfg.loggers: wandb is not installed; run: pip install -e ".[wandb]"')
+    if "wandb" in names and os.environ.get("WANDB_MODE", "online") in ("online", "run") and not _has_key():
+        raise UserError(f"general_cfg.loggers: wandb has no API key; run: wandb login, or {WITHOUT_WANDB}")
+
+
+def _has_key() -> bool:
+    """Whether W&B knows a key, from WANDB_API_KEY or `wandb login`; it tells by itself where it has another API."""
+    if os.environ.get("WANDB_API_KEY"):
+        return True
+    import wandb
+
+    try:
+        return bool(wandb.api.api_key)
+    except AttributeError:
+        return True
 
 
 def make_logger(name: str, run: Path, tb_logs: Path, state: dict[str, Any] | None) -> Logger:

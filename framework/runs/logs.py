@@ -158,6 +158,7 @@ def _attach(handler: logging.Handler) -> Iterator[None]:
             log.setLevel(min(logging.INFO, log.getEffectiveLevel()))
             log.propagate = False
             log.addHandler(_to_users)
+            log.disabled = False  # as Hydra's job_logging=disabled leaves it
         _attached.append(handler)
         log.addHandler(handler)
     try:

@@ -1,6 +1,7 @@
 """Finding a run's folder under tasks/: by name, by path, the latest, or the newest that fits."""
 
 import json
+import os
 import re
 from collections.abc import Callable, Iterator
 from contextlib import suppress
@@ -23,7 +24,7 @@ def find_run(text: str, tasks_dir: Path | str, key: str = "general_cfg.load_path
     tasks = Path(tasks_dir)
     if text == "latest":
         return _latest(tasks, key)
-    found = next((latest.real(path) for path in (tasks / text, Path(text).expanduser()) if path.exists()), None)
+    found = next((latest.real(path) for path in (tasks / text, Path(text).expanduser()) if os.path.exists(path)), None)
     if found is None and "/" not in text:
         in_sweeps = [run for run in runs_newest_first(tasks) if run.name == text]
         if len(in_sweeps) > 1:

@@ -25,6 +25,7 @@ from hydra.core.object_type import ObjectType
 from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.core.override_parser.types import Override
 from hydra.core.plugins import Plugins
+from hydra.core.utils import JobRuntime
 from hydra.plugins.completion_plugin import CompletionPlugin
 from hydra.plugins.launcher import Launcher
 from hydra.types import HydraContext, RunMode
@@ -70,6 +71,7 @@ def store(name: str, node: Any, group: str | None = None, package: str | None = 
 def open_hydra(config_dir: Path, job_name: str) -> Iterator[Hydra]:
     """Hydra with a folder of configs; may be opened inside another Hydra application, and again and again."""
     outer, GlobalHydra.instance().hydra = GlobalHydra.instance().hydra, None
+    job, JobRuntime.instance().conf = JobRuntime.instance().conf, JobRuntime.instance().conf.copy()
     try:
         with initialize_config_dir(str(config_dir), job_name=job_name, version_base="1.3"):
             hydra = GlobalHydra.instance().hydra
@@ -78,6 +80,7 @@ def open_hydra(config_dir: Path, job_name: str) -> Iterator[Hydra]:
             yield hydra
     finally:
         GlobalHydra.instance().hydra = outer
+        JobRuntime.instance().conf = job  # the outer application's next job has its name from here
 
 
 def _copy_shallowly(hydra: Hydra) -> None:

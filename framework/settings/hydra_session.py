@@ -1,6 +1,7 @@
 """Hydra set up for this project: its config folder, schemas, sessions, and errors in plain words."""
 
 import io
+import json
 import re
 import threading
 from argparse import ArgumentParser
@@ -19,9 +20,10 @@ from algos.common.errors import UserError, did_you_mean, first_line
 from algos.registry import ALGORITHMS, get_config_class
 from framework.runs.checkout import CONFIG_DIR
 from framework.settings import hydra_private
-from framework.settings.command import as_started
+from framework.settings.command import as_started, setting_word, shell_line
 from framework.settings.hydra_private import Hydra, Override
 from framework.settings.keys import field_types
+from framework.settings.overrides import to_override
 from framework.settings.schema import Config
 from framework.settings.yaml_file import yaml_problem
 
@@ -96,6 +98,10 @@ def parse_overrides(hydra: Hydra, texts: Sequence[str]) -> list[Override]:
             raise UserError(f"{text!r} is not of the form key=value")
         try:
             parsed += hydra_private.parse(hydra, text)
+        except RecursionError:
+            raise UserError(f"{text.partition('=')[0]}: its lists and mappings are nested too deeply") from None
+        except ValueError as error:  # of int(): it has thousands of digits
+            raise UserError(f"{text}: not a number that can be read: {first_line(error).partition(':')[0]}") from None
         except OverrideParseException as error:
             try:
                 parsed += hydra_private.parse(hydra, _as_literal(text) or text)
@@ -154,6 +160,9 @@ def _as_literal(text: str) -> str | None:
     """An override with its texts in quotes, where that spares the user to write them: a path such as a/0_seed=1, or
     "runs (1)", or letters of any script. None where brackets, quotes or commas leave it open what is meant."""
     key, _, value = text.partition("=")
+    if value[:1] in ("[", "{") and '"' in value:  # JSON, whose quotes Hydra does not take around a key
+        with suppress(ValueError, RecursionError):
+            return to_override(key, json.loads(value))
     parts = re.split(r"([,\[\]])", value)  # lists and sweeps of texts
     several = len(parts) > 1
     if re.search(r"""['"{}$\\]""", value) or not value.strip() or (several and "(" in value):
@@ -167,4 +176,9 @@ def _malformed(text: str, error: Exception) -> str:
         hint = f"; a file of settings is given as --yaml {text}" if text.endswith((".yaml", ".yml")) else ""
         return f"{text!r} is not of the form key=value{hint}"
     problem = first_line(error).removeprefix("LexerNoViableAltException: ").removeprefix("Error parsing override ")
-    return f"malformed override {text!r}: {problem}; put special characters in quotes: \"key='value'\""
+    key, _, value = text.partition("=")
+    if re.search(r"""[{,]\s*(["'])[^"':]*\1\s*:""", value):
+        return f"malformed override {text!r}: {problem}; write keys without quotes, such as {key}=[{{type: Name}}]"
+    if value[:1] in ("[", "{"):
+        return f"malformed override {text!r}: {problem}; put special characters in quotes: \"key='value'\""
+    return f"malformed override {text!r}: {problem}; as a text it is written {shell_line(setting_word(key, value))}"

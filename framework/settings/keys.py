@@ -18,6 +18,7 @@ from framework.settings.foreign_words import foreign_words, meanings, translatio
 from framework.settings.schema import SECTIONS, ExpectedScore, GeneralConfig
 
 Sections = dict[str, type[Any]]  # section -> the dataclass of its keys
+MOST_DEEP = 50  # lists and mappings inside each other
 PLAIN = (int, float, bool, str, type(None))
 TYPE_NAMES = {
     float: "a number",
@@ -144,18 +145,42 @@ def fit(key: str, value: Any, hint: Any, text: str | None = None) -> Any:
     `text` is how it was written, if that is known. Raises UserError for a value that does not fit.
     """
     kinds = _kinds(hint)
-    if isinstance(value, str) and value == "???":
-        raise UserError(f"{key}=??? is not a value; give one, or leave the key out")
+    if isinstance(value, dict | list):
+        _check_inside(key, value)
+    check_written(key, value, text)
     if isinstance(value, float) and value.is_integer() and int in kinds and float not in kinds:
         value = int(value)
     elif isinstance(value, bool) and str in kinds and bool not in kinds:
         if text is None:
             raise UserError(f"{wrong_type(key, value, hint)}; put it in quotes")
         value = text
-    elif isinstance(value, int) and text is not None and re.match(r"[-+]?0\d|.*:", text):
-        raise UserError(f"{key}={text}: YAML reads that as {value}; write it without leading zeros or colons")
     check_type(key, value, hint)
     return value
+
+
+def check_written(key: str, value: Any, text: str | None = None) -> None:
+    """Raise UserError for a single value that stands for none, or that YAML reads as another than is written."""
+    if isinstance(value, str) and value == "???":
+        raise UserError(f"{key}=??? is not a value; give one, or leave the key out")
+    octal = isinstance(value, int) and text is not None and re.match(r"[-+]?0\d|.*:", text)
+    if octal and not isinstance(value, bool):
+        raise UserError(f"{key}={text}: YAML reads that as {value}; write it without leading zeros or colons")
+
+
+def _check_inside(key: str, value: Any) -> None:
+    """Raise UserError for `???` inside, and for lists and mappings inside each other without end.
+
+    Hydra walks through them by recursion.
+    """
+    level = [value]
+    for _ in range(MOST_DEEP):
+        inner = [one for item in level for one in (item.values() if isinstance(item, dict) else item)]
+        for one in inner:
+            check_written(key, one)
+        level = [one for one in inner if isinstance(one, dict | list)]
+        if not level:
+            return
+    raise UserError(f"{key}: its lists and mappings are nested too deeply")
 
 
 def check_type(key: str, value: Any, hint: Any) -> None:

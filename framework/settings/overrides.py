@@ -14,6 +14,7 @@ from framework.settings.keys import Sections, expand_key, field_type, fit, is_fr
 from framework.settings.schema import SECTIONS
 
 GROUP_OF_NAME = {"algo_name": "algo_cfg", "env_name": "env_cfg"}  # these keys choose a group's option
+HYDRAS_FOLDERS = r"hydra\.(run|sweep)(\.\w+)?|hydra\.output_subdir|hydra\.job\.chdir"
 GROUPS = (*SECTIONS, "preset")
 
 
@@ -35,11 +36,12 @@ def sort_overrides(overrides: Sequence[Override]) -> Overrides:
     for override in overrides:
         line = str(override.input_line)
         if override.is_sweep_override():
-            raise UserError(f"{line} has several values; add -m to sweep over them (a list is written [1,2,3])")
+            raise UserError(f"{line} has several values; {_one_value(override)}")
         if override.package is not None:
             raise UserError(f"{line}: '@{override.package}' is not supported here; leave it out")
         group = _group_of(override)
         if override.is_hydra_override() or override.key_or_group == "hydra":
+            refuse_hydras_own(override.key_or_group)
             found.hydra.append(line)
         elif group is None:
             found.settings.append(override)
@@ -48,6 +50,12 @@ def sort_overrides(overrides: Sequence[Override]) -> Overrides:
             if found.choices.setdefault(group, option) != option:
                 raise UserError(f"{group} is chosen twice: {found.choices[group]} and {option}")
     return found
+
+
+def refuse_hydras_own(key: str) -> None:
+    """Raise UserError for settings of Hydra's that do nothing here: it neither makes folders nor enters them."""
+    if re.fullmatch(HYDRAS_FOLDERS, key):
+        raise UserError(f"{key} has no effect here: give tasks_dir=<folder>, in which each run and sweep has a folder")
 
 
 def write_out(override: Override, sections: Sections, algo_name: str) -> str:
@@ -101,6 +109,14 @@ def _value_text(key: str, value: Any) -> str:
     if isinstance(value, dict):
         return f"{{{','.join(f'{name}:{_value_text(key, item)}' for name, item in value.items())}}}"
     raise UserError(f"{key}: a {type(value).__name__} cannot be used in a config; give a number, text, list or mapping")
+
+
+def _one_value(override: Override) -> str:
+    """What to do where a comma has made several values of what may have been meant as one."""
+    key, _, value = str(override.input_line).partition("=")
+    if "/" in value and not re.search(r"""['"(\[{]""", value):  # a path
+        return f'to sweep over them add -m; as one text it is written "{key}={quoted(value)}"'
+    return "add -m to sweep over them (a list is written [1,2,3])"
 
 
 def _group_of(override: Override) -> str | None:

@@ -2,6 +2,7 @@
 (torch-free)."""
 
 import os
+import re
 from collections.abc import Collection
 from dataclasses import asdict, dataclass, field
 from typing import Any
@@ -30,7 +31,7 @@ class GeneralConfig:
         "train", choices=("train", "test", "collect", "verify", "export", "translate"), affects="purpose"
     )  # what the run does
     seed: int = setting(1, ge=0)  # random seed; 0 draws one and records it
-    seeds: int | None = setting(None, ge=1)  # mode=verify: train with seeds 1 to this number; null: 5
+    seeds: int | None = setting(None, ge=1, le=10_000)  # mode=verify: train with seeds 1 to this number; null: 5
     n_workers: int = setting(1, ge=1, le=10_000)  # workers; in a single process they take turns
     n_envs: int = setting(1, ge=1, le=100_000)  # environments per worker, stepped as one vector environment
     torch_threads: int | str = setting(
@@ -63,7 +64,7 @@ class GeneralConfig:
     reward_threshold: float | None = setting(None, affects="future")  # stop when an evaluation's mean reaches this
 
     online_eval: bool = True  # evaluate during training, in separate environments
-    online_eval_episode: int = setting(10, ge=1)  # episodes per evaluation, also in mode=test
+    online_eval_episode: int = setting(10, ge=1, le=1_000_000)  # episodes per evaluation, also in mode=test
     model_save_fre: int = setting(500, ge=1)  # updates between saved models, evaluations and checkpoints
     eval_env_steps: int | None = setting(None, ge=1)  # the same interval in env steps; null: model_save_fre
     save_best_model: bool | None = None  # keep models/best.pt, the best in online evaluation; null: as online_eval
@@ -93,9 +94,8 @@ class GeneralConfig:
         self._check_mode(section)
 
     def _check_device(self, section: str) -> None:
-        device, _, number = self.device.partition(":")
         require(
-            device in ("cpu", "cuda", "auto") and (not number or (device == "cuda" and number.isdigit())),
+            re.fullmatch(r"cpu|auto|cuda(:[0-9]{1,6})?", self.device) is not None,
             f"{section}.device={self.device} is not allowed; choose from cpu, cuda, cuda:<number>, auto",
         )
         for key, usual in (("sync", "exact"), ("n_learners", 1), ("ray_address", None)):

@@ -9,10 +9,10 @@ from typing import Any
 import yaml
 from omegaconf._utils import get_yaml_loader
 
-from algos.common.errors import Mistakes, UserError, nearest
+from algos.common.errors import Mistakes, UserError, first_line, nearest
 from framework.runs.files import read_text
 from framework.settings.foreign_words import is_of_the_environment
-from framework.settings.keys import Sections, field_type, fit, is_word, unknown_key, wrong_type
+from framework.settings.keys import Sections, check_written, field_type, fit, is_word, unknown_key, wrong_type
 from framework.settings.schema import SECTIONS
 
 KeyPath = tuple[str, ...]
@@ -51,6 +51,10 @@ class YamlFile:
             raise UserError(f"{self.path}: its lists and mappings are nested too deeply") from None
         except yaml.YAMLError as error:
             raise UserError(f"{self.path}{yaml_problem(error)}") from None
+        except ValueError as error:  # of int(): it has thousands of digits; of a date that there is not
+            raise UserError(
+                f"{self.path}: not a value that can be read: {first_line(error).partition(':')[0]}"
+            ) from None
         self.data: dict[str, Any] = {} if data is None else data
         if not isinstance(self.data, dict):
             raise UserError(f"{self.path}:1: must be a mapping with sections such as general_cfg, not {text[:40]!r}")
@@ -105,6 +109,7 @@ class YamlFile:
             hint = field_type(key, sections, algo_name)
             if not dataclasses.is_dataclass(hint):
                 into[path[-1]] = fit(key, copy.deepcopy(value), hint, self._texts.get(path))
+                self._check_inside(path, value)
                 return
             if value is not None and not isinstance(value, dict):
                 raise UserError(wrong_type(key, value, hint))
@@ -118,6 +123,14 @@ class YamlFile:
         below = into[path[-1]] = {}
         for name, item in (value or {}).items():
             self._fit((*path, str(name)), item, sections, algo_name, mistakes, below)
+
+    def _check_inside(self, path: KeyPath, value: Any) -> None:
+        """Raise UserError for a value inside a list or a mapping that YAML reads as another than is written."""
+        if isinstance(value, dict | list):
+            for name, item in value.items() if isinstance(value, dict) else enumerate(value):
+                self._check_inside((*path, str(name)), item)
+        else:
+            check_written(".".join(path), value, self._texts.get(path))
 
     def _note_inside(self, path: KeyPath, value: Any, sections: Sections, algo_name: str, mistakes: Mistakes) -> None:
         """What lies in a mapping that has no place here (policy_kwargs), as far as there is something to say of it."""

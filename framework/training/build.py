@@ -2,19 +2,22 @@
 
 import logging
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass, fields
 from typing import Any
 
 import torch
+from torch import nn
+from torch.nn.modules.module import register_module_parameter_registration_hook
 
 from algos.base import Algorithm, Policy, RandomActions, RandomPolicy
-from algos.common.errors import UserError
+from algos.common.errors import UserError, first_line
 from algos.data import DataSpec
 from algos.registry import get_algorithm
 from framework.data.data_server import DataServer
 from framework.data.hindsight import GoalReward
-from framework.data.memory import check_buffer, free_memory
+from framework.data.memory import check_buffer, check_rollout, format_bytes, free_memory
 from framework.data.observations import check_observed
 from framework.settings.schema import Config, GeneralConfig
 from framework.training.counters import Counters
@@ -26,6 +29,7 @@ from framework.training.worker import Worker
 
 log = logging.getLogger("joyride")
 AFRESH = {"NormalizeObservation": "normalize_obs", "NormalizeReward": "normalize_reward"}  # and what is better
+COPIES = 4  # of a weight in training: itself, its gradient and two moments
 _NO_MEMORY = re.compile("allocate memory|out of memory|size calculation overflow|dimension.*too large", re.IGNORECASE)
 
 
@@ -54,7 +58,7 @@ def check_learns(spec: DataSpec, general: GeneralConfig) -> None:
             " it out"
         )
     per_step = general.n_envs * general.n_workers
-    needed = spec.n_steps * per_step if spec.on_policy else spec.warm_up_steps
+    needed = spec.n_steps * per_step if spec.on_policy else max(spec.warm_up_steps, spec.train_freq * spec.replayed)
     if 0 < general.env_step_limit < needed:
         what = "a rollout" if spec.on_policy else "the first update"
         raise UserError(
@@ -69,6 +73,7 @@ def check_run(cfg: Config, envs: Environments, resumed: bool) -> None:
     spec = get_algorithm(general.algo_name).data(cfg.algo_cfg)
     check_observed(envs.obs_space, _wrappers(cfg, envs))
     check_buffer(spec, envs.obs_space, envs.action_space, free_memory())
+    check_rollout(spec, envs.obs_space, envs.action_space, general.n_envs * general.n_workers, free_memory())
     if not resumed:
         check_learns(spec, general)
     for line in _afresh(cfg):
@@ -151,17 +156,18 @@ def build_algorithm(cfg: Config, envs: Environments, device: str, *, at_random: 
     threads = torch.get_num_threads()
     torch.set_num_threads(1)
     try:
-        algorithm: Algorithm = kind(
-            cfg.algo_cfg,
-            envs.obs_space,
-            envs.action_space,
-            device=device,
-            seed=stream(general.seed, "algorithm"),
-            total_steps=total_steps(general),
-            **known,
-        )
+        with _weights_that_fit(COPIES if general.mode == "train" else 1):
+            algorithm: Algorithm = kind(
+                cfg.algo_cfg,
+                envs.obs_space,
+                envs.action_space,
+                device=device,
+                seed=stream(general.seed, "algorithm"),
+                total_steps=total_steps(general),
+                **known,
+            )
     except (MemoryError, RuntimeError) as error:
-        if not isinstance(error, MemoryError) and not _NO_MEMORY.search(str(error)):
+        if not _is_out_of_memory(error):
             raise
         raise UserError(
             "algo_cfg: the networks are too large for the memory of this machine; make layers or memories smaller"
@@ -169,6 +175,54 @@ def build_algorithm(cfg: Config, envs: Environments, device: str, *, at_random: 
     finally:
         torch.set_num_threads(threads)
     return algorithm
+
+
+def _is_out_of_memory(error: BaseException) -> bool:
+    """Whether NumPy, torch or Python got no memory."""
+    of_torch = isinstance(error, RuntimeError) and _NO_MEMORY.search(str(error)) is not None
+    return isinstance(error, MemoryError) or of_torch
+
+
+@contextmanager
+def memory_told() -> Iterator[None]:
+    """Make a UserError of what is raised meanwhile for want of memory."""
+    try:
+        yield
+    except (MemoryError, RuntimeError) as error:
+        if not _is_out_of_memory(error):
+            raise
+        raise UserError(
+            f"out of memory: {first_line(error)[:200]}; make algo_cfg.batch_size, the layers or what the algorithm"
+            " counts (quantiles, atoms, critics) smaller"
+        ) from error
+
+
+@contextmanager
+def _weights_that_fit(copies: int) -> Iterator[None]:
+    """Raise UserError as soon as `copies` of the weights made meanwhile exceed the free memory, before they are filled.
+
+    Memory that is only reserved costs nothing, so too large a network would be killed without a word later.
+    """
+    free, size = free_memory(), 0
+
+    def count(module: nn.Module, name: str, weight: nn.Parameter | None) -> None:
+        nonlocal size
+        if weight is None or isinstance(weight, nn.UninitializedParameter):
+            return
+        size += weight.numel() * weight.element_size()
+        if copies * size > free:
+            what = "weights, gradients and moments" if copies > 1 else "weights"
+            raise UserError(
+                f"algo_cfg: the networks are too large for the memory of this machine: at least"
+                f" {format_bytes(copies * size)} of {what}, but {format_bytes(free)} is free; make layers or"
+                " memories smaller"
+            )
+
+    hook = register_module_parameter_registration_hook(count)
+    try:
+        yield
+    finally:
+        hook.remove()
 
 
 def build_server(cfg: Config, envs: Callable[[], Environments], spec: DataSpec, n_rollouts: int) -> DataServer:

@@ -1,8 +1,10 @@
 """The command line: help, errors of the user's, what a run is started with."""
 
+import signal
 import subprocess
 import sys
 import textwrap
+import time
 import types
 from pathlib import Path
 from typing import Any
@@ -150,6 +152,18 @@ BAD = [  # arguments, and what the error must say
     (["-m", "algo_name=DQN,PPO", "n_epochs=3"], ["not of DQN", "job 0: algo_name=DQN"]),
     (["-m", "seed=interval(1,2)"], ["seed=interval(1,2)"]),
     (["-m", "hydra/launcher=basic,joblib"], ["cannot be swept"]),
+    (["hydra.run.dir=x"], ["hydra.run.dir has no effect here", "tasks_dir=<folder>"]),
+    (["-m", "seed=1,2", "hydra.sweep.dir=x"], ["hydra.sweep.dir has no effect here", "tasks_dir=<folder>"]),
+    (["tasks_dir=/tmp/a,b"], ["several values", "add -m", "\"tasks_dir='/tmp/a,b'\""]),
+    (["tasks_dir=/tmp/it's"], ["malformed", r"/tmp/it\'"]),
+    (["wrappers=[{'type': 'A'}]"], ["malformed", "write keys without quotes", "[{type: Name}]"]),
+    (["device=cuda:²"], ["general_cfg.device=cuda:²", "cuda:<number>"]),
+    (["seed=" + "9" * 5000], ["seed=999", "...", "4300 digits"]),
+    (["load_path=" + "a" * 5000], ["no such run", "..."]),
+    (["mode=verify", "preset=CartPole-v1/DQN", "resume=" + "a" * 5000], ["no such verification", "..."]),
+    (["kwargs=" + "{a:" * 200 + "1" + "}" * 200], ["env_cfg.kwargs: its lists and mappings are nested too deeply"]),
+    (["wrappers=" + "[" * 1500 + "]" * 1500], ["wrappers: its lists and mappings are nested too deeply"]),
+    (["online_eval_episode=1e12"], ["general_cfg.online_eval_episode=1000000000000 is out of range"]),
     (["-m", "hydra/sweeper=basic", "seed=1,2"], ["other sweepers are not supported"]),
 ]
 
@@ -176,7 +190,7 @@ def started(monkeypatch: pytest.MonkeyPatch) -> list[Any]:
     return configs
 
 
-@pytest.mark.parametrize(("argv", "expected"), BAD, ids=[" ".join(argv) for argv, _ in BAD])
+@pytest.mark.parametrize(("argv", "expected"), BAD, ids=[" ".join(argv)[:60] for argv, _ in BAD])
 def test_a_mistake_is_told_in_a_line_or_two(
     argv: list[str], expected: list[str], place: Path, started: list[Any], capfd: pytest.CaptureFixture[str]
 ) -> None:
@@ -215,7 +229,9 @@ def test_a_remark_is_a_line_before_the_run(place: Path, started: list[Any], caps
 def test_the_remarks_of_a_sweeps_jobs_are_told_once(
     place: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    monkeypatch.setattr(framework.commands.sweep, "run_jobs", lambda hydra, sweep, jobs: ([Status()] * len(jobs), 0))
+    monkeypatch.setattr(
+        framework.commands.sweep, "run_jobs", lambda hydra, sweep, jobs, again: ([Status()] * len(jobs), 0)
+    )
     assert main(["-m", "noisy=true", "epsilon_end=0.1", "seed=1,2"]) == 1
     assert capsys.readouterr().err.count("note: algo_cfg.epsilon_end has no effect") == 1
 
@@ -238,6 +254,18 @@ def test_config_dir_adds_options(place: Path, started: list[Any]) -> None:
     (group / "fast.yaml").write_text("# @package _global_\ngeneral_cfg: {max_env_step: 5}\n")
     assert main(["--config-dir", "mine", "preset=fast"]) == 0
     assert started[0].general_cfg.max_env_step == 5
+
+
+@pytest.mark.parametrize("program", ["main.py", "joyride.py"])
+@pytest.mark.parametrize("seconds", [0.15, 0.4])
+def test_an_interrupt_while_the_program_starts_is_quiet(program: str, seconds: float, tmp_path: Path) -> None:
+    command = [sys.executable, str(ROOT / program), "max_env_step=1000000"]
+    process = subprocess.Popen(command, cwd=tmp_path, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
+    time.sleep(seconds)
+    process.send_signal(signal.SIGINT)
+    said, _ = process.communicate(timeout=60)
+    assert process.returncode in (130, -signal.SIGINT) and not (tmp_path / "tasks").exists()
+    assert process.returncode != 130 or said == ""  # before main.py's first line Python itself ends, with its words
 
 
 def run_main(*argv: str, cwd: Path) -> "subprocess.CompletedProcess[str]":

@@ -1,6 +1,7 @@
 """Sweeps: folders, table, figure, failing jobs, interruption, both launchers."""
 
 import csv
+import os
 import sys
 import textwrap
 import types
@@ -16,6 +17,9 @@ from framework.commands.sweep import folder_names
 RUN = '''
 """A stand-in for framework.commands.modes: a run that is over at once; its seed says how it ends."""
 
+import os
+import signal
+import sys
 from pathlib import Path
 
 from algos.common.errors import UserError
@@ -27,8 +31,12 @@ def run(config, *, hydra_cfg=None, run_dir=None):
         raise UserError("seed 13 brings bad luck")
     if seed == 31:
         raise ZeroDivisionError("before the folder")
-    (run_dir / "results").mkdir(parents=True)
-    assert hydra_cfg.job.num == int(run_dir.name.partition("_")[0])
+    (run_dir / "results").mkdir(parents=True, exist_ok=True)
+    assert hydra_cfg.job.num <= int(run_dir.name.partition("_")[0])  # fewer are launched where a process has died
+    if seed == 9:
+        os.kill(os.getpid(), signal.SIGKILL)
+    if seed == 15:
+        sys.exit(0)
     if seed == 14:
         raise ZeroDivisionError("division by zero")
     if seed == 130:
@@ -117,6 +125,31 @@ def test_a_failing_job_does_not_end_the_others(
     assert "Traceback" in (sweep / "2_seed=14" / "error.txt").read_text()
     assert "Traceback" in (sweep / "3_error.txt").read_text()
     assert not (sweep / "1_seed=13").exists()
+
+
+def test_a_job_that_calls_exit_is_a_failure_of_its_own(capfd: pytest.CaptureFixture[str]) -> None:
+    assert main(["-m", "seed=1,15,2"]) == 1
+    assert [row["status"] for row in table(only_sweep())] == ["done", "failed", "done"]
+    assert "job 1 (seed=15) failed: SystemExit: 0" in capfd.readouterr().err
+
+
+def test_jobs_beside_one_whose_process_is_killed_are_done(
+    capfd: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    stub_in_workers(monkeypatch, tmp_path)
+    assert main(["-m", "seed=1,9,2,3", "hydra/launcher=joblib", "hydra.launcher.n_jobs=2"]) == 1
+    assert [row["status"] for row in table(only_sweep())] == ["done", "failed", "done", "done"]
+    assert "job 1 (seed=9) failed: its process died" in capfd.readouterr().err
+
+
+def test_a_sweep_whose_output_nobody_reads_goes_on(monkeypatch: pytest.MonkeyPatch) -> None:
+    """As `-m ... | head -1`, whose reader has gone."""
+    reader, writer = os.pipe()
+    os.close(reader)
+    with open(writer, "w", buffering=1, encoding="utf-8") as stdout:
+        monkeypatch.setattr(sys, "stdout", stdout)
+        assert main(["-m", "seed=1,2"]) == 0
+    assert [row["status"] for row in table(only_sweep())] == ["done", "done"]
 
 
 def stub_in_workers(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:

@@ -21,6 +21,7 @@ from framework.data.memory import (
     GIB,
     MIB,
     check_buffer,
+    check_rollout,
     format_bytes,
     free_memory,
     kept_bytes,
@@ -234,6 +235,14 @@ def test_observations_of_many_parts_are_named_briefly():
 )
 def test_bytes_of_a_rollout(kind, obs_space, action_space, row):
     assert rollout_bytes(DataSpec(kind), obs_space, action_space, 3, 5) == 15 * row
+
+
+def test_a_rollout_beyond_the_memory_is_refused():
+    spec = DataSpec("rollout", n_steps=10**9)
+    text = refused(check_rollout, spec, FOUR, spaces.Discrete(2), 2, 8 * GIB)
+    assert text.startswith("algo_cfg.n_steps=1000000000 needs ") and "but 8.0 GiB is free" in text
+    check_rollout(DataSpec("rollout", n_steps=1000), FOUR, spaces.Discrete(2), 2, 8 * GIB)
+    check_rollout(DataSpec("replay", n_steps=10**9), FOUR, spaces.Discrete(2), 2, 8 * GIB)
 
 
 def bytes_of(rollout):

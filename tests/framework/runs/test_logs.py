@@ -50,6 +50,14 @@ def test_to_the_terminal(capsys):
     assert capsys.readouterr() == ("", "hello 3\n")
 
 
+def test_a_disabled_logger_speaks(capsys):
+    """As Hydra's job_logging=disabled leaves it."""
+    log.disabled = True
+    with logs.to_terminal():
+        log.info("hello")
+    assert capsys.readouterr().err == "hello\n"
+
+
 def test_quiet_is_warnings_alone(capsys):
     with logs.to_terminal(quiet=True):
         with logs.to_terminal():  # the outer one decides

@@ -85,4 +85,5 @@ def test_hydra_opens_inside_another_application(configs: Path, tmp_path: Path) -
             assert GlobalHydra.instance().hydra is inner and hydra_private.compose(inner, "main", []).size == 1
         assert GlobalHydra.instance().hydra is outer
         assert hydra_private.compose(outer, "main", ["size=2"]).size == 2
+        assert hydra_private.compose(outer, "main", []).hydra.job.name == "outer"  # also of its next job
     assert not GlobalHydra.instance().is_initialized()

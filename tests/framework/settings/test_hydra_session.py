@@ -35,6 +35,11 @@ def test_overrides_are_parsed(hydra: Hydra) -> None:
     assert values(hydra, "seed=3", "lr=1e-3", "loggers=[a,b]", "tasks_dir=a/b=c") == [3, 1e-3, ["a", "b"], "a/b=c"]
 
 
+def test_json_is_taken_as_it_is(hydra: Hydra) -> None:
+    texts = ['wrappers=[{"type": "A", "x": [1, null, "it\'s"]}]', 'kwargs={"a": {"b": true}}']
+    assert values(hydra, *texts) == [[{"type": "A", "x": [1, None, "it's"]}], {"a": {"b": True}}]
+
+
 @pytest.mark.parametrize(
     ("text", "message"),
     [

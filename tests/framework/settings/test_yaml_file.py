@@ -109,3 +109,33 @@ def test_aliases_of_aliases_are_refused(tmp_path: Path, join: str) -> None:
 def test_what_is_nested_too_deeply_is_told(tmp_path: Path) -> None:
     with pytest.raises(UserError, match="nested too deeply"):
         file_of(tmp_path, "a: " + "[" * 5000 + "]" * 5000)
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("general_cfg: {seed: '???'}", "general_cfg.seed=??? is not a value"),
+        ("env_cfg: {kwargs: {a: [1, '???']}}", "env_cfg.kwargs=??? is not a value"),
+        ("general_cfg: {seed: 010}", "general_cfg.seed=010: YAML reads that as 8"),
+        ("env_cfg: {kwargs: {a: {b: [010]}}}", "env_cfg.kwargs.a.b.0=010: YAML reads that as 8"),
+        (
+            "algo_cfg: {value_layers: [{layer_type: linear, layer_size: 1:30}]}",
+            "layer_size=1:30: YAML reads that as 90",
+        ),
+        ("env_cfg: {kwargs: {a: " + "[" * 200 + "]" * 200 + "}}", "env_cfg.kwargs: its lists and mappings are nested"),
+        ("preset: CartPole-v1/PPO", "choose a preset on the command line: preset=<env>/<ALGO>"),
+    ],
+)
+def test_values_that_are_not_what_is_written(tmp_path: Path, text: str, message: str) -> None:
+    with pytest.raises(UserError) as error:
+        file_of(tmp_path, text).check(SECTIONS, "DQN")
+    assert message in str(error.value) and f"{tmp_path / 'f.yaml'}:1: " in str(error.value)
+
+
+@pytest.mark.parametrize("text", ["general_cfg: {seed: " + "9" * 5000 + "}", "a: " + "[" * 1500 + "]" * 1500])
+def test_endless_numbers_and_lists(tmp_path: Path, text: str) -> None:
+    with pytest.raises(UserError, match=r"not a value that can be read|nested too deeply"):
+        file_of(tmp_path, text)
+    assert file_of(tmp_path, "general_cfg: {tasks_dir: no}").fitted(SECTIONS, "DQN", Mistakes()) == {
+        "general_cfg": {"tasks_dir": "no"}
+    }

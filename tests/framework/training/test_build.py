@@ -110,10 +110,30 @@ def test_the_end_of_schedules_is_fixed_when_the_run_begins(setting, told, caplog
     assert ("algo_cfg.lr: the schedule ended at env step 100" in caplog.text) == told
 
 
-@pytest.mark.parametrize("sizes", [[10**12], [10**17, 10**20], [4, 10**13]])
+@pytest.mark.parametrize("sizes", [[10**12], [10**17, 10**18], [4, 10**13]])
 def test_networks_beyond_the_memory_are_told_in_one_line(sizes):
     with pytest.raises(UserError, match="too large for the memory of this machine"):
         Experiment("DQN", "CartPole-v1", value_layers=[{"layer_type": "linear", "layer_size": sizes}])
+
+
+def test_weights_beyond_the_free_memory_are_told_before_they_are_filled(monkeypatch):
+    cfg, envs = make()
+    cfg.algo_cfg.value_layers = [{"layer_type": "linear", "layer_size": [300, 300]}]
+    monkeypatch.setattr(build, "free_memory", lambda: 2**20)
+    with pytest.raises(UserError, match=r"at least 1\.\d MiB of weights, gradients and moments, but 1\.0 MiB is free"):
+        build.build_algorithm(cfg, envs, "cpu")
+    monkeypatch.setattr(build, "free_memory", lambda: 2**22)
+    build.build_algorithm(cfg, envs, "cpu")
+
+
+def test_want_of_memory_in_a_run_is_told_in_one_line():
+    with (
+        pytest.raises(UserError, match=r"out of memory: Unable to allocate 3\.64 TiB .*batch_size"),
+        build.memory_told(),
+    ):
+        np.empty(10**12, np.float32)
+    with pytest.raises(RuntimeError, match="shapes"), build.memory_told():
+        raise RuntimeError("shapes differ")
 
 
 def test_the_policy_that_acts():
