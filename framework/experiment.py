@@ -16,6 +16,7 @@ from algos.export.export import export_policy
 from framework.data.observations import as_batch, next_action
 from framework.distributed.assemble import Plan, build_driver, model_info, plan_run, ray_backend
 from framework.machine.auto import choose_compiling, choose_threads
+from framework.machine.memory import memory_told
 from framework.machine.set_up import set_up_torch
 from framework.reports.grid_plot import plot_tables
 from framework.reports.learning_curve import plot_learning_curve
@@ -37,7 +38,6 @@ from framework.training.build import (
     build_evaluator,
     check_run,
     fix_schedules,
-    memory_told,
     resolve_device,
 )
 from framework.training.callbacks import Callback, Callbacks, make_callbacks

@@ -2,23 +2,21 @@
 
 import logging
 import re
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, fields
 from typing import Any
 
 import torch
-from torch import nn
-from torch.nn.modules.module import register_module_parameter_registration_hook
 
 from algos.base import Algorithm, Policy, RandomActions, RandomPolicy
-from algos.common.errors import UserError, first_line
+from algos.common.errors import UserError
 from algos.data import DataSpec
 from algos.registry import get_algorithm
 from framework.data.data_server import DataServer
 from framework.data.hindsight import GoalReward
-from framework.data.memory import check_buffer, check_rollout, format_bytes, free_memory
+from framework.data.memory import check_buffer, check_rollout, free_memory
 from framework.data.observations import check_observed
+from framework.machine.memory import COPIES, is_out_of_memory, weights_that_fit
 from framework.settings.schema import Config, GeneralConfig
 from framework.training.counters import Counters
 from framework.training.environments import Environments
@@ -29,8 +27,6 @@ from framework.training.worker import Worker
 
 log = logging.getLogger("joyride")
 AFRESH = {"NormalizeObservation": "normalize_obs", "NormalizeReward": "normalize_reward"}  # and what is better
-COPIES = 4  # of a weight in training: itself, its gradient and two moments
-_NO_MEMORY = re.compile("allocate memory|out of memory|size calculation overflow|dimension.*too large", re.IGNORECASE)
 
 
 def resolve_device(name: str) -> str:
@@ -156,7 +152,7 @@ def build_algorithm(cfg: Config, envs: Environments, device: str, *, at_random: 
     threads = torch.get_num_threads()
     torch.set_num_threads(1)
     try:
-        with _weights_that_fit(COPIES if general.mode == "train" else 1):
+        with weights_that_fit(COPIES if general.mode == "train" else 1):
             algorithm: Algorithm = kind(
                 cfg.algo_cfg,
                 envs.obs_space,
@@ -167,7 +163,7 @@ def build_algorithm(cfg: Config, envs: Environments, device: str, *, at_random: 
                 **known,
             )
     except (MemoryError, RuntimeError) as error:
-        if not _is_out_of_memory(error):
+        if not is_out_of_memory(error):
             raise
         raise UserError(
             "algo_cfg: the networks are too large for the memory of this machine; make layers or memories smaller"
@@ -175,54 +171,6 @@ def build_algorithm(cfg: Config, envs: Environments, device: str, *, at_random: 
     finally:
         torch.set_num_threads(threads)
     return algorithm
-
-
-def _is_out_of_memory(error: BaseException) -> bool:
-    """Whether NumPy, torch or Python got no memory."""
-    of_torch = isinstance(error, RuntimeError) and _NO_MEMORY.search(str(error)) is not None
-    return isinstance(error, MemoryError) or of_torch
-
-
-@contextmanager
-def memory_told() -> Iterator[None]:
-    """Make a UserError of what is raised meanwhile for want of memory."""
-    try:
-        yield
-    except (MemoryError, RuntimeError) as error:
-        if not _is_out_of_memory(error):
-            raise
-        raise UserError(
-            f"out of memory: {first_line(error)[:200]}; make algo_cfg.batch_size, the layers or what the algorithm"
-            " counts (quantiles, atoms, critics) smaller"
-        ) from error
-
-
-@contextmanager
-def _weights_that_fit(copies: int) -> Iterator[None]:
-    """Raise UserError as soon as `copies` of the weights made meanwhile exceed the free memory, before they are filled.
-
-    Memory that is only reserved costs nothing, so too large a network would be killed without a word later.
-    """
-    free, size = free_memory(), 0
-
-    def count(module: nn.Module, name: str, weight: nn.Parameter | None) -> None:
-        nonlocal size
-        if weight is None or isinstance(weight, nn.UninitializedParameter):
-            return
-        size += weight.numel() * weight.element_size()
-        if copies * size > free:
-            what = "weights, gradients and moments" if copies > 1 else "weights"
-            raise UserError(
-                f"algo_cfg: the networks are too large for the memory of this machine: at least"
-                f" {format_bytes(copies * size)} of {what}, but {format_bytes(free)} is free; make layers or"
-                " memories smaller"
-            )
-
-    hook = register_module_parameter_registration_hook(count)
-    try:
-        yield
-    finally:
-        hook.remove()
 
 
 def build_server(cfg: Config, envs: Callable[[], Environments], spec: DataSpec, n_rollouts: int) -> DataServer:

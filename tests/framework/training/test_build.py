@@ -119,21 +119,11 @@ def test_networks_beyond_the_memory_are_told_in_one_line(sizes):
 def test_weights_beyond_the_free_memory_are_told_before_they_are_filled(monkeypatch):
     cfg, envs = make()
     cfg.algo_cfg.value_layers = [{"layer_type": "linear", "layer_size": [300, 300]}]
-    monkeypatch.setattr(build, "free_memory", lambda: 2**20)
+    monkeypatch.setattr("framework.machine.memory.free_memory", lambda: 2**20)
     with pytest.raises(UserError, match=r"at least 1\.\d MiB of weights, gradients and moments, but 1\.0 MiB is free"):
         build.build_algorithm(cfg, envs, "cpu")
-    monkeypatch.setattr(build, "free_memory", lambda: 2**22)
+    monkeypatch.setattr("framework.machine.memory.free_memory", lambda: 2**22)
     build.build_algorithm(cfg, envs, "cpu")
-
-
-def test_want_of_memory_in_a_run_is_told_in_one_line():
-    with (
-        pytest.raises(UserError, match=r"out of memory: Unable to allocate 3\.64 TiB .*batch_size"),
-        build.memory_told(),
-    ):
-        np.empty(10**12, np.float32)
-    with pytest.raises(RuntimeError, match="shapes"), build.memory_told():
-        raise RuntimeError("shapes differ")
 
 
 def test_the_policy_that_acts():
