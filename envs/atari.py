@@ -17,6 +17,7 @@ class EpisodicLife(gym.Wrapper):
     """
 
     resume_attributes = ("game",)
+    keeps_rewards = True
 
     def __init__(self, env: gym.Env) -> None:
         super().__init__(env)

@@ -85,7 +85,7 @@ class Agent(Stepped):
         self.server = build_server(self.cfg, lambda: self.environments, self.spec, 1, first)
         self.learning = Learning(Learner(self.algorithm), self.server)
         policy_seed, self.env_seed = worker_seeds(stream(general.seed, "worker"), 1)
-        self._begin(RowMaker(self.algorithm.policy.fork(policy_seed), 1))
+        self._begin(RowMaker(self.algorithm.policy.fork(policy_seed), 1), general.info_keywords)
         self.greedy_state: Tree = ()
         self.greedy = self.algorithm.policy.fork(policy_seed)  # a stream of its own: looking on changes nothing
         self.start_episode()

@@ -19,7 +19,7 @@ from framework.data.observations import check_observed
 from framework.settings.schema import Config, GeneralConfig
 from framework.training.counters import Counters
 from framework.training.environments import Environments
-from framework.training.evaluator import Evaluator
+from framework.training.evaluator import Evaluator, HowToEvaluate
 from framework.training.parts import Sampling
 from framework.training.seeds import stream
 from framework.training.worker import Worker
@@ -168,6 +168,7 @@ def build_worker(
         explore=acting.explore,
         first_step=acting.first_step,
         index=index,
+        info_keywords=general.info_keywords,
     )
 
 
@@ -192,4 +193,5 @@ def build_sampling(
 
 def build_evaluator(cfg: Config, envs: Environments, policy: Policy, role: str) -> Evaluator:
     """An evaluator whose seeds are those of `role`: evaluation (while training) or test."""
-    return Evaluator(envs.single, policy, stream(cfg.general_cfg.seed, role))
+    general = cfg.general_cfg
+    return Evaluator(envs.single, policy, stream(general.seed, role), HowToEvaluate.of(general))

@@ -1,5 +1,6 @@
 """The worker: makes rollouts from a vector environment and a policy."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -45,6 +46,7 @@ class Worker:
         explore: bool = True,
         first_step: int = 0,
         index: int = 0,
+        info_keywords: Sequence[str] = (),
     ):
         self.env, self.explore, self.index = env, explore, index
         self.total_envs, self.first_step = total_envs, first_step
@@ -53,7 +55,7 @@ class Worker:
         self.rows = RowMaker(policy.fork(policy_seed), self.n_envs)
         self.obs: Tree = env.reset(seed=env_seeds)[0]  # type: ignore[arg-type]  # one seed for each environment
         check_first(self.obs, env.observation_space, type(env.unwrapped).__name__)
-        self.tally = Tally(self.n_envs)
+        self.tally = Tally(self.n_envs, info_keywords)
 
     @property
     def policy(self) -> Policy:
@@ -94,7 +96,7 @@ class Worker:
 
     def begin_anew(self) -> list[str]:
         """Reset the environments, whose episodes were broken off; returns no line, for nothing is to be told."""
-        self.obs, self.tally = self.env.reset()[0], Tally(self.n_envs)
+        self.obs, self.tally = self.env.reset()[0], Tally(self.n_envs, self.tally.keywords)
         self.rows.begin_anew()
         return []
 
