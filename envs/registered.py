@@ -31,6 +31,8 @@ def find_spec(env_id: str) -> EnvSpec:
         namespace, base, _ = parse_env_id(name)
     except gym.error.Error as error:
         raise UserError(f"environment id {env_id!r} is malformed: it must look like Name-v0") from error
+    if module.partition(".")[0] == "pettingzoo":
+        raise UserError(f"environment {env_id!r}: PettingZoo's environments have several agents, here one learns")
     prefix = "" if not module else f"{module}:"
     newest = newest_id(namespace, base)
     if newest is not None:
@@ -44,7 +46,7 @@ def find_spec(env_id: str) -> EnvSpec:
     names = {spec.name.lower(): spec for spec in sorted(registry.values(), key=lambda spec: spec.namespace is None)}
     near = difflib.get_close_matches(base.lower(), names, n=1, cutoff=0.6)
     if near:
-        hint = f"did you mean {newest_id(names[near[0]].namespace, names[near[0]].name)!r}?"
+        hint = f"did you mean '{prefix}{newest_id(names[near[0]].namespace, names[near[0]].name)}'?"
     else:
         hint = 'register it (id "module:Name-v0" imports the module that does), or give env_cfg.entry_point'
     raise UserError(f"environment {env_id!r} is not registered; {hint}")

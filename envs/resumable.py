@@ -9,18 +9,22 @@ from typing import Any
 
 import gymnasium as gym
 import numpy as np
+from gymnasium.utils import seeding
 from gymnasium.vector import AsyncVectorEnv, SyncVectorEnv, VectorEnv
 from gymnasium.vector.utils import concatenate
 
 from algos.common.errors import UserError, first_line
+from envs.emulator import game_state, set_game_state
 from envs.plain import difference, equal, is_plain, member, numbers, pack, plain, rng_state, set_rng
+from envs.streams import find_streams, set_streams, stream_states
 from envs.vectors.rows import without_reserved
 
 log = logging.getLogger("joyride")
-# Gymnasium's wrappers whose statistics outlive an episode; any other class names its own in `resume_attributes`.
+# What outlives an episode in classes of others; a class of one's own names it in `resume_attributes`.
 _OUTLIVES_AN_EPISODE = {
-    "NormalizeObservation": ("obs_rms.mean", "obs_rms.var", "obs_rms.count"),
-    "NormalizeReward": ("return_rms.mean", "return_rms.var", "return_rms.count", "discounted_reward"),
+    "gymnasium.NormalizeObservation": ("obs_rms.mean", "obs_rms.var", "obs_rms.count"),
+    "gymnasium.NormalizeReward": ("return_rms.mean", "return_rms.var", "return_rms.count", "discounted_reward"),
+    "minatar.BaseEnv": ("game.last_action",),  # which a sticky action repeats
 }
 _SCALARS = frozenset({int, float, bool, np.int64, np.int32, np.float32, np.float64})
 
@@ -37,6 +41,7 @@ class Resumable(gym.Wrapper):
         super().__init__(env)
         self._base: Any = env.unwrapped
         self._carried = _carried_attributes(env)
+        self._streams = find_streams(self._base)
         self._start: dict[str, Any] | None = None
         self._actions: list[Any] = []
         self.last_obs: Any = None
@@ -50,14 +55,18 @@ class Resumable(gym.Wrapper):
 
     def reset(self, *, seed: int | None = None, options: dict[str, Any] | None = None) -> tuple[Any, dict[str, Any]]:
         """Start an episode; without a seed the environment's random stream continues."""
+        if seed is not None and getattr(self._base, "_np_random", seed) is None:  # an own reset may forget to seed it
+            self._base._np_random, self._base._np_random_seed = seeding.np_random(int(seed))
         self._start = {
             "seed": None if seed is None else int(seed),
             "rng": rng_state(self._base) if seed is None else None,
             "options": plain(options) if is_plain(options) else None,
             "lost": not is_plain(options),
+            "game": None if seed is not None else game_state(self._base),
+            "streams": stream_states(self._base, self._streams),
             "carried": [plain(getattr(owner, name)) for owner, name in self._carried],
         }
-        self._actions = []
+        self._actions, first = [], self.last_obs is None
         if not self._window_checked:
             self.last_obs, info = self._reset_with_window(seed, options)
         else:
@@ -67,6 +76,8 @@ class Resumable(gym.Wrapper):
                     f"{_name(self)}.reset must return (obs, info), as Gymnasium has it; it returned {answer!r:.80}"
                 )
             self.last_obs, info = answer
+        if first:  # it may have made parts
+            self._streams = find_streams(self._base)
         return self.last_obs, without_reserved(info)
 
     def step(self, action: Any) -> tuple[Any, Any, bool, bool, dict[str, Any]]:
@@ -104,6 +115,7 @@ class Resumable(gym.Wrapper):
             "python_actions": python,
             "obs": plain(self.last_obs),
             "rng": rng_state(self._base),
+            "streams": stream_states(self._base, self._streams),
             "numbers": numbers(self._base),
         }
 
@@ -143,9 +155,15 @@ class Resumable(gym.Wrapper):
         if start is None:
             set_rng(self._base, saved["rng"])
             return None
+        streams = start.get("streams", {})  # older versions have none
+        if stream_states(self._base, streams).keys() != streams.keys():
+            self.env.reset()  # the first reset makes their parts
         for (owner, name), value in zip(self._carried, start["carried"], strict=True):
             setattr(owner, name, plain(value))
         set_rng(self._base, start["rng"])
+        set_streams(self._base, streams)
+        if start.get("game") is not None:
+            set_game_state(self._base, start["game"])
         self.reset(seed=start["seed"], options=start["options"])
         actions = saved["actions"]
         actions = np.asarray(actions).tolist() if saved["python_actions"] and len(actions) else actions
@@ -168,6 +186,12 @@ class Resumable(gym.Wrapper):
         if not equal(rng, saved["rng"]):
             set_rng(self._base, saved["rng"])
             found.append("its random stream differs after the replay")
+        streams = saved.get("streams", {})
+        there = stream_states(self._base, streams)
+        others = [path for path, state in streams.items() if not equal(there.get(path), state)]
+        if others:
+            set_streams(self._base, streams)
+            found.append(f"its random streams {', '.join(others)} differ after the replay")
         now = numbers(self._base)
         changed = [name for name, value in saved["numbers"].items() if not equal(now.get(name), value)]
         if changed:
@@ -255,7 +279,7 @@ def _carried_attributes(env: Any) -> list[tuple[Any, str]]:
     found = []
     while True:
         kind = type(env)
-        known = _OUTLIVES_AN_EPISODE.get(kind.__name__, ()) if kind.__module__.startswith("gymnasium.") else ()
+        known = _OUTLIVES_AN_EPISODE.get(f"{kind.__module__.partition('.')[0]}.{kind.__name__}", ())
         for path in (*known, *getattr(kind, "resume_attributes", ())):
             *owners, name = path.split(".")
             found.append((attrgetter(".".join(owners))(env) if owners else env, name))
