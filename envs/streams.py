@@ -14,8 +14,9 @@ _DEPTH, _MOST = 3, 300  # objects inside of objects; attributes that are looked 
 
 
 def find_streams(env: Any) -> list[str]:
-    """Paths of attributes ("game.random") that are generators of NumPy's or Python's, each once."""
-    seen: set[int] = {id(getattr(env, "_np_random", None))}
+    """Paths of attributes ("game.random") that are generators of NumPy's or Python's, each once; not of global ones."""
+    shared = np.random.mtrand._rand, vars(random).get("_inst")
+    seen = {id(getattr(env, "_np_random", None)), *map(id, shared)}
     return [path for _, (path, value) in zip(range(_MOST), _attributes(env), strict=False) if _is_new(value, seen)]
 
 

@@ -47,6 +47,7 @@ class Own(gym.Env):
 def test_each_stream_is_found_once_and_none_of_spaces():
     env = Own()
     env.action_space = gym.spaces.Discrete(2, seed=3)
+    env.shared, env.common = np.random.mtrand._rand, random._inst
     assert find_streams(env) == ["game.stream", "game.dice.stream"]
     env.reset()
     env.np_random.normal()
