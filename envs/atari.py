@@ -6,6 +6,7 @@ import gymnasium as gym
 import numpy as np
 
 from algos.common.errors import UserError
+from envs.emulator import game_state, set_game_state
 
 
 class EpisodicLife(gym.Wrapper):
@@ -17,6 +18,7 @@ class EpisodicLife(gym.Wrapper):
     """
 
     resume_attributes = ("game",)
+    keeps_rewards = True
 
     def __init__(self, env: gym.Env) -> None:
         super().__init__(env)
@@ -50,14 +52,11 @@ class EpisodicLife(gym.Wrapper):
         """The running game as plain data: an episode that begins in its midst is resumed from here."""
         if self._over:
             return {"over": True, "lives": 0, "state": np.zeros(0, np.uint8)}
-        state = self._base.clone_state(include_rng=True).serialize()
-        return {"over": False, "lives": self._lives, "state": np.frombuffer(state, np.uint8)}
+        return {"over": False, "lives": self._lives, "state": game_state(self._base)}
 
     @game.setter
     def game(self, saved: dict[str, Any]) -> None:
         self._over, self._lives = bool(saved["over"]), int(saved["lives"])
         if not self._over:
-            from ale_py import ALEState
-
             self.env.reset()  # wrappers want to be reset before the first step
-            self._base.restore_state(ALEState(np.asarray(saved["state"], np.uint8).tobytes()))
+            set_game_state(self._base, saved["state"])

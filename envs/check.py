@@ -51,7 +51,8 @@ def check_env(env: gym.Env, name: str) -> list[str]:
 def is_limited(env: gym.Env) -> bool:
     """Whether an episode ends after some number of steps whatever the agent does, as far as the environment tells.
 
-    One without a time limit tells it by a class attribute, `always_ends = True`.
+    One without a time limit tells it by a class attribute, `always_ends = True`, or counts up to a limit of its own in
+    one of the usual attributes, as MiniGrid and highway-env do.
     """
     spec, layer = env.spec, env
     if spec is not None and (spec.max_episode_steps is not None or "max_num_frames_per_episode" in spec.kwargs):
@@ -60,7 +61,15 @@ def is_limited(env: gym.Env) -> bool:
         if isinstance(layer, gym.wrappers.TimeLimit):
             return True
         layer = layer.env
-    return bool(getattr(layer, "always_ends", False)) or (spec is not None and spec.name == "Blackjack")
+    if getattr(layer, "always_ends", False) or (spec is not None and spec.name == "Blackjack"):
+        return True
+    config = getattr(layer, "config", None)
+    limits = [getattr(layer, name, None) for name in _OWN_LIMITS]
+    limits += [config.get("duration")] if isinstance(config, dict) else []
+    return any(isinstance(limit, int | float) and limit > 0 for limit in limits)
+
+
+_OWN_LIMITS = ("max_steps", "max_episode_steps", "_max_episode_steps", "max_episode_length")
 
 
 def check_given(env: Any, name: str) -> list[str]:

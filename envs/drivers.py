@@ -50,5 +50,7 @@ def _silence(name: str) -> None:
 
 
 def _is_mujoco(creator: Any) -> bool:
+    if "mujoco" in sys.modules:  # an environment may have one of MuJoCo's inside, as the mazes of Gymnasium-Robotics
+        return True
     kinds = creator.__mro__ if isinstance(creator, type) else (creator,)
     return any("mujoco" in f"{kind.__module__}.{kind.__qualname__}".lower() for kind in kinds)

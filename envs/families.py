@@ -9,6 +9,7 @@ FAMILIES: dict[str, tuple[str, str]] = {  # how an id begins -> (module that reg
         "gymnasium-robotics",
     ),
     "MinAtar/": ("minatar.gym", "minatar"),
+    "popgym-": ("popgym", "popgym"),
     "highway-|merge-|roundabout-|parking-|intersection-|racetrack-|exit-|u-turn-": ("highway_env", "highway-env"),
     "FlappyBird-": ("flappy_bird_gymnasium", "flappy-bird-gymnasium"),
     "dm_control/": ("shimmy", "shimmy[dm-control]"),

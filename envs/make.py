@@ -17,12 +17,13 @@ from envs.config import EnvConfig
 from envs.drivers import choose_drivers
 from envs.judge import NO_ENV
 from envs.memory.inputs import MemoryInputs
+from envs.raw_return import RawReward, TellRawReturn, changes_rewards
 from envs.registered import find_spec, newest_id
 from envs.resumable import Resumable
 from envs.vectors.envpool import as_single, make_envpool
 from envs.vectors.native import make_native
 from envs.vectors.stepped import AsyncVector, SyncVector
-from envs.wrappers import needs_frames, wrap
+from envs.wrappers import needs_frames, wrap, wrapper_of
 
 _EXTRAS = {"box2d": "box2d", "mujoco": "mujoco", "ale_py": "atari", "ale-py": "atari", "cv2": "atari"}
 _RESERVED = ("id", "render_mode", "disable_env_checker")  # what `env_cfg.kwargs` must leave to this module
@@ -50,13 +51,18 @@ def make_env(
     env = _create(spec, kwargs, limit, render_mode)
     if shorter and env.spec is not None:
         env.spec.max_episode_steps = max_step  # wrappers that show the time read the limit here
-    for index, item in enumerate(cfg.wrappers):
-        if not (evaluation and _train_only(item)):
-            env = wrap(env, item, f"env_cfg.wrappers[{index}]")
+    items = {f"env_cfg.wrappers[{index}]": item for index, item in enumerate(cfg.wrappers)}
+    if evaluation:
+        items = {key: item for key, item in items.items() if not _train_only(item)}
+    raw = RawReward(env) if any(changes_rewards(wrapper_of(item, key)) for key, item in items.items()) else None
+    env = env if raw is None else raw
+    for key, item in items.items():
+        env = wrap(env, item, key)
     if cfg.memory_inputs != ["obs"]:
         env = MemoryInputs(env, cfg.memory_inputs)
     # A wrapper may repeat actions or end episodes its own way, so the agent's steps are counted outside of them all.
-    return Resumable(gym.wrappers.TimeLimit(env, max_step) if max_step > 0 else env)
+    env = gym.wrappers.TimeLimit(env, max_step) if max_step > 0 else env
+    return Resumable(env if raw is None else TellRawReturn(env, raw))
 
 
 def make_vector_env(
@@ -126,9 +132,10 @@ def spec_of(cfg: EnvConfig) -> EnvSpec:
         return find_spec(cfg.id)
     creator = import_object(cfg.entry_point, f"env_cfg.entry_point={cfg.entry_point}")
     if not (isinstance(creator, type) and issubclass(creator, gym.Env)):
-        what = creator.__name__ if isinstance(creator, type) else f"a {type(creator).__name__}"
+        if isinstance(creator, type):
+            raise UserError(f"{name_of(cfg)} {NO_ENV.format(f'{creator.__module__}.{creator.__name__}')}")
         raise UserError(
-            f"env_cfg.entry_point={cfg.entry_point} is {what}, not a subclass of gymnasium.Env; to use a function that"
+            f"{name_of(cfg)} is a {type(creator).__name__}, not a subclass of gymnasium.Env; to use a function that"
             " makes environments, register it (gymnasium.register) and give the id"
         )
     return EnvSpec(id=creator.__name__, entry_point=creator)  # type: ignore[arg-type] # a class makes one

@@ -10,23 +10,25 @@ from typing import Any
 
 import gymnasium as gym
 import numpy as np
+from gymnasium.utils import seeding
 from gymnasium.vector import AsyncVectorEnv, SyncVectorEnv, VectorEnv
 from gymnasium.vector.utils import concatenate
 
 from algos.common.errors import UserError, first_line
+from envs.emulator import game_state, set_game_state
+from envs.own_streams import find_streams, set_streams, stream_states
 from envs.plain import difference, equal, is_plain, member, numbers, pack, plain, rng_state, set_rng
 from envs.streams import GlobalStreams, plain_state
 from envs.vectors.rows import without_reserved
 
 log = logging.getLogger("joyride")
-# Gymnasium's wrappers whose statistics outlive an episode; any other class names its own in `resume_attributes`.
+# What outlives an episode in classes of others; a class of one's own names it in `resume_attributes`.
 _OUTLIVES_AN_EPISODE = {
-    "NormalizeObservation": ("obs_rms.mean", "obs_rms.var", "obs_rms.count"),
-    "NormalizeReward": ("return_rms.mean", "return_rms.var", "return_rms.count", "discounted_reward"),
+    "gymnasium.NormalizeObservation": ("obs_rms.mean", "obs_rms.var", "obs_rms.count"),
+    "gymnasium.NormalizeReward": ("return_rms.mean", "return_rms.var", "return_rms.count", "discounted_reward"),
+    "minatar.BaseEnv": ("game.last_action",),  # which a sticky action repeats
 }
-LONGEST = (
-    200_000  # actions of an episode that are recorded: to replay more would take longer than a new episode is worth
-)
+LONGEST = 200_000  # actions of an episode that are recorded: replaying more would take too long
 _SCALARS = frozenset({int, float, bool, np.int64, np.int32, np.float32, np.float64})
 
 
@@ -42,12 +44,13 @@ class Resumable(gym.Wrapper):
         super().__init__(env)
         self._base: Any = env.unwrapped
         self._carried = _carried_attributes(env)
+        self._streams = find_streams(self._base)
         self._start: dict[str, Any] | None = None
         self._actions: list[Any] = []
         self.last_obs: Any = None
         self.pending_snapshot: dict[str, Any] | None = None  # set by restore_vector across a process border
         self._window_checked = self.render_mode != "human"
-        self._streams = GlobalStreams(_kind(env))
+        self._global = GlobalStreams(_kind(env))
 
     @property
     def spec(self) -> Any:  # type: ignore[override]
@@ -57,16 +60,20 @@ class Resumable(gym.Wrapper):
     def reset(self, *, seed: int | None = None, options: dict[str, Any] | None = None) -> tuple[Any, dict[str, Any]]:
         """Start an episode; without a seed the environment's random stream continues."""
         if seed is not None:
-            self._streams.seed(int(seed))
+            self._global.seed(int(seed))
+            if getattr(self._base, "_np_random", seed) is None:  # an own reset may forget to seed it
+                self._base._np_random, self._base._np_random_seed = seeding.np_random(int(seed))
         self._start = {
-            "streams": self._streams.own,
+            "global_streams": self._global.own,
             "seed": None if seed is None else int(seed),
             "rng": rng_state(self._base) if seed is None else None,
             "options": plain(options) if is_plain(options) else None,
             "lost": not is_plain(options),
+            "game": None if seed is not None else game_state(self._base),
+            "streams": stream_states(self._base, self._streams),
             "carried": [plain(getattr(owner, name)) for owner, name in self._carried],
         }
-        self._actions = []
+        self._actions, first = [], self.last_obs is None
         if not self._window_checked:
             self.last_obs, info = self._reset_with_window(seed, options)
         else:
@@ -76,6 +83,8 @@ class Resumable(gym.Wrapper):
                     f"{_name(self)}.reset must return (obs, info), as Gymnasium has it; it returned {answer!r:.80}"
                 )
             self.last_obs, info = answer
+        if first:  # it may have made parts
+            self._streams = find_streams(self._base)
         return self.last_obs, without_reserved(info)
 
     def step(self, action: Any) -> tuple[Any, Any, bool, bool, dict[str, Any]]:
@@ -85,8 +94,8 @@ class Resumable(gym.Wrapper):
         kept = action if kind in _SCALARS else action.copy() if kind is np.ndarray else copy.deepcopy(action)
         if len(self._actions) <= LONGEST:  # one more than are kept says that there were more
             self._actions.append(kept)
-        if self._streams.lent:
-            obs, reward, terminated, truncated, info = self._streams.run(lambda: self.env.step(action))
+        if self._global.lent:
+            obs, reward, terminated, truncated, info = self._global.run(lambda: self.env.step(action))
         else:
             obs, reward, terminated, truncated, info = self.env.step(action)
         if terminated or truncated:
@@ -98,7 +107,7 @@ class Resumable(gym.Wrapper):
 
     def _called(self, call: Callable[[], Any]) -> Any:
         """The result of a call of the environment, with global random streams of its own if it may draw from them."""
-        return self._streams.run(call) if self._streams.lent else call()
+        return self._global.run(call) if self._global.lent else call()
 
     def close(self) -> None:
         """Close the environment; a failure there must not end a run that is complete."""
@@ -115,19 +124,20 @@ class Resumable(gym.Wrapper):
         """The state as dicts, lists, strings, numbers and arrays; its size grows with the running episode."""
         too_long = len(self._actions) > LONGEST
         actions, python = pack([] if too_long else self._actions)
-        start, streams = self._start, self._streams.snapshot()
+        start, drawn = self._start, self._global.snapshot()
         if start is not None:
-            begun = start["streams"]
-            start = {**start, "streams": None if streams is None or begun is None else plain_state(begun)}
+            begun = start["global_streams"]
+            start = {**start, "global_streams": None if drawn is None or begun is None else plain_state(begun)}
         return {
             "too_long": too_long,
-            "streams": streams,
+            "global_streams": drawn,
             "env": _name(self),
             "start": start,
             "actions": actions,
             "python_actions": python,
             "obs": plain(self.last_obs),
             "rng": rng_state(self._base),
+            "streams": stream_states(self._base, self._streams),
             "numbers": numbers(self._base),
         }
 
@@ -163,21 +173,27 @@ class Resumable(gym.Wrapper):
         if saved["env"] != _name(self):
             self.reset()
             return f"the saved state is of {saved['env']}; a new episode starts"
-        streams = saved.get("streams")  # older versions had none
+        drawn = saved.get("global_streams")  # older versions had none
         if saved.get("too_long"):
             set_rng(self._base, saved["rng"])
-            self._streams.restore(streams)
+            self._global.restore(drawn)
             self.reset()
             return f"its episode had more than {LONGEST:,} steps, whose actions are not kept; a new episode starts"
         start = saved["start"]
         if start is None:
             set_rng(self._base, saved["rng"])
-            self._streams.restore(streams)
+            self._global.restore(drawn)
             return None
+        streams = start.get("streams", {})  # older versions have none
+        if stream_states(self._base, streams).keys() != streams.keys():
+            self.env.reset()  # the first reset makes their parts
         for (owner, name), value in zip(self._carried, start["carried"], strict=True):
             setattr(owner, name, plain(value))
         set_rng(self._base, start["rng"])
-        self._streams.restore(start.get("streams"))
+        self._global.restore(start.get("global_streams"))
+        set_streams(self._base, streams)
+        if start.get("game") is not None:
+            set_game_state(self._base, start["game"])
         self.reset(seed=start["seed"], options=start["options"])
         actions = saved["actions"]
         actions = np.asarray(actions).tolist() if saved["python_actions"] and len(actions) else actions
@@ -187,7 +203,7 @@ class Resumable(gym.Wrapper):
                 self.reset()
                 return "replaying its actions ended the episode early (does it draw from self.np_random alone?)"
         problem = self._differences(saved)
-        self._streams.restore(streams)
+        self._global.restore(drawn)
         return problem
 
     def _differences(self, saved: dict[str, Any]) -> str | None:
@@ -202,6 +218,12 @@ class Resumable(gym.Wrapper):
         if not equal(rng, saved["rng"]):
             set_rng(self._base, saved["rng"])
             found.append("its random stream differs after the replay")
+        streams = saved.get("streams", {})
+        there = stream_states(self._base, streams)
+        others = [path for path, state in streams.items() if not equal(there.get(path), state)]
+        if others:
+            set_streams(self._base, streams)
+            found.append(f"its random streams {', '.join(others)} differ after the replay")
         now = numbers(self._base)
         changed = [name for name, value in saved["numbers"].items() if not equal(now.get(name), value)]
         if changed:
@@ -310,7 +332,7 @@ def _carried_attributes(env: Any) -> list[tuple[Any, str]]:
     found = []
     while True:
         kind = type(env)
-        known = _OUTLIVES_AN_EPISODE.get(kind.__name__, ()) if kind.__module__.startswith("gymnasium.") else ()
+        known = _OUTLIVES_AN_EPISODE.get(f"{kind.__module__.partition('.')[0]}.{kind.__name__}", ())
         for path in (*known, *getattr(kind, "resume_attributes", ())):
             *owners, name = path.split(".")
             found.append((attrgetter(".".join(owners))(env) if owners else env, name))

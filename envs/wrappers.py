@@ -60,6 +60,8 @@ class ActionMask(gym.Wrapper):
     choice. Raises UserError for other actions, and for an environment that gives no such mask.
     """
 
+    keeps_rewards = True
+
     def __init__(self, env: gym.Env) -> None:
         super().__init__(env)
         actions, observed = env.action_space, env.observation_space
@@ -98,6 +100,8 @@ class SkipFrame(gym.Wrapper):
     with "reward", each a number or a mapping of numbers) are added up, too. A film has a frame for each action of the
     agent's, at the speed of the environment. Raises UserError for a `skip` that is no whole number of at least 1.
     """
+
+    keeps_rewards = True  # their sum
 
     def __init__(self, env: gym.Env, skip: int) -> None:
         super().__init__(env)
@@ -167,9 +171,14 @@ def needs_frames(item: str | Mapping[str, Any], key: str) -> bool:
 
     Beside AddRenderObservation those are classes with `needs_frames = True`.
     """
-    kind = find_wrapper(item if isinstance(item, str) else item["type"], key)
+    kind = wrapper_of(item, key)
     frames = isinstance(kind, type) and issubclass(kind, gym.wrappers.AddRenderObservation)
     return frames or bool(getattr(kind, "needs_frames", False))
+
+
+def wrapper_of(item: str | Mapping[str, Any], key: str) -> Any:
+    """The class of an entry of `env_cfg.wrappers`; `key` is its place in the config, for messages."""
+    return find_wrapper(item if isinstance(item, str) else item["type"], key)
 
 
 def find_wrapper(name: str, key: str) -> Any:

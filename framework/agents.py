@@ -87,7 +87,7 @@ class Agent(Stepped):
         self.learning = Learning(Learner(self.algorithm), self.server)
         policy_seed, self.env_seed = worker_seeds(stream(general.seed, "worker"), 1)
         guard = Guard(self.cfg.env_cfg.entry_point or self.cfg.env_cfg.id, self.action_space)
-        self._begin(RowMaker(self.algorithm.policy.fork(policy_seed), 1), guard)
+        self._begin(RowMaker(self.algorithm.policy.fork(policy_seed), 1), guard, general.info_keywords)
         self.greedy_state: Tree = ()
         self.greedy = self.algorithm.policy.fork(policy_seed)  # a stream of its own: looking on changes nothing
         self.start_episode()

@@ -200,18 +200,23 @@ class Experiment:
         return (action[0] if single else action), state
 
     def evaluate(self, episodes: int | None = None, *, gif: Path | None = None) -> Evaluation:
-        """Deterministic episodes with the current model, on environments and seeds that training never sees."""
+        """Episodes with the current model, on environments and seeds that training never sees.
+
+        It does not explore, unless `eval_deterministic=False`.
+        """
         count = episodes or self.general.online_eval_episode
         film = None if gif is None else Film(gif, self.caption)
         if self.ray:
-            result: Evaluation = self.ray.evaluate(self.cfg, self.envs, self.algorithm.policy, count, film)
+            result: Evaluation = self.ray.evaluate(
+                self.cfg, self.envs, self.algorithm.policy, count, self.counters["env_step"], film
+            )
             return result
         return self._evaluate(self.algorithm.policy, count, film)
 
     def _evaluate(self, policy: Policy, episodes: int, gif: Film | None) -> Evaluation:
         evaluator = build_evaluator(self.cfg, self.envs, policy, "test")
         try:
-            return evaluator.evaluate(episodes, 0, gif=gif)
+            return evaluator.evaluate(episodes, 0, gif, self.counters["env_step"])
         finally:
             evaluator.close()
 

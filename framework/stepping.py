@@ -1,7 +1,7 @@
 """How your own loop reports the result of an action to an agent: with `observe`, or as in TinyRL's loops."""
 
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any, ClassVar, cast
 
 import numpy as np
@@ -39,14 +39,14 @@ class Stepped:
     episode: int
     recent: Recent
 
-    def _begin(self, rows: RowMaker, guard: Guard) -> None:
+    def _begin(self, rows: RowMaker, guard: Guard, keywords: Sequence[str] = ()) -> None:
         """Nothing has happened yet."""
         self.guard = guard
         self.rows, self.rollout = rows, cast(list[Row], [])
         self.rollout_state: Tree = rows.state_copy()
         self.acted = False  # an action was given and its outcome is not known yet
         self.waiting: float | None = None  # the reward of a step whose next observation is not known yet
-        self.tally = Tally(1)
+        self.tally = Tally(1, keywords)
         self.told: set[str] = set()
 
     def _act(self, obs: Tree) -> Any:

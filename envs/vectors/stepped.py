@@ -87,8 +87,9 @@ class SyncVector(SyncVectorEnv):
 
 
 def with_floats(info: dict[str, Any]) -> dict[str, Any]:
-    """An info whose reward components and metrics are floats: the first of a step gives all rows their type."""
-    for key in ("reward_components", "log"):
+    """An info whose reward components, metrics and last words of an episode are floats: the first of a step gives all
+    rows their type."""
+    for key in ("reward_components", "log", "final_info"):
         if isinstance(info.get(key), dict):
             info = info | {key: _as_floats(info[key])}
     return info

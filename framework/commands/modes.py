@@ -11,6 +11,7 @@ from typing import Any
 from algos.common.errors import UserError
 from envs.returns import possible_returns
 from framework.commands.verdict import SCORE, TEST_EPISODES
+from framework.data.endings import in_words
 from framework.experiment import Experiment
 from framework.reports.progress import start_line
 from framework.reports.statistics import cut
@@ -81,8 +82,9 @@ def test(experiment: Experiment) -> int:
         write_test(result, folder)
         low, high = cut(result.interval(), possible_returns(cfg.env_cfg))
         log.info(
-            "mean reward %.2f (95%% interval %.2f to %.2f), std %.2f, min %.2f, max %.2f over %d episodes",
+            "mean reward %.2f (95%% interval %.2f to %.2f), std %.2f, min %.2f, max %.2f over %d episodes%s",
             result.mean, low, high, result.std, min(result.rewards), max(result.rewards), len(result.rewards),
+            in_words(result.told),
         )  # fmt: skip
         if gif is not None and gif.exists():
             log.info("video: %s", gif)
@@ -148,15 +150,22 @@ def _train_and_test(cfg: Config, hydra_cfg: Any, run_dir: Path | None) -> int:
         "wall_time": training_seconds(folder.path),
     }
     atomic_write(folder.path / SCORE, json.dumps(score).encode())
-    log.info("%s of %s: mean reward %.2f over %d episodes", score["model"], folder.path, result.mean, TEST_EPISODES)
+    told = in_words(result.told)
+    log.info(
+        "%s of %s: mean reward %.2f over %d episodes%s", score["model"], folder.path, result.mean, TEST_EPISODES, told
+    )
     return 0
 
 
 def write_test(result: Evaluation, folder: RunFolder) -> None:
-    """results/test.csv: one row for each episode."""
+    """results/test.csv: one row for each episode, with what the environment told at its end."""
+    columns = (result.seeds, result.rewards, result.lengths, result.endings)
+    rows: list[dict[str, Any]] = [
+        {"episode": number, "seed": seed, "reward": reward, "length": length} | ending.cells()
+        for number, (seed, reward, length, ending) in enumerate(zip(*columns, strict=True), start=1)
+    ]
     text = io.StringIO()
-    writer = csv.writer(text, lineterminator="\n")
-    writer.writerow(("episode", "seed", "reward", "length"))
-    for number, row in enumerate(zip(result.seeds, result.rewards, result.lengths, strict=True), start=1):
-        writer.writerow((number, *row))
+    writer = csv.DictWriter(text, dict.fromkeys(name for row in rows for name in row), lineterminator="\n")
+    writer.writeheader()
+    writer.writerows(rows)
     atomic_write(folder.results / "test.csv", text.getvalue().encode())

@@ -11,6 +11,7 @@ from framework.reports.statistics import mean_interval, p_below
 from framework.runs.files import atomic_write
 from framework.settings.schema import ExpectedScore
 
+ROUNDING = 1e-9  # of scores, relative to them
 TEST_EPISODES = 100  # test episodes per seed
 SCORE = "results/score.json"  # in the folder of a seed that is done
 NOTE = "verify.json"  # in the folder of a verification: what is verified
@@ -80,7 +81,8 @@ def judge(scores: Sequence[float], expected: ExpectedScore) -> Verdict:
     assert expected.mean_reward is not None
     threshold = expected.mean_reward - (expected.std or 0.0) / math.sqrt(TEST_EPISODES)
     mean, (low, high), p_value = statistics.fmean(scores), mean_interval(scores), p_below(scores, threshold)
-    above = mean >= threshold if p_value is None else p_value >= ALPHA
+    same = math.isclose(mean, threshold, rel_tol=ROUNDING)  # sums of decimal rewards end in other last digits
+    above = same or (mean >= threshold if p_value is None else p_value >= ALPHA)
     size = max(abs(expected.mean_reward), expected.std or 0.0) or math.inf
     proves = threshold - low <= size or min(scores) >= threshold
     return Verdict(mean, low, high, threshold, p_value, above and proves, above and not proves)

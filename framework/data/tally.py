@@ -1,11 +1,11 @@
 """What environments report besides observations: rewards and their components, success, metrics (torch-free).
 
 `info["reward_components"]`: name -> value, for each environment. `info["log"]`: name -> a number, or one for each
-environment. `info["is_success"]`: of the step that ends an episode.
+environment. Of the step that ends an episode also what framework/data/endings.py names.
 """
 
 from collections import deque
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -13,9 +13,10 @@ import numpy as np
 
 from algos.common.errors import UserError
 from algos.common.forms import check_like, mapping
+from framework.data.endings import MEANS, TOLD, Ending, ending_of
 
 RECENT = 100  # episodes in the running means
-COMPONENTS, LOG, SUCCESS = "reward_components", "log", "is_success"
+COMPONENTS, LOG = "reward_components", "log"
 Sums = dict[str, tuple[float, int]]  # name -> (sum, count)
 
 
@@ -23,7 +24,7 @@ Sums = dict[str, tuple[float, int]]  # name -> (sum, count)
 class Episode:
     """A finished episode: `env_step` counts the steps of all workers at its end.
 
-    `components` sum to the reward, where an environment tells them; `success` is None if it tells none.
+    `components` sum to the reward, where an environment tells them; the rest is what it told at the end, see Ending.
     """
 
     env_step: int
@@ -31,17 +32,22 @@ class Episode:
     length: int
     components: dict[str, float] = field(default_factory=dict)
     success: bool | None = None
+    raw_reward: float | None = None
+    infos: dict[str, float | str] = field(default_factory=dict)
+    known: tuple[str, ...] = ()
 
-    def told(self) -> dict[str, float]:
-        """Components and success by the names of their columns; empty where the environment tells none."""
-        told: dict[str, float] = {f"{COMPONENTS}/{name}": value for name, value in self.components.items()}
-        if self.success is not None:
-            told["success"] = int(self.success)
-        return told
+    @property
+    def ending(self) -> Ending:
+        """What the environment told at the end."""
+        return Ending(self.success, self.raw_reward, self.infos, self.known)
+
+    def told(self) -> dict[str, float | str]:
+        """Components and ending by the names of their columns; empty where the environment tells none."""
+        return {f"{COMPONENTS}/{name}": value for name, value in self.components.items()} | self.ending.cells()
 
 
 class Recent:
-    """Means over the last episodes: of reward and length, of success and components where they were told."""
+    """Means over the last episodes: of reward and length, and of what was told in numbers."""
 
     def __init__(self, state: dict[str, Any] | None = None):
         """`state` is what `state_dict` gave."""
@@ -55,6 +61,8 @@ class Recent:
         """Count an episode."""
         self.episodes.append((episode.reward, episode.length))
         for name, value in episode.told().items():
+            if isinstance(value, str):
+                continue
             self.told.setdefault(name, deque(maxlen=RECENT)).append(value)
         self._means = None
 
@@ -64,9 +72,8 @@ class Recent:
             return {}
         if self._means is None:
             rewards, lengths = zip(*self.episodes, strict=True)
-            means = {"episode/mean_reward": rewards, "episode/mean_length": lengths} | self.told
-            if "success" in means:
-                means["episode/success_rate"] = means.pop("success")
+            told = {f"episode/{MEANS[name]}" if name in MEANS else name: row for name, row in self.told.items()}
+            means = {"episode/mean_reward": rewards, "episode/mean_length": lengths} | told
             self._means = {name: sum(values) / len(values) for name, values in means.items()}
         return dict(self._means)
 
@@ -77,14 +84,18 @@ class Recent:
 
 
 class Tally:
-    """Sums rewards, lengths and reward components of the running episodes of `n` environments."""
+    """Sums rewards, lengths and reward components of the running episodes of `n` environments.
 
-    def __init__(self, n: int):
-        self.n = n
+    `keywords` are those of `general_cfg.info_keywords`.
+    """
+
+    def __init__(self, n: int, keywords: Sequence[str] = ()):
+        self.n, self.keywords = n, tuple(keywords)
+        self.names = {*TOLD, *keywords, *(name.partition("/")[0] for name in keywords)}  # to be looked for at the end
         self.returns = np.zeros(n)
         self.lengths = np.zeros(n, dtype=np.int64)
         self.components: dict[str, np.ndarray] = {}  # one that a step does not tell counts 0 there
-        self.success: np.ndarray | None = None  # [N] as the last step told it; nan if it told nothing
+        self.endings: dict[int, Ending] = {}  # of the episodes that the last step ended, by environment
         self.metrics: Sums = {}  # since `take_metrics`
 
     def look(self, info: dict[str, Any], done: np.ndarray) -> None:
@@ -97,23 +108,20 @@ class Tally:
         final = info.get("final_info")
         if isinstance(final, dict):
             ended = _mask(info, "final_info", self.n) & done
-            if _tells(final):
-                self._take(final, ended)
+            self._take(final, ended, ended)
             rows = ~ended
-        if _tells(info):
-            self._take(info, rows)
+        self._take(info, rows, rows & done)
 
     def finish(self, reward: np.ndarray, done: np.ndarray, env_step: int) -> list[Episode]:
         """Count a step; the episodes that it ended."""
         self.returns += reward
         self.lengths += 1
         if not np.count_nonzero(done):
-            self.success = None
             return []
         ended = [self._episode(int(env), env_step) for env in np.flatnonzero(done)]
         for column in (self.returns, self.lengths, *self.components.values()):
             column[done] = 0
-        self.success = None
+        self.endings = {}
         return ended
 
     def take_metrics(self) -> Sums:
@@ -123,11 +131,17 @@ class Tally:
 
     def _episode(self, env: int, env_step: int) -> Episode:
         components = {name: float(column[env]) for name, column in self.components.items()}
-        success = None if self.success is None or np.isnan(self.success[env]) else bool(self.success[env])
-        return Episode(env_step, float(self.returns[env]), int(self.lengths[env]), components, success)
+        ending = self.endings.get(env, Ending())
+        return Episode(env_step, float(self.returns[env]), int(self.lengths[env]), components, **vars(ending))
 
-    def _take(self, info: dict[str, Any], rows: np.ndarray) -> None:
-        """What is told for the environments `rows` [N]."""
+    def _take(self, info: dict[str, Any], rows: np.ndarray, ended: np.ndarray) -> None:
+        """What is told for the environments `rows` [N], of which the episodes of `ended` end."""
+        names = [name for name in self.names if name in info]
+        for env in np.flatnonzero(ended) if names or self.keywords else ():
+            row = row_of(info, names, int(env), self.n)
+            self.endings[int(env)] = ending_of(row, self.keywords, [name for name in info if f"_{name}" in info])
+        if COMPONENTS not in info and LOG not in info:
+            return
         for name, value, mask in _entries(info.get(COMPONENTS), self.n):
             told = self._column(f"{COMPONENTS}: {name}", value)
             self.components.setdefault(name, np.zeros(self.n))[:] += np.where(mask & rows, told, 0.0)
@@ -137,11 +151,6 @@ class Tally:
                 total, count = self.metrics.get(f"env/{name.lstrip('/')}", (0.0, 0))
                 more = _numbers(f"{LOG}: {name}", chosen)
                 self.metrics[f"env/{name.lstrip('/')}"] = (total + float(more.sum()), count + more.size)
-        if SUCCESS in info:
-            if self.success is None:
-                self.success = np.full(self.n, np.nan)
-            chosen = _mask(info, SUCCESS, self.n) & rows
-            self.success[chosen] = self._column(SUCCESS, np.asarray(info[SUCCESS]))[chosen]
 
     def _column(self, what: str, value: np.ndarray) -> np.ndarray:
         """A value of each environment [N]."""
@@ -165,8 +174,19 @@ class Tally:
         self.components = dict(state.get("components", {}))
 
 
-def _tells(info: dict[str, Any]) -> bool:
-    return COMPONENTS in info or LOG in info or SUCCESS in info
+def row_of(info: Mapping[str, Any], names: Iterable[str], env: int, n: int) -> dict[str, Any]:
+    """What a vector's info tells of one of its `n` environments; a value without a row for each is of them all."""
+    row: dict[str, Any] = {}
+    for name in names:
+        value, mask = info[name], info.get(f"_{name}")
+        if isinstance(mask, np.ndarray) and mask.shape == (n,) and not mask[env]:
+            continue
+        if isinstance(value, dict):
+            row[name] = row_of(value, value, env, n)
+        else:
+            has_rows = (n > 1 or mask is not None) and np.shape(value)[:1] == (n,)
+            row[name] = value[env] if has_rows else value
+    return row
 
 
 def _mask(info: dict[str, Any], name: str, n: int) -> np.ndarray:

@@ -222,10 +222,10 @@ class EvaluatorActor(RemotePart):
         algorithm = build_algorithm(without_compiler(config.cfg), envs, "cpu")
         self.evaluator = build_evaluator(config.cfg, envs, algorithm.policy, role)
 
-    def evaluate(self, weights: Weights, episodes: int, key: int, gif: Any = None) -> Evaluation:
+    def evaluate(self, weights: Weights, episodes: int, key: int, gif: Any = None, step: int = 0) -> Evaluation:
         """Play `episodes` episodes with these weights, see `Evaluator.evaluate`."""
         self.evaluator.policy.net.load_state_dict(to_tensors(weights))
-        return self.evaluator.evaluate(episodes, key, gif)
+        return self.evaluator.evaluate(episodes, key, gif, step)
 
 
 def take_a_step(device: str) -> None:

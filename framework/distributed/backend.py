@@ -109,12 +109,12 @@ def _replace(driver: Trainer, lost: PartLost) -> None:
         driver.load_checkpoint(found[1])
 
 
-def evaluate(cfg: Config, envs: Environments, policy: Policy, episodes: int, gif: Film | None) -> Evaluation:
-    """mode=test: deterministic episodes in an evaluator on this machine."""
+def evaluate(cfg: Config, envs: Environments, policy: Policy, episodes: int, step: int, gif: Film | None) -> Evaluation:
+    """mode=test: episodes in an evaluator on this machine."""
     general = replace(cfg.general_cfg, device="cpu", n_workers=1, n_learners=1)
     with Cluster(replace(cfg, general_cfg=general), DataSpec("none"), envs) as cluster:
         evaluator = cluster.spawn(EvaluatorActor, ActorConfig.of(cfg, Acting()), "test")
         film = None if gif is None else gif._replace(path=gif.path.absolute())
-        answer = evaluator.evaluate.remote(weights_of(policy), episodes, 0, film)
+        answer = evaluator.evaluate.remote(weights_of(policy), episodes, 0, film, step)
         result: Evaluation = cluster.value(answer, EVALUATOR)
         return result

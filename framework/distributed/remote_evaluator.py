@@ -16,19 +16,19 @@ class RemoteEvaluator:
     def __init__(self, cluster: Cluster, actor_config: ActorConfig, fail: Fail):
         self.cluster, self.actor_config, self.fail = cluster, actor_config, fail
         self.handle: Handle | None = None
-        self.asked: list[tuple[Ref, int, int]] = []  # weights, episodes and key of what is not answered
+        self.asked: list[tuple[Ref, int, int, int]] = []  # weights, episodes, key and env step of what is not answered
         self.answers: list[tuple[Ref, float]] = []  # and the answers to come, with their deadlines
 
-    def ask(self, policy: Policy, episodes: int, key: int) -> None:
-        """Have a policy evaluated as it is now; `key` gives the seeds."""
-        self._ask(self.cluster.put(weights_of(policy)), episodes, key)
+    def ask(self, policy: Policy, episodes: int, key: int, step: int = 0) -> None:
+        """Have a policy evaluated as it is now; `key` gives the seeds, env step `step` the exploration."""
+        self._ask(self.cluster.put(weights_of(policy)), episodes, key, step)
 
-    def _ask(self, weights: Ref, episodes: int, key: int) -> None:
+    def _ask(self, weights: Ref, episodes: int, key: int, step: int) -> None:
         starting = self.handle is None
         if self.handle is None:
             self.handle = self.cluster.spawn(EvaluatorActor, self.actor_config, "evaluation")
-        self.asked.append((weights, episodes, key))
-        answer = self.handle.evaluate.remote(weights, episodes, key)
+        self.asked.append((weights, episodes, key, step))
+        answer = self.handle.evaluate.remote(weights, episodes, key, None, step)
         before_it = len(self.answers) * self.actor_config.cfg.general_cfg.worker_timeout  # one after the other
         self.answers.append((answer, self.cluster.deadline(starting) + before_it))
 
@@ -55,8 +55,8 @@ class RemoteEvaluator:
         owed = self.asked
         self.handle = None
         self.cancel()
-        for weights, episodes, key in owed:
-            self._ask(weights, episodes, key)
+        for asked in owed:
+            self._ask(*asked)
 
     def cancel(self) -> None:
         """Forget what was asked."""

@@ -2,13 +2,13 @@
 
 import copy
 import logging
+from collections.abc import Callable
 from typing import Any
 
-from algos.base import Policy
 from algos.common.errors import UserError
 from envs.resumable import snapshot_vector
 from framework.training.environments import Environments
-from framework.training.evaluator import Evaluation, evaluate_vector
+from framework.training.evaluator import Evaluation
 from framework.training.worker import Worker
 
 log = logging.getLogger("joyride")
@@ -33,22 +33,22 @@ def copied(env: Any) -> Any:
         return None
 
 
-def in_training_envs(worker: Worker, policy: Policy, seed: int, episodes: int) -> Evaluation:
-    """Episodes in the environments of training, which are restored afterwards, or start again."""
+def in_training_envs(worker: Worker, evaluate: Callable[[Any], Evaluation]) -> Evaluation:
+    """`evaluate` with the environments of training, which are restored afterwards, or start again."""
     snapshot = snapshot_vector(worker.env)
     saved = snapshot["envs"] is not None or snapshot["state"] is not None
     what = "are restored afterwards" if saved else "cannot be restored afterwards: their episodes start again"
     log.warning("eval: cannot create or copy the environments; using those of training, which %s", what)
     state = copy.deepcopy(worker.state_dict())
     try:
-        return evaluate_vector(worker.env, policy, seed, episodes)
+        return evaluate(worker.env)
     finally:
         for line in worker.load_state_dict(state) if saved else worker.begin_anew():
             log.warning("%s", line)
 
 
 def as_metrics(result: Evaluation) -> dict[str, float]:
-    """The four `eval/` keys."""
+    """The four `eval/` keys of the reward, and those of what the environment told."""
     values = (result.mean, result.std, min(result.rewards), max(result.rewards))
     names = ("eval/mean_reward", "eval/std_reward", "eval/min_reward", "eval/max_reward")
-    return dict(zip(names, map(float, values), strict=True))
+    return dict(zip(names, map(float, values), strict=True)) | {f"eval/{key}": v for key, v in result.told.items()}

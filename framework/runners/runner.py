@@ -9,6 +9,7 @@ print(runner.eval(num_episodes=100)["eval/mean_reward"])
 import logging
 from collections.abc import Callable, Mapping
 from contextlib import ExitStack
+from functools import partial
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -22,6 +23,7 @@ from framework.runners.session import Session
 from framework.settings.compose import compose, to_override
 from framework.training.callbacks import Callback
 from framework.training.environments import id_of
+from framework.training.evaluator import HowToEvaluate, evaluate_vector
 from framework.training.seeds import stream
 from framework.training.signals import stopped_by_signals
 
@@ -155,15 +157,18 @@ class Runner(Session):
     def eval(self, num_episodes: int = 10) -> dict[str, float]:
         """Mean, deviation, least and greatest reward of so many deterministic episodes; training goes on untouched."""
         episodes, policy, result = count("eval: num_episodes", num_episodes), self.algorithm.policy, None
-        seed = stream(self.general.seed, "test")
+        in_vector = partial(
+            evaluate_vector, policy=policy, seed=stream(self.general.seed, "test"), episodes=episodes,
+            step=self.counters["env_step"], how=HowToEvaluate.of(self.general),
+        )  # fmt: skip
         with self._told(), ExitStack() as stack:
             if evaluation.can_be_made(self.envs):
                 result = self.evaluate(episodes)
             elif (twin := evaluation.copied(self.envs.given)) is not None:
-                result = evaluation.evaluate_vector(twin, policy, seed, episodes)
+                result = in_vector(twin)
             else:
                 (worker,) = self.open(stack).sampling.workers
-                result = evaluation.in_training_envs(worker, policy, seed, episodes)
+                result = evaluation.in_training_envs(worker, in_vector)
             if self.driver is not None and not self.closed:
                 self.driver.recorder.evaluation(result, self.driver.update_step, self.driver.env_step)
         return evaluation.as_metrics(result)

@@ -5,7 +5,7 @@ import errno
 import io
 import logging
 import os
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -66,6 +66,13 @@ class Table:
         """Write one row."""
         self._write(_lines([row]))
         self.rows += 1
+
+    def append_named(self, cells: Mapping[str, Any]) -> None:
+        """Write one row, cells by column; columns that the table lacks are added."""
+        new = [name for name in cells if name not in self.columns]
+        if new:
+            self.widen(new)
+        self.append([cells.get(name, "") for name in self.columns])
 
     def _write(self, lines: bytes) -> None:
         """Write whole lines or, on a full disk, nothing."""

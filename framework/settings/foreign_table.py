@@ -50,10 +50,11 @@ TABLE = {
     " save_frequency": _EVERY,
     "n_eval_episodes eval_episodes num_eval_episodes evaluation_duration evaluation_num_episodes test_eps eval_eps"
     " episode_per_test num_test_episodes n_test_episodes eval_episode": "online_eval_episode",
-    "n_eval_envs num_eval_envs evaluation_num_workers evaluation_num_env_runners test_num": "online_eval_episode: an"
-    " evaluation runs its episodes in parallel",
+    "n_eval_envs num_eval_envs evaluation_num_workers evaluation_num_env_runners test_num": "eval_n_envs: side by side,"
+    " in one process",
     "do_eval evaluate": "online_eval",
-    "eps_test deterministic stochastic deterministic_eval": ": nothing to set: evaluation does not explore",
+    "eps_test deterministic stochastic deterministic_eval eval_stochastic": "eval_deterministic: false lets evaluation"
+    " explore as training does at that step",
     "keep_checkpoints_num num_to_keep max_to_keep": "checkpoint_keep",
     "save_model save_replay_buffer checkpoint_at_end": ": nothing to set: models and replay buffers are always saved",
     "load_model model_path checkpoint_path trained_agent pretrained pretrained_model restore ckpt checkpoint load_best"
@@ -70,6 +71,7 @@ TABLE = {
     "exp_name experiment_name run_name exp_id tag uuid tb_log_name": "tasks_dir: a run's folder is named after mode,"
     " environment, algorithm and time",
     "log_freq log_every summary_freq print_freq logging_interval policy_summary_fre": "log_interval: counts updates",
+    "monitor_kwargs info_keys": "info_keywords=[...]: values of info at the end of an episode",
     "stats_window_size metrics_num_episodes_for_smoothing": ": nothing to set: means are over the last 100 episodes",
     "capture_video record_video record_env save_video video make_gif": "render_mode=rgb_array: writes videos/video.gif",
     "render render_env visualize watch": "render_mode: human opens a window, rgb_array writes a GIF",

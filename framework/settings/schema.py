@@ -65,6 +65,10 @@ class GeneralConfig:
 
     online_eval: bool = True  # evaluate during training, in separate environments
     online_eval_episode: int = setting(10, ge=1, le=1_000_000)  # episodes per evaluation, also in mode=test
+    eval_n_envs: int | None = setting(
+        None, ge=1, le=100_000, affects="speed"
+    )  # environments of an evaluation, side by side; 1: one for all episodes; null: one per episode, at most 10
+    eval_deterministic: bool = True  # evaluation and mode=test do not explore; false: sampled actions, as in training
     model_save_fre: int = setting(500, ge=1)  # updates between saved models, evaluations and checkpoints
     eval_env_steps: int | None = setting(None, ge=1)  # the same interval in env steps; null: model_save_fre
     save_best_model: bool | None = None  # keep models/best.pt, the best in online evaluation; null: as online_eval
@@ -77,6 +81,9 @@ class GeneralConfig:
     callbacks: list[Any] = setting(factory=list, affects="future")  # "package.module:Class" or {type: ..., arguments}
     loggers: list[str] = setting(factory=lambda: ["tensorboard"], affects="files")  # also wandb; CSV files always
     log_interval: int = setting(100, ge=1, affects="record")  # updates per row of updates.csv
+    info_keywords: list[str] = setting(
+        factory=list, affects="record"
+    )  # keys of info: their value at the end of an episode is recorded as env/<key>; part/key leads into a dict
     log_reward_components: bool = setting(True, affects="record")  # also record the components of each episode's reward
     progress: str = setting("auto", choices=("auto", "bar", "lines", "off"), affects="call")  # auto: bar or lines
     save_fig: bool = setting(True, affects="files")  # draw figs/learning_curve.png at the end
@@ -88,6 +95,10 @@ class GeneralConfig:
 
     def check(self, section: str) -> None:
         """Refuse values that contradict each other."""
+        require(
+            all(self.info_keywords) and len(set(self.info_keywords)) == len(self.info_keywords),
+            f"{section}.info_keywords={self.info_keywords} must be different names, none of them empty",
+        )
         self._check_device(section)
         self._check_evaluation(section)
         self._check_model(section)

@@ -20,7 +20,7 @@ from framework.machine.memory import COPIES, is_out_of_memory, weights_that_fit
 from framework.settings.schema import Config, GeneralConfig
 from framework.training.counters import Counters
 from framework.training.environments import Environments
-from framework.training.evaluator import Evaluator
+from framework.training.evaluator import Evaluator, HowToEvaluate
 from framework.training.parts import Sampling
 from framework.training.seeds import stream
 from framework.training.worker import Worker
@@ -219,6 +219,7 @@ def build_worker(
         first_step=acting.first_step,
         index=index,
         name=cfg.env_cfg.entry_point or cfg.env_cfg.id,
+        info_keywords=general.info_keywords,
     )
 
 
@@ -242,4 +243,5 @@ def build_sampling(
 
 def build_evaluator(cfg: Config, envs: Environments, policy: Policy, role: str) -> Evaluator:
     """An evaluator whose seeds are those of `role`: evaluation (while training) or test."""
-    return Evaluator(envs.single, policy, stream(cfg.general_cfg.seed, role))
+    general = cfg.general_cfg
+    return Evaluator(envs.single, policy, stream(general.seed, role), HowToEvaluate.of(general))

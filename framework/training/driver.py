@@ -8,8 +8,9 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from algos.base import Policy
-from algos.common.errors import UserError, first_line, place_of
+from algos.common.errors import UserError, did_you_mean, first_line, place_of
 from framework.data.rollout import Rollout
+from framework.data.tally import Episode
 from framework.reports.progress import ProgressReport
 from framework.runs.checkpoint import save_checkpoint
 from framework.runs.run_folder import RunFolder
@@ -147,9 +148,16 @@ class Driver(ABC):
         self.recorder.environments(sampled.stats.metrics)
         for episode in sampled.stats.episodes:
             self.counters.episode += 1
+            self._look_for_keywords(episode)
             recorded = episode if self.cfg.log_reward_components else replace(episode, components={})
             self.recorder.episode(self.episode, recorded, self.update_step)
             self.call("episode_end", episode)
+
+    def _look_for_keywords(self, episode: Episode) -> None:
+        missing = [name for name in self.cfg.info_keywords if name not in episode.infos]
+        if missing and self.episode == self.counters.first_episode + 1:
+            hint = did_you_mean(missing[0], episode.known) if episode.known else "it is empty"
+            self.warn([f"general_cfg.info_keywords: the first episode's last info has no {', '.join(missing)}; {hint}"])
 
     def _write_trajectories(self, writer: TrajectoryWriter, sampled: Sampled) -> None:
         first_env = sampled.worker * self.cfg.n_envs

@@ -89,12 +89,8 @@ class Recorder:
         told = episode.told()
         if not told and len(self.episodes.columns) == len(EPISODES):
             self.episodes.append(row)
-            return
-        new = [name for name in told if name not in self.episodes.columns]
-        if new:
-            self.episodes.widen(new)
-        cells = dict(zip(EPISODES, row, strict=True)) | told
-        self.episodes.append([cells.get(name, "") for name in self.episodes.columns])
+        else:
+            self.episodes.append_named(dict(zip(EPISODES, row, strict=True)) | told)
 
     def environments(self, metrics: Sums) -> None:
         """What environments told of themselves during a rollout: it goes into the mean of the next row."""
@@ -122,10 +118,7 @@ class Recorder:
         check_losses(self.latest, update_step)  # those that were tensors until now
         wall_time = self.wall_time()
         row = {"update_step": update_step, "env_step": env_step, "wall_time": f"{wall_time:.3f}", **self.latest}
-        new = [name for name in row if name not in self.updates.columns]
-        if new:
-            self.updates.widen(new)
-        self.updates.append([row.get(name, "") for name in self.updates.columns])
+        self.updates.append_named(row)
         elapsed = max(wall_time - self.row_time, 1e-9)
         rates = {
             "time/env_steps_per_second": (env_step - self.last_row[1]) / elapsed,
@@ -149,9 +142,10 @@ class Recorder:
         """An evaluation was made."""
         values = (result.mean, result.std, min(result.rewards), max(result.rewards))
         episodes = len(result.rewards)
-        self.evaluations.append((update_step, env_step, f"{self.wall_time():.3f}", episodes, *values))
-        names = ("eval/mean_reward", "eval/std_reward", "eval/min_reward", "eval/max_reward")
-        self._log(dict(zip(names, values, strict=True)), env_step)
+        row = (update_step, env_step, f"{self.wall_time():.3f}", episodes, *values)
+        self.evaluations.append_named(dict(zip(EVALUATIONS, row, strict=True)) | result.told)
+        told = dict(zip(EVALUATIONS[4:], values, strict=True)) | result.told
+        self._log({f"eval/{name}": value for name, value in told.items()}, env_step)
 
     def _log(self, scalars: Mapping[str, float], env_step: int) -> None:
         for logger in self.loggers.values():

@@ -7,6 +7,7 @@ from typing import Any
 
 from algos.base import Policy
 from algos.data import LearnOutput
+from framework.data.endings import in_words
 from framework.runs.checkpoint import save_model
 from framework.runs.files import atomic_write
 from framework.runs.models import check_finite, load_into, read_model
@@ -97,7 +98,7 @@ class Trainer(Driver):
     def evaluate_at(self, policy: Policy, update_step: int, env_step: int) -> None:
         """Have a policy evaluated as that of an update step, which gives the seeds."""
         self.pending.append((update_step, env_step))
-        self.evaluator.ask(policy, self.cfg.online_eval_episode, update_step)
+        self.evaluator.ask(policy, self.cfg.online_eval_episode, update_step, env_step)
         decides = self.cfg.reward_threshold is not None or bool(self.callbacks.callbacks)  # on how the run continues
         self.receive_evaluations(wait=decides and self.cfg.sync == "exact")
 
@@ -110,7 +111,10 @@ class Trainer(Driver):
         """Record an evaluation, keep that model if it is the best so far, and stop at the threshold."""
         self.recorder.evaluation(result, update_step, env_step)
         where = f"update {update_step:,}, step {env_step:,}"
-        log.info("evaluation at %s: %.2f +- %.2f over %d episodes", where, result.mean, result.std, len(result.rewards))
+        log.info(
+            "evaluation at %s: %.2f +- %.2f over %d episodes%s",
+            where, result.mean, result.std, len(result.rewards), in_words(result.told),
+        )  # fmt: skip
         if not math.isfinite(result.mean):
             log.warning("this evaluation's mean reward is %s: its model is not kept as the best", result.mean)
         elif self.best is None or not result.mean < self.best:  # of two equals, the longer trained

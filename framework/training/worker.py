@@ -1,6 +1,7 @@
 """The worker: makes rollouts from a vector environment and a policy."""
 
 import logging
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -52,6 +53,7 @@ class Worker:
         first_step: int = 0,
         index: int = 0,
         name: str = "",
+        info_keywords: Sequence[str] = (),
     ):
         self.env, self.explore, self.index = env, explore, index
         self.total_envs, self.first_step = total_envs, first_step
@@ -60,7 +62,7 @@ class Worker:
         self.rows = RowMaker(policy.fork(policy_seed), self.n_envs)
         self.obs: Tree = env.reset(seed=env_seeds)[0]  # type: ignore[arg-type]  # one seed for each environment
         check_first(self.obs, env.observation_space, type(env.unwrapped).__name__)
-        self.tally = Tally(self.n_envs)
+        self.tally = Tally(self.n_envs, info_keywords)
         self.guard = Guard(name, env.single_action_space, self.n_envs, total_envs, index)
         self.long_record = LONG_RECORD  # from where on it is told of
         self.broken_off = ""  # where an environment has failed: its state is lost
@@ -136,7 +138,7 @@ class Worker:
 
     def begin_anew(self) -> list[str]:
         """Reset the environments, whose episodes were broken off; returns no line, for nothing is to be told."""
-        self.obs, self.tally = self.env.reset()[0], Tally(self.n_envs)
+        self.obs, self.tally = self.env.reset()[0], Tally(self.n_envs, self.tally.keywords)
         self.rows.begin_anew()
         return []
 

@@ -48,6 +48,22 @@ def test_an_episode_is_resumed_exactly():
         assert np.array_equal(ours[0], theirs[0]) and ours[1:4] == theirs[1:4]
 
 
+@pytest.mark.parametrize("wrappers", [[], [{"type": "AtariPreprocessing", "frame_skip": 1}]])
+def test_an_episode_whose_actions_are_repeated_at_random_is_resumed_exactly(wrappers):
+    """The game's own random stream goes on from episode to episode, unless a reset has a seed."""
+    env, copy = (make_env(EnvConfig(id="ALE/Breakout-v5", wrappers=wrappers)) for _ in range(2))
+    env.reset(seed=3)
+    for step in range(20):
+        env.step(step % 4)
+    env.reset()
+    for step in range(20):
+        env.step(step % 4)
+    assert copy.restore(env.snapshot()) is None
+    for step in range(40):
+        ours, theirs = env.step(step % 4), copy.step(step % 4)
+        assert np.array_equal(ours[0], theirs[0]) and ours[1:] == theirs[1:]
+
+
 def lose_a_life(env):
     """Serve and stand still until the episode ends; its last info."""
     for step in range(2000):

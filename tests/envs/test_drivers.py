@@ -19,6 +19,7 @@ def variables(monkeypatch):
         monkeypatch.delenv(name)
     monkeypatch.setattr(drivers.sys, "platform", "linux")
     monkeypatch.setattr(drivers, "_silenced", [])
+    monkeypatch.delitem(drivers.sys.modules, "mujoco", raising=False)
     yield os.environ
 
 
@@ -36,6 +37,13 @@ def test_mujoco_draws_without_a_display(variables, monkeypatch, library, chosen)
     monkeypatch.setattr(drivers.ctypes.util, "find_library", lambda name: name if name == library else None)
     choose_drivers("rgb_array", type("Mine", (Simulated,), {}))
     assert variables.get("MUJOCO_GL") == chosen
+
+
+def test_an_environment_with_one_of_mujocos_inside_is_told_by_the_import(variables, monkeypatch):
+    monkeypatch.setattr(drivers.ctypes.util, "find_library", lambda name: name)
+    monkeypatch.setitem(drivers.sys.modules, "mujoco", drivers)
+    choose_drivers("rgb_array", Odd)
+    assert variables["MUJOCO_GL"] == "egl"
 
 
 def test_what_the_user_has_set_stays(variables, monkeypatch):

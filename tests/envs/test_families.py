@@ -4,7 +4,7 @@ import gymnasium as gym
 import pytest
 
 from algos.common.errors import UserError
-from envs.families import family_of
+from envs.families import FAMILIES, family_of
 from envs.registered import find_spec
 
 
@@ -43,3 +43,9 @@ def test_a_module_may_register_when_it_is_asked_to(tmp_path, monkeypatch):
     assert find_spec("slow_to_register:Slow-v0").id == "Slow-v0"
     assert find_spec("slow_to_register:Slow-v0").id == "Slow-v0"  # once is enough
     del gym.registry["Slow-v0"]
+
+
+def test_a_missing_package_of_a_known_family_is_named_with_its_command(monkeypatch):
+    monkeypatch.setitem(FAMILIES, "Absent", ("absent_module", "absent-package"))
+    with pytest.raises(UserError, match=r"no module named 'absent_module'.*; pip install absent-package$"):
+        find_spec("absent_module:AbsentReach-v0")

@@ -179,7 +179,7 @@ MISTAKES = [
     ({"entry_point": "home_made.sub:X"}, ["home_made"]),
     ({"entry_point": "nowhere_at_all:X"}, ["env_cfg.entry_point", "no module named 'nowhere_at_all'"]),
     ({"entry_point": "os:system"}, ["os:system is a builtin_function_or_method, not a subclass of gymnasium.Env"]),
-    ({"entry_point": "pathlib:Path"}, ["pathlib:Path is Path, not a subclass of gymnasium.Env"]),
+    ({"entry_point": "pathlib:Path"}, ["pathlib:Path is a pathlib.Path, not a gymnasium.Env"]),
     ({"entry_point": "nodots"}, ["package.module:Class"]),
     ({"entry_point": "home_made:Counter", "kwargs": {"begin": 1}}, ["'begin'"]),
     ({"entry_point": "odd_envs:Four"}, ["env_cfg.entry_point=odd_envs:Four", "4 values"]),

@@ -12,6 +12,7 @@ from typing import Any
 import yaml
 
 from algos.common.errors import UserError
+from envs.families import family_of
 from framework.commands.pages.results_page import Cells, number, read_rows, seeds_of, take_over
 from framework.runs.checkout import ROOT
 from framework.runs.files import atomic_write
@@ -138,10 +139,13 @@ def _preset(presets: Path, name: str) -> dict[str, Any]:
 
 
 def _needs(data: dict[str, Any]) -> str:
-    """The extra that a preset's environment needs."""
+    """The extra, or the package of others, that a preset's environment needs."""
     from gymnasium import registry
 
     name = str((data.get("env_cfg") or {}).get("id", "CartPole-v1"))
+    family = family_of(name.rpartition(":")[2])
+    if family is not None:
+        return f" (needs `pip install {family[1]}`)"
     place = str(registry[name].entry_point) if name in registry else name
     marks = {"gymnasium.envs.box2d": "box2d", "gymnasium.envs.mujoco": "mujoco"}
     atari = name.startswith("ALE/") or "NoFrameskip" in name  # registered only where the extra is installed

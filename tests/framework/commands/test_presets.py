@@ -20,7 +20,11 @@ def hydra():
 def test_preset_composes_and_states_its_score(hydra, name):
     config = prepare(hydra, [f"preset={name}"]).config
     expected, general = config.expected, config.general_cfg
-    env = config.env_cfg.id.rpartition("/")[2] if general.env_name == "gym" else general.env_name
+    env = (
+        config.env_cfg.id.rpartition(":")[2].removeprefix("joyride/").replace("/", "-")
+        if general.env_name == "gym"
+        else general.env_name
+    )
     place, _, algo = name.rpartition("/")
     assert env.replace("-v0", "") == place.replace("-v0", "")  # worlds of our own have one version
     assert algo.rpartition("_")[2] == general.algo_name or algo == general.algo_name  # FSMN_PPO: PPO with that layer

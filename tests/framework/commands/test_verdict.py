@@ -79,3 +79,9 @@ def test_a_result_is_read_as_it_was_written(tmp_path):
     assert Result.read(tmp_path) is None
     assert result.write(tmp_path) == tmp_path / "result.json"
     assert Result.read(tmp_path) == result and result.date == "2026-01-02"
+
+
+@pytest.mark.parametrize("scores", [[0.9549999999999998] * 5, [0.9549999999999998, 0.955, 0.9549999999999999]])
+def test_the_last_digits_of_a_sum_decide_nothing(scores):
+    assert judge(scores, ExpectedScore(mean_reward=0.955, std=0.0)).passes
+    assert not judge([0.9549] * 5, ExpectedScore(mean_reward=0.955, std=0.0)).passes

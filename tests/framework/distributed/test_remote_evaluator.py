@@ -21,7 +21,7 @@ class StandIn:
     def __init__(self, config, role):
         assert role == "evaluation"
 
-    def evaluate(self, weights, episodes, key):
+    def evaluate(self, weights, episodes, key, gif, step):
         mean = float(np.mean([value.mean() for value in weights.values()]))
         return Evaluation([key], [mean] * episodes, [1])
 
@@ -87,7 +87,7 @@ def test_one_that_fails_is_replaced_and_asked_again_for_all_it_owes(tmp_path, wa
         Evaluation([20], [2.0, 2.0], [1]), Evaluation([30], [3.0, 3.0], [1]), None,
     ]  # fmt: skip
     assert cluster.killed == [old] and evaluator.handle is not old and traffic.failures.restarts == 1
-    assert [key for _, _, key in cluster.made("evaluate")] == [10, 20, 30, 20, 30]
+    assert [key for _, _, key, *_ in cluster.made("evaluate")] == [10, 20, 30, 20, 30]
 
 
 def test_failures_come_to_an_end(tmp_path):

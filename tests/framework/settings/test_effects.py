@@ -54,7 +54,7 @@ def test_what_may_change_when_a_run_is_resumed():
         "resume", "load_checkpoint", "load_path", "load_model_step", "device", "max_episode", "max_env_step",
         "reward_threshold", "checkpoint_keep", "format", "callbacks", "loggers", "progress", "save_fig", "show_fig",
         "trust", "tasks_dir", "mp_backend", "sync", "n_learners", "ray_address", "worker_timeout",
-        "max_worker_restarts",
+        "max_worker_restarts", "eval_n_envs",
     }  # fmt: skip
     assert names(EnvConfig, may_change) == {"render_mode"}
     for config in ALGO_CONFIGS:
@@ -88,7 +88,7 @@ def test_what_changes_no_score():
 
     assert names(GeneralConfig, is_neutral) == {
         "device", "torch_threads", "checkpoint_keep", "format", "loggers", "log_interval", "log_reward_components",
-        "progress", "save_fig", "show_fig", "tasks_dir", "trust",
+        "progress", "save_fig", "show_fig", "tasks_dir", "trust", "eval_n_envs", "info_keywords",
     }  # fmt: skip
     assert names(EnvConfig, is_neutral) == {"render_mode"} and not names(ExpectedScore, is_neutral)
     for config in ALGO_CONFIGS:

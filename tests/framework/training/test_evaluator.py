@@ -3,9 +3,12 @@ import numpy as np
 import odd_envs
 import pytest
 import torch
+from ending_env import Ending
 from framework_fakes import CountEnv, CountPolicy
 
-from framework.training.evaluator import PARALLEL, Evaluation, Evaluator
+from envs.vectors.stepped import SyncVector
+from framework.experiment import Experiment
+from framework.training.evaluator import PARALLEL, Evaluation, Evaluator, HowToEvaluate, evaluate_vector
 
 
 class Recording(CountEnv):
@@ -117,3 +120,45 @@ def test_a_signal_ends_an_evaluation_between_two_steps():
     one.ask(one.policy, 5, key=0)
     assert one.answer(wait=True) is None and max(env.t for env in Recording.made) == 2
     assert all(env.closed for env in Recording.made)
+
+
+@pytest.mark.parametrize("n_envs", [1, 2, 40])
+def test_results_by_episode_do_not_depend_on_the_number_of_environments(n_envs):
+    expected = evaluator().evaluate(15, key=3)
+    Recording.made = []
+    one = Evaluator(lambda first: Recording(first), CountPolicy(values=False), 0, HowToEvaluate(n_envs))
+    assert one.evaluate(15, key=3) == expected
+    assert len(Recording.made) == min(n_envs, 15) and all(env.closed for env in Recording.made)
+
+
+def test_sampled_actions_follow_from_the_key_and_the_step():
+    experiment = Experiment(algo="PPO", env="CartPole-v1", loggers=[], eval_deterministic=False, max_step=30)
+
+    def played(**how):
+        one = Evaluator(experiment.envs.single, experiment.algorithm.policy, 0, HowToEvaluate(**how))
+        return [one.evaluate(12, key) for key in (0, 1, 0)]
+
+    first, other, again = played(deterministic=False)
+    assert first == again != other and first.lengths != played()[0].lengths
+    assert experiment.evaluate(12) == experiment.evaluate(12)
+    assert experiment.evaluate(12).seeds == Experiment(algo="PPO", env="CartPole-v1", loggers=[]).evaluate(12).seeds
+    assert experiment.evaluate(12).lengths != Experiment(algo="PPO", env="CartPole-v1", loggers=[]).evaluate(12).lengths
+
+
+def test_exploration_is_that_of_the_step():
+    policy, steps = CountPolicy(values=False), set()
+    policy.act, act = lambda *args, **how: (steps.add((how["explore"], how["step"])), act(*args, **how))[1], policy.act
+    Evaluator(lambda first: Recording(first), policy, 0, HowToEvaluate(deterministic=False)).evaluate(2, 0, step=70)
+    assert steps == {(True, 70)}
+
+
+@pytest.mark.parametrize("n", [1, 3])
+def test_what_environments_tell_at_the_end_is_in_the_result_of_both_ways(n):
+    how = HowToEvaluate(keywords=("place",))
+    result = Evaluator(lambda first: Ending(), CountPolicy(values=False), 0, how).evaluate(5, key=0)
+    lucks = [bool(np.random.default_rng(seed).integers(2)) for seed in result.seeds]
+    assert [ending.success for ending in result.endings] == lucks
+    assert result.told == {"success_rate": sum(lucks) / 5, "env/place": 4.5}
+    vector = evaluate_vector(SyncVector([Ending] * n), CountPolicy(values=False), 0, 5, how=how)
+    assert [ending.infos for ending in vector.endings] == 5 * [{"place": 4.5}] and "success_rate" in vector.told
+    assert vector.rewards == 5 * [8.0] and vector.lengths == 5 * [4]
