@@ -27,17 +27,18 @@ class Guard:
         self.total_envs, self.whose = total_envs, f" of worker {worker}" if total_envs > n_envs else ""
 
     def check(
-        self, obs: Tree, action: np.ndarray, reward: np.ndarray, next_obs: Tree, terminated: np.ndarray, step: int
+        self, obs: Tree, action: Tree, reward: np.ndarray, next_obs: Tree, terminated: np.ndarray, step: int
     ) -> None:
         """Columns [T, N, ...] of steps from global env step `step` on."""
         masked = bool(self.choices) and is_masked(obs)
-        quick = _plain(reward) and _plain(action) and _all_plain(obs) and _all_plain(next_obs)
+        quick = _plain(reward) and _all_plain(action) and _all_plain(obs) and _all_plain(next_obs)
         if quick and not (masked and (self._none(obs[MASK]).any() or (self._none(next_obs[MASK]) & ~terminated).any())):
             return
         found: list[tuple[int, int, str]] = []  # step in the columns, row, what is wrong there
         for name, column in _named(obs, "observation"):
             found += self._first(column, f"returned {{}} in its {name}")
-        found += self._first(action, "was to take the action {} of a policy whose weights are not finite")
+        for _, column in _named(action, "action"):
+            found += self._first(column, "was to take the action {} of a policy whose weights are not finite")
         found += self._first(reward, "returned {} as reward")
         for name, column in _named(next_obs, "observation"):
             found += self._first(column, f"returned {{}} in its {name}")

@@ -24,7 +24,14 @@ from framework.training.counters import NAMES
 log = logging.getLogger("joyride")
 HYDRA = ("config", "hydra", "overrides")  # the files in .hydra/
 _DRIVER = record(
-    optional=("best", "evaluated_at", "saved_at", "pending", "looked_at"),  # a collector has none of them
+    optional=(
+        "best",
+        "evaluated_at",
+        "saved_at",
+        "pending",
+        "looked_at",
+        "first_update_step",
+    ),  # of a trainer, newer
     **dict.fromkeys(NAMES, count),
     stop_reason=text,
     finished=flag,

@@ -183,10 +183,7 @@ MISTAKES = [
     ({"entry_point": "nodots"}, ["package.module:Class"]),
     ({"entry_point": "home_made:Counter", "kwargs": {"begin": 1}}, ["'begin'"]),
     ({"entry_point": "odd_envs:Four"}, ["env_cfg.entry_point=odd_envs:Four", "4 values"]),
-    (
-        {"entry_point": "collections:Counter"},
-        ["entry_point", "Counter", "not a subclass of gymnasium.Env", "register it"],
-    ),
+    ({"entry_point": "collections:Counter"}, ["collections.Counter, not a gymnasium.Env", "PettingZoo"]),
     *(
         ({"kwargs": {"max_episode_steps": limit}}, [f"env_cfg.kwargs.max_episode_steps={limit} must be a whole number"])
         for limit in (float("nan"), 2.5, 0, -2, "many", True, 10**30)

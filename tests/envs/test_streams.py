@@ -68,9 +68,9 @@ def test_one_that_draws_nothing_is_left_alone():
     for _ in range(WATCHED):
         if any(env.step(0)[2:4]):
             env.reset()
-    assert not env._streams.lent and env.snapshot()["streams"] is None
+    assert not env._global.lent and env.snapshot()["global_streams"] is None
     noisy = Resumable(gym.wrappers.TransformObservation(env.env, lambda obs: obs + np.random.rand(), None))
-    assert noisy._streams.lent  # a wrapper may draw
+    assert noisy._global.lent  # a wrapper may draw
 
 
 def test_runs_with_one_seed_and_a_resumed_one(tmp_path, monkeypatch):
