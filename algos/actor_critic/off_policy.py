@@ -12,6 +12,7 @@ from algos.actor_critic.networks import Actor, Critics
 from algos.actor_critic.policies import ReplayPolicy, check_bounds
 from algos.actor_critic.sequences import SequenceLosses
 from algos.base import Algorithm
+from algos.common.forms import count
 from algos.common.losses import RowLoss
 from algos.common.optim import Metrics, Optimizer, Step
 from algos.common.schedule import Schedule
@@ -184,4 +185,5 @@ class ReplayActorCritic(Algorithm):
     def load_state_dict(self, state: dict[str, Any]) -> None:
         for name, part in self.saved().items():
             part.load_state_dict(state[name])
+        count(state["updates"], "updates")
         self.updates = state["updates"]

@@ -11,6 +11,7 @@ from gymnasium import spaces
 from torch import Tensor
 
 from algos.base import Algorithm
+from algos.common.forms import count
 from algos.common.losses import TD_LOSSES, RowLoss
 from algos.common.optim import Metrics, Optimizer
 from algos.common.schedule import Schedule
@@ -112,4 +113,5 @@ class DQN(Algorithm):
         self.q_net.load_state_dict(state["q_net"])
         self.target_net.load_state_dict(state["target_net"])
         self.optimizer.load_state_dict(state["optimizer"])
+        count(state["updates"], "updates")
         self.updates = state["updates"]

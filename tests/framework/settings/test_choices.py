@@ -18,7 +18,7 @@ from framework.settings.prepare import prepare
         ("CartPole-v1/DQM", "CartPole-v1/DQN"),
         ("pong/dqn", "PongNoFrameskip-v4/DQN"),
         ("walker2d", "Walker2d-v5/PPO"),
-        ("sac", "HalfCheetah-v5/SAC"),
+        ("sac", "FetchReach-v4/SAC"),
     ],
 )
 def test_the_nearest_presets_are_named_five_at_most(name: str, first: str) -> None:
