@@ -6,7 +6,7 @@ import gymnasium as gym
 import numpy as np
 
 from algos.common.errors import UserError
-from envs.emulator import game_state, set_game_state
+from envs.resuming.emulator import game_state, set_game_state
 
 
 class EpisodicLife(gym.Wrapper):

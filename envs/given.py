@@ -8,7 +8,7 @@ from gymnasium.vector import AutoresetMode, SyncVectorEnv, VectorEnv
 from algos.common.errors import UserError
 from envs.check import check_spaces
 from envs.judge import NO_ENV
-from envs.resumable import Resumable
+from envs.resuming.resumable import Resumable
 from envs.vectors.rsl import RslVector, is_rsl
 from envs.vectors.stepped import SyncVector
 

@@ -19,7 +19,7 @@ from envs.judge import NO_ENV
 from envs.memory.inputs import MemoryInputs
 from envs.raw_return import RawReward, TellRawReturn, changes_rewards
 from envs.registered import find_spec, newest_id
-from envs.resumable import Resumable
+from envs.resuming.resumable import Resumable
 from envs.vectors.envpool import as_single, make_envpool
 from envs.vectors.native import make_native
 from envs.vectors.stepped import AsyncVector, SyncVector

@@ -10,7 +10,7 @@ from gymnasium import spaces
 from gymnasium.vector import AutoresetMode, VectorEnv
 from gymnasium.vector.utils import batch_space
 
-from envs.plain import plain, rng_state, set_rng
+from envs.resuming.plain import plain, rng_state, set_rng
 from envs.vectors.rows import ended, first_seed
 
 

@@ -12,7 +12,7 @@ from gymnasium.envs.classic_control.cartpole import CartPoleVectorEnv
 from gymnasium.vector import AutoresetMode, VectorEnv
 
 from algos.common.errors import UserError
-from envs.plain import plain, rng_state, set_rng
+from envs.resuming.plain import plain, rng_state, set_rng
 from envs.vectors.rows import ended, first_seed
 from envs.vectors.table import TableVector
 

@@ -11,7 +11,7 @@ from gymnasium.vector.utils import batch_space
 
 from algos.common.errors import UserError
 from envs.model import model_of
-from envs.plain import rng_state, set_rng
+from envs.resuming.plain import rng_state, set_rng
 from envs.vectors.rows import ended, first_seed
 
 

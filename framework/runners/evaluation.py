@@ -6,7 +6,7 @@ from collections.abc import Callable
 from typing import Any
 
 from algos.common.errors import UserError
-from envs.resumable import snapshot_vector
+from envs.resuming.vectors import snapshot_vector
 from framework.training.environments import Environments
 from framework.training.evaluator import Evaluation
 from framework.training.worker import Worker

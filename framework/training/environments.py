@@ -13,7 +13,7 @@ from envs.drivers import headless
 from envs.given import as_vector_env, check_object, is_closed
 from envs.make import make_env, make_vector_env, spaces_of
 from envs.model import model_of
-from envs.resumable import Resumable
+from envs.resuming.resumable import Resumable
 from envs.vectors.envpool import check_alike
 from framework.settings.schema import Config
 from framework.training.video import GifRecorder

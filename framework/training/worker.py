@@ -13,7 +13,7 @@ from algos.common.errors import UserError, mark
 from algos.common.forms import check_like
 from algos.common.trees import Tree
 from envs.check import check_first
-from envs.resumable import broken_off, longest_record, restore_vector, snapshot_vector
+from envs.resuming.vectors import broken_off, longest_record, restore_vector, snapshot_vector
 from framework.data.guard import Guard
 from framework.data.rollout import Rollout
 from framework.data.rows import Row, RowMaker

@@ -10,7 +10,7 @@ import pytest
 from envs import auto
 from envs.config import EnvConfig
 from envs.make import make_vector_env
-from envs.resumable import restore_vector, snapshot_vector
+from envs.resuming.vectors import restore_vector, snapshot_vector
 
 
 class Slow(gym.Env):

@@ -5,7 +5,7 @@ from gymnasium.vector import AutoresetMode, SyncVectorEnv
 
 from algos.common.errors import UserError
 from envs.given import as_vector_env, is_closed
-from envs.resumable import Resumable
+from envs.resuming.resumable import Resumable
 
 
 def test_as_vector_env():

@@ -12,7 +12,7 @@ import pytest
 from algos.common.errors import UserError
 from envs.config import EnvConfig
 from envs.make import make_env, make_vector_env, spaces_of
-from envs.resumable import Resumable
+from envs.resuming.resumable import Resumable
 
 
 class Counter(gym.Env):

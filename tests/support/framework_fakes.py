@@ -7,7 +7,7 @@ import numpy as np
 import torch
 
 from algos.base import Policy
-from envs.resumable import Resumable
+from envs.resuming.resumable import Resumable
 from envs.vectors.stepped import SyncVector
 
 SMALL = {"layer_type": "linear", "layer_size": 8, "activation": "tanh"}

@@ -11,7 +11,7 @@ from algos.common.errors import UserError
 from envs.config import EnvConfig
 from envs.make import make_env, make_vector_env
 from envs.memory.t_maze import LEFT, RIGHT
-from envs.resumable import restore_vector, snapshot_vector
+from envs.resuming.vectors import restore_vector, snapshot_vector
 
 TASKS = [
     ("joyride/RepeatPreviousEasy-v0", {}),

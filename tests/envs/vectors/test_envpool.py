@@ -10,7 +10,7 @@ from gymnasium.vector import AutoresetMode
 from algos.common.errors import UserError
 from envs.config import EnvConfig
 from envs.make import make_env, make_vector_env, spaces_of
-from envs.resumable import restore_vector, snapshot_vector
+from envs.resuming.vectors import restore_vector, snapshot_vector
 
 
 def vector(env_id="CartPole-v1", n_envs=3, max_step=-1, seed=0, **kwargs):

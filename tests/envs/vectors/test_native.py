@@ -7,7 +7,7 @@ import pytest
 from algos.common.errors import UserError
 from envs.config import EnvConfig
 from envs.make import make_vector_env
-from envs.resumable import restore_vector, snapshot_vector
+from envs.resuming.vectors import restore_vector, snapshot_vector
 
 NATIVE = EnvConfig(vectorization="native")
 

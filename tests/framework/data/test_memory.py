@@ -14,7 +14,7 @@ from algos.common.errors import UserError
 from algos.data import DataSpec
 from algos.networks.state import tree_leaves
 from algos.registry import get_algorithm, get_config_class
-from envs.resumable import Resumable
+from envs.resuming.resumable import Resumable
 from envs.vectors.stepped import SyncVector
 from framework.data.buffers import ReplayBuffer
 from framework.data.memory import (

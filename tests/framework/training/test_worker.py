@@ -6,7 +6,7 @@ from framework_fakes import CountEnv, CountPolicy, count_envs
 from gymnasium import spaces
 from gymnasium.vector import AsyncVectorEnv, AutoresetMode, SyncVectorEnv
 
-from envs.resumable import Resumable
+from envs.resuming.resumable import Resumable
 from envs.vectors.stepped import AsyncVector, SyncVector
 from framework.training.worker import Worker, with_final_obs
 

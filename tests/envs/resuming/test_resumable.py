@@ -12,8 +12,9 @@ from odd_envs import odd
 from envs.config import EnvConfig
 from envs.given import as_vector_env
 from envs.make import make_env, make_vector_env
-from envs.plain import equal, plain
-from envs.resumable import Resumable, restore_vector, snapshot_vector
+from envs.resuming.plain import equal, plain
+from envs.resuming.resumable import Resumable
+from envs.resuming.vectors import restore_vector, snapshot_vector
 from envs.vectors.stepped import SyncVector
 
 
@@ -310,7 +311,7 @@ def test_resumable_outside_the_config():
 
 
 def test_actions_beyond_the_bound_are_not_kept(monkeypatch):
-    monkeypatch.setattr("envs.resumable.LONGEST", 20)
+    monkeypatch.setattr("envs.resuming.resumable.LONGEST", 20)
     env = Resumable(gym.make("Pendulum-v1", max_episode_steps=1000))
     env.reset(seed=0)
     for count in range(1, 31):

@@ -10,8 +10,9 @@ from global_env import Global
 
 from envs.config import EnvConfig
 from envs.make import make_env, make_vector_env
-from envs.resumable import Resumable, restore_vector, snapshot_vector
-from envs.streams import WATCHED
+from envs.resuming.resumable import Resumable
+from envs.resuming.streams import WATCHED
+from envs.resuming.vectors import restore_vector, snapshot_vector
 from framework import Experiment
 
 

@@ -6,8 +6,8 @@ import gymnasium as gym
 import numpy as np
 import pytest
 
-from envs.own_streams import find_streams, set_streams, stream_states
-from envs.resumable import Resumable
+from envs.resuming.own_streams import find_streams, set_streams, stream_states
+from envs.resuming.resumable import Resumable
 
 
 class Dice:

@@ -6,7 +6,7 @@ import gymnasium as gym
 import numpy as np
 import pytest
 
-from envs.plain import equal, is_plain, member, pack, plain, rng_state, set_rng
+from envs.resuming.plain import equal, is_plain, member, pack, plain, rng_state, set_rng
 
 
 @pytest.mark.parametrize("bits", ["PCG64", "MT19937", "Philox", "SFC64", "PCG64DXSM"])

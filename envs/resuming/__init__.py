@@ -1,0 +1,1 @@
+"""Environments that go on where they were: the recorder of an episode, random streams, and vectors of them."""
