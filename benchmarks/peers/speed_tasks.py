@@ -109,7 +109,7 @@ TASKS = {
     "sac-pendulum": _two("SAC"),
     "td3-pendulum": _two("TD3"),
     "solve-cartpole": Task(
-        ["preset=CartPole-v1/PPO", "reward_threshold=500"], "PPO", "CartPole-v1", PPO_CARTPOLE, 100_000, n_envs=8,
+        ["preset=CartPole-v1/PPO_QUICK"], "PPO", "CartPole-v1", PPO_CARTPOLE, 100_000, n_envs=8,
         score=500, every=5_120,
     ),
     "tabular": Task(
