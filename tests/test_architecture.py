@@ -164,6 +164,7 @@ WINGS = {
     "training": "reports and all below",
     "machine": "data and all below",
     "reports": "data and all below",
+    "datasets": "data and all below",
     "data": "settings and all below",
     "settings": "runs",
     "runs": "nothing of framework",

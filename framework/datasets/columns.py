@@ -1,0 +1,100 @@
+"""Datasets: whole episodes as columns."""
+
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from gymnasium import spaces
+
+from algos.common.trees import Tree, tree_map
+from framework.data.buffers import learning_dtype
+
+STEP_COLUMNS = ("action", "reward", "terminated", "truncated")  # one row a step
+
+
+@dataclass
+class Dataset:
+    """Whole episodes: S steps of E episodes, and what is known of where they come from.
+
+    `columns`: `obs` has S + E rows, each episode's T + 1 in a row; action, reward, terminated and truncated have S.
+    `first` [E + 1]: the number of each episode's first step, and S. Actions are as the environment took them.
+    Floats are float32. `facts` are JSON's: env_id, kwargs, wrappers, policy, seed, ref_min_score, ref_max_score, ...
+    """
+
+    columns: dict[str, Tree]
+    first: np.ndarray
+    obs_space: spaces.Space[Any]
+    action_space: spaces.Space[Any]
+    facts: dict[str, Any] = field(default_factory=dict)
+    sources: list[Path] = field(default_factory=list)
+
+    @property
+    def steps(self) -> int:
+        """S."""
+        return int(self.first[-1])
+
+    @property
+    def episodes(self) -> int:
+        """E."""
+        return len(self.first) - 1
+
+    def returns(self) -> np.ndarray:
+        """The return of each episode [E], undiscounted."""
+        ends = np.concatenate([[0.0], np.cumsum(self.columns["reward"], dtype=np.float64)])[self.first]
+        return np.diff(ends)
+
+
+class ColumnsOfEpisodes:
+    """Columns that grow episode by episode, without a second copy of what is there already."""
+
+    def __init__(self) -> None:
+        self.columns: dict[str, Tree] = {}
+        self.first = [0]
+        self.rows = {"obs": 0, "steps": 0}
+
+    def add(self, episode: dict[str, Any]) -> None:
+        """One episode: obs [T + 1, ...], the others [T, ...]; ValueError where its shapes are not the first one's."""
+        given = {name: tree_map(np.asarray, episode[name]) for name in ("obs", *STEP_COLUMNS)}
+        if not self.columns:
+            self.columns = tree_map(lambda leaf: np.empty((0, *leaf.shape[1:]), learning_dtype(leaf.dtype)), given)
+        steps = len(given["reward"])
+        for name, values in given.items():
+            kind, more = ("obs", steps + 1) if name == "obs" else ("steps", steps)
+            start = self.rows[kind]
+            self.columns[name] = tree_map(
+                lambda column, new, at=start, n=more: _extended(column, new, at, n), self.columns[name], values
+            )
+        self.rows = {"obs": self.rows["obs"] + steps + 1, "steps": self.rows["steps"] + steps}
+        self.first.append(self.first[-1] + steps)
+
+    def finish(self) -> tuple[dict[str, Tree], np.ndarray]:
+        """The columns, cut to what is filled, and the numbers of first steps."""
+        for name, column in self.columns.items():
+            rows = self.rows["obs" if name == "obs" else "steps"]
+            self.columns[name] = tree_map(lambda leaf, n=rows: _resized(leaf, n), column)
+        return self.columns, np.array(self.first)
+
+
+def _extended(column: np.ndarray, new: np.ndarray, start: int, rows: int) -> np.ndarray:
+    """A column with `rows` more from row `start` on, grown by an eighth where it is full."""
+    if new.shape[1:] != column.shape[1:]:
+        raise ValueError(f"shape {list(new.shape[1:])}, before it was {list(column.shape[1:])}")
+    if start + rows > len(column):
+        column = _resized(column, start + rows + (start + rows) // 8)
+    column[start : start + rows] = new
+    return column
+
+
+def _resized(column: np.ndarray, rows: int) -> np.ndarray:
+    column.resize((rows, *column.shape[1:]), refcheck=False)  # in place: the system moves pages, not bytes
+    return column
+
+
+def joined(parts: Iterable[dict[str, Any]]) -> tuple[dict[str, Tree], np.ndarray]:
+    """Episodes as columns, and the numbers of their first steps [E + 1]."""
+    columns = ColumnsOfEpisodes()
+    for episode in parts:
+        columns.add(episode)
+    return columns.finish()
