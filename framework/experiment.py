@@ -44,6 +44,7 @@ from framework.training.callbacks import Callback, Callbacks, make_callbacks
 from framework.training.driver import Driver
 from framework.training.environments import Environments, id_of
 from framework.training.evaluator import Evaluation
+from framework.training.offline import OfflineEnvironments
 from framework.training.resume import open_folder, restorable, run_to_resume, start_file
 from framework.training.seeds import draw_seed, stream
 from framework.training.signals import stopped_by_signals
@@ -108,7 +109,8 @@ class Experiment:
         # under Ray the learners have the device; this process keeps a copy of what they learn
         self.device = "cpu" if self.ray else resolve_device(self.general.device)
         check_loggers(self.general.loggers)
-        self.envs = Environments(cfg, env)
+        offline = cfg.offline and self.general.mode == "train"
+        self.envs = OfflineEnvironments(cfg, env) if offline else Environments(cfg, env)
         self.callbacks = make_callbacks(self.general.callbacks)
         self.resumed = run_to_resume(cfg)
         if self.general.mode == "train":

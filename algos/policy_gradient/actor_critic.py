@@ -13,6 +13,7 @@ from algos.common.errors import UserError
 from algos.common.masks import MASK, forbid, split_mask
 from algos.common.normalize import ObsNorm
 from algos.common.trees import Tree, tree_map
+from algos.imitation.config import BCConfig
 from algos.networks.builder import Network, orthogonal_
 from algos.networks.custom import build_head, encoder_for
 from algos.networks.entries import own_log_std
@@ -31,12 +32,12 @@ class ActorCritic(nn.Module):
     actions, when acting and learning alike.
     """
 
-    def __init__(self, cfg: OnPolicyConfig, obs_space: Any, action_space: Any, critic: bool = True):
+    def __init__(self, cfg: OnPolicyConfig | BCConfig, obs_space: Any, action_space: Any, critic: bool = True):
         super().__init__()
         self.action_space, self.sizes, self.warning = action_space, sizes_of(action_space), cfg.warning
         obs_space, self.masked = split_mask(obs_space, action_space)
         self.norm = ObsNorm(obs_space) if cfg.normalize_obs else None
-        self.encoder = encoder_for(cfg, obs_space, "actor", "critic")
+        self.encoder = encoder_for(cfg, obs_space, "actor", *(["critic"] if critic else []))
         size, meaning = head_size(action_space), head_meaning(action_space)
         self.actor = build_head(cfg, "actor", self.encoder, action_space, size, meaning)
         self.critic = build_head(cfg, "critic", self.encoder, action_space, 1, "the value") if critic else None

@@ -1,11 +1,9 @@
 """The buffer that an offline algorithm draws from."""
 
-from collections.abc import Iterator
-
 import numpy as np
 import torch
 
-from algos.common.trees import Tree, tree_leaves, tree_map
+from algos.common.trees import tree_map
 from algos.data import Batch, DataSpec
 from framework.data.buffers import Buffer
 from framework.data.rollout import Rollout
@@ -54,12 +52,6 @@ class DatasetBuffer(Buffer):
             starts[:, 0] = True
             reset = torch.from_numpy(starts)
         return Batch(obs=obs, next_obs=next_obs, reset=reset, step=step, **rest)
-
-    def pieces(self, rows: int = 65_536) -> Iterator[Tree]:
-        """All observations, in pieces: for statistics."""
-        total = len(tree_leaves(self.dataset.columns["obs"])[0])
-        for start in range(0, total, rows):
-            yield tree_map(lambda leaf, at=start: torch.from_numpy(leaf[at : at + rows]), self.dataset.columns["obs"])
 
     def state_dict(self) -> dict[str, object]:
         """The random stream; the data stay where they are."""

@@ -15,9 +15,18 @@ from envs.config import EnvConfig
 
 SECTIONS = ("general_cfg", "algo_cfg", "env_cfg")  # of settings; `expected` is only a reference to compare with
 DEFAULT_ENV_STEPS = 50_000
+DEFAULT_UPDATES = 50_000
 OF_A_MODEL = ("test", "export")  # modes that need a saved model
 ONLY_TRAINING = (  # without effect in those modes
-    *("max_episode", "max_env_step", "reward_threshold", "online_eval", "model_save_fre", "eval_env_steps"),
+    *(
+        "max_episode",
+        "max_env_step",
+        "max_update",
+        "reward_threshold",
+        "online_eval",
+        "model_save_fre",
+        "eval_env_steps",
+    ),
     *("save_best_model", "checkpoint_keep", "collect_traj", "collect_explore", "log_interval"),
 )
 
@@ -58,6 +67,9 @@ class GeneralConfig:
     max_env_step: int | None = setting(
         None, ge=1, also=(-1,), affects="future"
     )  # steps over all environments; then the run ends; -1: no limit; null: 50,000, or -1 with max_episode
+    max_update: int | None = setting(
+        None, ge=1, also=(-1,), affects="future"
+    )  # updates of a run that learns from a dataset; then it ends; -1: no limit; null: 50,000
     schedule_steps: int | None = setting(
         None, ge=1, affects="purpose"
     )  # env steps of a run at which its schedules end; null: max_env_step, as the run begins with it
@@ -196,6 +208,11 @@ class GeneralConfig:
             return self.max_env_step
         return -1 if self.max_episode > 0 else DEFAULT_ENV_STEPS
 
+    @property
+    def update_limit(self) -> int:
+        """Updates at which a run ends that learns from a dataset, or -1."""
+        return DEFAULT_UPDATES if self.max_update is None else self.max_update
+
 
 @dataclass
 class ExpectedScore:
@@ -215,6 +232,16 @@ class Config:
     algo_cfg: Any = MISSING  # an instance of the algorithm's settings, from its group
     env_cfg: EnvConfig = field(default_factory=EnvConfig)
     expected: ExpectedScore = field(default_factory=ExpectedScore)
+
+    @property
+    def offline(self) -> bool:
+        """Whether it learns from a dataset alone: its clock is updates, and no environment is stepped to train."""
+        return hasattr(self.algo_cfg, "dataset")
+
+    @property
+    def clock_limit(self) -> int:
+        """Env steps, or of an offline run updates, at which training ends, or -1."""
+        return self.general_cfg.update_limit if self.offline else self.general_cfg.env_step_limit
 
     def settings(self) -> dict[str, dict[str, Any]]:
         """Every setting by section, as plain values."""

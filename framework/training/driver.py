@@ -252,6 +252,9 @@ class Driver(ABC):
 
     def _progress(self) -> ProgressReport:
         kind, limit = self.cfg.progress, self.cfg.env_step_limit
+        if self.counters.spec.offline:
+            end = None if self.cfg.update_limit < 0 else self.counters.first_update_step + self.cfg.update_limit
+            return ProgressReport(kind, end, "updates", self.update_step, self.update_step)
         if self.cfg.max_episode > 0:
             return ProgressReport(kind, self.counters.last_episode, "episodes", self.episode, self.env_step)
         end = self.counters.first_env_step + limit if limit > 0 else None
@@ -261,6 +264,8 @@ class Driver(ABC):
         means = self.recorder.recent_means().items()
         values = {name[8:].removeprefix("mean_"): value for name, value in means if name.startswith("episode/")}
         values |= self.policy.progress(self.env_step - self.counters.first_env_step) | self.recorder.entropy()
+        if self.counters.spec.offline:
+            return self.update_step, self.update_step, {}
         done = self.episode if self.cfg.max_episode > 0 else self.env_step
         return done, self.env_step, values
 
