@@ -44,7 +44,7 @@ from framework.training.callbacks import Callback, Callbacks, make_callbacks
 from framework.training.driver import Driver
 from framework.training.environments import Environments, id_of
 from framework.training.evaluator import Evaluation
-from framework.training.offline import OfflineEnvironments
+from framework.training.offline.environments import OfflineEnvironments
 from framework.training.resume import open_folder, restorable, run_to_resume, start_file
 from framework.training.seeds import draw_seed, stream
 from framework.training.signals import stopped_by_signals

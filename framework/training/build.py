@@ -21,7 +21,8 @@ from framework.settings.schema import Config, GeneralConfig
 from framework.training.counters import Counters
 from framework.training.environments import Environments
 from framework.training.evaluator import Evaluator, HowToEvaluate
-from framework.training.offline import OfflineEnvironments, OfflineSampling, offline_server
+from framework.training.offline.environments import OfflineEnvironments
+from framework.training.offline.parts import OfflineSampling, offline_server
 from framework.training.parts import Sampling
 from framework.training.seeds import stream
 from framework.training.worker import Worker
