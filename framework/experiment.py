@@ -13,6 +13,7 @@ from algos.base import Policy, RandomActions
 from algos.common.errors import Outage, UserError, add_note
 from algos.export import FORMATS
 from algos.export.export import export_policy
+from algos.registry import learns_offline
 from framework.data.observations import as_batch, next_action
 from framework.distributed.assemble import Plan, build_driver, model_info, plan_run, ray_backend
 from framework.machine.auto import choose_compiling, choose_threads
@@ -26,7 +27,7 @@ from framework.runs import logs
 from framework.runs.checkpoint import save_model
 from framework.runs.files import atomic_write
 from framework.runs.loggers import check_loggers
-from framework.runs.models import COUNTERS, find_model, load_into, read_model
+from framework.runs.models import COUNTERS, find_model, load_into, read_model, warm_start
 from framework.runs.provenance import own_version
 from framework.runs.run_folder import RunFolder
 from framework.settings.command import main_command, setting_word
@@ -121,6 +122,7 @@ class Experiment:
         self.model_path = self._model_to_load()
         self.model_name: str | None = None  # what the loaded or trained weights are, in words
         self.caption = "untrained"  # the same, short: for a film
+        self.warm = False  # whether it begins with what another algorithm learned offline
         self._player: Policy | None = None  # acts in `predict`
         if self.model_path is None:
             at_random = self.general.mode == "collect"
@@ -145,8 +147,13 @@ class Experiment:
     def _load_model(self, path: Path) -> None:
         """Build the algorithm with a saved model, whose counters it takes over."""
         saved = read_model(path)
-        self.counters = {name: saved[name] for name in COUNTERS}
         self.algorithm = build_algorithm(self.cfg, self.envs, self.device)
+        self.warm = not self.cfg.offline and learns_offline(saved.get("algo_name"))
+        if self.warm:
+            log.info("%s", warm_start(self.algorithm, saved, path))
+            self.model_name, self.caption = str(path), path.name
+            return
+        self.counters = {name: saved[name] for name in COUNTERS}
         load_into(self.algorithm, saved, path)
         self.model_name, self.caption = saved.get("model_name", str(path)), path.name
         log.info("loaded %s (update %s)", self.model_name, f"{saved['update_step']:,}")
@@ -337,6 +344,7 @@ class Experiment:
             driver.load_checkpoint(state, source)
         elif plan.training:
             driver.counters.start_from(**self.counters)
+            driver.begun = self.warm
         device = self.general.device if self.ray else self.device
         log.info("%s", start_line(plan.doing(driver, state is not None), self.cfg, device, driver.folder.path))
         if plan.training and self.pace:

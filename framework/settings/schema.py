@@ -73,6 +73,7 @@ class GeneralConfig:
     schedule_steps: int | None = setting(
         None, ge=1, affects="purpose"
     )  # env steps of a run at which its schedules end; null: max_env_step, as the run begins with it
+    stop_on_divergence: bool = setting(False, affects="future")  # offline: end where the values or losses diverge
     reward_threshold: float | None = setting(None, affects="future")  # stop when an evaluation's mean reaches this
 
     online_eval: bool = True  # evaluate during training, in separate environments
@@ -221,6 +222,9 @@ class ExpectedScore:
     mean_reward: float | None = None  # mean return over evaluation episodes
     std: float | None = None  # spread given by the source, usually between evaluation episodes (not between seeds)
     max_env_step: int | None = None  # env steps of training after which the score is reached
+    model: str | None = setting(
+        None, choices=("best", "last")
+    )  # which model is judged; null: the best, offline the last
     source: str | None = None  # where the score comes from
 
 

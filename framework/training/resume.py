@@ -42,13 +42,14 @@ _DRIVER = record(
     looked_at=maybe(count),
 )
 _PARTS = record(
-    optional=("server", "workers", "learner", "trajectories"),
+    optional=("server", "workers", "learner", "trajectories", "divergence"),
     driver=_DRIVER,
     recorder=recorder.FORM,
     callbacks=listed(mapping),
     server=mapping,
     workers=listed(mapping),
     learner=mapping,
+    divergence=mapping,
     trajectories=record(
         optional=("steps", "checksums"), file=count, offset=count, count=count, episodes=count, steps=count,
         checksums=anything, unfinished=listed(record(env=count)),

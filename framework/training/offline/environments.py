@@ -40,8 +40,8 @@ class OfflineEnvironments(Environments):
                 return
             except _Unlike:
                 raise
-            except UserError as error:
-                self.missing = first_line(error)
+            except Exception as error:  # whatever a constructor raises: it is not needed to train
+                self.missing = f"{cfg.env_cfg.id} cannot be made ({first_line(error)})"
             log.warning("%s: the run trains without evaluation, and no best model is chosen", self.missing)
             general.online_eval, cfg.env_cfg.render_mode = False, None
             general.reward_threshold = None
