@@ -15,7 +15,7 @@ from envs.arguments import as_annotated
 from envs.check import check_env, check_spaces
 from envs.config import EnvConfig
 from envs.drivers import choose_drivers
-from envs.judge import NO_ENV
+from envs.judge import NO_ENV, exited
 from envs.memory.inputs import MemoryInputs
 from envs.raw_return import RawReward, TellRawReturn, changes_rewards
 from envs.registered import find_spec, newest_id
@@ -191,6 +191,8 @@ def _guarded(spec: EnvSpec, kwargs: dict[str, Any], render_mode: str | None, bui
         if explained is None:
             raise
         raise explained from error
+    except SystemExit as stop:
+        raise exited(stop, f"environment {spec.id}, when it is made,") from stop
     except gym.error.InvalidMetadata as error:
         raise UserError(
             f"environment {spec.id}: its class attribute metadata must be a dict such as {{'render_modes': []}}"

@@ -74,6 +74,8 @@ def _parse(argv: Sequence[str]) -> tuple[argparse.Namespace, argparse.ArgumentPa
         raise UserError("--experimental-rerun is not supported; use load_path=<run> or resume=<run>")
     if len(args.yaml or []) > 1:
         raise UserError("--yaml is given more than once; put all settings in one file")
+    if args.yaml and not args.yaml[0].strip():
+        raise UserError("--yaml is empty (a variable of the shell that is not set?): name a file, or leave it out")
     _check_commands(args)
     _add_config_dir(args)
     return args, parser

@@ -133,6 +133,8 @@ class Worker:
                 self.broken_off = str(misfit)
                 raise misfit from error
         place = self.guard.place(getattr(error, "env_row", None), now + self.total_envs)
+        if isinstance(error, UserError):
+            error.args = (f"{error} ({place})",)
         self.broken_off = f"environment {self.guard.name} ({place})"
         mark(error, self.broken_off)
 
