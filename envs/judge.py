@@ -78,7 +78,7 @@ def _judge_reward(reward: Any, name: str) -> None:
         raise UserError(f"{name}: step() returned the reward {_in_words(reward)}; {advice}")
     try:
         number = float(reward)
-    except (TypeError, ValueError) as error:
+    except (OverflowError, TypeError, ValueError) as error:
         raise UserError(f"{name}: step() returned the reward {_in_words(reward)}; {advice}") from error
     if not np.isfinite(number):
         raise UserError(f"{name}: step() returned the reward {number}; {advice}")

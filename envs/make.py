@@ -5,7 +5,7 @@ from functools import partial
 from typing import Any
 
 import gymnasium as gym
-from gymnasium.envs.registration import EnvSpec, load_env_creator
+from gymnasium.envs.registration import EnvSpec
 from gymnasium.error import DependencyNotInstalled
 
 from algos.common.dotted_path import check_kwargs, import_object
@@ -163,7 +163,7 @@ def _create(spec: EnvSpec, kwargs: dict[str, Any], limit: int | None, render_mod
 
     def build() -> gym.Env:
         creator: Any = spec.entry_point
-        creator = load_env_creator(creator) if isinstance(creator, str) else creator
+        creator = import_object(creator, f"environment {spec.id}") if isinstance(creator, str) else creator
         choose_drivers(render_mode, creator)
         _check_render_mode(spec.id, creator, render_mode)
         check_kwargs(creator, spec.kwargs | kwargs, f"environment {spec.id} (env_cfg.kwargs)")

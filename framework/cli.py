@@ -1,12 +1,14 @@
 """From the command line to one mode. Free of torch, gymnasium and ray until a run is dispatched."""
 
 import argparse
+import atexit
 import io
 import os
 import signal
 import sys
+import threading
 from collections.abc import Sequence
-from contextlib import redirect_stdout
+from contextlib import redirect_stdout, suppress
 from pathlib import Path
 from typing import Any, NoReturn
 
@@ -31,6 +33,8 @@ from framework.settings.overrides import quoted
 from framework.settings.prepare import Job, prepare, show_remarks, to_config
 from framework.settings.reference import with_meaning_of_null
 
+LAST_WAIT = 5.0  # seconds for threads of others, once all is done
+
 
 def main(argv: Sequence[str]) -> int:
     """Run the command line; the exit code: 0, 1 if a job of a sweep failed or a preset does not pass,
@@ -52,6 +56,23 @@ def main(argv: Sequence[str]) -> int:
         return 2
     except KeyboardInterrupt:
         return 130
+
+
+def leave(code: int) -> int:
+    """The exit code, for `sys.exit`; where threads that an environment has left would be waited for, exit here."""
+    mine = threading.main_thread()
+    left = [thread for thread in threading.enumerate() if thread is not mine and not thread.daemon]
+    for thread in left:
+        thread.join(LAST_WAIT / len(left))
+    names = [thread.name for thread in left if thread.is_alive()]
+    if names:
+        print(f"note: left without waiting for {', '.join(names)}, which no code has ended", file=sys.stderr)
+        atexit._run_exitfuncs()
+        for stream in (sys.stdout, sys.stderr):
+            with suppress(OSError, ValueError, AttributeError):
+                stream.flush()
+        os._exit(code)
+    return code
 
 
 def _parse(argv: Sequence[str]) -> tuple[argparse.Namespace, argparse.ArgumentParser]:

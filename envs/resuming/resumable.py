@@ -13,6 +13,7 @@ import numpy as np
 from gymnasium.utils import seeding
 
 from algos.common.errors import UserError, first_line
+from envs.closing import close_in_time
 from envs.judge import blame_step, exited, own_name
 from envs.resuming.emulator import game_state, set_game_state
 from envs.resuming.own_streams import find_streams, set_streams, stream_states
@@ -42,6 +43,7 @@ class Resumable(gym.Wrapper):
     def __init__(self, env: gym.Env) -> None:
         super().__init__(env)
         self._base: Any = env.unwrapped
+        self._shape = env.observation_space.shape
         self._carried = _carried_attributes(env)
         self._streams = find_streams(self._base)
         self._start: dict[str, Any] | None = None
@@ -99,7 +101,10 @@ class Resumable(gym.Wrapper):
             obs, reward, terminated, truncated, info = answer
             if terminated or truncated:
                 obs = copy.deepcopy(obs)  # the reset that follows at once must not overwrite the last observation
-            if info or info is None:  # which fails there
+            odd = type(obs) is np.ndarray and obs.shape != self._shape
+            if odd or info is None or (type(reward) is np.ndarray and reward.ndim):
+                raise ValueError("an answer of another form")  # explained below
+            if info:
                 info = without_reserved(info)
         except (TypeError, ValueError) as error:
             blame_step(error, answer, self.observation_space, own_name(self))
@@ -119,7 +124,7 @@ class Resumable(gym.Wrapper):
     def close(self) -> None:
         """Close the environment; a failure there must not end a run that is complete."""
         try:
-            super().close()
+            close_in_time(super().close, type(self._base), own_name(self))
         except Exception as error:
             log.warning("close() of %s failed: %s: %s", own_name(self), type(error).__name__, first_line(error))
 

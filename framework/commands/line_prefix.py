@@ -61,13 +61,19 @@ class _Stdout:
             return int(self.file.write(text))
         except BrokenPipeError:
             self._to_nowhere()
-            return len(text)
+        except ValueError:  # code of the user's has closed it
+            if not self.file.closed:
+                raise
+        return len(text)
 
     def flush(self) -> None:
         try:
             self.file.flush()
         except BrokenPipeError:
             self._to_nowhere()
+        except ValueError:
+            if not self.file.closed:
+                raise
 
     def _to_nowhere(self) -> None:
         """For Python too, which would complain at its end of what it could not write."""

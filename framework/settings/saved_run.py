@@ -167,7 +167,11 @@ def saved_run(
         places = (Path(general.tasks_dir, text), Path(text).expanduser())
         text = next((str(latest.real(place)) for place in places if place.exists()), text)
     refuse_links(run, to_write=key == "resume")
-    return SavedRun(key, text, YamlFile(run / "config.yaml"))
+    file = YamlFile(run / "config.yaml")
+    missing = [name for name in SECTIONS if not file.section(name)]
+    if missing:
+        raise UserError(f"{file.path} is not whole: it lacks {', '.join(missing)}, and a run records all its settings")
+    return SavedRun(key, text, file)
 
 
 def _newest_fitting(draft: DictConfig, chosen: dict[str, str], given: Overrides, yaml_file: YamlFile | None) -> Path:

@@ -261,8 +261,10 @@ def test_a_wrong_observation_shape_is_told():
     ("change", "words"),
     [
         ({"reward": "high"}, r"^Made: step\(\) returned the reward 'high'; return a finite number"),
+        ({"reward": 10**400}, "the reward"),
         ({"reward": np.ones(2)}, r"the reward an array of shape \(2,\)"),
         ({"terminated": np.zeros(3)}, r"terminated=an array of shape \(3,\), it must be True or False"),
+        ({"obs": np.zeros(4, np.float32)}, r"observation of shape \(4,\), but its space .* has shape \(3,\)"),
         ({"obs": None}, r"^Made returned an observation None, but its space is Box"),
         ({"obs": {"x": 1}}, "^Made returned an observation a dict, but its space is Box"),
         ({"info": None}, r"must return a dict as info; it returned None"),
@@ -304,3 +306,15 @@ def test_too_few_actions_are_refused():
     venv.reset(seed=0)
     with pytest.raises(ValueError):
         venv.step(np.array([0, 1]))
+
+
+def one_number_too_many():
+    return Resumable(odd(step_as=lambda self, answer: (np.zeros(4, np.float32), *answer[1:])))
+
+
+def test_an_answer_of_another_form_is_told_from_a_process_too():
+    venv = AsyncVector([one_number_too_many])
+    venv.reset(seed=0)
+    with pytest.raises(UserError, match=r"Made: step\(\) returned an observation of shape \(4,\)") as caught:
+        venv.step(np.zeros(1, np.int64))
+    assert caught.value.env_row == 0

@@ -4,7 +4,7 @@ import io
 import sys
 from contextlib import redirect_stdout
 
-from framework.commands.line_prefix import LinePrefix, prefixed
+from framework.commands.line_prefix import LinePrefix, lasting_stdout, prefixed
 
 
 def test_whole_lines_are_handed_on_at_once():
@@ -26,3 +26,10 @@ def test_it_ends_with_the_job():
             print("unfinished", end="")
         print("three")
     assert out.getvalue() == "[7] one two\n[7] unfinished\nthree\n" and sys.stdout is not out
+
+
+def test_a_stdout_that_code_of_others_has_closed_ends_nothing():
+    out = io.StringIO()
+    with redirect_stdout(out), lasting_stdout():
+        out.close()
+        print("nobody reads this", flush=True)

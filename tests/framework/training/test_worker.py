@@ -206,3 +206,16 @@ def test_a_users_error_of_an_environment_gets_its_place():
     with pytest.raises(UserError, match=r"^Made\.step calls sys\.exit\(3\): .* \(row 1, env step 108\)$") as caught:
         worker.collect(10, 100)
     assert place_of(caught.value) == "environment Made (row 1, env step 108)"
+
+
+def test_stop_iteration_ends_no_generator():
+    def stop(self, answer):
+        raise StopIteration
+
+    worker = Worker(
+        SyncVector([lambda: Resumable(odd(step_as=stop))]),
+        CountPolicy(recurrent=False, values=False), seed=0, total_envs=1, name="Made",
+    )  # fmt: skip
+    with pytest.raises(RuntimeError, match="the environment raised StopIteration") as caught:
+        next(iter([worker.collect(10, 100)]))
+    assert place_of(caught.value) == "environment Made (row 0, env step 101)"
