@@ -107,7 +107,7 @@ class Experiment:
         self.ray = ray_backend(cfg, env)
         # under Ray the learners have the device; this process keeps a copy of what they learn
         self.device = "cpu" if self.ray else resolve_device(self.general.device)
-        check_loggers(self.general.loggers)
+        check_loggers(self.general.loggers, self.general.tasks_dir)
         self.envs = Environments(cfg, env)
         self.callbacks = make_callbacks(self.general.callbacks)
         self.resumed = run_to_resume(cfg)

@@ -38,7 +38,14 @@ class SavedRun:
 
     @property
     def algo_name(self) -> str:
-        return str(self.file.section("general_cfg").get("algo_name"))
+        name = self.file.section("general_cfg").get("algo_name")
+        self._refuse_holes([] if name else ["general_cfg.algo_name"])
+        return str(name)
+
+    def _refuse_holes(self, missing: list[str]) -> None:
+        if missing:
+            lacks = ", ".join(missing)
+            raise UserError(f"{self.file.path} is not whole: it lacks {lacks}; a run records all its settings")
 
     def settings(self, one_process: bool) -> dict[str, Any]:
         """What defines the experiment, without what the run keeps to itself (`framework.settings.effects`)."""
@@ -79,6 +86,7 @@ class SavedRun:
                 f"general_cfg.{self.key}: {run} was trained with {self.algo_name} and cannot be loaded as {algo_name}"
             )
         self.file.check(sections, algo_name)
+        self._refuse_holes([name for name in SECTIONS if not self.file.section(name)])
 
 
 def refuse_strangers_code(file: YamlFile, what: str, given: Overrides, typed: Set[str] = frozenset()) -> None:
@@ -167,11 +175,7 @@ def saved_run(
         places = (Path(general.tasks_dir, text), Path(text).expanduser())
         text = next((str(latest.real(place)) for place in places if place.exists()), text)
     refuse_links(run, to_write=key == "resume")
-    file = YamlFile(run / "config.yaml")
-    missing = [name for name in SECTIONS if not file.section(name)]
-    if missing:
-        raise UserError(f"{file.path} is not whole: it lacks {', '.join(missing)}, and a run records all its settings")
-    return SavedRun(key, text, file)
+    return SavedRun(key, text, YamlFile(run / "config.yaml"))
 
 
 def _newest_fitting(draft: DictConfig, chosen: dict[str, str], given: Overrides, yaml_file: YamlFile | None) -> Path:

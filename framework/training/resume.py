@@ -76,7 +76,7 @@ def run_to_resume(cfg: Config) -> RunFolder | None:
             if value != before and not may_change(getattr(cfg, section), key):
                 raise UserError(
                     f"{section}.{key}={value}: the resumed run has {before}, and this setting cannot change; to use"
-                    f" another value, start a new run from its model with load_path={folder.name}"
+                    f" another value, start a new run from its model with {setting_word('load_path', folder.path)}"
                 )
     if general.mode == "test":
         raise UserError(f"general_cfg.resume: {folder.path} is a test, which cannot be resumed; test again instead")

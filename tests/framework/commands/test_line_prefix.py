@@ -1,9 +1,13 @@
 """Lines with a prefix."""
 
 import io
+import os
 import sys
 from contextlib import redirect_stdout
 
+import pytest
+
+from algos.common.errors import UserError
 from framework.commands.line_prefix import LinePrefix, lasting_stdout, prefixed
 
 
@@ -33,3 +37,19 @@ def test_a_stdout_that_code_of_others_has_closed_ends_nothing():
     with redirect_stdout(out), lasting_stdout():
         out.close()
         print("nobody reads this", flush=True)
+
+
+class Full(io.StringIO):
+    """On a disk that is full."""
+
+    def write(self, text):
+        raise OSError(28, "No space left on device")
+
+    def fileno(self):
+        return os.open(os.devnull, os.O_WRONLY)
+
+
+def test_output_that_cannot_be_written_is_told():
+    told = pytest.raises(UserError, match=r"^cannot write the output: No space left on device$")
+    with told, redirect_stdout(Full()), lasting_stdout():
+        print("a page of help")
