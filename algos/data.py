@@ -169,7 +169,7 @@ class DataSpec:
         """Why a run of as many whole episodes made no update, and what to do."""
         if (self.hindsight or self.whole_episodes) and not episodes:
             who = "hindsight replay stores" if self.hindsight else "it learns from"
-            return f"{who} whole episodes, and none has ended; set general_cfg.max_step"
+            return f"{who} whole episodes, and none has ended; give general_cfg.max_step, or a smaller one"
         if self.whole_episodes:
             return f"an update takes {self.batch_size} episodes (algo_cfg.batch_size), and {episodes} ended"
         if self.replayed:

@@ -1,6 +1,7 @@
 """The Python API: an experiment builds the parts of a config and runs them. The command line uses it too."""
 
 import logging
+import os
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
@@ -109,9 +110,13 @@ class Experiment:
         self.ray = ray_backend(cfg, env)
         # under Ray the learners have the device; this process keeps a copy of what they learn
         self.device = "cpu" if self.ray else resolve_device(self.general.device)
-        check_loggers(self.general.loggers)
+        check_loggers(self.general.loggers, self.general.tasks_dir)
+        home = os.getcwd()
         offline = cfg.offline and self.general.mode == "train"
         self.envs = OfflineEnvironments(cfg, env) if offline else Environments(cfg, env)
+        if os.getcwd() != home:  # the environment has changed it, and may rely on that
+            self.general.tasks_dir = os.path.join(home, self.general.tasks_dir)
+            self.run_dir = None if self.run_dir is None else Path(home, self.run_dir)
         self.callbacks = make_callbacks(self.general.callbacks)
         self.resumed = run_to_resume(cfg)
         if self.general.mode == "train":

@@ -59,7 +59,7 @@ def load_into(algorithm: Algorithm, saved: dict[str, Any], path: Path) -> None:
     try:
         algorithm.load_state_dict(saved["algorithm"])
     except (RuntimeError, LookupError, TypeError, ValueError, AttributeError) as error:
-        reason = " ".join(str(error).split())
+        reason = f"it lacks {error}" if isinstance(error, KeyError) else " ".join(str(error).split())
         part = reason.partition(": ")[2] or reason
         raise UserError(
             f"{path} does not fit the {type(algorithm).__name__} network of this config (it was saved by"

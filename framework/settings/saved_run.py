@@ -42,7 +42,14 @@ class SavedRun:
 
     @property
     def algo_name(self) -> str:
-        return str(self.file.section("general_cfg").get("algo_name"))
+        name = self.file.section("general_cfg").get("algo_name")
+        self._refuse_holes([] if name else ["general_cfg.algo_name"])
+        return str(name)
+
+    def _refuse_holes(self, missing: list[str]) -> None:
+        if missing:
+            lacks = ", ".join(missing)
+            raise UserError(f"{self.file.path} is not whole: it lacks {lacks}; a run records all its settings")
 
     def settings(self, one_process: bool) -> dict[str, Any]:
         """What defines the experiment, without what the run keeps to itself (`framework.settings.effects`)."""
@@ -98,6 +105,7 @@ class SavedRun:
                 f"general_cfg.{self.key}: {run} was trained with {self.algo_name} and cannot be loaded as {algo_name}"
             )
         self.file.check(sections, algo_name)
+        self._refuse_holes([name for name in SECTIONS if not self.file.section(name)])
 
 
 def _names(config: type[Any]) -> set[str]:

@@ -112,6 +112,11 @@ class GeneralConfig:
             all(self.info_keywords) and len(set(self.info_keywords)) == len(self.info_keywords),
             f"{section}.info_keywords={self.info_keywords} must be different names, none of them empty",
         )
+        require(
+            self.tasks_dir.strip() != "",
+            f"{section}.tasks_dir is empty (a variable of the shell that is not set?): name a folder, . is this one",
+        )
+        require(not self.tasks_dir.startswith("~"), f"{section}.tasks_dir={self.tasks_dir}: there is no such user")
         self._check_device(section)
         self._check_evaluation(section)
         self._check_model(section)

@@ -94,6 +94,8 @@ def check_run(cfg: Config, envs: Environments, resumed: bool) -> None:
     check_rollout(spec, envs.obs_space, envs.action_space, general.n_envs * general.n_workers, free_memory())
     if not resumed:
         check_learns(spec, general)
+        if spec.whole_episodes or spec.hindsight:
+            envs.bound_episodes()
     for line in _afresh(cfg):
         log.warning("%s", line)
     if spec.by_worker and general.sync != "async":

@@ -218,7 +218,7 @@ class Driver(ABC):
         try:
             self.load_parts(parts)
         except UNFIT as error:
-            reason = " ".join(str(error).split())[:200]
+            reason = f"it lacks {error}" if isinstance(error, KeyError) else " ".join(str(error).split())[:200]
             where = f"the checkpoint in {self.folder.path} does not fit this version"
             raise UserError(f"{where if source is None else f'{source} does not fit this runner'}: {reason}") from error
         self.callbacks.load_state_dict(parts["callbacks"])
