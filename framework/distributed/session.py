@@ -12,14 +12,6 @@ from contextlib import ExitStack, suppress
 from pathlib import Path
 from typing import Any
 
-# for every process of a Ray that is started here, unless the user's environment says otherwise
-os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")  # nothing is sent anywhere
-os.environ.setdefault("RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO", "0")  # what Ray will do one day anyway; silences a warning
-os.environ.setdefault("RAY_IGNORE_UNHANDLED_ERRORS", "1")  # of rollouts that nobody waits for any more
-os.environ.setdefault("RAY_worker_niceness", "0")  # actors are not behind whatever else the machine does
-# Ray's server would keep a record of each call for a dashboard that a run does not have, and grow all the time
-os.environ.setdefault("RAY_task_events_report_interval_ms", "0")
-
 import ray
 from ray.exceptions import RayError
 
@@ -52,6 +44,7 @@ class Session:
         self.watch = threading.Thread(target=self._watch, name="ray-watch", daemon=True)
         # what Ray tells of processes that died, in many words, stands in the run's own log and table
         ray._private.worker.print_to_stdstream = lambda *args, **kwargs: None
+        ray_files.set_environment()
         ray_files.close_token_file()
         try:
             if address is None:

@@ -148,13 +148,3 @@ def test_a_ray_that_answers_the_second_time_is_left_alone(watched, monkeypatch):
     own._watch()
     assert not answers and own.hung is None
     own.check()
-
-
-def test_records_of_calls_are_not_kept_unless_the_user_wants_them():
-    code = "import os, framework.distributed.session; print(os.environ['RAY_task_events_report_interval_ms'])"
-    for value, kept in ((None, "0"), ("1000", "1000")):
-        env = {"PATH": "/usr/bin:/bin", "PYTHONPATH": str(session.ROOT)}
-        if value is not None:
-            env["RAY_task_events_report_interval_ms"] = value
-        done = subprocess.run([sys.executable, "-c", code], env=env, capture_output=True, text=True, check=True)
-        assert done.stdout.strip() == kept
