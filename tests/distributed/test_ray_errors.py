@@ -189,7 +189,7 @@ def test_without_ray_a_run_ends_soon_with_the_command_that_resumes_it(tmp_path, 
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("how", [signal.SIGKILL])
+@pytest.mark.parametrize("how", [signal.SIGKILL, signal.SIGSTOP])
 def test_a_run_that_has_lost_its_parent_tells_that_ray_is_gone_too(tmp_path, alone, how):
     """As after nohup, once the shell has ended. A raylet that is stopped counts as lost after a minute."""
     line = shlex.join(command(DQN | RAY | {"max_env_step": 10_000_000, "compile": False}))
