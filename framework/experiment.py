@@ -2,8 +2,10 @@
 
 import logging
 import os
+import sys
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -31,7 +33,7 @@ from framework.runs.loggers import check_loggers
 from framework.runs.models import COUNTERS, find_model, load_into, read_model, warm_start
 from framework.runs.provenance import own_version
 from framework.runs.run_folder import RunFolder
-from framework.settings.command import main_command, setting_word
+from framework.settings.command import as_started, main_command, setting_word
 from framework.settings.compose import compose, save_config, to_override
 from framework.settings.joyrl.translate import read_settings
 from framework.settings.schema import OF_A_MODEL, Config
@@ -314,16 +316,15 @@ class Experiment:
             self.driver = driver
             stack.callback(self._close, driver)
             self._set_off(plan, driver, state)
+            resume = main_command(setting_word("resume", folder.path))
             try:
                 with stopped_by_signals(driver):
-                    reason = driver.run() if self.ray is None else str(self.ray.run(driver))
+                    reason = (
+                        driver.run() if self.ray is None else str(self.ray.run(driver, partial(last_words, resume)))
+                    )
             except Exception as error:
-                resume = main_command(setting_word("resume", folder.path))
                 if isinstance(error, Outage):
-                    when = "" if error.mended_by_resuming else "when that is mended, "
-                    told = UserError(f"{error}; {when}go on with: {resume}")
-                    log.error("the run failed: %s: %s", type(error).__name__, told)
-                    raise told from error
+                    raise outage_told(resume, error) from error
                 log.error("the run failed: %s: %s", type(error).__name__, error)
                 log.error("what it had learned is kept; once mended, resume with: %s", resume)
                 add_note(error, f"resume the run with: {resume}")
@@ -384,3 +385,16 @@ class Experiment:
         else:
             policy, name = driver.policy, "random actions" if self.model_name is None else self.caption
         self._evaluate(policy, 1, Film(folder.videos / "video.gif", name))
+
+
+def outage_told(resume: str, error: Outage) -> UserError:
+    """What ended a run from outside, and the command that goes on with it; the log has it, too."""
+    when = "" if error.mended_by_resuming else "when that is mended, "
+    told = UserError(f"{error}; {when}go on with: {resume}")
+    log.error("the run failed: %s: %s", type(error).__name__, told)
+    return told
+
+
+def last_words(resume: str, error: Outage) -> None:
+    """Tell what ends this process: the thread that would raise it is stuck."""
+    print(f"error: {as_started(str(outage_told(resume, error)))}", file=sys.stderr, flush=True)

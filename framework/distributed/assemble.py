@@ -6,6 +6,7 @@ from typing import Any
 from algos.base import Algorithm
 from algos.common.errors import UserError
 from algos.data import DataSpec
+from framework.distributed import ray_files
 from framework.distributed.actors import ActorConfig
 from framework.reports.scores import Reference
 from framework.runs.run_folder import RunFolder
@@ -79,6 +80,7 @@ def ray_backend(cfg: Config, given: EnvObject | None) -> Any:
     for key, value in vars(cfg.algo_cfg).items():
         if key.endswith("_class") and str(value).startswith("__main__:"):
             raise UserError(f"algo_cfg.{key}={value} exists only in this process; for Ray, define it in a module")
+    ray_files.set_environment()  # before Ray is imported
     from framework.distributed import backend
 
     return backend
