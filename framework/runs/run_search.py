@@ -14,6 +14,8 @@ from framework.runs.files import read_text
 from framework.runs.run_folder import RunFolder
 
 SWEEP_RECORD = "sweep.json"  # in a sweep's folder: what was asked for
+DATA_KEYS = ("dataset", "demo_paths", "check")  # settings that take data
+_DATA = ("results/trajs_*.pkl", "results/data/*.hdf5")
 
 
 def find_run(text: str, tasks_dir: Path | str, key: str = "general_cfg.load_path") -> Path:
@@ -90,8 +92,10 @@ def _latest(tasks: Path, key: str) -> Path:
 
 
 def _serves(run: Path, key: str) -> bool:
-    """Whether a run has what `key` asks for: a checkpoint to continue from, or a model."""
-    return any(run.glob("checkpoints/*" if key.endswith("resume") else "models/*.pt"))
+    """Whether a run has what `key` asks for: a checkpoint to continue from, data, or a model."""
+    name = key.rpartition(".")[2]
+    patterns = ("checkpoints/*",) if name == "resume" else _DATA if name in DATA_KEYS else ("models/*.pt",)
+    return any(next(run.glob(pattern), None) is not None for pattern in patterns)
 
 
 def is_of_a_run(file: Path) -> bool:
