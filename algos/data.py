@@ -98,6 +98,7 @@ class DataSpec:
     n_step: int = 1
     gamma: float = 1.0  # of n_step and of the returns by which rewards are scaled
     normalize_reward: bool = False  # of replay: rewards are scaled when they are drawn
+    demo_ratio: float = 0.0  # of replay: the share of a batch that is drawn from demonstrations
     by_worker: bool = False
     priority_alpha: float = 0.6
     priority_beta: Any = 0.4  # a number or a schedule of the global step

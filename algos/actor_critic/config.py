@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 from typing import Any
 
+from algos.common.demos import DemoConfig
 from algos.common.settings import AUTO, SWITCH, check_sequences, require, setting
 from algos.networks.config import ActorCriticConfig
 from algos.networks.spec import CARRY_STATE
@@ -13,7 +14,7 @@ def _two_layers() -> list[Any]:
 
 
 @dataclass
-class ReplayActorCriticConfig(ActorCriticConfig):
+class ReplayActorCriticConfig(DemoConfig, ActorCriticConfig):
     """Actor and critics each have their own encoder with its recurrent layers; an actor class may bring its own."""
 
     actor_layers: list[Any] = setting(factory=_two_layers)  # layers of the actor, see docs/networks.md

@@ -8,6 +8,7 @@ from gymnasium import spaces
 from algos.common.errors import UserError, first_line
 from algos.common.trees import tree_leaves
 from envs.config import EnvConfig
+from framework.datasets.columns import Dataset
 from framework.datasets.load import load_dataset
 from framework.settings.schema import Config
 from framework.training.environments import Environments, EnvObject
@@ -36,7 +37,7 @@ class OfflineEnvironments(Environments):
         else:
             try:
                 super().__init__(cfg, given)
-                self._check_spaces()
+                check_spaces(self.dataset, self.obs_space, self.action_space, self.cfg.id, "algo_cfg.dataset")
                 return
             except _Unlike:
                 raise
@@ -56,15 +57,16 @@ class OfflineEnvironments(Environments):
     def can_be_filmed(self) -> bool:
         return not self.missing and super().can_be_filmed()
 
-    def _check_spaces(self) -> None:
-        pairs = (("observations", self.obs_space, "obs"), ("actions", self.action_space, "action"))
-        for what, space, name in pairs:
-            found = [leaf.shape[1:] for leaf in tree_leaves(self.dataset.columns[name])]
-            wanted = [part.shape for part in _parts(space)]
-            if found != wanted:
-                raise _Unlike(
-                    f"algo_cfg.dataset: its {what} have shape {_words(found)}, those of {self.cfg.id} {_words(wanted)}"
-                )
+
+def check_spaces(
+    dataset: Dataset, obs_space: spaces.Space[Any], action_space: spaces.Space[Any], env_id: str, key: str
+) -> None:
+    """Raise UserError where a dataset has rows of other shapes than an environment's spaces."""
+    for what, space, name in (("observations", obs_space, "obs"), ("actions", action_space, "action")):
+        found = [leaf.shape[1:] for leaf in tree_leaves(dataset.columns[name])]
+        wanted = [part.shape for part in _parts(space)]
+        if found != wanted:
+            raise _Unlike(f"{key}: its {what} have shape {_words(found)}, those of {env_id} {_words(wanted)}")
 
 
 class _Unlike(UserError):
