@@ -2,7 +2,7 @@
 
 import copy
 from abc import ABC, abstractmethod
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from typing import Any, ClassVar
 
@@ -199,6 +199,9 @@ class Algorithm(ABC):
     @abstractmethod
     def learn(self, batch: Batch) -> LearnOutput:
         """Learn from a batch: one update from replay, or all epochs over a rollout."""
+
+    def take_statistics(self, pieces: Iterable[Tree]) -> None:  # noqa: B027 - only those that normalise need it
+        """Take the statistics of observations from all of a dataset, in pieces [N, ...], before the first update."""
 
     @abstractmethod
     def state_dict(self) -> dict[str, Any]:

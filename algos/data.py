@@ -81,6 +81,9 @@ class DataSpec:
     kind "episode": `batch_size` whole episodes, once: rows [B] in their order, `reset` [B] marks where one starts.
     Workers collect `n_steps` steps at a time.
 
+    kind "dataset": minibatches of `batch_size` rows from files of episodes, without an environment; n_steps > 1: of
+    sequences of so many steps, columns [B, T, ...] with `reset` [B, T]. The run's clock, for schedules too, is updates.
+
     kind "none": nothing is learned.
     """
 
@@ -111,6 +114,11 @@ class DataSpec:
     def replayed(self) -> bool:
         """Whether data is kept and drawn from again."""
         return self.kind in ("replay", "sequence")
+
+    @property
+    def offline(self) -> bool:
+        """Whether it learns from files alone."""
+        return self.kind == "dataset"
 
     @property
     def learns(self) -> bool:
@@ -161,7 +169,7 @@ class DataSpec:
         """Why a run of as many whole episodes made no update, and what to do."""
         if (self.hindsight or self.whole_episodes) and not episodes:
             who = "hindsight replay stores" if self.hindsight else "it learns from"
-            return f"{who} whole episodes, and none has ended; set general_cfg.max_step"
+            return f"{who} whole episodes, and none has ended; give general_cfg.max_step, or a smaller one"
         if self.whole_episodes:
             return f"an update takes {self.batch_size} episodes (algo_cfg.batch_size), and {episodes} ended"
         if self.replayed:
@@ -173,5 +181,5 @@ class DataSpec:
 
     def rollout_length(self, total_envs: int) -> int:
         """Steps per environment in a rollout when `total_envs` of them step together."""
-        any_length = self.replayed and not self.fixed_length
+        any_length = (self.replayed and not self.fixed_length) or self.offline
         return max(1, self.train_freq // total_envs) if any_length else self.n_steps

@@ -29,6 +29,7 @@ ALGORITHMS = {  # name -> (the algorithm, its settings), each "package.module:Cl
     "SAC": ("algos.actor_critic.sac:SAC", "algos.actor_critic.config:SACConfig"),
     "SAC_D": ("algos.actor_critic.sac_d:SACDiscrete", "algos.actor_critic.config:SACDiscreteConfig"),
     "TQC": ("algos.actor_critic.tqc:TQC", "algos.actor_critic.config:TQCConfig"),
+    "BC": ("algos.imitation.bc:BC", "algos.imitation.config:BCConfig"),
     "QLearning": ("algos.tabular.q_learning:QLearning", "algos.tabular.config:QLearningConfig"),
     "Sarsa": ("algos.tabular.sarsa:Sarsa", "algos.tabular.config:QLearningConfig"),
     "ExpectedSarsa": ("algos.tabular.sarsa:ExpectedSarsa", "algos.tabular.config:QLearningConfig"),
@@ -87,6 +88,11 @@ def get_config_class(name: str) -> type[Any]:
     if not (isinstance(found, type) and dataclasses.is_dataclass(found)):
         raise UserError(f"algorithm {name} needs an attribute Config, the dataclass of its settings")
     return found
+
+
+def learns_offline(name: str | None) -> bool:
+    """Whether an algorithm of this tree learns from a dataset alone."""
+    return name in ALGORITHMS and "dataset" in {one.name for one in dataclasses.fields(get_config_class(name))}
 
 
 def _import_object(path: str) -> Any:

@@ -66,29 +66,42 @@ class EncoderConfig:
 
 
 @dataclass
-class ActorCriticConfig(EncoderConfig):
-    """Settings of every algorithm with an actor and a critic."""
+class ActorConfig(EncoderConfig):
+    """Settings of every algorithm with an actor."""
 
     actor_class: str | None = None  # replaces actor_layers: "package.module:Class", MLPActor or CNNActor
     actor_cfg: dict[str, Any] = setting(factory=dict)  # arguments of actor_class, after the two spaces
-    critic_class: str | None = None  # replaces critic_layers: "package.module:Class", MLPCritic or CNNCritic
-    critic_cfg: dict[str, Any] = setting(factory=dict)  # arguments of critic_class, after the two spaces
 
     def check(self, section: str) -> None:
         super().check(section)
         check_class(self, section, "actor")
-        check_class(self, section, "critic")
 
     @property
     def warning(self) -> str:
         """A note for the user before the run starts; "" for none."""
-        notes = (set_aside(self, name, f"{name}_layers") for name in ("actor", "critic"))
-        return "; ".join(note for note in notes if note)
+        return set_aside(self, "actor", "actor_layers")
 
     @property
     def actor_carries_state(self) -> bool:
         """Whether the actor is of a class that carries state."""
         return self.actor_class is not None and carries_state(find_class(self.actor_class, "algo_cfg.actor_class"))
+
+
+@dataclass
+class ActorCriticConfig(ActorConfig):
+    """Settings of every algorithm with an actor and a critic."""
+
+    critic_class: str | None = None  # replaces critic_layers: "package.module:Class", MLPCritic or CNNCritic
+    critic_cfg: dict[str, Any] = setting(factory=dict)  # arguments of critic_class, after the two spaces
+
+    def check(self, section: str) -> None:
+        super().check(section)
+        check_class(self, section, "critic")
+
+    @property
+    def warning(self) -> str:
+        """A note for the user before the run starts; "" for none."""
+        return "; ".join(note for note in (super().warning, set_aside(self, "critic", "critic_layers")) if note)
 
 
 def check_class(cfg: Any, section: str, name: str) -> None:

@@ -17,7 +17,6 @@ from algos.networks.builder import Network, orthogonal_
 from algos.networks.custom import build_head, encoder_for
 from algos.networks.entries import own_log_std
 from algos.networks.state import one_step
-from algos.policy_gradient.config import OnPolicyConfig
 
 PIECE = 2048  # rows of a rollout that are valued at once: images take room
 
@@ -27,16 +26,17 @@ class ActorCritic(nn.Module):
 
     Without branch_layers and merge_layers the encoder only prepares the observation: actor and critic are apart.
     A class of the user's (`actor_class`, `critic_class`) then takes the observation itself.
-    Without a critic (`critic` false) all values are 0. A Dict observation's "action_mask" is no input: it rules out
+    `cfg` has OnPolicyConfig's keys of networks. Without a critic (`critic` false) all values are 0. A Dict
+    observation's "action_mask" is no input: it rules out
     actions, when acting and learning alike.
     """
 
-    def __init__(self, cfg: OnPolicyConfig, obs_space: Any, action_space: Any, critic: bool = True):
+    def __init__(self, cfg: Any, obs_space: Any, action_space: Any, critic: bool = True):
         super().__init__()
         self.action_space, self.sizes, self.warning = action_space, sizes_of(action_space), cfg.warning
         obs_space, self.masked = split_mask(obs_space, action_space)
         self.norm = ObsNorm(obs_space) if cfg.normalize_obs else None
-        self.encoder = encoder_for(cfg, obs_space, "actor", "critic")
+        self.encoder = encoder_for(cfg, obs_space, "actor", *(["critic"] if critic else []))
         size, meaning = head_size(action_space), head_meaning(action_space)
         self.actor = build_head(cfg, "actor", self.encoder, action_space, size, meaning)
         self.critic = build_head(cfg, "critic", self.encoder, action_space, 1, "the value") if critic else None

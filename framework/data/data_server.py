@@ -29,15 +29,17 @@ class DataServer:
         n_rollouts: int = 1,
         total_steps: int | None = None,
         goal_reward: GoalReward | None = None,
+        buffer: Buffer | None = None,
     ):
         """`n_rollouts` are learned as one on-policy: one of each worker that steps in turn with the others.
 
-        `total_steps` is where schedules end; HER needs `goal_reward`.
+        `total_steps` is where schedules end; HER needs `goal_reward`; a dataset is a `buffer` that is full already.
         """
         self.spec = spec
         self.env_steps = 0  # of this run
         self.owed = 0
-        self.buffer = make_buffer(spec, seed, n_rollouts, total_steps, goal_reward)
+        self.updates = 0  # drawn for, of an offline run
+        self.buffer = buffer or make_buffer(spec, seed, n_rollouts, total_steps, goal_reward)
         self.n_step = NStep(spec.n_step, spec.gamma) if spec.n_step > 1 else None
         self.returns = RunningNorm(()) if spec.replayed and spec.normalize_reward else None
         self.scales: dict[int, RewardScale] = {}  # by worker; they share `returns`
@@ -61,8 +63,13 @@ class DataServer:
         """A batch for one call of `learn`; one update fewer is then due."""
         assert self.buffer is not None
         self.owed -= 1
-        batch = self.buffer.sample(self.spec.batch_size, self.env_steps)
+        batch = self.buffer.sample(self.spec.batch_size, self.updates if self.spec.offline else self.env_steps)
+        self.updates += self.spec.offline
         return batch if self.returns is None else replace(batch, reward=self._scale(0).scaled(batch.reward))
+
+    def grant(self, updates: int) -> None:
+        """So many updates are due now: of an offline run, whose data are all there."""
+        self.owed = updates
 
     def _scale(self, worker: int) -> RewardScale:
         return self.scales.setdefault(worker, RewardScale(self.spec.gamma, "cpu", self.returns))
@@ -77,6 +84,8 @@ class DataServer:
         buffer = self.buffer.state_dict() if self.buffer is not None else {}
         n_step = self.n_step.state_dict() if self.n_step is not None else {}
         state = {"env_steps": self.env_steps, "owed": self.owed, "buffer": buffer, "n_step": n_step}
+        if self.spec.offline:
+            state["updates"] = self.updates
         if self.returns is not None:
             state["scales"] = {worker: scale.state_dict() for worker, scale in self.scales.items()}
         return state
@@ -84,6 +93,7 @@ class DataServer:
     def load_state_dict(self, state: dict[str, Any]) -> None:
         """Restore what `state_dict` returned."""
         self.env_steps, self.owed = state["env_steps"], state["owed"]
+        self.updates = state.get("updates", 0)
         if self.buffer is not None:
             self.buffer.load_state_dict(state["buffer"])
         if self.n_step is not None:

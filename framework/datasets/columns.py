@@ -1,14 +1,15 @@
 """Datasets: whole episodes as columns."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+import torch
 from gymnasium import spaces
 
-from algos.common.trees import Tree, tree_map
+from algos.common.trees import Tree, tree_leaves, tree_map
 from framework.data.buffers import learning_dtype
 
 STEP_COLUMNS = ("action", "reward", "terminated", "truncated")  # one row a step
@@ -44,6 +45,12 @@ class Dataset:
         """The return of each episode [E], undiscounted."""
         ends = np.concatenate([[0.0], np.cumsum(self.columns["reward"], dtype=np.float64)])[self.first]
         return np.diff(ends)
+
+    def pieces(self, rows: int = 65_536) -> Iterator[Tree]:
+        """All observations as tensors, so many rows at a time: for statistics."""
+        obs = self.columns["obs"]
+        for start in range(0, len(tree_leaves(obs)[0]), rows):
+            yield tree_map(lambda leaf, at=start: torch.from_numpy(leaf[at : at + rows]), obs)
 
 
 class ColumnsOfEpisodes:

@@ -7,7 +7,9 @@ from algos.base import Algorithm
 from algos.common.errors import UserError
 from algos.data import DataSpec
 from framework.datasets.noise import Noisy
+from framework.distributed import ray_files
 from framework.distributed.actors import ActorConfig
+from framework.reports.scores import Reference
 from framework.runs.run_folder import RunFolder
 from framework.runs.trajectories import TrajectoryWriter
 from framework.settings.schema import Config
@@ -17,6 +19,8 @@ from framework.training.counters import Counters
 from framework.training.driver import Driver, Parts
 from framework.training.environments import Environments, EnvObject
 from framework.training.learner import Learner
+from framework.training.offline.divergence import Divergence
+from framework.training.offline.environments import OfflineEnvironments
 from framework.training.parts import Learning
 from framework.training.recorder import Recorder
 from framework.training.trainer import Collector, Trainer
@@ -81,6 +85,7 @@ def ray_backend(cfg: Config, given: EnvObject | None) -> Any:
     for key, value in vars(cfg.algo_cfg).items():
         if key.endswith("_class") and str(value).startswith("__main__:"):
             raise UserError(f"algo_cfg.{key}={value} exists only in this process; for Ray, define it in a module")
+    ray_files.set_environment()  # before Ray is imported
     from framework.distributed import backend
 
     return backend
@@ -121,6 +126,9 @@ def build_driver(
     if not training:
         return Collector(parts, general)
     trainer = Trainer(parts, learning, evaluator, general, model_info(cfg))
+    if isinstance(envs, OfflineEnvironments):
+        trainer.reference = Reference.of(envs.dataset.facts)
+        trainer.divergence = Divergence.of(envs.dataset, cfg.algo_cfg)
     if cluster is None:
         evaluator.stopped = lambda: bool(trainer.signal)
     return trainer

@@ -57,10 +57,12 @@ def choose_compiling(cfg: Config, by_hand: bool = False) -> str:
 def planned_updates(cfg: Config) -> int | None:
     """Gradient steps that the run will make; None if it ends at a score, by episodes, or not of itself."""
     general, algo = cfg.general_cfg, cfg.algo_cfg
-    steps, total_envs = general.env_step_limit, general.n_workers * general.n_envs
-    if steps <= 0 or general.max_episode > 0 or general.reward_threshold is not None:
+    steps, total_envs = cfg.clock_limit, general.n_workers * general.n_envs
+    if steps <= 0 or (general.max_episode > 0 and not cfg.offline) or general.reward_threshold is not None:
         return None
     spec: DataSpec = get_algorithm(general.algo_name).data(algo)
+    if spec.offline:
+        return steps
     if spec.replayed:
         return max(0, steps - spec.warm_up_steps) // spec.train_freq * spec.round_updates
     if spec.whole_episodes or not spec.learns:

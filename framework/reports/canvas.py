@@ -22,6 +22,7 @@ PALETTE = ("#4878a8", "#d1603d", "#5a9367", "#8c6bb1", "#c9a227", "#3a9ca6", "#b
 STYLES = ("-", "--", "-.", ":")  # once the colours are used up
 DPI = 150
 TAIL = 5.0  # percent of the values at either end that may lie outside the axis
+ENV_STEPS = "environment steps"  # the usual unit of x
 NOTE = 135  # letters of a line of the note
 WORTH = 2.5  # an axis is cut where it would else be so many times as long
 
@@ -99,14 +100,14 @@ def limit_axis(axes: Any, values: np.ndarray, curves: Sequence[np.ndarray] = ())
     return f"axis cut: of {values.size:,} points {' and '.join(parts)}" if parts else ""
 
 
-def dress(figure: Any, axes: Any, title: str, note: str = "") -> None:
-    """Titles, axes in environment steps, grid, and a legend that never hides a point."""
+def dress(figure: Any, axes: Any, title: str, note: str = "", unit: str = ENV_STEPS) -> None:
+    """Titles, axes (x in `unit`), grid, and a legend that never hides a point."""
     from matplotlib.ticker import EngFormatter, MaxNLocator
 
     figure.suptitle(title, fontsize=11, x=0.01, ha="left")
     if note:
         axes.set_title(textwrap.fill(note, NOTE), fontsize=7.5, loc="left", color="#666666")
-    axes.set_xlabel("environment steps")
+    axes.set_xlabel(unit)
     axes.set_ylabel("episode reward")
     axes.xaxis.set_major_formatter(EngFormatter(sep=""))
     axes.xaxis.set_major_locator(MaxNLocator(8, integer=True))

@@ -38,8 +38,9 @@ class Joined:
 def curve_of(run: Path) -> Curve | None:
     """A run's evaluations, else the running mean of its episodes; None if it has neither."""
     evaluations = read_csv(run / "results" / "eval.csv")
+    clock = clock_of(evaluations)
     episodes = points(read_csv(run / "results" / "episodes.csv"), "env_step", "reward")
-    x, y = points(evaluations, "env_step", "mean_reward")
+    x, y = points(evaluations, clock, "mean_reward")
     evaluated = bool(x.size)
     if not evaluated:
         x, reward = episodes
@@ -81,6 +82,11 @@ def running_mean(values: np.ndarray, window: int) -> np.ndarray:
 def window_of(count: int) -> int:
     """Episodes in the running mean of so many."""
     return min(100, max(1, count // 10))
+
+
+def clock_of(evaluations: Columns) -> str:
+    """The column that tells when: env steps, or updates of a run that makes none."""
+    return "env_step" if any(evaluations.get("env_step", [])) or "update_step" not in evaluations else "update_step"
 
 
 def points(columns: Columns, *names: str) -> list[np.ndarray]:

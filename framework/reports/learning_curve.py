@@ -6,8 +6,8 @@ from typing import Any
 
 import numpy as np
 
-from framework.reports.canvas import dress, limit_axis, new_axes, no_harm, save, show_window
-from framework.reports.curves import points, running_mean, window_of
+from framework.reports.canvas import ENV_STEPS, dress, limit_axis, new_axes, no_harm, save, show_window
+from framework.reports.curves import clock_of, points, running_mean, window_of
 from framework.reports.tables import read_csv
 from framework.reports.titles import title_of
 from framework.runs.run_folder import RunFolder
@@ -24,7 +24,9 @@ def plot_learning_curve(folder: RunFolder, *, show: bool = False) -> Path | None
     """
     results = folder.path / "results"
     episodes = points(read_csv(results / "episodes.csv"), "env_step", "reward")
-    evaluations = points(read_csv(results / "eval.csv"), "env_step", "mean_reward", "std_reward")
+    table = read_csv(results / "eval.csv")
+    clock = clock_of(table)
+    evaluations = points(table, clock, "mean_reward", "std_reward")
     if not episodes[0].size and not evaluations[0].size:
         return None
     with no_harm("the learning curve"):
@@ -34,7 +36,7 @@ def plot_learning_curve(folder: RunFolder, *, show: bool = False) -> Path | None
         if evaluations[0].size:
             _draw_evaluations(axes, *evaluations)
         note = limit_axis(axes, np.concatenate((episodes[1], evaluations[1])), [evaluations[1]])
-        dress(figure, axes, title_of(folder.path), note)
+        dress(figure, axes, title_of(folder.path), note, "updates" if clock == "update_step" else ENV_STEPS)
         out = save(figure, folder.figs / "learning_curve.png")
         if show:
             show_window(figure)

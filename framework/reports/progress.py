@@ -13,7 +13,7 @@ from rich.table import Column, Table
 
 from envs.config import class_name
 from framework.runs.logs import console
-from framework.settings.schema import Config, GeneralConfig
+from framework.settings.schema import Config
 
 log = logging.getLogger("joyride")
 BAR_SECONDS = 0.2  # between two refreshes of the bar
@@ -25,7 +25,7 @@ def start_line(doing: str, cfg: Config, device: str, folder: Path) -> str:
     """The first line of a run."""
     general = cfg.general_cfg
     where = f"Ray, {general.n_workers} workers, device {device}" if general.mp_backend == "ray" else f"device {device}"
-    limit = f"{general.online_eval_episode} episodes" if general.mode == "test" else _limits(general)
+    limit = f"{general.online_eval_episode} episodes" if general.mode == "test" else _limits(cfg)
     return f"{doing} on {env_name(cfg)}: {where}, seed {general.seed}, {limit}, in {folder}"
 
 
@@ -35,8 +35,11 @@ def env_name(cfg: Config) -> str:
     return cfg.env_cfg.id if entry_point is None else class_name(entry_point)
 
 
-def _limits(general: GeneralConfig) -> str:
+def _limits(cfg: Config) -> str:
+    general = cfg.general_cfg
     limits = {"env steps": general.env_step_limit, "episodes": general.max_episode}
+    if cfg.offline and general.mode == "train":
+        limits = {"updates": general.update_limit}
     return " or ".join(f"{n:,} {unit}" for unit, n in limits.items() if n > 0) or "without a limit"
 
 
@@ -86,10 +89,11 @@ class ProgressReport:
         return self.kind != "off" and time.monotonic() - self.last >= self.period
 
     def show(self, done: int, env_step: int, values: dict[str, Any]) -> None:
-        """Refresh the bar, or print a line."""
+        """Refresh the bar, or print a line; `env_step`: updates where the unit is updates."""
         now = time.monotonic()
         words = [f"{name} {value:,.4g}" for name, value in values.items()]
-        words.append(f"{(env_step - self.env_step) / max(now - self.last, 1e-9):,.0f} steps/s")
+        rate_unit = "updates" if self.unit == "updates" else "steps"
+        words.append(f"{(env_step - self.env_step) / max(now - self.last, 1e-9):,.0f} {rate_unit}/s")
         self.last, self.env_step = now, env_step
         if self.bar is not None:
             self.bar.update(self.task, completed=done, words=words)
@@ -97,7 +101,7 @@ class ProgressReport:
             rate = (done - self.first) / max(now - self.started, 1e-9)
             if self.total and rate > 0:
                 words.append(f"{(self.total - done) / rate:,.0f} s left")
-            log.info("step %s  %s", f"{env_step:,}", "  ".join(words))
+            log.info("%s %s  %s", rate_unit[:-1], f"{env_step:,}", "  ".join(words))
 
     def close(self) -> None:
         """Leave the terminal as it was."""

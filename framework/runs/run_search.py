@@ -41,8 +41,10 @@ def find_run(text: str, tasks_dir: Path | str, key: str = "general_cfg.load_path
     if found.is_file() and found.suffix == ".pt":  # in the run's models/, or beside its config.yaml
         run = found.parent if _is_run(found.parent) else found.parent.parent
     if not _is_run(run):
-        jobs = sorted(str(config.parent) for config in run.glob("*/config.yaml")) if run.is_dir() else []
-        hint = f"it is a sweep; choose one of its runs, such as {jobs[0]}" if jobs else "it has no config.yaml"
+        jobs = sorted(str(one.parent) for one in run.glob("[!.]*/config.yaml")) if run.is_dir() else []
+        inside = next((parent for parent in run.parents if _is_run(parent)), None)
+        hint = "it has no config.yaml" if inside is None else f"it is inside of one: give {inside}"
+        hint = f"it is a sweep; choose one of its runs, such as {jobs[0]}" if jobs else hint
         if key.endswith("resume") and (run / SWEEP_RECORD).is_file():
             hint = "it is a sweep; resume all of it with resume=<sweep>"
         raise UserError(f"{key}={text}: {run} is not a run folder; {hint}")

@@ -15,19 +15,13 @@ from envs.config import EnvConfig
 
 SECTIONS = ("general_cfg", "algo_cfg", "env_cfg")  # of settings; `expected` is only a reference to compare with
 DEFAULT_ENV_STEPS = 50_000
+DEFAULT_UPDATES = 50_000
 LEVELS = ("random", "medium", "replay", "expert")  # of a dataset
 OF_A_MODEL = ("test", "export")  # modes that need a saved model
 ONLY_TRAINING = (  # without effect in those modes
-    *("max_episode", "max_env_step", "reward_threshold", "online_eval", "model_save_fre", "eval_env_steps"),
-    *(
-        "save_best_model",
-        "checkpoint_keep",
-        "collect_traj",
-        "collect_explore",
-        "collect_noise",
-        "traj_format",
-        "log_interval",
-    ),
+    *("max_episode", "max_env_step", "max_update", "reward_threshold", "online_eval", "model_save_fre"),
+    *("eval_env_steps", "save_best_model", "checkpoint_keep", "collect_traj", "collect_explore", "collect_noise"),
+    *("traj_format", "log_interval"),
 )
 
 
@@ -67,9 +61,13 @@ class GeneralConfig:
     max_env_step: int | None = setting(
         None, ge=1, also=(-1,), affects="future"
     )  # steps over all environments; then the run ends; -1: no limit; null: 50,000, or -1 with max_episode
+    max_update: int | None = setting(
+        None, ge=1, also=(-1,), affects="future"
+    )  # updates of a run that learns from a dataset; then it ends; -1: no limit; null: 50,000
     schedule_steps: int | None = setting(
         None, ge=1, affects="purpose"
     )  # env steps of a run at which its schedules end; null: max_env_step, as the run begins with it
+    stop_on_divergence: bool = setting(False, affects="future")  # offline: end where the values or losses diverge
     reward_threshold: float | None = setting(None, affects="future")  # stop when an evaluation's mean reaches this
 
     online_eval: bool = True  # evaluate during training, in separate environments
@@ -115,6 +113,11 @@ class GeneralConfig:
             all(self.info_keywords) and len(set(self.info_keywords)) == len(self.info_keywords),
             f"{section}.info_keywords={self.info_keywords} must be different names, none of them empty",
         )
+        require(
+            self.tasks_dir.strip() != "",
+            f"{section}.tasks_dir is empty (a variable of the shell that is not set?): name a folder, . is this one",
+        )
+        require(not self.tasks_dir.startswith("~"), f"{section}.tasks_dir={self.tasks_dir}: there is no such user")
         self._check_device(section)
         self._check_evaluation(section)
         self._check_model(section)
@@ -225,6 +228,11 @@ class GeneralConfig:
             return self.max_env_step
         return -1 if self.max_episode > 0 else DEFAULT_ENV_STEPS
 
+    @property
+    def update_limit(self) -> int:
+        """Updates at which a run ends that learns from a dataset, or -1."""
+        return DEFAULT_UPDATES if self.max_update is None else self.max_update
+
 
 @dataclass
 class ExpectedScore:
@@ -234,6 +242,9 @@ class ExpectedScore:
     random_reward: float | None = None  # mean return of random actions
     std: float | None = None  # spread given by the source, usually between evaluation episodes (not between seeds)
     max_env_step: int | None = None  # env steps of training after which the score is reached
+    model: str | None = setting(
+        None, choices=("best", "last")
+    )  # which model is judged; null: the best, offline the last
     source: str | None = None  # where the score comes from
 
 
@@ -245,6 +256,16 @@ class Config:
     algo_cfg: Any = MISSING  # an instance of the algorithm's settings, from its group
     env_cfg: EnvConfig = field(default_factory=EnvConfig)
     expected: ExpectedScore = field(default_factory=ExpectedScore)
+
+    @property
+    def offline(self) -> bool:
+        """Whether it learns from a dataset alone: its clock is updates, and no environment is stepped to train."""
+        return hasattr(self.algo_cfg, "dataset")
+
+    @property
+    def clock_limit(self) -> int:
+        """Env steps, or of an offline run updates, at which training ends, or -1."""
+        return self.general_cfg.update_limit if self.offline else self.general_cfg.env_step_limit
 
     def settings(self) -> dict[str, dict[str, Any]]:
         """Every setting by section, as plain values."""

@@ -22,6 +22,8 @@ from framework.settings.schema import Config, GeneralConfig
 from framework.training.counters import Counters
 from framework.training.environments import Environments
 from framework.training.evaluator import Evaluator, HowToEvaluate
+from framework.training.offline.environments import OfflineEnvironments
+from framework.training.offline.parts import OfflineSampling, offline_server
 from framework.training.parts import Sampling
 from framework.training.seeds import stream
 from framework.training.worker import Worker
@@ -54,6 +56,13 @@ def check_learns(spec: DataSpec, general: GeneralConfig) -> None:
             f"general_cfg.sync=async does not work with {general.algo_name}, which learns from whole episodes; leave"
             " it out"
         )
+    if spec.offline:
+        return _check_offline(general)
+    if general.max_update is not None:
+        raise UserError(
+            f"general_cfg.max_update={general.max_update} ends a run that learns from a dataset; {general.algo_name}"
+            " learns from an environment: use max_env_step"
+        )
     per_step = general.n_envs * general.n_workers
     needed = spec.n_steps * per_step if spec.on_policy else max(spec.warm_up_steps, spec.train_freq * spec.replayed)
     if 0 < general.env_step_limit < needed:
@@ -62,6 +71,19 @@ def check_learns(spec: DataSpec, general: GeneralConfig) -> None:
             f"general_cfg.max_env_step={general.env_step_limit} ends the run before anything is learned: {what} needs"
             f" {needed} env steps"
         )
+
+
+def _check_offline(general: GeneralConfig) -> None:
+    """Say which limits do not count; UserError for what an offline run cannot have."""
+    void = [f"general_cfg.{key}" for key in ("max_env_step", "max_episode") if (getattr(general, key) or -1) > 0]
+    if void:
+        log.warning(
+            "%s: no effect, for %s learns from a dataset; general_cfg.max_update ends the run",
+            ", ".join(void), general.algo_name,
+        )  # fmt: skip
+    for key, value in (("eval_env_steps", general.eval_env_steps), ("collect_traj", general.collect_traj)):
+        if value:
+            raise UserError(f"general_cfg.{key}={value} needs env steps, and {general.algo_name} makes none")
 
 
 def check_run(cfg: Config, envs: Environments, resumed: bool) -> None:
@@ -73,6 +95,8 @@ def check_run(cfg: Config, envs: Environments, resumed: bool) -> None:
     check_rollout(spec, envs.obs_space, envs.action_space, general.n_envs * general.n_workers, free_memory())
     if not resumed:
         check_learns(spec, general)
+        if spec.whole_episodes or spec.hindsight:
+            envs.bound_episodes()
     for line in _afresh(cfg):
         log.warning("%s", line)
     if spec.by_worker and general.sync != "async":
@@ -101,12 +125,13 @@ def _afresh(cfg: Config) -> list[str]:
     return lines
 
 
-def total_steps(general: GeneralConfig) -> int | None:
-    """Where schedules end, in a run's own steps: those of a loaded model do not count; None: nowhere."""
+def total_steps(cfg: Config) -> int | None:
+    """Where schedules end, in a run's own steps (offline: updates), a loaded model's not counted; None: nowhere."""
+    general = cfg.general_cfg
     if general.schedule_steps is not None:
         return general.schedule_steps
-    if general.env_step_limit > 0:
-        return general.env_step_limit
+    if cfg.clock_limit > 0:
+        return cfg.clock_limit
     return None if general.mode == "train" else 1  # they do not matter where nothing is learned
 
 
@@ -120,16 +145,16 @@ def fix_schedules(cfg: Config, resumed: bool) -> None:
 
     Says which are at their end already where the run goes on beyond it.
     """
-    general = cfg.general_cfg
-    if general.schedule_steps is None and general.env_step_limit > 0 and not resumed:
-        general.schedule_steps = general.env_step_limit
-    end, limit = general.schedule_steps, general.env_step_limit
+    general, limit = cfg.general_cfg, cfg.clock_limit
+    if general.schedule_steps is None and limit > 0 and not resumed:
+        general.schedule_steps = limit
+    end = general.schedule_steps
     if resumed and end is not None and (limit < 0 or limit > end):
         keys = [f"algo_cfg.{field.name}" for field in fields(cfg.algo_cfg) if _falls_until_end(field, cfg.algo_cfg)]
         if keys:
             log.warning(
-                "%s: the schedule ended at env step %s of this run; from there on its last value stays",
-                ", ".join(keys), f"{end:,}",
+                "%s: the schedule ended at %s %s of this run; from there on its last value stays",
+                ", ".join(keys), "update" if cfg.offline else "env step", f"{end:,}",
             )  # fmt: skip
 
 
@@ -160,7 +185,7 @@ def build_algorithm(cfg: Config, envs: Environments, device: str, *, at_random: 
                 envs.action_space,
                 device=device,
                 seed=stream(general.seed, "algorithm"),
-                total_steps=total_steps(general),
+                total_steps=total_steps(cfg),
                 **known,
             )
     except (MemoryError, RuntimeError) as error:
@@ -171,6 +196,8 @@ def build_algorithm(cfg: Config, envs: Environments, device: str, *, at_random: 
         ) from error
     finally:
         torch.set_num_threads(threads)
+    if isinstance(envs, OfflineEnvironments):
+        algorithm.take_statistics(envs.dataset.pieces())
     return algorithm
 
 
@@ -178,7 +205,7 @@ def build_server(cfg: Config, envs: Callable[[], Environments], spec: DataSpec, 
     """The data server; `n_rollouts`: how many, one of each worker, an on-policy algorithm learns as one."""
     general = cfg.general_cfg
     goal_reward = GoalReward(envs().single(first=False)) if spec.hindsight else None
-    seed, total = stream(general.seed, "server"), total_steps(general)
+    seed, total = stream(general.seed, "server"), total_steps(cfg)
     return DataServer(spec, seed, n_rollouts, total, goal_reward)
 
 
@@ -236,6 +263,8 @@ def build_sampling(
     counters: Counters,
 ) -> Sampling:
     """All workers of a single process and their server; a collection that is to be seen shows the first env."""
+    if isinstance(envs, OfflineEnvironments) and spec.offline:
+        return OfflineSampling(offline_server(cfg, envs.dataset, spec, policy), counters)
     general = cfg.general_cfg
     window = cfg.env_cfg.render_mode == "human" and not spec.learns
     workers = [

@@ -31,12 +31,18 @@ class Counters:
 
     def episodes_left(self) -> int | None:
         """Episodes until the limit; None without one."""
-        return self.last_episode - self.episode if self.cfg.max_episode > 0 else None
+        limited = self.cfg.max_episode > 0 and not self.spec.offline
+        return self.last_episode - self.episode if limited else None
 
     def env_steps_left(self) -> int | None:
         """Environment steps until the limit; None without one."""
-        limit = self.cfg.env_step_limit
+        limit = -1 if self.spec.offline else self.cfg.env_step_limit
         return None if limit < 0 else self.first_env_step + limit - self.env_step
+
+    def updates_left(self) -> int | None:
+        """Updates until the limit of an offline run; None without one."""
+        limit = self.cfg.update_limit if self.spec.offline else -1
+        return None if limit < 0 else self.first_update_step + limit - self.update_step
 
     def next_rollout(self) -> int:
         """Steps of each environment in the next rollout: up to the limit, rounded up."""
@@ -55,6 +61,9 @@ class Counters:
 
     def limit_reached(self) -> str:
         """The limit that has been reached, in words; "" for none."""
+        left = self.updates_left()
+        if left is not None and left <= 0:
+            return f"max_update {self.cfg.update_limit} reached"
         left = self.env_steps_left()
         if left is not None and left <= 0:
             return f"max_env_step {self.cfg.env_step_limit} reached"
@@ -64,6 +73,8 @@ class Counters:
 
     def in_words(self) -> str:
         """The counts in words; the steps added to a loaded model come first."""
+        if self.spec.offline:
+            return f"{self.update_step:,} updates"
         if not self.first_env_step:
             return f"{self.episode:,} episodes, {self.env_step:,} env steps, {self.update_step:,} updates"
         episodes, steps = self.episode - self.first_episode, self.env_step - self.first_env_step

@@ -124,7 +124,7 @@ class Recorder:
             "time/env_steps_per_second": (env_step - self.last_row[1]) / elapsed,
             "time/updates_per_second": (update_step - self.last_row[0]) / elapsed,
         }
-        self._log(self.latest | rates | self.recent_means(), env_step)
+        self._log(self.latest | rates | self.recent_means(), env_step or update_step)
         self.pending, self.told, self.last_row, self.row_time = [], {}, (update_step, env_step), wall_time
 
     def recent_means(self) -> dict[str, float]:
@@ -138,18 +138,22 @@ class Recorder:
         loss = self.latest.get("train/entropy_loss")
         return {} if loss is None else {"entropy": -loss}
 
-    def evaluation(self, result: Evaluation, update_step: int, env_step: int) -> None:
-        """An evaluation was made."""
+    def evaluation(
+        self, result: Evaluation, update_step: int, env_step: int, more: Mapping[str, float] | None = None
+    ) -> None:
+        """An evaluation was made; `more` columns go beside its own."""
+        beside = {**result.told, **(more or {})}
         values = (result.mean, result.std, min(result.rewards), max(result.rewards))
         episodes = len(result.rewards)
         row = (update_step, env_step, f"{self.wall_time():.3f}", episodes, *values)
-        self.evaluations.append_named(dict(zip(EVALUATIONS, row, strict=True)) | result.told)
-        told = dict(zip(EVALUATIONS[4:], values, strict=True)) | result.told
-        self._log({f"eval/{name}": value for name, value in told.items()}, env_step)
+        self.evaluations.append_named(dict(zip(EVALUATIONS, row, strict=True)) | beside)
+        told = dict(zip(EVALUATIONS[4:], values, strict=True)) | beside
+        self._log({f"eval/{name}": value for name, value in told.items()}, env_step or update_step)
 
-    def _log(self, scalars: Mapping[str, float], env_step: int) -> None:
+    def _log(self, scalars: Mapping[str, float], clock: int) -> None:
+        """To the loggers, at the env step; at the update of an offline run, which has no other clock."""
         for logger in self.loggers.values():
-            logger.scalars(scalars, env_step)
+            logger.scalars(scalars, clock)
 
     def state_dict(self) -> dict[str, Any]:
         """How far the files go, so that rows written after this moment can be cut off, and what is not yet written."""

@@ -54,7 +54,7 @@ def test_what_may_change_when_a_run_is_resumed():
         "resume", "load_checkpoint", "load_path", "load_model_step", "device", "max_episode", "max_env_step",
         "reward_threshold", "checkpoint_keep", "format", "callbacks", "loggers", "progress", "save_fig", "show_fig",
         "trust", "tasks_dir", "mp_backend", "sync", "n_learners", "ray_address", "worker_timeout",
-        "max_worker_restarts", "eval_n_envs",
+        "max_worker_restarts", "eval_n_envs", "max_update", "stop_on_divergence",
     }  # fmt: skip
     assert names(EnvConfig, may_change) == {"render_mode"}
     for config in ALGO_CONFIGS:

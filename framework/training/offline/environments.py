@@ -1,0 +1,84 @@
+"""The environments of a run that learns from a dataset: they only evaluate, and may be missing."""
+
+import logging
+from typing import Any
+
+from gymnasium import spaces
+
+from algos.common.errors import UserError, first_line
+from algos.common.trees import tree_leaves
+from envs.config import EnvConfig
+from framework.datasets.load import load_dataset
+from framework.settings.schema import Config
+from framework.training.environments import Environments, EnvObject
+
+log = logging.getLogger("joyride")
+
+
+class OfflineEnvironments(Environments):
+    """The spaces of a dataset, and where one can be made its environment, for evaluation.
+
+    Where `env_cfg` says nothing, it becomes that of the dataset. An environment that cannot be made is a warning: the
+    run trains without evaluation. Raises UserError where the environment's spaces are not the dataset's.
+    """
+
+    def __init__(self, cfg: Config, given: EnvObject | None = None):
+        self.dataset = load_dataset(cfg.algo_cfg.dataset, cfg.general_cfg.tasks_dir)
+        if given is None and cfg.env_cfg == EnvConfig():
+            for key in ("id", "entry_point", "kwargs", "wrappers"):
+                value = self.dataset.facts.get("env_id" if key == "id" else key)
+                if value is not None:
+                    setattr(cfg.env_cfg, key, value)
+        self.missing = ""  # why there is no environment
+        general = cfg.general_cfg
+        if not general.online_eval and cfg.env_cfg.render_mode is None:
+            self.missing = "general_cfg.online_eval is false"
+        else:
+            try:
+                super().__init__(cfg, given)
+                self._check_spaces()
+                return
+            except _Unlike:
+                raise
+            except Exception as error:  # whatever a constructor raises: it is not needed to train
+                self.missing = f"{cfg.env_cfg.id} cannot be made ({first_line(error)})"
+            log.warning("%s: the run trains without evaluation, and no best model is chosen", self.missing)
+            general.online_eval, cfg.env_cfg.render_mode = False, None
+            general.reward_threshold = None
+        self.cfg, self.general, self.given, self.remarks = cfg.env_cfg, general, None, []
+        self.obs_space, self.action_space = self.dataset.obs_space, self.dataset.action_space
+
+    def single(self, first: bool) -> Any:
+        if self.missing:
+            raise UserError(f"there is no environment to play episodes in: {self.missing}")
+        return super().single(first)
+
+    def can_be_filmed(self) -> bool:
+        return not self.missing and super().can_be_filmed()
+
+    def _check_spaces(self) -> None:
+        pairs = (("observations", self.obs_space, "obs"), ("actions", self.action_space, "action"))
+        for what, space, name in pairs:
+            found = [leaf.shape[1:] for leaf in tree_leaves(self.dataset.columns[name])]
+            wanted = [part.shape for part in _parts(space)]
+            if found != wanted:
+                raise _Unlike(
+                    f"algo_cfg.dataset: its {what} have shape {_words(found)}, those of {self.cfg.id} {_words(wanted)}"
+                )
+
+
+class _Unlike(UserError):
+    """A dataset of another environment."""
+
+
+def _parts(space: spaces.Space[Any]) -> list[Any]:
+    """The leaves of a space, in the order of a tree's."""
+    if isinstance(space, spaces.Dict):
+        return [leaf for part in space.spaces.values() for leaf in _parts(part)]
+    if isinstance(space, spaces.Tuple):
+        return [leaf for part in space.spaces for leaf in _parts(part)]
+    return [space]
+
+
+def _words(shapes: list[Any]) -> str:
+    return ", ".join(str(list(shape)) for shape in shapes)
