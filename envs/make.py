@@ -80,8 +80,8 @@ def make_vector_env(
         for key, given in (("wrappers", cfg.wrappers), ("memory_inputs", cfg.memory_inputs != ["obs"])):
             if given:
                 raise UserError(f"env_cfg.{key} applies to single environments; leave out env_cfg.vectorization=native")
-        kwargs, limit = _limits(cfg, spec)
-        limit = min((steps for steps in (limit, max_step) if steps is not None and steps > 0), default=None)
+        kwargs, _ = _limits(cfg, spec)
+        limit = step_limit(cfg, max_step)
         return _guarded(spec, kwargs, render_mode, lambda: make_native(spec, n_envs, limit, kwargs, render_mode))
     modes = [render_mode, *[None] * (n_envs - 1)]
     env_fns = [partial(make_env, cfg, max_step=max_step, render_mode=mode) for mode in modes]
@@ -114,6 +114,12 @@ def spaces_of(
                 "env_cfg.wrappers: a wrapper with train_only=true must not change the spaces of the environment"
             )
     return env.observation_space, env.action_space
+
+
+def step_limit(cfg: EnvConfig, max_step: int = -1) -> int | None:
+    """Steps after which an episode is truncated; None: there is no limit."""
+    _, own = _limits(cfg, spec_of(cfg))
+    return min((steps for steps in (own, max_step) if steps is not None and steps > 0), default=None)
 
 
 def name_of(cfg: EnvConfig) -> str:

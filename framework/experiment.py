@@ -18,6 +18,7 @@ from algos.export import FORMATS
 from algos.export.export import export_policy
 from algos.registry import learns_offline
 from framework.data.observations import as_batch, next_action
+from framework.datasets.record import check_format, policy_facts, record
 from framework.distributed.assemble import Plan, build_driver, model_info, plan_run, ray_backend
 from framework.machine.auto import choose_compiling, choose_threads
 from framework.machine.memory import memory_told
@@ -113,6 +114,7 @@ class Experiment:
         # under Ray the learners have the device; this process keeps a copy of what they learn
         self.device = "cpu" if self.ray else resolve_device(self.general.device)
         check_loggers(self.general.loggers, self.general.tasks_dir)
+        check_format(self.general)
         home = os.getcwd()
         offline = cfg.offline and self.general.mode == "train"
         self.envs = OfflineEnvironments(cfg, env) if offline else Environments(cfg, env)
@@ -330,10 +332,18 @@ class Experiment:
                 add_note(error, f"resume the run with: {resume}")
                 raise
             log.info("ended: %s (%s, %.1f s)", reason, driver.in_words(), driver.recorder.wall_time())
+            if driver.trajectories is not None and driver.trajectories.episodes and not driver.signal:
+                self._record(mode, folder)
             if mode == "train":
                 self._take_counts(driver)
             self._draw(mode, folder, driver)
         return reason
+
+    def _record(self, mode: str, folder: RunFolder) -> None:
+        """Write what is known of the collected episodes beside them."""
+        envs, model = self.envs, str(self.model_path) if self.model_path is not None else None
+        policy = policy_facts(self.cfg, mode, model, self.counters["env_step"])
+        record(folder.results, self.cfg, policy, envs.obs_space, envs.action_space, envs.step_limit())
 
     def _build_driver(
         self, plan: Plan, folder: RunFolder, cluster: Any = None, loaded: dict[str, Any] | None = None

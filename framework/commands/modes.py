@@ -10,6 +10,7 @@ from typing import Any
 
 from algos.common.errors import UserError
 from envs.returns import possible_returns
+from framework.commands.data.make import dataset
 from framework.commands.verdict import SCORE, TEST_EPISODES
 from framework.data.endings import in_words
 from framework.experiment import Experiment
@@ -42,6 +43,8 @@ def _run(cfg: Config, hydra_cfg: Any, run_dir: Path | None) -> int:
         raise UserError(
             "general_cfg.mode=translate works only on the command line: python main.py --yaml <file> mode=translate"
         )
+    if cfg.general_cfg.mode == "dataset":
+        return dataset(cfg, hydra_cfg, run_dir)
     experiment = Experiment.from_config(cfg, run_dir=run_dir, hydra_cfg=hydra_cfg)
     if cfg.general_cfg.mode == "test":
         return test(experiment)

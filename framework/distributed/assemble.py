@@ -6,6 +6,7 @@ from typing import Any
 from algos.base import Algorithm
 from algos.common.errors import UserError
 from algos.data import DataSpec
+from framework.datasets.noise import Noisy
 from framework.distributed import ray_files
 from framework.distributed.actors import ActorConfig
 from framework.reports.scores import Reference
@@ -58,7 +59,11 @@ def plan_run(cfg: Config, algorithm: Algorithm, mode: str, env_step: int, model_
     if model_name is None:
         return Plan(cfg, algorithm, False, spec, Acting(at_random=True), "random actions (no load_path is given)")
     how = f"with its exploration at step {env_step:,}" if explore else "acting greedily"
-    acting = Acting(explore=explore, first_step=env_step)
+    noise = cfg.general_cfg.collect_noise
+    if noise:
+        Noisy(algorithm, noise)  # refuses what cannot be before anything is written
+    how += f", with noise {noise:g}" if noise else ""
+    acting = Acting(explore=explore, first_step=env_step, noise=noise)
     return Plan(cfg, algorithm, False, spec, acting, f"{name} ({model_name}, {how})")
 
 

@@ -16,6 +16,7 @@ from framework.data.data_server import DataServer
 from framework.data.hindsight import GoalReward
 from framework.data.memory import check_buffer, check_rollout, free_memory
 from framework.data.observations import check_observed
+from framework.datasets.noise import Noisy
 from framework.machine.memory import COPIES, is_out_of_memory, weights_that_fit
 from framework.settings.schema import Config, GeneralConfig
 from framework.training.counters import Counters
@@ -221,17 +222,20 @@ def build_server(
 class Acting:
     """How workers act: at random, or with the algorithm's policy, for whom env step 0 is `first_step`.
 
-    So the exploration of a run that trains a loaded model counts the run's own steps.
+    So the exploration of a run that trains a loaded model counts the run's own steps. `noise` as in `collect_noise`.
     """
 
     at_random: bool = False
     explore: bool = True
     first_step: int = 0
+    noise: float = 0.0
 
 
 def build_policy(algorithm: Algorithm, acting: Acting) -> Policy:
     """The policy that workers act with."""
-    return RandomPolicy(algorithm.action_space) if acting.at_random else algorithm.policy
+    if acting.at_random:
+        return RandomPolicy(algorithm.action_space)
+    return Noisy(algorithm, acting.noise) if acting.noise else algorithm.policy
 
 
 def build_worker(

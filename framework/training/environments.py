@@ -12,7 +12,7 @@ from envs.auto import sync_or_async
 from envs.check import MOST_STEPS, check_frame, check_given, is_limited
 from envs.drivers import headless
 from envs.given import as_vector_env, check_object, is_closed
-from envs.make import make_env, make_vector_env, spaces_of
+from envs.make import make_env, make_vector_env, spaces_of, step_limit
 from envs.model import model_of
 from envs.resuming.resumable import Resumable
 from envs.vectors.envpool import check_alike
@@ -87,6 +87,13 @@ class Environments:
         if general.online_eval:
             self._another(None).close()
         return vector
+
+    def step_limit(self) -> int | None:
+        """Steps after which an episode is truncated; None: there is no limit, or it is not known."""
+        if self.given is None:
+            return step_limit(self.cfg, self.general.max_step)
+        own = getattr(self.spec, "max_episode_steps", None)
+        return min((steps for steps in (own, self.general.max_step) if steps is not None and steps > 0), default=None)
 
     def check_open(self) -> None:
         """Raise UserError where the user's object was closed, as far as it tells."""
