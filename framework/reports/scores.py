@@ -1,5 +1,6 @@
 """Scores of evaluations in words and on the scale of a dataset's references."""
 
+from math import isfinite
 from typing import Any, NamedTuple
 
 from framework.reports.curves import clock_of
@@ -27,8 +28,10 @@ class Reference(NamedTuple):
 
 
 def last_scores(folder: RunFolder) -> dict[str, float]:
-    """Of a run's evaluations: the last, the mean of the last ten, and the best; empty if there are none."""
-    scores = read_csv(folder.path / "results" / "eval.csv").get("mean_reward", [])
+    """Of a run's finite evaluations: the last, the mean of the last ten, and the best; empty if there are none."""
+    scores = [
+        score for score in read_csv(folder.path / "results" / "eval.csv").get("mean_reward", []) if isfinite(score)
+    ]
     if not scores:
         return {}
     some = scores[-LAST:]
