@@ -239,13 +239,13 @@ class ExpectedScore:
     """Reference score of a preset (`expected` in its file)."""
 
     mean_reward: float | None = None  # mean return over evaluation episodes
-    random_reward: float | None = None  # mean return of random actions
     std: float | None = None  # spread given by the source, usually between evaluation episodes (not between seeds)
     max_env_step: int | None = None  # env steps of training after which the score is reached
     model: str | None = setting(
         None, choices=("best", "last")
     )  # which model is judged; null: the best, offline the last
     source: str | None = None  # where the score comes from
+    random_reward: float | None = None  # mean return of random actions
 
 
 @dataclass
