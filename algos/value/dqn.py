@@ -54,8 +54,7 @@ class DQN(Algorithm):
         """One step down the gradient of `loss`; after every `target_update` of them the target network follows."""
         lr = self.lr(batch.step)
         self.optimizer.set_lr(lr)
-        if self.q_net.norm is not None:
-            self.q_net.norm.update(batch.obs)
+        self.update_norm(batch.obs)
         self.q_net.reset_noise(self.generator)
         self.target_net.reset_noise(self.generator)
         metrics, td_error = self.optimizer.gradient_step(self.loss, *self.columns(batch))
@@ -64,6 +63,11 @@ class DQN(Algorithm):
             update_target(self.target_net, self.q_net, self.cfg.tau)
         priorities = td_error if "weight" in batch.extras else None
         return LearnOutput({**metrics, "train/learning_rate": lr}, priorities)
+
+    def update_norm(self, obs: Tree) -> None:
+        """Take in the observations of a batch, if observations are normalised."""
+        if self.q_net.norm is not None:
+            self.q_net.norm.update(obs)
 
     def columns(self, batch: Batch) -> tuple[Tree, ...]:
         """The columns of a batch that `loss` takes, None for those that it lacks."""
