@@ -75,6 +75,12 @@ class Heads(nn.Module):
         obs = without_mask(obs) if self.masked else obs
         return obs if self.norm is None else self.norm(obs)
 
+    def joined(self, features: Tree, action: Tensor | None) -> Tree:
+        """What a head takes: features and action side by side, for a class the two of them."""
+        if action is None:
+            return features
+        return (features, action) if self.of_class else torch.cat([features, action], dim=1)
+
     def reset_noise(self, generator: torch.Generator) -> None:
         """Fresh noise in noisy layers."""
         for part in self.parts:
@@ -177,23 +183,14 @@ class Critics(Heads):
 
     def of_each(self, obs: Tree, action: Tensor) -> Tensor:
         """Several actions for each observation [B, N, A] -> outputs [B, N, n_critics, out]."""
-        n = action.shape[1]
-        features = tree_map(
-            lambda leaf: leaf.unsqueeze(1).expand(-1, n, *leaf.shape[1:]).flatten(0, 1), self.features(obs)
-        )
-        return self.outputs(features, action.flatten(0, 1)).unflatten(0, (-1, n))
+        features = repeated(self.features(obs), action.shape[1])
+        return self.outputs(features, action.flatten(0, 1)).unflatten(0, action.shape[:2])
 
     def first(self, obs: Tree, action: Tensor) -> Tensor:
         """Q_1(s, a) [B], without the price of the others."""
         x = self.joined(self.features(obs), action)
         q_value: Tensor = self.heads[0](x) if self.stack is None else self.stack.first(x)
         return q_value.squeeze(1)
-
-    def joined(self, features: Tree, action: Tensor | None) -> Tree:
-        """What a head takes: features and action side by side, for a class the two of them."""
-        if action is None:
-            return features
-        return (features, action) if self.of_class else torch.cat([features, action], dim=1)
 
 
 def _stack_heads(critics: Critics, state: dict[str, Any], prefix: str, *_: Any) -> None:
@@ -212,6 +209,11 @@ class Temperature(nn.Module):
     def forward(self) -> Tensor:
         """alpha, 0-d, for losses that do not train it."""
         return self.log_alpha.detach().exp()
+
+
+def repeated(rows: Tree, n: int) -> Tree:
+    """Each of the rows [B, ...] n times in succession: [B n, ...]."""
+    return tree_map(lambda leaf: leaf.unsqueeze(1).expand(-1, n, *leaf.shape[1:]).flatten(0, 1), rows)
 
 
 def squashed_gaussian(params: tuple[Tensor, Tensor], noise: Tensor) -> tuple[Tensor, Tensor]:

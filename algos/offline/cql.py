@@ -24,6 +24,7 @@ class CQL(FromDataset, SAC):
     """
 
     Config: ClassVar[type] = CQLConfig
+    for_other_actions = "CQL_D"
 
     def next_noise(self, rows: int) -> Tree:
         """Of the next action, and uniform actions and noise of those at s and s', each [B, n_samples, A]."""

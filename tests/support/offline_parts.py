@@ -8,7 +8,15 @@ from algos.registry import get_algorithm, get_config_class
 __all__ = ["KINDS", "make", "random_batch"]
 
 torch.set_num_threads(1)  # small networks
-KINDS = [("TD3_BC", BOX), ("IQL", BOX), ("IQL", THREE), ("CQL", BOX)]  # name, actions
+KINDS = [
+    ("TD3_BC", BOX),
+    ("IQL", BOX),
+    ("IQL", THREE),
+    ("CQL", BOX),
+    ("CQL_D", THREE),
+    ("BCQ", BOX),
+    ("BCQ_D", THREE),
+]  # name, actions
 ENCODER = ("branch_layers", "merge_layers", "dueling_layers")
 
 

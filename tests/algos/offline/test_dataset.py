@@ -5,6 +5,7 @@ from dataclasses import replace
 import pytest
 import torch
 from offline_parts import KINDS, make, random_batch
+from replay_parts import BOX, THREE
 
 from algos.common.errors import UserError
 from algos.common.settings import check_settings
@@ -85,3 +86,11 @@ def test_layers_that_carry_state_are_refused(name):
     config = get_config_class(name)(merge_layers=[{"layer_type": "gru", "layer_size": 8}])
     with pytest.raises(UserError, match=r"carry state.*use algo_name=BC"):
         check_settings(config, "algo_cfg")
+
+
+@pytest.mark.parametrize(
+    ("name", "space", "other"), [("CQL", THREE, "CQL_D"), ("BCQ", THREE, "BCQ_D"), ("CQL_D", BOX, "CQL")]
+)
+def test_other_actions_are_answered_with_the_name_to_use(name, space, other):
+    with pytest.raises(UserError, match=f"use algo_name={other}$"):
+        make(name, space)
