@@ -163,6 +163,7 @@ class Algorithm(ABC):
 
     Config: ClassVar[type]
     action_spaces: ClassVar[tuple[type, ...]] = ()
+    for_other_actions: ClassVar[str] = ""  # the name of its form for other action spaces, if it has one
     needs_model: ClassVar[bool] = False  # it plans: `__init__` takes the environment's probabilities as `model`
 
     policy: Policy
@@ -183,8 +184,10 @@ class Algorithm(ABC):
         """
         if not isinstance(action_space, self.action_spaces):
             allowed = " or ".join(space.__name__ for space in self.action_spaces)
+            instead = f"; use algo_name={self.for_other_actions}" if self.for_other_actions else ""
             raise UserError(
                 f"{type(self).__name__} needs {allowed} actions, but the environment has {type(action_space).__name__}"
+                f"{instead}"
             )
         self.cfg, self.obs_space, self.action_space = cfg, obs_space, action_space
         self.device, self.total_steps = device, total_steps

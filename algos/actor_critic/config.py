@@ -9,24 +9,44 @@ from algos.networks.config import ActorCriticConfig
 from algos.networks.spec import CARRY_STATE
 
 
-def _two_layers() -> list[Any]:
+def two_layers() -> list[Any]:
+    """Two linear layers."""
     return [{"layer_type": "linear", "layer_size": [256], "activation": "relu"} for _ in range(2)]
 
 
 @dataclass
-class ReplayActorCriticConfig(DemoConfig, ActorCriticConfig):
-    """Actor and critics each have their own encoder with its recurrent layers; an actor class may bring its own."""
+class OffPolicyConfig(ActorCriticConfig):
+    """Settings of every actor-critic that learns from transitions of other policies, from replay or a dataset."""
 
-    actor_layers: list[Any] = setting(factory=_two_layers)  # layers of the actor, see docs/networks.md
-    critic_layers: list[Any] = setting(factory=_two_layers)  # layers of each critic, over features and action
-    sequence_length: int = setting(20, ge=1)  # recurrent: steps per replayed sequence
-    burn_in: int = setting(0, ge=0)  # recurrent: first steps of a sequence, which only warm up the state
+    actor_layers: list[Any] = setting(factory=two_layers)  # layers of the actor, see docs/networks.md
+    critic_layers: list[Any] = setting(factory=two_layers)  # layers of each critic, over features and action
     n_critics: int = setting(2, ge=1, le=100)  # critics, each with a target; the lowest target value is used
     gamma: float = setting(0.99, ge=0, le=1)  # discount per step
     tau: float = setting(0.005, gt=0, le=1)  # weight of the online networks in a target update
     actor_lr: Any = setting(3e-4, schedule=True)  # learning rate of the actor: a number or a schedule
     critic_lr: Any = setting(3e-4, schedule=True)  # learning rate of all critics: a number or a schedule
     batch_size: int = setting(256, ge=1)  # transitions per update; recurrent: sequences
+    max_grad_norm: float | None = setting(None, gt=0)  # clip gradients to this norm; null: no clipping
+    normalize_obs: bool = False  # normalise observations by a running mean and deviation, saved with the model
+    compile: bool | str = setting(AUTO, choices=SWITCH, affects="speed")  # each update one graph; auto: in long runs
+
+    @property
+    def recurrent(self) -> bool:
+        """Whether the actor carries state."""
+        return super().recurrent or self.actor_carries_state
+
+    @property
+    def first_policy_step(self) -> int:
+        """Env steps before the policy acts for the first time."""
+        return 0
+
+
+@dataclass
+class ReplayActorCriticConfig(DemoConfig, OffPolicyConfig):
+    """Actor and critics each have their own encoder with its recurrent layers; an actor class may bring its own."""
+
+    sequence_length: int = setting(20, ge=1)  # recurrent: steps per replayed sequence
+    burn_in: int = setting(0, ge=0)  # recurrent: first steps of a sequence, which only warm up the state
     buffer_type: str = setting("REPLAY_QUE", choices=("REPLAY_QUE", "REPLAY", "PER_QUE", "HER"))  # docs/algorithms.md
     buffer_size: int = setting(1_000_000, ge=1)  # transitions kept
     priority_alpha: float = setting(0.6, ge=0, le=1)  # PER_QUE: exponent of the priorities; 0 is uniform
@@ -36,10 +56,7 @@ class ReplayActorCriticConfig(DemoConfig, ActorCriticConfig):
     random_steps: int | None = setting(None, ge=0)  # first env steps, with random actions; null: learning_starts
     train_freq: int = setting(1, ge=1)  # env steps between rounds of updates; recurrent: a multiple of sequence_length
     gradient_steps: int = setting(1, ge=1, le=1_000_000, also=(-1,))  # updates per round; -1: one for each env step
-    max_grad_norm: float | None = setting(None, gt=0)  # clip gradients to this norm; null: no clipping
-    normalize_obs: bool = False  # normalise observations by a running mean and deviation, saved with the model
     normalize_reward: bool = False  # divide rewards by a running deviation of the discounted return
-    compile: bool | str = setting(AUTO, choices=SWITCH, affects="speed")  # each update one graph; auto: in long runs
 
     def check(self, section: str) -> None:
         super().check(section)
@@ -63,11 +80,6 @@ class ReplayActorCriticConfig(DemoConfig, ActorCriticConfig):
         )
 
     @property
-    def recurrent(self) -> bool:
-        """Whether the actor carries state."""
-        return super().recurrent or self.actor_carries_state
-
-    @property
     def first_policy_step(self) -> int:
         """Env steps before the policy acts for the first time."""
         return self.learning_starts if self.random_steps is None else self.random_steps
@@ -87,11 +99,15 @@ class DDPGConfig(BoxActionConfig, ReplayActorCriticConfig):
 
 
 @dataclass
-class TD3Config(DDPGConfig):
-    n_critics: int = setting(2, ge=1, le=100)  # critics, each with a target; the lowest target value is used
+class SmoothTargetConfig:
     policy_delay: int = setting(2, ge=1)  # critic updates per update of the actor and the targets
     target_noise: float = setting(0.2, ge=0)  # standard deviation of the noise on target actions
     target_noise_clip: float = setting(0.5, gt=0)  # largest absolute value of that noise
+
+
+@dataclass
+class TD3Config(SmoothTargetConfig, DDPGConfig):
+    n_critics: int = setting(2, ge=1, le=100)  # critics, each with a target; the lowest target value is used
 
 
 @dataclass
@@ -102,8 +118,13 @@ class TemperatureConfig:
 
 
 @dataclass
-class SACConfig(TemperatureConfig, BoxActionConfig, ReplayActorCriticConfig):
+class BoxTemperatureConfig(TemperatureConfig):
     target_entropy: float | None = None  # for auto_alpha; null: minus the number of action dimensions
+
+
+@dataclass
+class SACConfig(BoxTemperatureConfig, BoxActionConfig, ReplayActorCriticConfig):
+    """Settings of SAC."""
 
 
 @dataclass

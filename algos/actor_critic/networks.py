@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from algos.actor_critic.config import ReplayActorCriticConfig
+from algos.actor_critic.config import OffPolicyConfig
 from algos.common.errors import UserError
 from algos.common.masks import MASK, forbid, split_mask, without_mask
 from algos.common.normalize import ObsNorm
@@ -35,7 +35,7 @@ class Heads(nn.Module):
 
     def __init__(
         self,
-        cfg: ReplayActorCriticConfig,
+        cfg: OffPolicyConfig,
         obs_space: Any,
         action_space: Any,
         name: str,
@@ -75,6 +75,12 @@ class Heads(nn.Module):
         obs = without_mask(obs) if self.masked else obs
         return obs if self.norm is None else self.norm(obs)
 
+    def joined(self, features: Tree, action: Tensor | None) -> Tree:
+        """What a head takes: features and action side by side, for a class the two of them."""
+        if action is None:
+            return features
+        return (features, action) if self.of_class else torch.cat([features, action], dim=1)
+
     def reset_noise(self, generator: torch.Generator) -> None:
         """Fresh noise in noisy layers."""
         for part in self.parts:
@@ -86,7 +92,7 @@ class Actor(Heads):
 
     meaning = "a logit for each action"
 
-    def __init__(self, cfg: ReplayActorCriticConfig, obs_space: Any, action_space: Any, out_features: int):
+    def __init__(self, cfg: OffPolicyConfig, obs_space: Any, action_space: Any, out_features: int):
         super().__init__(cfg, obs_space, action_space, "actor", 1, out_features, self.meaning)
 
     def forward(self, obs: Tree) -> Any:
@@ -130,7 +136,7 @@ class GaussianActor(Actor):
 
     meaning = "means, then log standard deviations"
 
-    def __init__(self, cfg: ReplayActorCriticConfig, obs_space: Any, action_space: Any, n_actions: int):
+    def __init__(self, cfg: OffPolicyConfig, obs_space: Any, action_space: Any, n_actions: int):
         super().__init__(cfg, obs_space, action_space, 2 * n_actions)
 
     def params(self, features: Tree) -> tuple[Tensor, Tensor]:
@@ -145,9 +151,7 @@ class Critics(Heads):
     initial state, which the burn-in warms up.
     """
 
-    def __init__(
-        self, cfg: ReplayActorCriticConfig, obs_space: Any, action_space: Any, n_actions: int, out_features: int = 1
-    ):
+    def __init__(self, cfg: OffPolicyConfig, obs_space: Any, action_space: Any, n_actions: int, out_features: int = 1):
         """`n_actions` is 0 if the outputs are for each of the actions."""
         meaning = "Q values of an observation and its action" if n_actions else "a Q value for each action"
         super().__init__(cfg, obs_space, action_space, "critic", cfg.n_critics, out_features, meaning, n_actions)
@@ -163,22 +167,30 @@ class Critics(Heads):
         return super().features(obs)
 
     def forward(self, obs: Tree, action: Tensor | None = None) -> Tensor:
-        x = self.joined(self.features(obs), action)
+        return self.outputs(self.features(obs), action)
+
+    def outputs(self, features: Tree, action: Tensor | None = None) -> Tensor:
+        """Features, and actions, -> outputs of the critics [B, n_critics, out]."""
+        x = self.joined(features, action)
         if self.stack is not None:
             return cast(Tensor, self.stack(x))
         return torch.stack([head(x) for head in self.heads], dim=1)
+
+    def of_choice(self, obs: Tree, action: Tensor) -> Tensor:
+        """Values [B, n_critics] of the action [B] of each row, from critics with an output for each action."""
+        q_values = self(obs)  # [B, n_critics, K]
+        return cast(Tensor, q_values.gather(2, action.view(-1, 1, 1).expand(-1, q_values.shape[1], 1)).squeeze(2))
+
+    def of_each(self, obs: Tree, action: Tensor) -> Tensor:
+        """Several actions for each observation [B, N, A] -> outputs [B, N, n_critics, out]."""
+        features = repeated(self.features(obs), action.shape[1])
+        return self.outputs(features, action.flatten(0, 1)).unflatten(0, action.shape[:2])
 
     def first(self, obs: Tree, action: Tensor) -> Tensor:
         """Q_1(s, a) [B], without the price of the others."""
         x = self.joined(self.features(obs), action)
         q_value: Tensor = self.heads[0](x) if self.stack is None else self.stack.first(x)
         return q_value.squeeze(1)
-
-    def joined(self, features: Tree, action: Tensor | None) -> Tree:
-        """What a head takes: features and action side by side, for a class the two of them."""
-        if action is None:
-            return features
-        return (features, action) if self.of_class else torch.cat([features, action], dim=1)
 
 
 def _stack_heads(critics: Critics, state: dict[str, Any], prefix: str, *_: Any) -> None:
@@ -199,11 +211,27 @@ class Temperature(nn.Module):
         return self.log_alpha.detach().exp()
 
 
+def repeated(rows: Tree, n: int) -> Tree:
+    """Each of the rows [B, ...] n times in succession: [B n, ...]."""
+    return tree_map(lambda leaf: leaf.unsqueeze(1).expand(-1, n, *leaf.shape[1:]).flatten(0, 1), rows)
+
+
 def squashed_gaussian(params: tuple[Tensor, Tensor], noise: Tensor) -> tuple[Tensor, Tensor]:
     """a = tanh(u) with u = mean + std noise, all [B, A], and log pi(a|s) [B]; gradients flow through both."""
     mean, log_std = params
     u = mean + log_std.exp() * noise
+    return u.tanh(), _log_prob(u, noise, log_std)
+
+
+def squashed_log_prob(params: tuple[Tensor, Tensor], action: Tensor) -> Tensor:
+    """log pi(a|s) [B] of actions [B, A] inside (-1, 1): a = tanh(u), u = mean + std noise."""
+    mean, log_std = params
+    u = action.atanh()
+    return _log_prob(u, (u - mean) * (-log_std).exp(), log_std)
+
+
+def _log_prob(u: Tensor, noise: Tensor, log_std: Tensor) -> Tensor:
     # log pi(a) = sum log N(u) - log(1 - tanh(u)^2), the latter as 2 (log 2 - u - softplus(-2u)), which never is log 0
     log_normal = -0.5 * noise.square() - log_std - _HALF_LOG_2PI
     log_prob = log_normal - 2 * (math.log(2) - u - F.softplus(-2 * u))
-    return u.tanh(), log_prob.sum(1)
+    return log_prob.sum(1)

@@ -7,7 +7,7 @@ import torch
 from gymnasium import spaces
 from torch import Tensor
 
-from algos.actor_critic.config import ReplayActorCriticConfig
+from algos.actor_critic.config import OffPolicyConfig
 from algos.actor_critic.networks import Actor, Critics
 from algos.actor_critic.policies import ReplayPolicy, check_bounds
 from algos.actor_critic.sequences import SequenceLosses
@@ -33,7 +33,7 @@ class ReplayActorCritic(Algorithm):
     action_space: Any
     policy: ReplayPolicy
 
-    def __init__(self, cfg: ReplayActorCriticConfig, obs_space: Any, action_space: Any, **kwargs: Any):
+    def __init__(self, cfg: OffPolicyConfig, obs_space: Any, action_space: Any, **kwargs: Any):
         super().__init__(cfg, obs_space, action_space, **kwargs)
         if isinstance(action_space, spaces.Box):
             check_bounds(action_space, type(self).__name__)
@@ -51,7 +51,7 @@ class ReplayActorCritic(Algorithm):
         self.prioritized = self.data(cfg).prioritized
         self.sequences: SequenceLosses | None = None  # with memory
         if self.actor.recurrent:
-            self.sequences = SequenceLosses(self.critic_loss, self.actor_loss, self.discount, cfg.burn_in)
+            self.sequences = SequenceLosses(self.critic_loss, self.actor_loss, self.discount, self.cfg.burn_in)
         self.updates = 0
 
     @abstractmethod
@@ -67,7 +67,7 @@ class ReplayActorCritic(Algorithm):
         """The policy over the actor."""
 
     @classmethod
-    def data(cls, cfg: ReplayActorCriticConfig) -> DataSpec:
+    def data(cls, cfg: Any) -> DataSpec:
         return DataSpec.of_replay("sequence" if cfg.recurrent else "replay", cfg)
 
     def learn(self, batch: Batch) -> LearnOutput:
@@ -75,8 +75,7 @@ class ReplayActorCritic(Algorithm):
         critic_lr = self.critic_lr(batch.step)
         self.critic_optimizer.set_lr(critic_lr)
         self.actor_optimizer.set_lr(self.actor_lr(batch.step))
-        if self.actor.norm is not None:
-            self.actor.norm.update(batch.obs)
+        self.update_norm(batch.obs)
         for network in (self.actor, self.critic, self.target_critic):
             network.reset_noise(self.generator)
         metrics, td_error = self.update_critic(batch)
@@ -85,6 +84,11 @@ class ReplayActorCritic(Algorithm):
             self.update_targets()
         self.updates += 1
         return LearnOutput({**metrics, "train/learning_rate": critic_lr}, td_error if self.prioritized else None)
+
+    def update_norm(self, obs: Tree) -> None:
+        """Take in the observations of a batch, if observations are normalised."""
+        if self.actor.norm is not None:
+            self.actor.norm.update(obs)
 
     def update_critic(self, batch: Batch) -> Step:
         """One step of the critics; the result by row is the TD error."""

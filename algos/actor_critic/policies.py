@@ -8,7 +8,7 @@ import torch
 from gymnasium import spaces
 from torch import Tensor
 
-from algos.actor_critic.config import DDPGConfig, ReplayActorCriticConfig, SACConfig, SACDiscreteConfig
+from algos.actor_critic.config import OffPolicyConfig
 from algos.actor_critic.networks import Actor, squashed_gaussian
 from algos.base import Policy, counted_from, obs_to_tensors
 from algos.common.distributions import Categorical, any_allowed
@@ -26,7 +26,7 @@ class ReplayPolicy(Policy):
 
     net: Actor
 
-    def __init__(self, net: Actor, cfg: ReplayActorCriticConfig, device: str):
+    def __init__(self, net: Actor, cfg: OffPolicyConfig, device: str):
         super().__init__(net, device)
         self.random_steps = cfg.first_policy_step
 
@@ -89,11 +89,11 @@ class BoxPolicy(ReplayPolicy):
     discrete Ornstein-Uhlenbeck process with variance 1, for tasks in which independent noise explores too little.
     """
 
-    def __init__(self, net: Actor, action_space: spaces.Box, cfg: DDPGConfig | SACConfig, device: str):
+    def __init__(self, net: Actor, action_space: spaces.Box, cfg: OffPolicyConfig, device: str):
         super().__init__(net, cfg, device)
         self.low, self.high, self.shape = action_space.low, action_space.high, action_space.shape
         self.size = int(np.prod(action_space.shape))
-        self.correlation = cfg.noise_correlation
+        self.correlation = getattr(cfg, "noise_correlation", 0.0)  # what learns from a dataset lacks it
 
     def init_noise(self, n: int) -> Tree:
         return (torch.zeros(n, self.size, device=self.device),) if self.correlation else ()
@@ -127,9 +127,11 @@ class BoxPolicy(ReplayPolicy):
 class NoisyPolicy(BoxPolicy):
     """A deterministic actor with Gaussian noise."""
 
-    def __init__(self, net: Actor, action_space: spaces.Box, cfg: DDPGConfig, device: str, total_steps: int | None):
+    def __init__(
+        self, net: Actor, action_space: spaces.Box, cfg: OffPolicyConfig, device: str, total_steps: int | None
+    ):
         super().__init__(net, action_space, cfg, device)
-        self.scale = Schedule(cfg.exploration_noise, total_steps, "algo_cfg.exploration_noise")
+        self.scale = Schedule(getattr(cfg, "exploration_noise", 0.0), total_steps, "algo_cfg.exploration_noise")
 
     def greedy(self, params: Any) -> Tensor:
         return cast(Tensor, params)
@@ -153,7 +155,7 @@ class SquashedGaussianPolicy(BoxPolicy):
 class CategoricalPolicy(ReplayPolicy):
     """Samples one of K actions by its logits, counted from 0; the environment's count from the space's start."""
 
-    def __init__(self, net: Actor, action_space: spaces.Discrete, cfg: SACDiscreteConfig, device: str):
+    def __init__(self, net: Actor, action_space: spaces.Discrete, cfg: OffPolicyConfig, device: str):
         super().__init__(net, cfg, device)
         self.n_actions, self.first = int(action_space.n), int(action_space.start)
         self.env_type = action_space.dtype

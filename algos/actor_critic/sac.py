@@ -31,6 +31,7 @@ class SAC(ReplayActorCritic):
     """
 
     Config: ClassVar[type] = SACConfig
+    for_other_actions = "SAC_D"
     cfg: Any
 
     def __init__(self, cfg: SACConfig | SACDiscreteConfig, obs_space: Any, action_space: Any, **kwargs: Any):

@@ -20,6 +20,7 @@ class SACDiscrete(SAC):
     """SAC whose expectations over actions are sums: actor and critics have an output for each of the K actions."""
 
     Config = SACDiscreteConfig
+    for_other_actions = "SAC"
     cfg: SACDiscreteConfig
     action_spaces = (spaces.Discrete,)  # type: ignore[assignment]
 
@@ -50,8 +51,7 @@ class SACDiscrete(SAC):
         return ()
 
     def q_values(self, obs: Tree, action: Tensor) -> Tensor:
-        q_values = self.critic(obs)  # [B, n_critics, K]
-        return q_values.gather(2, action.view(-1, 1, 1).expand(-1, q_values.shape[1], 1)).squeeze(2)
+        return self.critic.of_choice(obs, action)
 
     def next_value(self, next_obs: Tree, noise: Tree) -> Tensor:
         """sum_a pi(a|s') (min_i Q'_i(s', a) - alpha log pi(a|s')) [B]."""

@@ -18,6 +18,7 @@ class TQC(SAC):
     """SAC whose critics predict M quantiles of the return; the highest quantiles of all targets are dropped."""
 
     Config = TQCConfig
+    for_other_actions = ""
     cfg: TQCConfig
 
     def __init__(self, cfg: TQCConfig, obs_space: Any, action_space: Any, **kwargs: Any):

@@ -21,8 +21,8 @@ _NORM = {"layer_type": "norm", "norm_type": "layer", "activation": "relu"}
 
 
 @dataclass
-class ValueConfig(EncoderConfig):
-    """Settings of every value-based method."""
+class QConfig(EncoderConfig):
+    """Settings of every method with a Q network."""
 
     value_layers: list[Any] = setting(factory=_layers(_WIDE, _WIDE))  # layers of the Q network, see docs/networks.md
     q_class: str | None = None  # replaces value_layers and the head: "package.module:Class", MLPCritic or CNNCritic
@@ -33,17 +33,12 @@ class ValueConfig(EncoderConfig):
     noisy_sigma: float = setting(0.5, ge=0)  # noisy: initial noise, divided by sqrt(inputs of the layer)
     gamma: float = setting(0.99, ge=0, le=1)  # discount per step
     lr: Any = setting(1e-3, schedule=True)  # learning rate: a number, or a schedule such as "lin_1e-3"
-    epsilon_start: float = setting(0.95, ge=0, le=1)  # fraction of random actions at the first step
-    epsilon_end: float = setting(0.01, ge=0, le=1)  # final fraction of random actions
-    epsilon_decay: int = setting(500, ge=1)  # length of the decay in env steps; exp: its time constant
-    epsilon_schedule: str = setting("exp", choices=("exp", "linear"))  # shape of the decay
     max_grad_norm: float | None = setting(None, gt=0)  # clip gradients to this norm; null: no clipping
     adam_eps: float = setting(1e-8, gt=0)  # Adam's epsilon: larger values damp the steps of small gradients
     compile: bool | str = setting(AUTO, choices=SWITCH, affects="speed")  # each update one graph; auto: in long runs
 
     def check(self, section: str) -> None:
         super().check(section)
-        check_epsilon(self, section)
         require(
             self.dueling or not self.dueling_layers,
             f"{section}.dueling_layers needs {section}.dueling=true",
@@ -57,30 +52,54 @@ class ValueConfig(EncoderConfig):
 
     def remarks(self, section: str, given: Collection[str]) -> list[str]:
         """Notes on the settings that the user has `given`: those without effect, and those that need another key."""
+        if self.dueling_layers and "value_layers" in given and "dueling_layers" not in given:
+            return [
+                f"{section}.dueling_layers follow your value_layers in each stream: {self.dueling_layers};"
+                " set them too, or [] for none"
+            ]
+        return []
+
+
+@dataclass
+class EpsilonConfig:
+    epsilon_start: float = setting(0.95, ge=0, le=1)  # fraction of random actions at the first step
+    epsilon_end: float = setting(0.01, ge=0, le=1)  # final fraction of random actions
+    epsilon_decay: int = setting(500, ge=1)  # length of the decay in env steps; exp: its time constant
+    epsilon_schedule: str = setting("exp", choices=("exp", "linear"))  # shape of the decay
+
+
+@dataclass
+class TargetConfig:
+    batch_size: int = setting(64, ge=1)  # transitions per update
+    target_update: int = setting(4, ge=1)  # updates between updates of the target network
+    tau: float = setting(1.0, gt=0, le=1)  # weight of the online network in a target update; 1 copies it
+    normalize_obs: bool = False  # normalise observations by a running mean and deviation, saved with the model
+
+
+@dataclass
+class ValueConfig(EpsilonConfig, QConfig):
+    """Settings of every value-based method that acts."""
+
+    def check(self, section: str) -> None:
+        super().check(section)
+        check_epsilon(self, section)
+
+    def remarks(self, section: str, given: Collection[str]) -> list[str]:
         lines = []
         void = [f"{section}.{key}" for key in given if key.startswith("epsilon_")]
         if self.noisy and void:
             lines.append(f"{without_effect(void)}: with {section}.noisy=true the noise explores, epsilon is 0")
-        if self.dueling_layers and "value_layers" in given and "dueling_layers" not in given:
-            lines.append(
-                f"{section}.dueling_layers follow your value_layers in each stream: {self.dueling_layers};"
-                " set them too, or [] for none"
-            )
-        return lines
+        return [*lines, *super().remarks(section, given)]
 
 
 @dataclass
-class ReplayConfig(ValueConfig):
+class ReplayConfig(TargetConfig, ValueConfig):
     """Settings of methods with replay and a target network."""
 
-    batch_size: int = setting(64, ge=1)  # transitions per update
     buffer_size: int = setting(100_000, ge=1)  # transitions kept
     learning_starts: int = setting(0, ge=0)  # env steps before the first update (which also waits for a full batch)
     train_freq: int = setting(1, ge=1)  # env steps between rounds of updates
     gradient_steps: int = setting(1, ge=1, le=1_000_000, also=(-1,))  # updates per round; -1: one for each env step
-    target_update: int = setting(4, ge=1)  # updates between updates of the target network
-    tau: float = setting(1.0, gt=0, le=1)  # weight of the online network in a target update; 1 copies it
-    normalize_obs: bool = False  # normalise observations by a running mean and deviation, saved with the model
     normalize_reward: bool = False  # divide rewards by a running deviation of the discounted return
 
     def check(self, section: str) -> None:

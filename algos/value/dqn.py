@@ -18,7 +18,7 @@ from algos.common.schedule import Schedule
 from algos.common.targets import make_target, update_target
 from algos.common.trees import Tree
 from algos.data import Batch, DataSpec, LearnOutput
-from algos.value.config import DQNConfig, ReplayConfig
+from algos.value.config import DQNConfig, QConfig
 from algos.value.networks import QNetwork, build_q_network
 from algos.value.policies import EpsilonGreedy
 
@@ -32,7 +32,7 @@ class DQN(Algorithm):
     cfg: Any  # DQNConfig, or what a subclass has instead
     policy: EpsilonGreedy
 
-    def __init__(self, cfg: ReplayConfig, obs_space: Any, action_space: Any, **kwargs: Any):
+    def __init__(self, cfg: QConfig, obs_space: Any, action_space: Any, **kwargs: Any):
         super().__init__(cfg, obs_space, action_space, **kwargs)
         self.q_net = self.make_net(int(action_space.n)).to(self.device)
         self.target_net = make_target(self.q_net)
@@ -47,15 +47,14 @@ class DQN(Algorithm):
         return build_q_network(self.cfg, self.obs_space, n_actions)
 
     @classmethod
-    def data(cls, cfg: ReplayConfig) -> DataSpec:
+    def data(cls, cfg: Any) -> DataSpec:
         return DataSpec.of_replay("replay", cfg)
 
     def learn(self, batch: Batch) -> LearnOutput:
         """One step down the gradient of `loss`; after every `target_update` of them the target network follows."""
         lr = self.lr(batch.step)
         self.optimizer.set_lr(lr)
-        if self.q_net.norm is not None:
-            self.q_net.norm.update(batch.obs)
+        self.update_norm(batch.obs)
         self.q_net.reset_noise(self.generator)
         self.target_net.reset_noise(self.generator)
         metrics, td_error = self.optimizer.gradient_step(self.loss, *self.columns(batch))
@@ -64,6 +63,11 @@ class DQN(Algorithm):
             update_target(self.target_net, self.q_net, self.cfg.tau)
         priorities = td_error if "weight" in batch.extras else None
         return LearnOutput({**metrics, "train/learning_rate": lr}, priorities)
+
+    def update_norm(self, obs: Tree) -> None:
+        """Take in the observations of a batch, if observations are normalised."""
+        if self.q_net.norm is not None:
+            self.q_net.norm.update(obs)
 
     def columns(self, batch: Batch) -> tuple[Tree, ...]:
         """The columns of a batch that `loss` takes, None for those that it lacks."""

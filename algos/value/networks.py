@@ -14,7 +14,7 @@ from algos.networks.builder import Network, Stack, build_head_stack, build_netwo
 from algos.networks.custom import behind, build_class, encoder_for, features_of
 from algos.networks.layers import NoisyLinear, linear_layer
 from algos.networks.spec import CARRY_STATE
-from algos.value.config import ReplayConfig, ValueConfig
+from algos.value.config import QConfig, TargetConfig
 
 Net = TypeVar("Net", bound="QNetwork")
 
@@ -84,7 +84,7 @@ class AtomNetwork(QNetwork):
 
 
 def build_q_network(
-    cfg: ValueConfig,
+    cfg: QConfig,
     obs_space: Any,
     n_actions: int,
     *,
@@ -103,13 +103,13 @@ def build_q_network(
     else:
         net = _of_layers(cfg, obs_space, n_actions, memory, n_atoms, make)
     net.masked = masked
-    if isinstance(cfg, ReplayConfig) and cfg.normalize_obs:
+    if isinstance(cfg, TargetConfig) and cfg.normalize_obs:
         net.norm = ObsNorm(obs_space)
     return net
 
 
 def _of_layers(
-    cfg: ValueConfig, obs_space: Any, n_actions: int, memory: bool, n_atoms: int, make: Callable[..., Net]
+    cfg: QConfig, obs_space: Any, n_actions: int, memory: bool, n_atoms: int, make: Callable[..., Net]
 ) -> Net:
     """The network of `value_layers` and the head."""
     where = "algo_cfg.value_layers"
@@ -128,7 +128,7 @@ def _of_layers(
 
 
 def _of_class(
-    cfg: ValueConfig, obs_space: Any, n_actions: int, memory: bool, n_atoms: int, make: Callable[..., Net]
+    cfg: QConfig, obs_space: Any, n_actions: int, memory: bool, n_atoms: int, make: Callable[..., Net]
 ) -> Net:
     """The network of `q_class`, over the encoder's layers if there are any."""
     meaning = "a Q value for each action" if n_atoms == 1 else f"{n_atoms} for each of {n_actions} actions"
@@ -152,7 +152,7 @@ def _of_class(
     return net
 
 
-def _stream(in_features: int, out_features: int, cfg: ValueConfig) -> nn.Module:
+def _stream(in_features: int, out_features: int, cfg: QConfig) -> nn.Module:
     """One stream of a dueling head: its hidden layers, and a last one."""
     where = "algo_cfg.dueling_layers"
     hidden = build_head_stack(in_features, _with_noise(cfg.dueling_layers, cfg), None, where)
@@ -161,13 +161,13 @@ def _stream(in_features: int, out_features: int, cfg: ValueConfig) -> nn.Module:
     return nn.Sequential(*hidden.body, _linear(hidden.out_features, out_features, cfg))
 
 
-def _linear(in_features: int, out_features: int, cfg: ValueConfig) -> nn.Module:
+def _linear(in_features: int, out_features: int, cfg: QConfig) -> nn.Module:
     if cfg.noisy:
         return NoisyLinear(in_features, out_features, cfg.noisy_sigma)
     return linear_layer(in_features, out_features)
 
 
-def _with_noise(layers: Any, cfg: ValueConfig, first: int = 0) -> Any:
+def _with_noise(layers: Any, cfg: QConfig, first: int = 0) -> Any:
     """A list of layers with its linear ones from the `first` on made noisy, if the config says so."""
     if not cfg.noisy or not isinstance(layers, list):
         return layers  # what is no list is told by whoever builds it

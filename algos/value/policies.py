@@ -11,7 +11,7 @@ from algos.common.masks import MASK
 from algos.common.schedule import epsilon_at
 from algos.common.trees import Tree, tree_leaves, tree_map
 from algos.networks.state import one_step
-from algos.value.config import SoftQConfig, ValueConfig
+from algos.value.config import EpsilonConfig, QConfig, SoftQConfig
 from algos.value.networks import QNetwork
 
 
@@ -20,7 +20,7 @@ class EpsilonGreedy(Policy):
 
     net: QNetwork
 
-    def __init__(self, net: QNetwork, action_space: spaces.Discrete, cfg: ValueConfig, device: str):
+    def __init__(self, net: QNetwork, action_space: spaces.Discrete, cfg: QConfig, device: str):
         super().__init__(net, device)
         self.n_actions, self.first = int(action_space.n), int(action_space.start)
         self.env_type = action_space.dtype
@@ -76,9 +76,12 @@ class EpsilonGreedy(Policy):
         return q_value.argmax(1)
 
     def epsilon(self, step: int) -> float:
-        """Fraction of random actions after `step` environment steps; noisy layers explore by themselves."""
+        """Fraction of random actions after `step` environment steps; noisy layers explore by themselves.
+
+        What learns from a dataset has no epsilon.
+        """
         cfg = self.cfg
-        if cfg.noisy:
+        if cfg.noisy or not isinstance(cfg, EpsilonConfig):
             return 0.0
         return epsilon_at(step, cfg.epsilon_start, cfg.epsilon_end, cfg.epsilon_decay, cfg.epsilon_schedule)
 

@@ -102,13 +102,13 @@ def test_an_algorithm_without_such_a_setting_names_those_that_have_it() -> None:
     assert translation("clip_coef", CONFIGS["DQN"], "DQN", only_fitting=True) is None
     assert translation("learning_rate", CONFIGS["ValueIteration"], "ValueIteration", only_fitting=True) is None
     assert translation("policy_lr", CONFIGS["DQN"], "DQN") == (
-        "here it is algo_cfg.lr (for DDPG, TD3, SAC and 2 more: algo_cfg.actor_lr)"
+        "here it is algo_cfg.lr (for DDPG, TD3, SAC and 6 more: algo_cfg.actor_lr)"
     )
 
 
 def test_what_cannot_be_set_is_said_with_who_can() -> None:
     assert translation("policy_frequency", CONFIGS["SAC"], "SAC") == (
-        "nothing to set: every critic update also updates the actor (for TD3: algo_cfg.policy_delay)"
+        "nothing to set: every critic update also updates the actor (for TD3, TD3_BC: algo_cfg.policy_delay)"
     )
     assert translation("kl_coeff", CONFIGS["DQN"], "DQN") == (
         "here it is algo_cfg.kl_beta (PPO, PPO_KL: with objective=kl); DQN has no such setting"

@@ -1,0 +1,96 @@
+"""What all offline methods do alike: their data, statistics, rewards and saved state."""
+
+from dataclasses import replace
+
+import pytest
+import torch
+from offline_parts import KINDS, make, random_batch
+from replay_parts import BOX, THREE
+
+from algos.common.errors import UserError
+from algos.common.settings import check_settings
+from algos.common.trees import tree_leaves
+from algos.registry import get_config_class
+
+
+def norm_of(algorithm):
+    return algorithm.policy.net.norm.norms[0]
+
+
+def state_of(algorithm):
+    return [leaf for leaf in tree_leaves(algorithm.state_dict()) if isinstance(leaf, torch.Tensor)]
+
+
+@pytest.mark.parametrize(("name", "space"), KINDS)
+def test_it_learns_from_a_dataset_alone(name, space):
+    spec = make(name, space, batch_size=7).data(get_config_class(name)(batch_size=7))
+    assert spec.offline and spec.batch_size == 7
+    idle = {"buffer_size", "buffer_type", "learning_starts", "random_steps", "train_freq", "gradient_steps", "n_step"}
+    idle |= {"exploration_noise", "noise_correlation", "epsilon_start", "normalize_reward", "sequence_length"}
+    assert not idle & set(vars(get_config_class(name)()))
+
+
+@pytest.mark.parametrize(("name", "space"), KINDS)
+def test_observations_are_normalised_by_the_whole_dataset_and_nothing_else(name, space):
+    algorithm = make(name, space)
+    obs = 3 + 2 * torch.randn(100, 3, generator=torch.Generator().manual_seed(0))
+    algorithm.take_statistics([obs[:60], obs[60:]])
+    algorithm.learn(random_batch(algorithm))
+    norm = norm_of(algorithm)
+    torch.testing.assert_close(norm.mean, obs.mean(0))
+    torch.testing.assert_close(norm.std, obs.std(0, correction=0))
+    assert make(name, space, normalize_obs=False).policy.net.norm is None
+
+
+@pytest.mark.parametrize(("name", "space"), KINDS)
+def test_rewards_are_scaled_and_shifted(name, space):
+    scaled, plain = make(name, space, reward_scale=0.5, reward_shift=-1.0), make(name, space)
+    batch = random_batch(plain)
+    scaled.learn(batch)
+    plain.learn(replace(batch, reward=0.5 * batch.reward - 1))
+    for one, other in zip(state_of(scaled), state_of(plain), strict=True):
+        assert torch.equal(one, other)
+
+
+@pytest.mark.parametrize(("name", "space"), KINDS)
+def test_a_loaded_state_learns_on_as_the_saved_one(name, space):
+    first, second = make(name, space), make(name, space, seed=2)
+    first.learn(random_batch(first))
+    second.load_state_dict(first.state_dict())
+    second.generator.set_state(first.generator.get_state())
+    for algorithm in (first, second):
+        for seed in (1, 2):
+            algorithm.learn(random_batch(algorithm, seed=seed))
+    for one, other in zip(state_of(first), state_of(second), strict=True):
+        assert torch.equal(one, other)
+
+
+@pytest.mark.parametrize(("name", "space"), KINDS)
+def test_it_acts_within_the_space_and_greedily_always_alike(name, space):
+    algorithm = make(name, space)
+    policy = algorithm.policy.fork(3)
+    obs = random_batch(algorithm, n=5).obs.numpy()
+    state = policy.init_state(5)
+    first, _, state = policy.act(obs, state, explore=False, step=0)
+    again, _, _ = policy.act(obs, state, explore=False, step=9)
+    assert (first == again).all()
+    explored, _, _ = policy.act(obs, state, explore=True, step=0)
+    for action in policy.env_action(explored):
+        assert algorithm.action_space.contains(action)
+    greedy, _ = policy.greedy_action(torch.from_numpy(obs), policy.greedy_state(5))
+    torch.testing.assert_close(greedy, torch.from_numpy(policy.env_action(first)))
+
+
+@pytest.mark.parametrize("name", sorted(dict(KINDS)))
+def test_layers_that_carry_state_are_refused(name):
+    config = get_config_class(name)(merge_layers=[{"layer_type": "gru", "layer_size": 8}])
+    with pytest.raises(UserError, match=r"carry state.*use algo_name=BC"):
+        check_settings(config, "algo_cfg")
+
+
+@pytest.mark.parametrize(
+    ("name", "space", "other"), [("CQL", THREE, "CQL_D"), ("BCQ", THREE, "BCQ_D"), ("CQL_D", BOX, "CQL")]
+)
+def test_other_actions_are_answered_with_the_name_to_use(name, space, other):
+    with pytest.raises(UserError, match=f"use algo_name={other}$"):
+        make(name, space)
