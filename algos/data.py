@@ -99,6 +99,7 @@ class DataSpec:
     gamma: float = 1.0  # of n_step and of the returns by which rewards are scaled
     normalize_reward: bool = False  # of replay: rewards are scaled when they are drawn
     by_worker: bool = False
+    extras: tuple[str, ...] = ()  # of replay: columns of the policy's `act` that are kept with the rows
     priority_alpha: float = 0.6
     priority_beta: Any = 0.4  # a number or a schedule of the global step
 

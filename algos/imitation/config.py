@@ -12,6 +12,10 @@ from algos.policy_gradient.config import PPOConfig
 LAYERS_OF = {"PPO": PPOConfig, "SAC": SACConfig}  # `like` -> whose default layers
 
 
+def _two_layers() -> list[Any]:
+    return [{"layer_type": "linear", "layer_size": [64], "activation": "tanh"} for _ in range(2)]
+
+
 @dataclass
 class CloningConfig(ActorConfig):
     """Settings of a policy that learns an expert's actions; its networks are those of `like`, without a critic."""
@@ -52,3 +56,42 @@ class CloningConfig(ActorConfig):
 class BCConfig(CloningConfig):
     dataset: Any = None  # episodes to learn from: a run's name, a path, a glob, or a list of them
     sequence_length: int = setting(20, ge=1)  # recurrent: steps per sequence
+
+
+@dataclass
+class GAILConfig(PPOConfig):
+    """The policy is PPO's; rewards are the discriminator's."""
+
+    demo_paths: Any = None  # the expert's episodes: a run's name, a path, a glob, or a list of them
+    discriminator_layers: list[Any] = setting(factory=_two_layers)  # layers over features and action
+    discriminator_lr: Any = setting(1e-3, schedule=True)  # learning rate of the discriminator: a number or a schedule
+    discriminator_batch_size: int = setting(128, ge=1)  # steps of the expert, and as many of the policy, per update
+    discriminator_epochs: int = setting(5, ge=1)  # passes of the discriminator over each rollout
+    gradient_penalty: float = setting(0.05, ge=0)  # weight of the mean squared gradient between expert and policy
+    reward: str = setting("neg_log", choices=("neg_log", "log", "logit"))  # -log(1-D), log D, or their sum
+    absorbing: bool = True  # an episode that terminates goes on in an absorbing state, which is rewarded like others
+    normalize_obs: bool = True  # normalise observations by a running mean and deviation, of expert and policy alike
+    normalize_reward: bool = True  # divide rewards by a running deviation of the discounted return
+
+    def check(self, section: str) -> None:
+        super().check(section)
+        require(
+            not self.absorbing or self.gamma < 1,
+            f"{section}.absorbing=true needs {section}.gamma < 1: rewards of an absorbing state never end",
+        )
+
+
+@dataclass
+class DAggerConfig(CloningConfig):
+    expert: str | None = None  # who labels: a saved run's name or path, or "package.module:function" of an observation
+    demo_paths: Any = None  # labelled episodes to begin with: a run's name, a path, a glob, or a list of them
+    batch_size: int = setting(64, ge=1)  # labelled steps per update
+    beta: Any = setting(0.0, schedule=True)  # share of steps that the expert takes itself: a number or a schedule
+    train_freq: int = setting(50, ge=1)  # env steps between rounds of updates
+    gradient_steps: int = setting(100, ge=1, le=1_000_000, also=(-1,))  # updates per round; -1: one for each env step
+    learning_starts: int = setting(0, ge=0)  # env steps before the first update (which also waits for a full batch)
+    buffer_size: int = setting(100_000, ge=1)  # labelled steps kept
+
+    def check(self, section: str) -> None:
+        super().check(section)
+        require(not self.recurrent, f"{section}: DAgger learns from single steps, without layers that {CARRY_STATE}")

@@ -2,6 +2,7 @@
 
 import logging
 from collections.abc import Iterator
+from dataclasses import replace
 from typing import Any
 
 from gymnasium import spaces
@@ -46,7 +47,7 @@ class OfflineEnvironments(Environments):
         else:
             try:
                 super().__init__(cfg, given)
-                self._check_spaces()
+                check_spaces(self.dataset, self, "algo_cfg.dataset")
                 return
             except _Unlike:
                 raise
@@ -66,15 +67,14 @@ class OfflineEnvironments(Environments):
     def can_be_filmed(self) -> bool:
         return not self.missing and super().can_be_filmed()
 
-    def _check_spaces(self) -> None:
-        pairs = (("observations", self.obs_space, "obs"), ("actions", self.action_space, "action"))
-        for what, space, name in pairs:
-            found = [leaf.shape[1:] for leaf in tree_leaves(self.dataset.columns[name])]
-            wanted = [part.shape for part in _parts(space)]
-            if found != wanted:
-                raise _Unlike(
-                    f"algo_cfg.dataset: its {what} have shape {_words(found)}, those of {self.cfg.id} {_words(wanted)}"
-                )
+
+def check_spaces(dataset: Dataset, envs: Environments, key: str) -> None:
+    """Raise UserError for a dataset, that of the setting `key`, whose shapes are not those of the environments."""
+    for what, space, name in (("observations", envs.obs_space, "obs"), ("actions", envs.action_space, "action")):
+        found = [leaf.shape[1:] for leaf in tree_leaves(dataset.columns[name])]
+        wanted = [part.shape for part in _parts(space)]
+        if found != wanted:
+            raise _Unlike(f"{key}: its {what} have shape {_words(found)}, those of {envs.cfg.id} {_words(wanted)}")
 
 
 class _Unlike(UserError):
@@ -107,14 +107,17 @@ class OfflineSampling(Sampling):
         return iter(())
 
 
+def as_learned(dataset: Dataset, policy: Policy) -> Dataset:
+    """A dataset whose actions are in the policy's own form."""
+    return replace(dataset, columns={**dataset.columns, "action": policy.policy_action(dataset.columns["action"])})
+
+
 def offline_server(cfg: Config, dataset: Dataset, spec: DataSpec, policy: Policy) -> DataServer:
     """The server of a dataset whose actions are in the policy's own form from here on."""
-    columns = {**dataset.columns, "action": policy.policy_action(dataset.columns["action"])}
-    learned = Dataset(columns, dataset.first, dataset.obs_space, dataset.action_space, dataset.facts, dataset.sources)
     if dataset.steps < spec.n_steps:
         raise UserError(
             f"algo_cfg.dataset has {dataset.steps:,} steps, fewer than a sequence (algo_cfg.sequence_length="
             f"{spec.n_steps})"
         )
     seed = stream(cfg.general_cfg.seed, "server")
-    return DataServer(spec, seed, buffer=DatasetBuffer(learned, seed, spec.n_steps))
+    return DataServer(spec, seed, buffer=DatasetBuffer(as_learned(dataset, policy), seed, spec.n_steps))
