@@ -165,6 +165,8 @@ class Algorithm(ABC):
     action_spaces: ClassVar[tuple[type, ...]] = ()
     for_other_actions: ClassVar[str] = ""  # the name of its form for other action spaces, if it has one
     needs_model: ClassVar[bool] = False  # it plans: `__init__` takes the environment's probabilities as `model`
+    needs_expert: ClassVar[bool] = False  # it asks an expert while it learns, see `take_expert`
+    needs_demos: ClassVar[bool] = False  # it learns nothing without an expert's steps, see `take_demos`
 
     policy: Policy
 
@@ -205,6 +207,12 @@ class Algorithm(ABC):
 
     def take_statistics(self, pieces: Iterable[Tree]) -> None:  # noqa: B027 - only those that normalise need it
         """Take the statistics of observations from all of a dataset, in pieces [N, ...], before the first update."""
+
+    def take_demos(self, demos: Batch) -> None:  # noqa: B027 - only those that learn from them beside their own steps
+        """Take an expert's steps [S, ...], in their order, before the first update; actions are the policy's own."""
+
+    def take_expert(self, expert: "Policy") -> None:  # noqa: B027 - only those that ask one need it
+        """Take the policy of an expert in the same environment, before the first step."""
 
     @abstractmethod
     def state_dict(self) -> dict[str, Any]:

@@ -100,6 +100,7 @@ class DataSpec:
     normalize_reward: bool = False  # of replay: rewards are scaled when they are drawn
     demo_ratio: float = 0.0  # of replay: the share of a batch that is drawn from demonstrations
     by_worker: bool = False
+    extras: tuple[str, ...] = ()  # of replay: columns of the policy's `act` that are kept with the rows
     priority_alpha: float = 0.6
     priority_beta: Any = 0.4  # a number or a schedule of the global step
 

@@ -149,7 +149,7 @@ def closure(start):
     "start",
     ["main.py", "framework/settings/schema.py", "framework/settings/compose.py", "algos/registry.py",
      "algos/value/config.py", "algos/policy_gradient/config.py", "algos/actor_critic/config.py",
-     "algos/tabular/config.py"],
+     "algos/tabular/config.py", "algos/imitation/config.py"],
 )  # fmt: skip
 def test_what_starts_first_loads_neither_torch_nor_ray(start):
     assert not offenders(sorted(closure(ROOT / start)), "torch", "ray", at_load=True)

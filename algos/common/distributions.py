@@ -13,6 +13,7 @@ from algos.common.errors import UserError
 from algos.common.masks import FORBIDDEN, forbid
 
 _HALF_LOG_2PI = 0.5 * math.log(2 * math.pi)
+LOG_STD_RANGE = (-5.0, 2.0)  # of the normals of a mixture
 
 
 class Categorical:
@@ -109,6 +110,41 @@ class Bernoulli:
     def entropy(self) -> Tensor:
         # log(1 + e^l) - l p, summed over K
         return (softplus(self.logits) - self.logits * self.logits.sigmoid()).sum(-1)
+
+
+class GaussianMixture:
+    """One of K normals, each independent in D dimensions; actions [..., D].
+
+    params [..., K (1 + 2 D)]: K logits, K means and K log standard deviations. These are kept within LOG_STD_RANGE, as
+    the likelihood of a normal upon a single action has no maximum.
+    """
+
+    def __init__(self, params: Tensor, n: int):
+        size = (params.shape[-1] // n - 1) // 2
+        logits, mean, log_std = params.split([n, n * size, n * size], dim=-1)
+        self.which = Categorical(logits)
+        self.mean = mean.unflatten(-1, (n, size))
+        self.log_std = log_std.unflatten(-1, (n, size)).clamp(*LOG_STD_RANGE)
+
+    def sample(self, generator: torch.Generator) -> Tensor:
+        """No gradient flows through a sample."""
+        which = self.which.sample(generator)
+        return DiagGaussian(_chosen(self.mean, which), _chosen(self.log_std, which)).sample(generator)
+
+    def mode(self) -> Tensor:
+        """The mean of the likeliest normal."""
+        return _chosen(self.mean, self.which.mode())
+
+    def log_prob(self, action: Tensor) -> Tensor:
+        # log sum_k p_k N_k(a)
+        each = DiagGaussian(self.mean, self.log_std).log_prob(action.unsqueeze(-2))
+        return (self.which.log_probs + each).logsumexp(-1)
+
+
+def _chosen(values: Tensor, which: Tensor) -> Tensor:
+    """values [..., K, D] at which [...] -> [..., D]."""
+    index = which[..., None, None].expand(*which.shape, 1, values.shape[-1])
+    return values.gather(-2, index).squeeze(-2)
 
 
 def any_allowed(mask: Tensor, generator: torch.Generator) -> Tensor:

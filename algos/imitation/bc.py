@@ -1,47 +1,73 @@
 """Behavioural cloning: the expert's actions, by supervised learning (Pomerleau, "ALVINN", 1988)."""
 
 from collections.abc import Iterable
+from dataclasses import replace
 from typing import Any, ClassVar
 
-import numpy as np
+import torch
 from gymnasium import spaces
 from torch import Tensor
 
-from algos.base import Algorithm
+from algos.actor_critic.config import SACConfig
+from algos.actor_critic.networks import GaussianActor, squashed_gaussian
+from algos.actor_critic.policies import SquashedGaussianPolicy, check_bounds
+from algos.base import Algorithm, Policy
+from algos.common.errors import UserError
 from algos.common.optim import Metrics, Optimizer
 from algos.common.schedule import Schedule
-from algos.common.trees import Tree
+from algos.common.sequences import Sequences
+from algos.common.trees import Tree, tree_map
 from algos.data import Batch, DataSpec, LearnOutput
-from algos.imitation.config import BCConfig
-from algos.policy_gradient.actor_critic import ActorCritic, ActorCriticPolicy
+from algos.imitation.config import LAYERS_OF, BCConfig, CloningConfig
+from algos.imitation.networks import CloningActor
+from algos.policy_gradient.actor_critic import ActorCriticPolicy
 
-
-class CloningPolicy(ActorCriticPolicy):
-    """A policy that learns actions that the environment took."""
-
-    def policy_action(self, env_action: np.ndarray) -> np.ndarray:
-        space = self.action_space
-        if isinstance(space, spaces.Box | spaces.MultiBinary):
-            return env_action.reshape(len(env_action), -1).astype(np.float32)
-        return env_action.astype(np.int64) - space.start  # type: ignore[attr-defined]
+EDGE = 0.999  # squashed actions are kept within +-EDGE: at +-1 their likelihood has no maximum
 
 
 class BC(Algorithm):
-    """Maximises the likelihood of the dataset's actions, or for Box actions lessens the squared error of the mean."""
+    """Each update descends the mean over the rows (s, a) of
+
+        -log pi(a|s)                    # loss=nll
+        |greedy action in s - a|^2      # loss=mse, for Box actions
+
+    The policy is PPO's actor, or with `like: SAC` a normal behind tanh, SAC's.
+    """
 
     Config: ClassVar[type] = BCConfig
     action_spaces = (spaces.Discrete, spaces.Box, spaces.MultiDiscrete, spaces.MultiBinary)
     cfg: Any
-    policy: CloningPolicy
+    net: Any
 
-    def __init__(self, cfg: BCConfig, obs_space: Any, action_space: Any, **kwargs: Any):
+    def __init__(self, cfg: CloningConfig, obs_space: Any, action_space: Any, **kwargs: Any):
+        if cfg.actor_layers is None:
+            cfg = replace(cfg, actor_layers=LAYERS_OF[cfg.like]().actor_layers)
         super().__init__(cfg, obs_space, action_space, **kwargs)
-        self.net = ActorCritic(cfg, obs_space, action_space, critic=False).to(self.device)
+        for key, chosen in (("loss=mse", cfg.loss == "mse"), ("mixture", cfg.mixture), ("like=SAC", self.squashed)):
+            if chosen and not isinstance(action_space, spaces.Box):
+                raise UserError(f"algo_cfg.{key} is for Box actions, but these are {type(action_space).__name__}")
+        self.policy = self.make_policy()
+        self.net = self.policy.net
         self.lr = Schedule(cfg.lr, self.total_steps, "algo_cfg.lr")
         self.optimizer = Optimizer(
             self.net, max_grad_norm=cfg.max_grad_norm, compile=cfg.compile, weight_decay=cfg.weight_decay
         )
-        self.policy = CloningPolicy(self.net, action_space, self.device)
+
+    def make_policy(self) -> Policy:
+        """The policy, over a new network."""
+        cfg, spaces_of_both = self.cfg, (self.obs_space, self.action_space)
+        if not self.squashed:
+            net = CloningActor(cfg, *spaces_of_both).to(self.device)
+            return ActorCriticPolicy(net, self.action_space, self.device)
+        check_bounds(self.action_space, f"{type(self).__name__} with algo_cfg.like=SAC")  # type: ignore[arg-type]
+        size = int(torch.Size(self.action_space.shape or ()).numel())
+        actor = GaussianActor(cfg, *spaces_of_both, size).to(self.device)
+        return SquashedGaussianPolicy(actor, self.action_space, SACConfig(learning_starts=0), self.device)  # type: ignore[arg-type]
+
+    @property
+    def squashed(self) -> bool:
+        """Whether the networks are SAC's."""
+        return bool(self.cfg.like == "SAC")
 
     @classmethod
     def data(cls, cfg: BCConfig) -> DataSpec:
@@ -50,27 +76,44 @@ class BC(Algorithm):
     def take_statistics(self, pieces: Iterable[Tree]) -> None:
         if self.net.norm is not None:
             for obs in pieces:
-                self.net.update_norm(obs)
+                self.net.norm.update(obs)
 
     def learn(self, batch: Batch) -> LearnOutput:
-        """One step down the gradient of `loss`."""
+        """One step down the gradient of `loss`; with memory from the initial state at each sequence's start."""
         lr = self.lr(batch.step)
         self.optimizer.set_lr(lr)
-        metrics = self.optimizer.gradient_step(self.loss, batch.obs, batch.action).metrics
+        self.net.reset_noise(self.generator)
+        memory: tuple[Tree, ...] = ()
+        if self.net.recurrent:
+            initial = (self.net.encoder if self.squashed else self.net).init_state(len(batch.action))
+            memory = (tree_map(lambda leaf: leaf.to(self.device), initial), batch.reset)
+        metrics = self.optimizer.gradient_step(self.loss, batch.obs, batch.action, *memory).metrics
         return LearnOutput({**metrics, "train/learning_rate": lr})
 
-    def loss(self, obs: Tree, action: Tensor) -> tuple[Tensor, Metrics]:
-        """mean_B -log pi(a|s), or mean_B |mu(s) - a|^2."""
-        dist = self.net.distribution(self.net(obs)[0])
-        if self.cfg.loss == "mse" and isinstance(self.action_space, spaces.Box):
-            loss = (dist.mode() - action).square().sum(-1).mean()
+    def loss(self, obs: Tree, action: Tensor, state: Tree = (), reset: Any = None) -> tuple[Tensor, Metrics]:
+        """mean_B -log pi(a|s), or mean_B |greedy(s) - a|^2; with memory over sequences, [B, T] steps."""
+        log_prob, greedy = (self._squashed if self.squashed else self._plain)(obs, action, state, reset)
+        if self.cfg.loss == "mse":
+            loss = (greedy - action.reshape(greedy.shape)).square().sum(-1).mean()
         else:
-            loss = -dist.log_prob(action).mean()
+            loss = -log_prob.mean()
         return loss, {"train/policy_loss": loss}
 
+    def _plain(self, obs: Tree, action: Tensor, state: Tree, reset: Any) -> tuple[Tensor, Tensor]:
+        """log pi(a|s) and the greedy actions, of PPO's actor."""
+        params = self.net(obs)[0] if reset is None else self.net.unroll(obs, state, reset)[0]
+        dist = self.net.distribution(params)
+        return dist.log_prob(action), dist.mode()
+
+    def _squashed(self, obs: Tree, action: Tensor, state: Tree, reset: Any) -> tuple[Tensor, Tensor]:
+        """The same of SAC's: log N(atanh a) - log(1 - a^2); with memory as rows [B * T]."""
+        mean, log_std = self.net(obs if reset is None else Sequences(obs, reset, state, 0))
+        noise = (action.reshape(mean.shape).clamp(-EDGE, EDGE).atanh() - mean) * (-log_std).exp()
+        return squashed_gaussian((mean, log_std), noise)[1], mean.tanh()
+
     def state_dict(self) -> dict[str, Any]:
-        return {"net": self.net.state_dict(), "optimizer": self.optimizer.state_dict()}
+        return {"actor" if self.squashed else "net": self.net.state_dict(), "optimizer": self.optimizer.state_dict()}
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
-        self.net.load_state_dict(state["net"])
+        self.net.load_state_dict(state["actor" if self.squashed else "net"])
         self.optimizer.load_state_dict(state["optimizer"])

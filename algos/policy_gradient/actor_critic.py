@@ -26,18 +26,18 @@ class ActorCritic(nn.Module):
 
     Without branch_layers and merge_layers the encoder only prepares the observation: actor and critic are apart.
     A class of the user's (`actor_class`, `critic_class`) then takes the observation itself.
-    `cfg` has OnPolicyConfig's keys of networks. Without a critic (`critic` false) all values are 0. A Dict
-    observation's "action_mask" is no input: it rules out
+    Without a critic (`critic` false) all values are 0. A Dict observation's "action_mask" is no input: it rules out
     actions, when acting and learning alike.
     """
 
     def __init__(self, cfg: Any, obs_space: Any, action_space: Any, critic: bool = True):
+        """`cfg` is an OnPolicyConfig, or without a critic whatever has an actor's settings of these names."""
         super().__init__()
         self.action_space, self.sizes, self.warning = action_space, sizes_of(action_space), cfg.warning
         obs_space, self.masked = split_mask(obs_space, action_space)
         self.norm = ObsNorm(obs_space) if cfg.normalize_obs else None
         self.encoder = encoder_for(cfg, obs_space, "actor", *(["critic"] if critic else []))
-        size, meaning = head_size(action_space), head_meaning(action_space)
+        size, meaning = self.head(action_space)
         self.actor = build_head(cfg, "actor", self.encoder, action_space, size, meaning)
         self.critic = build_head(cfg, "critic", self.encoder, action_space, 1, "the value") if critic else None
         if cfg.ortho_init:
@@ -54,6 +54,10 @@ class ActorCritic(nn.Module):
         shared = next(self.encoder.parameters(), None) is not None
         self.critic_apart = self.critic is not None and not shared and not self.recurrent
 
+    def head(self, action_space: spaces.Space[Any]) -> tuple[int, str]:
+        """How many parameters of the distribution the actor gives, and what they are."""
+        return head_size(action_space), head_meaning(action_space)
+
     def forward(self, obs: Tree) -> tuple[Tensor, Tensor]:
         """Observations [B, ...] -> parameters of the distribution [B, P] and values [B]; without memory."""
         features = self.encoder(self.normalized(obs))
@@ -69,12 +73,13 @@ class ActorCritic(nn.Module):
 
     def unroll(self, obs: Tree, state: Tree, reset: Tensor) -> tuple[Tensor, Tensor, Tree]:
         """Sequences [B, T, ...] -> parameters [B, T, P] and values [B, T], and the state after them."""
-        assert self.critic is not None
-        encoder_state, actor_state, critic_state = state
-        features, encoder_state = self.encoder.unroll(self.normalized(obs), encoder_state, reset)
-        params, actor_state = self.actor.unroll(features, actor_state, reset)
-        value, critic_state = self.critic.unroll(features, critic_state, reset)
-        return self.allowed(params, obs), value.squeeze(-1), (encoder_state, actor_state, critic_state)
+        features, encoder_state = self.encoder.unroll(self.normalized(obs), state[0], reset)
+        params, actor_state = self.actor.unroll(features, state[1], reset)
+        params = self.allowed(params, obs)
+        if self.critic is None:
+            return params, params.new_zeros(params.shape[:2]), (encoder_state, actor_state)
+        value, critic_state = self.critic.unroll(features, state[2], reset)
+        return params, value.squeeze(-1), (encoder_state, actor_state, critic_state)
 
     def actor_step(self, obs: Tree, state: Tree) -> tuple[Tensor, Tree]:
         """Parameters for one observation of each row, and the next state of what acts: the critic is left out."""
@@ -184,6 +189,12 @@ class ActorCriticPolicy(Policy):
         if isinstance(space, spaces.MultiBinary):
             return action.reshape(-1, *space.shape).astype(space.dtype, copy=False)
         return counted_from(action, space.start, space.dtype)  # type: ignore[attr-defined]  # both others have a start
+
+    def policy_action(self, env_action: np.ndarray) -> np.ndarray:
+        space = self.action_space
+        if isinstance(space, spaces.Box | spaces.MultiBinary):
+            return env_action.reshape(len(env_action), -1).astype(np.float32)
+        return env_action.astype(np.int64) - space.start  # type: ignore[attr-defined]
 
     def _to_env(self, action: Tensor) -> Tensor:
         """`env_action` of a tensor."""

@@ -1,7 +1,7 @@
 """Proximal policy optimisation (Schulman et al., "Proximal policy optimization algorithms", 2017)."""
 
 from collections.abc import Iterable, Iterator
-from typing import Any
+from typing import Any, ClassVar
 
 import torch
 from torch import Tensor
@@ -22,7 +22,7 @@ class PPO(OnPolicy):
     A clipped probability ratio keeps it close, or a penalty on the KL divergence with an adaptive weight (section 4).
     """
 
-    Config = PPOConfig
+    Config: ClassVar[type] = PPOConfig
     cfg: PPOConfig
 
     def __init__(self, cfg: PPOConfig, obs_space: Any, action_space: Any, **kwargs: Any):

@@ -144,7 +144,7 @@ def make_buffer(
             raise UserError(f"algo_cfg.buffer_type=HER stores single steps; algo_cfg.n_step={spec.n_step} must be 1")
         assert goal_reward is not None
         return HindsightBuffer(spec.capacity, seed, goal_reward)
-    extras = ("discount",) if spec.n_step > 1 else ()
+    extras = (*spec.extras, "discount") if spec.n_step > 1 else spec.extras
     if spec.prioritized:
         beta = Schedule(spec.priority_beta, total_steps, "algo_cfg.priority_beta")
         return PrioritizedReplayBuffer(spec.capacity, seed, spec.priority_alpha, beta, extras)

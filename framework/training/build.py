@@ -24,6 +24,7 @@ from framework.training.environments import Environments
 from framework.training.evaluator import Evaluator, HowToEvaluate
 from framework.training.offline.environments import OfflineEnvironments
 from framework.training.offline.parts import OfflineSampling, demo_buffer, offline_server
+from framework.training.offline.teachers import teach
 from framework.training.parts import Sampling
 from framework.training.seeds import stream
 from framework.training.worker import Worker
@@ -201,6 +202,8 @@ def build_algorithm(cfg: Config, envs: Environments, device: str, *, at_random: 
         torch.set_num_threads(threads)
     if isinstance(envs, OfflineEnvironments):
         algorithm.take_statistics(envs.dataset.pieces())
+    if general.mode == "train":
+        teach(cfg, envs, algorithm)
     return algorithm
 
 

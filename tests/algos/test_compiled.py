@@ -32,15 +32,24 @@ NAMES = sorted(name for name in set(ALGORITHMS) - EAGER if has_compile(name))
 
 def make(name, compile):
     config = get_config_class(name)
-    layers = {key: LAYERS for key in ("value_layers", "actor_layers", "critic_layers") if hasattr(config(), key)}
-    rates = {key: 1e-4 for key in ("lr", "actor_lr", "critic_lr", "alpha_lr") if hasattr(config(), key)}
+    layers = {
+        key: LAYERS
+        for key in ("value_layers", "actor_layers", "critic_layers", "discriminator_layers")
+        if hasattr(config(), key)
+    }
+    rates = {
+        key: 1e-4 for key in ("lr", "actor_lr", "critic_lr", "alpha_lr", "discriminator_lr") if hasattr(config(), key)
+    }
     shorter = {"n_epochs": 1, "batch_size": 32} if hasattr(config(), "n_epochs") else {}
     kind = get_algorithm(name)
     space = TWO if spaces.Discrete in kind.action_spaces else BOX
-    return kind(config(**layers, **rates, **shorter, compile=compile), OBS, space, seed=1)
+    algorithm = kind(config(**layers, **rates, **shorter, compile=compile), OBS, space, seed=1)
+    if algorithm.needs_demos:
+        algorithm.take_demos(batch_of(algorithm, torch.Generator().manual_seed(1), rollout=False))
+    return algorithm
 
 
-def batch_of(algorithm, generator):
+def batch_of(algorithm, generator, rollout=None):
     """Random rows [32], or a rollout [8, 4]."""
 
     def normal(*shape):
@@ -51,8 +60,9 @@ def batch_of(algorithm, generator):
     terminated = normal() > 1
     columns = [normal(4), action, normal(), normal(4), terminated, torch.zeros(32, dtype=torch.bool)]
     spec = algorithm.data(algorithm.cfg)
-    if not spec.on_policy:
-        return Batch(*columns, {"weight": normal().abs(), "discount": normal().sigmoid()} if spec.prioritized else {})
+    if not (spec.on_policy if rollout is None else rollout):
+        extras = {"weight": normal().abs(), "discount": normal().sigmoid()} if spec.prioritized else {}
+        return Batch(*columns, extras | dict.fromkeys(spec.extras, action))  # a label is an action too
     extras = {"log_prob": -normal().abs(), "value": normal(), "next_value": normal()}
     columns, extras = [c.unflatten(0, (8, 4)) for c in columns], {k: v.unflatten(0, (8, 4)) for k, v in extras.items()}
     reset = torch.zeros(8, 4, dtype=torch.bool)

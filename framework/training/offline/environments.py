@@ -37,7 +37,7 @@ class OfflineEnvironments(Environments):
         else:
             try:
                 super().__init__(cfg, given)
-                check_spaces(self.dataset, self.obs_space, self.action_space, self.cfg.id, "algo_cfg.dataset")
+                check_spaces(self.dataset, self, "algo_cfg.dataset")
                 return
             except _Unlike:
                 raise
@@ -58,15 +58,13 @@ class OfflineEnvironments(Environments):
         return not self.missing and super().can_be_filmed()
 
 
-def check_spaces(
-    dataset: Dataset, obs_space: spaces.Space[Any], action_space: spaces.Space[Any], env_id: str, key: str
-) -> None:
-    """Raise UserError where a dataset has rows of other shapes than an environment's spaces."""
-    for what, space, name in (("observations", obs_space, "obs"), ("actions", action_space, "action")):
+def check_spaces(dataset: Dataset, envs: Environments, key: str) -> None:
+    """Raise UserError for a dataset, that of the setting `key`, whose shapes are not those of the environments."""
+    for what, space, name in (("observations", envs.obs_space, "obs"), ("actions", envs.action_space, "action")):
         found = [leaf.shape[1:] for leaf in tree_leaves(dataset.columns[name])]
         wanted = [part.shape for part in _parts(space)]
         if found != wanted:
-            raise _Unlike(f"{key}: its {what} have shape {_words(found)}, those of {env_id} {_words(wanted)}")
+            raise _Unlike(f"{key}: its {what} have shape {_words(found)}, those of {envs.cfg.id} {_words(wanted)}")
 
 
 class _Unlike(UserError):

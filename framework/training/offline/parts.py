@@ -43,10 +43,10 @@ def offline_server(cfg: Config, dataset: Dataset, spec: DataSpec, policy: Policy
             f"{spec.n_steps})"
         )
     seed = stream(cfg.general_cfg.seed, "server")
-    return DataServer(spec, seed, buffer=DatasetBuffer(for_policy(dataset, policy), seed, spec.n_steps))
+    return DataServer(spec, seed, buffer=DatasetBuffer(as_learned(dataset, policy), seed, spec.n_steps))
 
 
-def for_policy(dataset: Dataset, policy: Policy) -> Dataset:
+def as_learned(dataset: Dataset, policy: Policy) -> Dataset:
     """A dataset whose actions are in the policy's own form."""
     columns = {**dataset.columns, "action": policy.policy_action(dataset.columns["action"])}
     return replace(dataset, columns=columns)
@@ -58,6 +58,6 @@ def demo_buffer(cfg: Config, envs: Environments, policy: Policy) -> DatasetBuffe
     if words is None:
         return None
     dataset = load_dataset(words, cfg.general_cfg.tasks_dir, "algo_cfg.demo_paths")
-    check_spaces(dataset, envs.obs_space, envs.action_space, cfg.env_cfg.id, "algo_cfg.demo_paths")
+    check_spaces(dataset, envs, "algo_cfg.demo_paths")
     log.info("demonstrations: %s episodes, %s steps", f"{dataset.episodes:,}", f"{dataset.steps:,}")
-    return DatasetBuffer(for_policy(dataset, policy), stream(cfg.general_cfg.seed, "demos"))
+    return DatasetBuffer(as_learned(dataset, policy), stream(cfg.general_cfg.seed, "demos"))

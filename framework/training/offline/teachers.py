@@ -1,0 +1,90 @@
+"""What an algorithm learns from beside its own steps: an expert that it asks, or an expert's episodes."""
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+from torch import nn
+
+from algos.base import Algorithm, Policy
+from algos.common.dotted_path import import_object
+from algos.common.errors import UserError
+from algos.common.trees import Tree, tree_leaves, tree_map
+from algos.registry import get_algorithm
+from framework.datasets.buffer import DatasetBuffer
+from framework.datasets.load import load_dataset
+from framework.runs.models import find_model, load_into, read_model
+from framework.settings.compose import compose, to_override
+from framework.settings.schema import Config
+from framework.training.environments import Environments
+from framework.training.offline.environments import check_spaces
+from framework.training.offline.parts import as_learned
+
+
+class AskedFunction(Policy):
+    """A function of one observation that returns one action, as the environment has both, as a policy."""
+
+    def __init__(self, function: Callable[[Any], Any], action_space: Any, where: str):
+        super().__init__(nn.Identity())
+        self.function, self.action_space, self.where = function, action_space, where
+
+    def act(
+        self, obs: Tree, state: Tree, *, explore: bool, step: int
+    ) -> tuple[np.ndarray, dict[str, np.ndarray], Tree]:
+        rows = range(len(tree_leaves(obs)[0]))
+        actions = [np.asarray(self.function(tree_map(lambda leaf, i=i: leaf[i], obs))) for i in rows]
+        space = self.action_space
+        for action in actions:
+            if action.shape != space.shape:
+                raise UserError(
+                    f"{self.where} returned an action of shape {list(action.shape)}; the environment has {space}"
+                )
+        return np.stack(actions).astype(space.dtype), {}, state
+
+
+def teach(cfg: Config, envs: Environments, algorithm: Algorithm) -> None:
+    """Hand an algorithm what it learns from beside its own steps: an expert (`algo_cfg.expert`), or its episodes
+    (`algo_cfg.demo_paths`). Raises UserError where it needs them and none are named.
+    """
+    if algorithm.needs_expert:
+        algorithm.take_expert(load_expert(cfg, envs))
+    paths = getattr(cfg.algo_cfg, "demo_paths", None)
+    if not paths:
+        if algorithm.needs_demos:
+            raise UserError(
+                f"{cfg.general_cfg.algo_name} imitates an expert: name its episodes in algo_cfg.demo_paths, a run of"
+                " mode=collect, a file or several of them"
+            )
+        return
+    if type(algorithm).take_demos is Algorithm.take_demos:
+        return
+    dataset = load_dataset(paths, cfg.general_cfg.tasks_dir, "algo_cfg.demo_paths")
+    check_spaces(dataset, envs, "algo_cfg.demo_paths")
+    demos = DatasetBuffer(as_learned(dataset, algorithm.policy), seed=0)
+    algorithm.take_demos(demos.rows(np.arange(dataset.steps), 0))
+
+
+def load_expert(cfg: Config, envs: Environments) -> Policy:
+    """The policy of `algo_cfg.expert`: that of a saved run, or a function of an observation by its dotted path.
+
+    Raises UserError for what is not there, or acts in another environment.
+    """
+    name = cfg.algo_cfg.expert
+    if not name:
+        raise UserError(
+            f"{cfg.general_cfg.algo_name} asks an expert: name it in algo_cfg.expert, a saved run or"
+            ' "package.module:function"'
+        )
+    where = f"algo_cfg.expert={name}"
+    if ":" in name:
+        function = import_object(name, where)
+        if not callable(function):
+            raise UserError(f"{where} is a {type(function).__name__}, not a function of an observation")
+        return AskedFunction(function, envs.action_space, where)
+    tasks_dir = cfg.general_cfg.tasks_dir
+    path = find_model(name, "best", tasks_dir)
+    of_run = compose([to_override("load_path", str(path)), to_override("tasks_dir", tasks_dir), "mode=test"])
+    kind = get_algorithm(of_run.general_cfg.algo_name)
+    algorithm: Algorithm = kind(of_run.algo_cfg, envs.obs_space, envs.action_space, seed=1, total_steps=1)
+    load_into(algorithm, read_model(path), path)
+    return algorithm.policy
