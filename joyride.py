@@ -51,9 +51,10 @@ def __dir__() -> list[str]:
 
 def main() -> int:
     """The command `joyride`: what main.py is in a checkout."""
+    from framework.cli import leave
     from framework.cli import main as run
 
-    return run(sys.argv[1:])
+    return leave(run(sys.argv[1:]))
 
 
 if __name__ == "__main__":

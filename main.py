@@ -14,7 +14,7 @@ def leave_quietly(number: int, frame: Any) -> None:
 if __name__ == "__main__" and signal.getsignal(signal.SIGINT) is signal.default_int_handler:
     signal.signal(signal.SIGINT, leave_quietly)  # before the imports, which take half a second
 
-from framework.cli import main  # noqa: E402
+from framework.cli import leave, main  # noqa: E402
 
 if __name__ == "__main__":
-    sys.exit(main(sys.argv[1:]))
+    sys.exit(leave(main(sys.argv[1:])))

@@ -98,6 +98,7 @@ class DataSpec:
     n_step: int = 1
     gamma: float = 1.0  # of n_step and of the returns by which rewards are scaled
     normalize_reward: bool = False  # of replay: rewards are scaled when they are drawn
+    demo_ratio: float = 0.0  # of replay: the share of a batch that is drawn from demonstrations
     by_worker: bool = False
     priority_alpha: float = 0.6
     priority_beta: Any = 0.4  # a number or a schedule of the global step
@@ -169,7 +170,7 @@ class DataSpec:
         """Why a run of as many whole episodes made no update, and what to do."""
         if (self.hindsight or self.whole_episodes) and not episodes:
             who = "hindsight replay stores" if self.hindsight else "it learns from"
-            return f"{who} whole episodes, and none has ended; set general_cfg.max_step"
+            return f"{who} whole episodes, and none has ended; give general_cfg.max_step, or a smaller one"
         if self.whole_episodes:
             return f"an update takes {self.batch_size} episodes (algo_cfg.batch_size), and {episodes} ended"
         if self.replayed:

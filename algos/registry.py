@@ -96,6 +96,11 @@ def get_config_class(name: str) -> type[Any]:
     return found
 
 
+def learns_offline(name: str | None) -> bool:
+    """Whether an algorithm of this tree learns from a dataset alone."""
+    return name in ALGORITHMS and "dataset" in {one.name for one in dataclasses.fields(get_config_class(name))}
+
+
 def _import_object(path: str) -> Any:
     """The object at "package.module:name"; an ImportError inside the module itself keeps its traceback."""
     try:

@@ -1,13 +1,14 @@
 """Kill processes of Ray training runs at random moments; every run must end well all the same.
 
-    python benchmarks/ray_faults.py [--workers 20] [--learners 5] [--servers 3] [--nodes 2] [--rays 2] [--runs 8]
+    python benchmarks/ray_faults.py [--workers 20] [--learners 5] [--servers 3] [--nodes 2] [--rays 4] [--runs 8]
 
 The kills are spread over runs of the DQN and PPO presets of CartPole-v1, in both sync modes, with two workers and one
 or two learners. Each is a SIGKILL of a process that descends from the run, chosen by its title, once the run has
 reached a random share of its env steps and a random moment has passed. Then, for each of `--nodes`, two Ray nodes are
 started on this machine, a run joins them, and the one that is not the head is killed with all that lives on it. Last,
-for each of `--rays`, Ray's own raylet or server is killed: the run must end within 90 s with exit code 2, Ray in
-results/faults.csv and the command that resumes it as its last words; it is resumed and must then be good. Needs Linux.
+for each of `--rays`, Ray's own raylet or server is killed or stopped: the run must end within 90 s with exit code 2,
+Ray in results/faults.csv and the command that resumes it as its last words; it is resumed and must then be good. Needs
+Linux.
 
 A run is good if it ends with exit code 0 within `--limit` seconds, results/faults.csv has each of its kills, its best
 model reaches 475 over 100 episodes on seeds that training never saw, and none of its processes is left. Of a node
@@ -25,7 +26,7 @@ from typing import Any
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
-from benchmarks.ray_kills import GRACE, PROGRAMS, SHARES, TITLES, Report, Watched, judge, kill_in_turn, kill_ray
+from benchmarks.ray_kills import GRACE, LOSSES, SHARES, TITLES, Report, Watched, judge, kill_in_turn, lose_ray
 from benchmarks.ray_parts import Process, wait_for
 
 COMMON = {
@@ -55,11 +56,11 @@ def faulty_run(name: str, settings: dict[str, Any], kinds: list[str], tasks: Pat
     return report
 
 
-def ray_run(name: str, settings: dict[str, Any], program: str, tasks: Path, rng: random.Random, limit: float) -> Report:
-    """Train until Ray itself is killed, then resume."""
+def ray_run(name: str, settings: dict[str, Any], loss: Any, tasks: Path, rng: random.Random, limit: float) -> Report:
+    """Train until a program of Ray's own is killed or stopped (`loss`: one of LOSSES), then resume."""
     report, run = Report(name), Watched(settings, tasks, limit)
     try:
-        folder = kill_ray(run, program, rng, report)
+        folder = lose_ray(run, *loss, rng, report)
     finally:
         run.end()
     if not wait_for(lambda: not any(one.alive for one in run.seen), GRACE):
@@ -128,7 +129,7 @@ def _without_cluster(run: Watched, report: Report) -> None:
 def main() -> int:
     """Run it; the exit code is 1 if any run fails."""
     parser = argparse.ArgumentParser(description="kill processes of Ray training runs")
-    for kind, count in (("workers", 20), ("learners", 5), ("servers", 3), ("nodes", 2), ("rays", 2)):
+    for kind, count in (("workers", 20), ("learners", 5), ("servers", 3), ("nodes", 2), ("rays", 4)):
         parser.add_argument(f"--{kind}", type=int, default=count, help=f"{kind} to kill, over all runs")
     parser.add_argument("--runs", type=int, default=8, help="runs over which the kills of processes are spread")
     parser.add_argument("--limit", type=float, default=900.0, help="seconds after which a run counts as hung")
@@ -160,9 +161,9 @@ def one_run(number: int, runs: int, kinds: list[str], options: Any, tasks: Path,
         name, settings = case(NODE_CASES[node % len(NODE_CASES)], options.seed, learners=1)
         four = {"n_workers": 4, "n_envs": max(1, settings.get("n_envs", 1) // 2)}  # so that each node has some
         return node_run(f"{name}, two nodes", {**settings, **four}, tasks, rng, options.limit)
-    program = PROGRAMS[(node - options.nodes) % len(PROGRAMS)]
+    loss = LOSSES[(node - options.nodes) % len(LOSSES)]
     name, settings = case(node - options.nodes, options.seed, learners=1)
-    return ray_run(f"{name}, without {program}", settings, program, tasks, rng, options.limit)
+    return ray_run(f"{name}, without {loss[0]}", settings, loss, tasks, rng, options.limit)
 
 
 def case(number: int, seed: int, learners: int) -> tuple[str, dict[str, Any]]:

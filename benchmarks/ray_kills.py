@@ -17,10 +17,11 @@ from benchmarks.ray_parts import ROOT, Process, command, descendants, rows, the_
 
 ASKED = 475.0  # mean of 100 episodes
 TITLES = {"worker": "ray::WorkerActor", "learner": "ray::LearnerActor", "server": "ray::ServerActor"}
-PROGRAMS = ("raylet", "gcs_server")  # Ray's own, without which a run ends
+# Ray's own programs, without which a run ends, and what happens to them
+LOSSES = [(program, how) for how in (signal.SIGKILL, signal.SIGSTOP) for program in ("raylet", "gcs_server")]
 SHARES = (0.05, 0.8)  # of a run's env steps between which kills fall: later ones might come after its end
 GRACE = 20.0  # seconds for processes to go once their run is over
-ENDS_WITHIN = 90.0  # seconds, if it was one of PROGRAMS
+ENDS_WITHIN = 90.0  # seconds, if it was one of Ray's programs
 KINDS = {**{kind: (kind,) for kind in TITLES}, "server or learner": ("server", "learner")}  # words of faults.csv
 # A model is judged in this process, whatever the run had
 ALONE = ["mp_backend=single", "sync=exact", "n_learners=1", "ray_address=null", "n_workers=1", "n_envs=1", "seed=1000"]
@@ -131,20 +132,23 @@ def kill_in_turn(run: Watched, kinds: list[str], rng: random.Random, report: Rep
         report.moments.append(f"{kind} at {run.seconds:.1f} s ({run.progress():.0%})")
 
 
-def _kill(process: Process) -> None:
+def _kill(process: Process, how: signal.Signals = signal.SIGKILL) -> None:
     if process.alive:
-        os.kill(process.pid, signal.SIGKILL)
+        os.kill(process.pid, how)
 
 
-def kill_ray(run: Watched, program: str, rng: random.Random, report: Report) -> Path | None:
-    """Kill a program of Ray's at a random share of the run, and see that it ends as it must; the folder to resume."""
+def lose_ray(run: Watched, program: str, how: signal.Signals, rng: random.Random, report: Report) -> Path | None:
+    """Kill or stop a program of Ray's at a random share of the run, and see that the run ends as it must.
+
+    Returns the folder to resume, None where the run was over before.
+    """
     share = rng.uniform(*SHARES)
     if not run.wait_until(lambda: run.progress() >= share):
-        report.problems.append(f"it ended before {program} was killed")
+        report.problems.append(f"it ended before {program} got its {how.name}")
         return None
     (process,) = run.programs(program)
-    _kill(process)
-    report.moments.append(f"{program} at {run.seconds:.1f} s ({share:.0%})")
+    _kill(process, how)
+    report.moments.append(f"{program} ({how.name}) at {run.seconds:.1f} s ({share:.0%})")
     begun = run.seconds
     ended = wait_for(lambda: run.over, ENDS_WITHIN)
     report.text = f"ended after {run.seconds - begun:.1f} s, "

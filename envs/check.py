@@ -6,7 +6,7 @@ import os
 import random
 import sys
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from time import perf_counter
 from typing import Any
 
@@ -35,7 +35,9 @@ def check_env(env: gym.Env, name: str) -> list[str]:
     with _streams_kept():
         try:
             _play(env, name, remarks)
-        except UserError:
+        except UserError as error:
+            if not str(error).startswith(name):  # told by a layer that does not know what it is called here
+                _blame(env, name)
             raise
         except Exception:
             _blame(env, name)
@@ -154,7 +156,7 @@ def _play(env: gym.Env, name: str, remarks: list[str]) -> None:
     judge_reset(answer, env.observation_space, name, remarks)
     start, (obs, info) = perf_counter(), answer
     for _ in range(STEPS):
-        step = env.step(_sample(actions, obs, info))
+        step = env.step(_sample(actions, obs, info, name))
         judge_step(step, env.observation_space, name, remarks)
         obs, _, terminated, truncated, info = step
         if perf_counter() - start > SECONDS:
@@ -164,11 +166,13 @@ def _play(env: gym.Env, name: str, remarks: list[str]) -> None:
             judge_reset(answer, env.observation_space, name, remarks)
 
 
-def _sample(space: spaces.Space[Any], obs: Any, info: Mapping[str, Any]) -> Any:
+def _sample(space: spaces.Space[Any], obs: Any, info: Mapping[str, Any], name: str) -> Any:
     """A random action that the mask, where there is one, allows."""
     mask = obs.get("action_mask") if isinstance(obs, dict) else None
     mask = info.get("action_mask") if mask is None else mask
     if mask is not None and isinstance(space, spaces.Discrete):
+        if np.shape(mask) != (space.n,):
+            raise UserError(f"{name}: its action_mask has shape {np.shape(mask)}, but there are {space.n} actions")
         return space.sample(np.asarray(mask, np.int8))
     if mask is not None and isinstance(space, spaces.MultiDiscrete):
         parts = mask if isinstance(mask, tuple | list) else np.split(np.asarray(mask), np.cumsum(space.nvec)[:-1])
@@ -184,8 +188,9 @@ def _blame(env: gym.Env, name: str) -> None:
     for layer in reversed(layers):
         where = name if layer is layers[-1] else f"{name}, wrapper {type(layer).__name__}"
         _check_signature(layer, where)
-        judge_reset(layer.reset(seed=0), layer.observation_space, where, [])
-        judge_step(layer.step(copy.deepcopy(layer.action_space).sample()), layer.observation_space, where, [])
+        with suppress(SystemExit):  # which the outermost layer has told
+            judge_reset(layer.reset(seed=0), layer.observation_space, where, [])
+            judge_step(layer.step(copy.deepcopy(layer.action_space).sample()), layer.observation_space, where, [])
 
 
 def _check_signature(env: gym.Env, name: str) -> None:

@@ -3,10 +3,12 @@
 from collections.abc import Mapping
 from typing import Any
 
+import gymnasium as gym
 import numpy as np
 from gymnasium import spaces
 
-from algos.common.errors import UserError
+from algos.common.dotted_path import called_exit
+from algos.common.errors import UserError, first_line
 
 RESET, STEP = "(obs, info)", "(obs, reward, terminated, truncated, info)"
 NO_ENV = (
@@ -14,6 +16,11 @@ NO_ENV = (
     " several agents, here one learns)"
 )
 _ARRAYS = (spaces.Box, spaces.Discrete, spaces.MultiDiscrete, spaces.MultiBinary)
+
+
+def own_name(env: gym.Env) -> str:
+    """What an environment is called in messages: its id, or its class where it has none."""
+    return env.spec.id if env.spec is not None else type(env.unwrapped).__name__
 
 
 def judge_reset(answer: Any, space: spaces.Space[Any], name: str, remarks: list[str]) -> None:
@@ -41,13 +48,37 @@ def judge_step(answer: Any, space: spaces.Space[Any], name: str, remarks: list[s
         raise UserError(f"{name}: step() must return a dict as info; it returned {_in_words(info)}")
 
 
+def blame_step(error: Exception, answer: Any, space: spaces.Space[Any], name: str) -> None:
+    """Raise UserError where the answer to a step is what `error` comes from.
+
+    `answer` is None where a wrapper, which unpacks it first, has failed.
+    """
+    if answer is not None:
+        judge_step(answer, space, name, [])
+    elif "unpack" in str(error) and _raised_in(error).startswith("gymnasium.wrappers."):
+        raise UserError(f"{name}: step() must return {STEP} each time ({first_line(error)})") from error
+
+
+def _raised_in(error: Exception) -> str:
+    """The module whose code has raised it."""
+    trace = error.__traceback__
+    while trace is not None and trace.tb_next is not None:
+        trace = trace.tb_next
+    return "" if trace is None else str(trace.tb_frame.f_globals.get("__name__", ""))
+
+
+def exited(stop: SystemExit, where: str) -> UserError:
+    """What to say of an environment that would end the program."""
+    return UserError(f"{where} {called_exit(stop)}: have it raise an exception instead, or end the episode")
+
+
 def _judge_reward(reward: Any, name: str) -> None:
     advice = "return a finite number, as by float(reward)"
     if isinstance(reward, str | bytes) or np.shape(reward) != ():
         raise UserError(f"{name}: step() returned the reward {_in_words(reward)}; {advice}")
     try:
         number = float(reward)
-    except (TypeError, ValueError) as error:
+    except (OverflowError, TypeError, ValueError) as error:
         raise UserError(f"{name}: step() returned the reward {_in_words(reward)}; {advice}") from error
     if not np.isfinite(number):
         raise UserError(f"{name}: step() returned the reward {number}; {advice}")

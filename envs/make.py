@@ -5,7 +5,7 @@ from functools import partial
 from typing import Any
 
 import gymnasium as gym
-from gymnasium.envs.registration import EnvSpec, load_env_creator
+from gymnasium.envs.registration import EnvSpec
 from gymnasium.error import DependencyNotInstalled
 
 from algos.common.dotted_path import check_kwargs, import_object
@@ -15,7 +15,7 @@ from envs.arguments import as_annotated
 from envs.check import check_env, check_spaces
 from envs.config import EnvConfig
 from envs.drivers import choose_drivers
-from envs.judge import NO_ENV
+from envs.judge import NO_ENV, exited
 from envs.memory.inputs import MemoryInputs
 from envs.raw_return import RawReward, TellRawReturn, changes_rewards
 from envs.registered import find_spec, newest_id
@@ -80,8 +80,8 @@ def make_vector_env(
         for key, given in (("wrappers", cfg.wrappers), ("memory_inputs", cfg.memory_inputs != ["obs"])):
             if given:
                 raise UserError(f"env_cfg.{key} applies to single environments; leave out env_cfg.vectorization=native")
-        kwargs, limit = _limits(cfg, spec)
-        limit = min((steps for steps in (limit, max_step) if steps is not None and steps > 0), default=None)
+        kwargs, _ = _limits(cfg, spec)
+        limit = step_limit(cfg, max_step)
         return _guarded(spec, kwargs, render_mode, lambda: make_native(spec, n_envs, limit, kwargs, render_mode))
     modes = [render_mode, *[None] * (n_envs - 1)]
     env_fns = [partial(make_env, cfg, max_step=max_step, render_mode=mode) for mode in modes]
@@ -114,6 +114,12 @@ def spaces_of(
                 "env_cfg.wrappers: a wrapper with train_only=true must not change the spaces of the environment"
             )
     return env.observation_space, env.action_space
+
+
+def step_limit(cfg: EnvConfig, max_step: int = -1) -> int | None:
+    """Steps after which an episode is truncated; None: there is no limit."""
+    _, own = _limits(cfg, spec_of(cfg))
+    return min((steps for steps in (own, max_step) if steps is not None and steps > 0), default=None)
 
 
 def name_of(cfg: EnvConfig) -> str:
@@ -163,7 +169,7 @@ def _create(spec: EnvSpec, kwargs: dict[str, Any], limit: int | None, render_mod
 
     def build() -> gym.Env:
         creator: Any = spec.entry_point
-        creator = load_env_creator(creator) if isinstance(creator, str) else creator
+        creator = import_object(creator, f"environment {spec.id}") if isinstance(creator, str) else creator
         choose_drivers(render_mode, creator)
         _check_render_mode(spec.id, creator, render_mode)
         check_kwargs(creator, spec.kwargs | kwargs, f"environment {spec.id} (env_cfg.kwargs)")
@@ -191,6 +197,8 @@ def _guarded(spec: EnvSpec, kwargs: dict[str, Any], render_mode: str | None, bui
         if explained is None:
             raise
         raise explained from error
+    except SystemExit as stop:
+        raise exited(stop, f"environment {spec.id}, when it is made,") from stop
     except gym.error.InvalidMetadata as error:
         raise UserError(
             f"environment {spec.id}: its class attribute metadata must be a dict such as {{'render_modes': []}}"

@@ -83,7 +83,7 @@ class Agent(Stepped):
         if saved is not None and path is not None:
             load_into(self.algorithm, saved, path)
             self.env_step, self.update_step, self.episode = (saved[name] for name in COUNTERS)
-        self.server = build_server(self.cfg, lambda: self.environments, self.spec, 1)
+        self.server = build_server(self.cfg, lambda: self.environments, self.spec, 1, self.algorithm.policy)
         self.learning = Learning(Learner(self.algorithm), self.server)
         policy_seed, self.env_seed = worker_seeds(stream(general.seed, "worker"), 1)
         guard = Guard(self.cfg.env_cfg.entry_point or self.cfg.env_cfg.id, self.action_space)

@@ -5,8 +5,10 @@ import io
 import os
 import signal
 import sys
+import threading
+import time
 from collections.abc import Sequence
-from contextlib import redirect_stdout
+from contextlib import redirect_stdout, suppress
 from pathlib import Path
 from typing import Any, NoReturn
 
@@ -31,6 +33,8 @@ from framework.settings.overrides import quoted
 from framework.settings.prepare import Job, prepare, show_remarks, to_config
 from framework.settings.reference import with_meaning_of_null
 
+LAST_WAIT = 10.0  # seconds for threads of others, once all is done
+
 
 def main(argv: Sequence[str]) -> int:
     """Run the command line; the exit code: 0, 1 if a job of a sweep failed or a preset does not pass,
@@ -43,15 +47,47 @@ def main(argv: Sequence[str]) -> int:
         print(f"Joyride {__version__}")
         return 0
     try:
+        _check_surroundings(argv)
         args, parser = _parse(argv)
         with lasting_stdout(), hydra_session() as hydra:
             return _dispatch(hydra, args, parser)
     except UserError as error:
         told = as_started(shortened(str(error)))
-        print(f"error: {told}".replace("\n", "\n       "), file=sys.stderr)  # under the first of several mistakes
+        with suppress(OSError):  # nobody reads it
+            print(f"error: {told}".replace("\n", "\n       "), file=sys.stderr)  # under the first of several mistakes
         return 2
     except KeyboardInterrupt:
         return 130
+
+
+def _check_surroundings(argv: Sequence[str]) -> None:
+    try:
+        os.getcwd()
+    except OSError as error:
+        raise UserError("the working folder has been deleted; change to one that is there (cd)") from error
+    if any("\udc80" <= letter <= "\udcff" for word in argv for letter in word):
+        raise UserError(
+            f"the command line is not text in this locale ({sys.getfilesystemencoding()}); set PYTHONUTF8=1, or a"
+            " locale of UTF-8 such as LC_ALL=C.UTF-8"
+        )
+
+
+def leave(code: int) -> int:
+    """The exit code, for `sys.exit`, which waits for threads: not for ever for one that an environment has left."""
+    if any(not thread.daemon for thread in threading.enumerate() if thread is not threading.main_thread()):
+        threading.Thread(target=_give_up, args=(code,), daemon=True).start()
+    return code
+
+
+def _give_up(code: int) -> None:
+    time.sleep(LAST_WAIT)
+    main = threading.main_thread()
+    left = [thread.name for thread in threading.enumerate() if thread is not main and not thread.daemon]
+    if left:  # else Python is at work that comes after the threads
+        with suppress(OSError, ValueError, AttributeError):
+            print(f"note: left without waiting for {', '.join(left)}: threads that nobody has ended", file=sys.stderr)
+            sys.stdout.flush()
+        os._exit(code)
 
 
 def _parse(argv: Sequence[str]) -> tuple[argparse.Namespace, argparse.ArgumentParser]:
@@ -74,6 +110,8 @@ def _parse(argv: Sequence[str]) -> tuple[argparse.Namespace, argparse.ArgumentPa
         raise UserError("--experimental-rerun is not supported; use load_path=<run> or resume=<run>")
     if len(args.yaml or []) > 1:
         raise UserError("--yaml is given more than once; put all settings in one file")
+    if args.yaml and not args.yaml[0].strip():
+        raise UserError("--yaml is empty (a variable of the shell that is not set?): name a file, or leave it out")
     _check_commands(args)
     _add_config_dir(args)
     return args, parser

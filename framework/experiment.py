@@ -1,8 +1,11 @@
 """The Python API: an experiment builds the parts of a config and runs them. The command line uses it too."""
 
 import logging
+import os
+import sys
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +16,9 @@ from algos.base import Policy, RandomActions
 from algos.common.errors import Outage, UserError, add_note
 from algos.export import FORMATS
 from algos.export.export import export_policy
+from algos.registry import learns_offline
 from framework.data.observations import as_batch, next_action
+from framework.datasets.record import check_format, policy_facts, record
 from framework.distributed.assemble import Plan, build_driver, model_info, plan_run, ray_backend
 from framework.machine.auto import choose_compiling, choose_threads
 from framework.machine.memory import memory_told
@@ -26,10 +31,10 @@ from framework.runs import logs
 from framework.runs.checkpoint import save_model
 from framework.runs.files import atomic_write
 from framework.runs.loggers import check_loggers
-from framework.runs.models import COUNTERS, find_model, load_into, read_model
+from framework.runs.models import COUNTERS, find_model, load_into, read_model, warm_start
 from framework.runs.provenance import own_version
 from framework.runs.run_folder import RunFolder
-from framework.settings.command import main_command, setting_word
+from framework.settings.command import as_started, main_command, setting_word
 from framework.settings.compose import compose, save_config, to_override
 from framework.settings.joyrl.translate import read_settings
 from framework.settings.schema import OF_A_MODEL, Config
@@ -44,7 +49,7 @@ from framework.training.callbacks import Callback, Callbacks, make_callbacks
 from framework.training.driver import Driver
 from framework.training.environments import Environments, id_of
 from framework.training.evaluator import Evaluation
-from framework.training.offline import OfflineEnvironments
+from framework.training.offline.environments import OfflineEnvironments
 from framework.training.resume import open_folder, restorable, run_to_resume, start_file
 from framework.training.seeds import draw_seed, stream
 from framework.training.signals import stopped_by_signals
@@ -108,9 +113,14 @@ class Experiment:
         self.ray = ray_backend(cfg, env)
         # under Ray the learners have the device; this process keeps a copy of what they learn
         self.device = "cpu" if self.ray else resolve_device(self.general.device)
-        check_loggers(self.general.loggers)
+        check_loggers(self.general.loggers, self.general.tasks_dir)
+        check_format(self.general)
+        home = os.getcwd()
         offline = cfg.offline and self.general.mode == "train"
         self.envs = OfflineEnvironments(cfg, env) if offline else Environments(cfg, env)
+        if os.getcwd() != home:  # the environment has changed it, and may rely on that
+            self.general.tasks_dir = os.path.join(home, self.general.tasks_dir)
+            self.run_dir = None if self.run_dir is None else Path(home, self.run_dir)
         self.callbacks = make_callbacks(self.general.callbacks)
         self.resumed = run_to_resume(cfg)
         if self.general.mode == "train":
@@ -121,6 +131,7 @@ class Experiment:
         self.model_path = self._model_to_load()
         self.model_name: str | None = None  # what the loaded or trained weights are, in words
         self.caption = "untrained"  # the same, short: for a film
+        self.warm = False  # whether it begins with what another algorithm learned offline
         self._player: Policy | None = None  # acts in `predict`
         if self.model_path is None:
             at_random = self.general.mode == "collect"
@@ -145,8 +156,13 @@ class Experiment:
     def _load_model(self, path: Path) -> None:
         """Build the algorithm with a saved model, whose counters it takes over."""
         saved = read_model(path)
-        self.counters = {name: saved[name] for name in COUNTERS}
         self.algorithm = build_algorithm(self.cfg, self.envs, self.device)
+        self.warm = not self.cfg.offline and learns_offline(saved.get("algo_name"))
+        if self.warm:
+            log.info("%s", warm_start(self.algorithm, saved, path))
+            self.model_name, self.caption = str(path), path.name
+            return
+        self.counters = {name: saved[name] for name in COUNTERS}
         load_into(self.algorithm, saved, path)
         self.model_name, self.caption = saved.get("model_name", str(path)), path.name
         log.info("loaded %s (update %s)", self.model_name, f"{saved['update_step']:,}")
@@ -302,25 +318,32 @@ class Experiment:
             self.driver = driver
             stack.callback(self._close, driver)
             self._set_off(plan, driver, state)
+            resume = main_command(setting_word("resume", folder.path))
             try:
                 with stopped_by_signals(driver):
-                    reason = driver.run() if self.ray is None else str(self.ray.run(driver))
+                    reason = (
+                        driver.run() if self.ray is None else str(self.ray.run(driver, partial(last_words, resume)))
+                    )
             except Exception as error:
-                resume = main_command(setting_word("resume", folder.path))
                 if isinstance(error, Outage):
-                    when = "" if error.mended_by_resuming else "when that is mended, "
-                    told = UserError(f"{error}; {when}go on with: {resume}")
-                    log.error("the run failed: %s: %s", type(error).__name__, told)
-                    raise told from error
+                    raise outage_told(resume, error) from error
                 log.error("the run failed: %s: %s", type(error).__name__, error)
                 log.error("what it had learned is kept; once mended, resume with: %s", resume)
                 add_note(error, f"resume the run with: {resume}")
                 raise
             log.info("ended: %s (%s, %.1f s)", reason, driver.in_words(), driver.recorder.wall_time())
+            if driver.trajectories is not None and driver.trajectories.episodes and not driver.signal:
+                self._record(mode, folder)
             if mode == "train":
                 self._take_counts(driver)
             self._draw(mode, folder, driver)
         return reason
+
+    def _record(self, mode: str, folder: RunFolder) -> None:
+        """Write what is known of the collected episodes beside them."""
+        envs, model = self.envs, str(self.model_path) if self.model_path is not None else None
+        policy = policy_facts(self.cfg, mode, model, self.counters["env_step"])
+        record(folder.results, self.cfg, policy, envs.obs_space, envs.action_space, envs.step_limit())
 
     def _build_driver(
         self, plan: Plan, folder: RunFolder, cluster: Any = None, loaded: dict[str, Any] | None = None
@@ -337,6 +360,7 @@ class Experiment:
             driver.load_checkpoint(state, source)
         elif plan.training:
             driver.counters.start_from(**self.counters)
+            driver.begun = self.warm
         device = self.general.device if self.ray else self.device
         log.info("%s", start_line(plan.doing(driver, state is not None), self.cfg, device, driver.folder.path))
         if plan.training and self.pace:
@@ -371,3 +395,16 @@ class Experiment:
         else:
             policy, name = driver.policy, "random actions" if self.model_name is None else self.caption
         self._evaluate(policy, 1, Film(folder.videos / "video.gif", name))
+
+
+def outage_told(resume: str, error: Outage) -> UserError:
+    """What ended a run from outside, and the command that goes on with it; the log has it, too."""
+    when = "" if error.mended_by_resuming else "when that is mended, "
+    told = UserError(f"{error}; {when}go on with: {resume}")
+    log.error("the run failed: %s: %s", type(error).__name__, told)
+    return told
+
+
+def last_words(resume: str, error: Outage) -> None:
+    """Tell what ends this process: the thread that would raise it is stuck."""
+    print(f"error: {as_started(str(outage_told(resume, error)))}", file=sys.stderr, flush=True)

@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 from typing import Any
 
+from algos.common.demos import DemoConfig
 from algos.common.settings import AUTO, SWITCH, check_sequences, require, setting
 from algos.networks.config import ActorCriticConfig
 from algos.networks.spec import CARRY_STATE
@@ -41,7 +42,7 @@ class OffPolicyConfig(ActorCriticConfig):
 
 
 @dataclass
-class ReplayActorCriticConfig(OffPolicyConfig):
+class ReplayActorCriticConfig(DemoConfig, OffPolicyConfig):
     """Actor and critics each have their own encoder with its recurrent layers; an actor class may bring its own."""
 
     sequence_length: int = setting(20, ge=1)  # recurrent: steps per replayed sequence

@@ -54,6 +54,16 @@ def import_module(name: str, where: str = "") -> Any:
             raise  # a module that the user's own one imports
         reason = why_hidden(name)
         raise MissingModule(missing, _start(where), f": {reason}" if reason else "") from error
+    except SystemExit as error:
+        raise UserError(
+            f"{_start(where)}module {name!r} {called_exit(error)} when it is imported; put what it runs below"
+            " if __name__ == '__main__':"
+        ) from error
+
+
+def called_exit(stop: SystemExit) -> str:
+    """What code of the user's did that ends the program, in words."""
+    return f"calls sys.exit({'' if stop.code is None else repr(stop.code)})"
 
 
 def path_of(kind: type, where: str) -> str:

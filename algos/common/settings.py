@@ -59,14 +59,16 @@ def setting(
 
 
 def check_settings(config: Any, section: str) -> None:
-    """Check every field of a config dataclass, then call its `check(section)` for values that contradict each other.
+    """Check every field of a config dataclass, then call its `check(section)` for values that contradict each other
+    (`check_values(section)` where `check` is a setting).
 
     Raises UserError with the full key, the value and what is allowed.
     """
     for field in dataclasses.fields(config):
         _check_field(field, getattr(config, field.name), f"{section}.{field.name}")
-    if hasattr(config, "check"):
-        config.check(section)
+    hook = getattr(config, "check_values", None) or getattr(config, "check", None)
+    if hook is not None:
+        hook(section)
 
 
 def require(condition: bool, message: str) -> None:

@@ -1,9 +1,12 @@
 """Your own layers: any module at a dotted path. It gets the size of its input; a trial finds that of its output."""
 
+from typing import Any
+
 import torch
 from torch import Tensor, nn
 
 from algos.common.dotted_path import check_kwargs
+from algos.common.errors import first_line
 from algos.networks.layers import Built, Shape, describe, make_layer, to_vector
 from algos.networks.memory import StatefulLayer
 from algos.networks.spec import ModuleSpec
@@ -19,6 +22,8 @@ def _own(spec: ModuleSpec, shape: Shape) -> Built:
     What takes `in_features`, or carries state, gets a vector: anything else is flattened before it. The shape that it
     gives is found by a trial with zeros.
     """
+    if not (isinstance(spec.kind, type) and issubclass(spec.kind, nn.Module)):  # nothing else is called
+        raise spec.error("layer_type", f"{spec.name} is not a subclass of torch.nn.Module")
     known = spec.parameters
     carries_state = getattr(spec.kind, "carries_state", False)
     before, inner = to_vector(shape) if FEATURES in known or carries_state else ([], shape)
@@ -27,14 +32,19 @@ def _own(spec: ModuleSpec, shape: Shape) -> Built:
     sizes = {FEATURES: inner[0], CHANNELS: inner[0], SHAPE: inner}
     settings = {**{name: size for name, size in sizes.items() if name in known}, **spec.settings}
     check_kwargs(spec.kind, settings, f"{spec.where} ({spec.name})")
-    module = spec.kind(**settings)
-    if not isinstance(module, nn.Module):
-        raise spec.error("layer_type", f"{spec.name} made a {type(module).__name__}, not a torch.nn.Module")
-    if isinstance(module, StatefulLayer) and not carries_state:
-        raise spec.error(
-            "layer_type", f"{spec.name} carries state: name the class itself, not a function that creates it"
-        )
+    module = _made(spec, settings)
     return [*before, module], _shape_given(spec, module, inner)
+
+
+def _made(spec: ModuleSpec, settings: dict[str, Any]) -> nn.Module:
+    """The module; what a layer of torch's own says of its settings is told as a mistake in them."""
+    try:
+        module: nn.Module = spec.kind(**settings)
+    except (TypeError, ValueError, RuntimeError, AssertionError) as error:
+        if not spec.kind.__module__.startswith("torch."):
+            raise
+        raise spec.error("", f"{spec.name} does not take {settings}: {first_line(error)}") from error
+    return module
 
 
 @torch.no_grad()

@@ -144,7 +144,7 @@ class AttentionSpec(LayerSpec):
 
 @dataclass(frozen=True)
 class ModuleSpec(LayerSpec):
-    """A layer of the user's: `kind`, the class or function at the dotted path `name`, makes a module of `settings`."""
+    """A layer of the user's: `kind`, the class at the dotted path `name`, makes a module of `settings`."""
 
     name: str
     kind: Callable[..., Any]

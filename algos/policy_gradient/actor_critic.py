@@ -13,12 +13,10 @@ from algos.common.errors import UserError
 from algos.common.masks import MASK, forbid, split_mask
 from algos.common.normalize import ObsNorm
 from algos.common.trees import Tree, tree_map
-from algos.imitation.config import BCConfig
 from algos.networks.builder import Network, orthogonal_
 from algos.networks.custom import build_head, encoder_for
 from algos.networks.entries import own_log_std
 from algos.networks.state import one_step
-from algos.policy_gradient.config import OnPolicyConfig
 
 PIECE = 2048  # rows of a rollout that are valued at once: images take room
 
@@ -28,11 +26,12 @@ class ActorCritic(nn.Module):
 
     Without branch_layers and merge_layers the encoder only prepares the observation: actor and critic are apart.
     A class of the user's (`actor_class`, `critic_class`) then takes the observation itself.
-    Without a critic (`critic` false) all values are 0. A Dict observation's "action_mask" is no input: it rules out
+    `cfg` has OnPolicyConfig's keys of networks. Without a critic (`critic` false) all values are 0. A Dict
+    observation's "action_mask" is no input: it rules out
     actions, when acting and learning alike.
     """
 
-    def __init__(self, cfg: OnPolicyConfig | BCConfig, obs_space: Any, action_space: Any, critic: bool = True):
+    def __init__(self, cfg: Any, obs_space: Any, action_space: Any, critic: bool = True):
         super().__init__()
         self.action_space, self.sizes, self.warning = action_space, sizes_of(action_space), cfg.warning
         obs_space, self.masked = split_mask(obs_space, action_space)

@@ -4,6 +4,7 @@ from collections.abc import Collection
 from dataclasses import dataclass
 from typing import Any
 
+from algos.common.demos import DemoConfig
 from algos.common.settings import AUTO, SWITCH, check_epsilon, check_sequences, require, setting, without_effect
 from algos.networks.config import EncoderConfig, check_class, set_aside
 from algos.networks.spec import CARRY_STATE
@@ -114,7 +115,7 @@ class ReplayConfig(TargetConfig, ValueConfig):
 
 
 @dataclass
-class TransitionConfig(ReplayConfig):
+class TransitionConfig(DemoConfig, ReplayConfig):
     """Settings of methods that replay single transitions."""
 
     buffer_type: str = setting("REPLAY_QUE", choices=("REPLAY_QUE", "REPLAY", "PER_QUE", "HER"))  # docs/algorithms.md

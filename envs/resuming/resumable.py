@@ -13,6 +13,8 @@ import numpy as np
 from gymnasium.utils import seeding
 
 from algos.common.errors import UserError, first_line
+from envs.closing import close_in_time
+from envs.judge import blame_step, exited, own_name
 from envs.resuming.emulator import game_state, set_game_state
 from envs.resuming.own_streams import find_streams, set_streams, stream_states
 from envs.resuming.plain import difference, equal, is_plain, member, numbers, pack, plain, rng_state, set_rng
@@ -41,6 +43,7 @@ class Resumable(gym.Wrapper):
     def __init__(self, env: gym.Env) -> None:
         super().__init__(env)
         self._base: Any = env.unwrapped
+        self._shape = env.observation_space.shape
         self._carried = _carried_attributes(env)
         self._streams = find_streams(self._base)
         self._start: dict[str, Any] | None = None
@@ -78,7 +81,7 @@ class Resumable(gym.Wrapper):
             answer = self._called(lambda: self.env.reset(seed=seed, options=options))
             if not (isinstance(answer, tuple) and len(answer) == 2):
                 raise UserError(
-                    f"{_name(self)}.reset must return (obs, info), as Gymnasium has it; it returned {answer!r:.80}"
+                    f"{own_name(self)}.reset must return (obs, info), as Gymnasium has it; it returned {answer!r:.80}"
                 )
             self.last_obs, info = answer
         if first:  # it may have made parts
@@ -92,27 +95,38 @@ class Resumable(gym.Wrapper):
         kept = action if kind in _SCALARS else action.copy() if kind is np.ndarray else copy.deepcopy(action)
         if len(self._actions) <= LONGEST:  # one more than are kept says that there were more
             self._actions.append(kept)
-        if self._global.lent:
-            obs, reward, terminated, truncated, info = self._global.run(lambda: self.env.step(action))
-        else:
-            obs, reward, terminated, truncated, info = self.env.step(action)
-        if terminated or truncated:
-            obs = copy.deepcopy(obs)  # the reset that follows at once must not overwrite the last observation
+        answer = None
+        try:
+            answer = self._global.run(lambda: self.env.step(action)) if self._global.lent else self.env.step(action)
+            obs, reward, terminated, truncated, info = answer
+            if terminated or truncated:
+                obs = copy.deepcopy(obs)  # the reset that follows at once must not overwrite the last observation
+            odd = type(obs) is np.ndarray and obs.shape != self._shape
+            if odd or info is None or (type(reward) is np.ndarray and reward.ndim):
+                raise ValueError("an answer of another form")  # explained below
+            if info:
+                info = without_reserved(info)
+        except (TypeError, ValueError) as error:
+            blame_step(error, answer, self.observation_space, own_name(self))
+            raise
+        except SystemExit as stop:
+            raise exited(stop, f"{own_name(self)}.step") from stop
         self.last_obs = obs
-        if info:
-            info = without_reserved(info)
         return obs, reward, terminated, truncated, info
 
     def _called(self, call: Callable[[], Any]) -> Any:
         """The result of a call of the environment, with global random streams of its own if it may draw from them."""
-        return self._global.run(call) if self._global.lent else call()
+        try:
+            return self._global.run(call) if self._global.lent else call()
+        except SystemExit as stop:
+            raise exited(stop, f"{own_name(self)}.reset") from stop
 
     def close(self) -> None:
         """Close the environment; a failure there must not end a run that is complete."""
         try:
-            super().close()
+            close_in_time(super().close, type(self._base), own_name(self))
         except Exception as error:
-            log.warning("close() of %s failed: %s: %s", _name(self), type(error).__name__, first_line(error))
+            log.warning("close() of %s failed: %s: %s", own_name(self), type(error).__name__, first_line(error))
 
     def render(self) -> Any:
         """A frame, or None without a render mode (where Gymnasium would warn at every call)."""
@@ -129,7 +143,7 @@ class Resumable(gym.Wrapper):
         return {
             "too_long": too_long,
             "global_streams": drawn,
-            "env": _name(self),
+            "env": own_name(self),
             "start": start,
             "actions": actions,
             "python_actions": python,
@@ -160,7 +174,7 @@ class Resumable(gym.Wrapper):
                 self._base.render_mode = mode
         if problem is None:
             return None
-        return f"environment {_name(self)} is not restored exactly: {problem}"
+        return f"environment {own_name(self)} is not restored exactly: {problem}"
 
     def restore_pending(self) -> str | None:
         """Restore from `pending_snapshot`: the form that reaches an environment in another process."""
@@ -168,7 +182,7 @@ class Resumable(gym.Wrapper):
         return None if snapshot is None else self.restore(snapshot)
 
     def _replay(self, saved: dict[str, Any]) -> str | None:
-        if saved["env"] != _name(self):
+        if saved["env"] != own_name(self):
             self.reset()
             return f"the saved state is of {saved['env']}; a new episode starts"
         drawn = saved.get("global_streams")  # older versions had none
@@ -253,10 +267,6 @@ def _kind(env: Any) -> tuple[Any, ...]:
         env = env.env
         kinds.append(type(env))
     return (*kinds, repr(getattr(spec, "kwargs", None)))
-
-
-def _name(env: gym.Env) -> str:
-    return env.spec.id if env.spec is not None else type(env.unwrapped).__name__
 
 
 def _carried_attributes(env: Any) -> list[tuple[Any, str]]:

@@ -18,6 +18,7 @@ from gymnasium.vector import AsyncVectorEnv, AutoresetMode, SyncVectorEnv
 from gymnasium.vector.utils import concatenate, create_empty_array, iterate
 
 from algos.common.errors import UserError
+from envs.judge import judge_step, misfit, own_name
 from envs.vectors.rows import has_text, with_text_arrays
 
 _ARRAY_SPACES = (spaces.Box, spaces.Discrete, spaces.MultiDiscrete, spaces.MultiBinary)
@@ -38,11 +39,8 @@ class SyncVector(SyncVectorEnv):
             obs, infos = super().reset(seed=seed, options=options)
             return self._arrays(obs), infos
         except ValueError:
-            shapes = [np.asarray(obs).shape for obs in self._env_obs if obs is not None] if self._array_obs else []
-            wrong = [shape for shape in shapes if shape != self.single_observation_space.shape]
-            if not wrong:
-                raise
-        raise self._misfit(wrong[0])
+            self._blame_obs()
+            raise
 
     def step(self, actions: Any) -> tuple[Any, np.ndarray, np.ndarray, np.ndarray, dict[str, Any]]:
         """Step every row; a row that ends is reset and its last observation goes to `infos`."""
@@ -51,14 +49,18 @@ class SyncVector(SyncVectorEnv):
         infos: dict[str, Any] = {}
         rows = actions if self._array_actions else iterate(self.action_space, actions)
         for row, (env, action) in enumerate(zip(self.envs, rows, strict=True)):
+            answer = None
             try:
-                obs, rewards[row], terminated, truncated, info = env.step(action)
+                answer = env.step(action)
+                obs, rewards[row], terminated, truncated, info = answer
                 terminations[row], truncations[row] = terminated, truncated
                 if terminated or truncated:
                     infos = self._add_info(infos, {"final_obs": obs, "final_info": info}, row)
                     obs, info = env.reset()
             except Exception as error:
                 error.env_row = row  # type: ignore[attr-defined]  # whoever steps the vector tells it
+                if answer is not None:
+                    self._blame(answer, row)
                 raise
             if info:
                 infos = self._add_info(infos, info, row)
@@ -70,20 +72,38 @@ class SyncVector(SyncVectorEnv):
 
     def _batch(self) -> Any:
         space = self.single_observation_space
-        if not self._array_obs:
-            out: Any = create_empty_array(space, self.num_envs)
-            return self._arrays(concatenate(space, self._env_obs, out))
-        batch = np.array(self._env_obs, dtype=space.dtype)
-        if batch.shape[1:] != space.shape:
-            raise self._misfit(batch.shape[1:])
+        try:
+            if not self._array_obs:
+                out: Any = create_empty_array(space, self.num_envs)
+                return self._arrays(concatenate(space, self._env_obs, out))
+            batch = np.array(self._env_obs, dtype=space.dtype)
+            if batch.shape[1:] == space.shape:
+                return batch
+        except (LookupError, TypeError, ValueError):
+            self._blame_obs()
+            raise
+        self._blame_obs()
         return batch
 
     def _arrays(self, batch: Any) -> Any:
         return with_text_arrays(self.single_observation_space, batch) if self._text_obs else batch
 
-    def _misfit(self, shape: tuple[int, ...]) -> ValueError:
-        space = self.single_observation_space
-        return ValueError(f"{self.envs[0]} returned an observation of shape {shape}, but its space is {space}")
+    def _blame(self, answer: Any, row: int) -> None:
+        """Raise UserError where a step's answer has another form than Gymnasium's and the spaces'."""
+        try:
+            judge_step(answer, self.single_observation_space, own_name(self.envs[row]), [])
+        except UserError as error:
+            error.env_row = row  # type: ignore[attr-defined]
+            raise
+
+    def _blame_obs(self) -> None:
+        """Raise UserError for the first observation that does not fit the space."""
+        for row, (env, obs) in enumerate(zip(self.envs, self._env_obs, strict=True)):
+            problem = misfit(self.single_observation_space, obs, "", [])
+            if problem:
+                error = UserError(f"{own_name(env)} returned an observation{problem}")
+                error.env_row = row  # type: ignore[attr-defined]
+                raise error
 
 
 def with_floats(info: dict[str, Any]) -> dict[str, Any]:

@@ -6,6 +6,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any, TextIO, cast
 
+from algos.common.errors import UserError
+
 
 class LinePrefix:
     """A text stream that hands whole lines on, each with a prefix and by one write. It is no terminal."""
@@ -57,17 +59,27 @@ class _Stdout:
         self.file = file
 
     def write(self, text: str) -> int:
-        try:
-            return int(self.file.write(text))
-        except BrokenPipeError:
-            self._to_nowhere()
-            return len(text)
+        with self._lasting():
+            self.file.write(text)
+        return len(text)
 
     def flush(self) -> None:
-        try:
+        with self._lasting():
             self.file.flush()
+
+    @contextmanager
+    def _lasting(self) -> Iterator[None]:
+        """UserError where the output cannot be written, for a full disk say."""
+        try:
+            yield
         except BrokenPipeError:
             self._to_nowhere()
+        except OSError as error:
+            self._to_nowhere()
+            raise UserError(f"cannot write the output: {error.strerror or error}") from error
+        except ValueError:  # code of the user's has closed it
+            if not self.file.closed:
+                raise
 
     def _to_nowhere(self) -> None:
         """For Python too, which would complain at its end of what it could not write."""

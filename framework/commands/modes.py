@@ -10,10 +10,12 @@ from typing import Any
 
 from algos.common.errors import UserError
 from envs.returns import possible_returns
+from framework.commands.data.make import dataset
 from framework.commands.verdict import SCORE, TEST_EPISODES
 from framework.data.endings import in_words
 from framework.experiment import Experiment
 from framework.reports.progress import start_line
+from framework.reports.scores import last_scores
 from framework.reports.statistics import cut
 from framework.reports.tables import training_seconds
 from framework.runs import logs
@@ -41,6 +43,8 @@ def _run(cfg: Config, hydra_cfg: Any, run_dir: Path | None) -> int:
         raise UserError(
             "general_cfg.mode=translate works only on the command line: python main.py --yaml <file> mode=translate"
         )
+    if cfg.general_cfg.mode == "dataset":
+        return dataset(cfg, hydra_cfg, run_dir)
     experiment = Experiment.from_config(cfg, run_dir=run_dir, hydra_cfg=hydra_cfg)
     if cfg.general_cfg.mode == "test":
         return test(experiment)
@@ -123,7 +127,7 @@ def check_loaded(experiment: Experiment) -> None:
 
 
 def train_and_test(cfg: Config, *, hydra_cfg: Any = None, run_dir: Path | None = None) -> int:
-    """One seed of mode=verify: train, then test the best model. results/score.json marks the seed as done."""
+    """One seed of mode=verify: train, then test the model to be judged. results/score.json marks the seed as done."""
     with logs.to_terminal(alone=True):
         return _train_and_test(cfg, hydra_cfg, run_dir)
 
@@ -135,8 +139,9 @@ def _train_and_test(cfg: Config, hydra_cfg: Any, run_dir: Path | None) -> int:
     assert driver is not None and folder is not None
     if driver.signal:
         return 128 + driver.signal
+    judged = cfg.expected.model or ("last" if cfg.offline else "best")
     general = dataclasses.replace(
-        cfg.general_cfg, mode="test", resume=None, load_path=str(folder.path), load_model_step="best",
+        cfg.general_cfg, mode="test", resume=None, load_path=str(folder.path), load_model_step=judged,
         load_checkpoint=True, mp_backend="single",
     )  # fmt: skip
     tested = Experiment.from_config(dataclasses.replace(cfg, general_cfg=general))
@@ -148,6 +153,7 @@ def _train_and_test(cfg: Config, hydra_cfg: Any, run_dir: Path | None) -> int:
         "rewards": result.rewards,
         "env_step": driver.env_step,
         "wall_time": training_seconds(folder.path),
+        "evaluations": last_scores(folder),
     }
     atomic_write(folder.path / SCORE, json.dumps(score).encode())
     told = in_words(result.told)

@@ -4,6 +4,7 @@ Everything needed to resume a sweep is written before its first job starts.
 """
 
 import itertools
+import math
 import re
 import shutil
 import time
@@ -32,6 +33,7 @@ from framework.settings.hydra_session import parse_overrides
 from framework.settings.prepare import Job, prepare, show_remarks
 from framework.settings.yaml_file import YamlFile
 
+MOST_JOBS = 2_000  # of a sweep: each is prepared, in some hundredths of a second, before the first begins
 MAX_NAME = 80
 
 
@@ -72,6 +74,9 @@ def expand(hydra: Hydra, texts: Sequence[str]) -> tuple[list[list[str]], list[st
     parsed = {override.get_key_element(): override for override in parse_overrides(hydra, texts)}
     choices = [_values(override) for override in parsed.values()]
     swept = [override.is_sweep_override() for override in parsed.values()]
+    number = math.prod(map(len, choices))
+    if number > MOST_JOBS:
+        raise UserError(f"-m: this makes {number:,} jobs or more, and a sweep has at most {MOST_JOBS:,}; split it")
     jobs = [list(job) for job in itertools.product(*choices)]
     keys = [override.key_or_group for override, several in zip(parsed.values(), swept, strict=True) if several]
     short = [key.rpartition(".")[2] for key in keys]
@@ -166,4 +171,5 @@ def _values(override: Override) -> list[str]:
         raise UserError(f"{line}: Hydra's own settings cannot be swept")
     if not override.is_discrete_sweep():
         raise UserError(f"{line}: list the values, or write range(<start>,<stop>,<step>)")
-    return [f"{override.get_key_element()}={value}" for value in override.sweep_string_iterator()]
+    values = itertools.islice(override.sweep_string_iterator(), MOST_JOBS + 1)  # range() may have any number
+    return [f"{override.get_key_element()}={value}" for value in values]

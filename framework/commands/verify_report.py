@@ -78,15 +78,19 @@ def _table(preset: str, scores: dict[int, dict[str, Any] | None], statuses: Mapp
     from rich.table import Table
 
     table = Table(title=f"{preset}, {TEST_EPISODES} episodes per seed")
-    for name in ("seed", "mean reward", "std over episodes", "env steps", "seconds", "model", "state"):
+    columns = ("seed", "mean reward", "std over episodes", "last evaluations", "env steps", "seconds", "model", "state")
+    for name in columns:
         table.add_column(name, justify="left" if name in ("model", "state") else "right")
     for seed, score in scores.items():
         if score is None:
             state = statuses[seed].state if seed in statuses else NOT_STARTED
-            table.add_row(str(seed), "", "", "", "", "", state)
+            table.add_row(str(seed), "", "", "", "", "", "", state)
             continue
         rewards = score["rewards"]
-        numbers = (shown(statistics.fmean(rewards)), shown(statistics.pstdev(rewards)), f"{score['env_step']:,}")
+        means = [value for name, value in score.get("evaluations", {}).items() if name.startswith("mean of")]
+        last = shown(means[0]) if means else ""  # the mean of at most ten
+        spread = shown(statistics.pstdev(rewards))
+        numbers = (shown(statistics.fmean(rewards)), spread, last, f"{score['env_step']:,}")
         table.add_row(str(seed), *numbers, f"{score['wall_time']:.0f}", score["model"], DONE)
     return table
 

@@ -9,13 +9,14 @@ import torch
 from algos.common.errors import UserError
 from algos.common.normalize import RewardScale, RunningNorm
 from algos.common.schedule import Schedule
+from algos.common.trees import tree_map
 from algos.data import Batch, DataSpec
 from framework.data.buffers import Buffer, ReplayBuffer, RolloutBuffer
 from framework.data.episodes import EpisodeBuffer
 from framework.data.hindsight import GoalReward, HindsightBuffer
 from framework.data.n_step import NStep
 from framework.data.prioritized import PrioritizedReplayBuffer
-from framework.data.rollout import Rollout
+from framework.data.rollout import TRANSITION, Rollout
 from framework.data.sequences import SequenceBuffer
 
 
@@ -30,16 +31,19 @@ class DataServer:
         total_steps: int | None = None,
         goal_reward: GoalReward | None = None,
         buffer: Buffer | None = None,
+        demos: Buffer | None = None,
     ):
         """`n_rollouts` are learned as one on-policy: one of each worker that steps in turn with the others.
 
         `total_steps` is where schedules end; HER needs `goal_reward`; a dataset is a `buffer` that is full already.
+        `demos`: demonstrations, of which `spec.demo_ratio` of every batch is drawn.
         """
         self.spec = spec
         self.env_steps = 0  # of this run
         self.owed = 0
         self.updates = 0  # drawn for, of an offline run
         self.buffer = buffer or make_buffer(spec, seed, n_rollouts, total_steps, goal_reward)
+        self.demos = demos
         self.n_step = NStep(spec.n_step, spec.gamma) if spec.n_step > 1 else None
         self.returns = RunningNorm(()) if spec.replayed and spec.normalize_reward else None
         self.scales: dict[int, RewardScale] = {}  # by worker; they share `returns`
@@ -63,7 +67,11 @@ class DataServer:
         """A batch for one call of `learn`; one update fewer is then due."""
         assert self.buffer is not None
         self.owed -= 1
-        batch = self.buffer.sample(self.spec.batch_size, self.updates if self.spec.offline else self.env_steps)
+        step = self.updates if self.spec.offline else self.env_steps
+        n_demos = 0 if self.demos is None else round(self.spec.demo_ratio * self.spec.batch_size)
+        batch = self.buffer.sample(self.spec.batch_size - n_demos, step)
+        if self.demos is not None and n_demos:
+            batch = joined(batch, self.demos.sample(n_demos, step))
         self.updates += self.spec.offline
         return batch if self.returns is None else replace(batch, reward=self._scale(0).scaled(batch.reward))
 
@@ -86,6 +94,8 @@ class DataServer:
         state = {"env_steps": self.env_steps, "owed": self.owed, "buffer": buffer, "n_step": n_step}
         if self.spec.offline:
             state["updates"] = self.updates
+        if self.demos is not None:
+            state["demos"] = self.demos.state_dict()
         if self.returns is not None:
             state["scales"] = {worker: scale.state_dict() for worker, scale in self.scales.items()}
         return state
@@ -96,10 +106,21 @@ class DataServer:
         self.updates = state.get("updates", 0)
         if self.buffer is not None:
             self.buffer.load_state_dict(state["buffer"])
+        if self.demos is not None:
+            self.demos.load_state_dict(state["demos"])
         if self.n_step is not None:
             self.n_step.load_state_dict(state["n_step"])
         for worker, scale in state.get("scales", {}).items():
             self._scale(int(worker)).load_state_dict(scale)
+
+
+def joined(one: Batch, other: Batch) -> Batch:
+    """The rows of two batches of transitions, one after the other."""
+    columns = {
+        name: tree_map(lambda *leaves: torch.cat(leaves), getattr(one, name), getattr(other, name))
+        for name in TRANSITION
+    }
+    return replace(one, **columns)
 
 
 def make_buffer(

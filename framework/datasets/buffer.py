@@ -1,9 +1,12 @@
 """The buffer that an offline algorithm draws from."""
 
+import zlib
+
 import numpy as np
 import torch
 
-from algos.common.trees import tree_map
+from algos.common.errors import UserError
+from algos.common.trees import tree_leaves, tree_map
 from algos.data import Batch, DataSpec
 from framework.data.buffers import Buffer
 from framework.data.rollout import Rollout
@@ -19,6 +22,7 @@ class DatasetBuffer(Buffer):
     def __init__(self, dataset: Dataset, seed: int, length: int = 1):
         self.dataset, self.length = dataset, length
         self.rng = np.random.default_rng(seed)
+        self._crc: int | None = None
 
     def add(self, rollout: Rollout) -> None:
         """Nothing is added to a dataset."""
@@ -53,10 +57,20 @@ class DatasetBuffer(Buffer):
             reset = torch.from_numpy(starts)
         return Batch(obs=obs, next_obs=next_obs, reset=reset, step=step, **rest)
 
+    def crc(self) -> int:
+        """A checksum of the data, computed once."""
+        if self._crc is None:
+            self._crc = 0
+            for leaf in tree_leaves(self.dataset.columns):
+                self._crc = zlib.crc32(np.ascontiguousarray(leaf).view(np.uint8).data, self._crc)
+        return self._crc
+
     def state_dict(self) -> dict[str, object]:
         """The random stream; the data stay where they are."""
-        return {"rng": self.rng.bit_generator.state}
+        return {"rng": self.rng.bit_generator.state, "crc": self.crc()}
 
     def load_state_dict(self, state: dict[str, object]) -> None:
-        """Restore what `state_dict` returned."""
+        """Restore what `state_dict` returned; UserError where the data are others than those of the run so far."""
+        if state["crc"] != self.crc():
+            raise UserError("algo_cfg.dataset: its contents are not those that the run began with")
         self.rng.bit_generator.state = state["rng"]  # type: ignore[assignment]

@@ -6,7 +6,10 @@ from typing import Any
 from algos.base import Algorithm
 from algos.common.errors import UserError
 from algos.data import DataSpec
+from framework.datasets.noise import Noisy
+from framework.distributed import ray_files
 from framework.distributed.actors import ActorConfig
+from framework.reports.scores import Reference
 from framework.runs.run_folder import RunFolder
 from framework.runs.trajectories import TrajectoryWriter
 from framework.settings.schema import Config
@@ -16,6 +19,8 @@ from framework.training.counters import Counters
 from framework.training.driver import Driver, Parts
 from framework.training.environments import Environments, EnvObject
 from framework.training.learner import Learner
+from framework.training.offline.divergence import Divergence
+from framework.training.offline.environments import OfflineEnvironments
 from framework.training.parts import Learning
 from framework.training.recorder import Recorder
 from framework.training.trainer import Collector, Trainer
@@ -54,7 +59,11 @@ def plan_run(cfg: Config, algorithm: Algorithm, mode: str, env_step: int, model_
     if model_name is None:
         return Plan(cfg, algorithm, False, spec, Acting(at_random=True), "random actions (no load_path is given)")
     how = f"with its exploration at step {env_step:,}" if explore else "acting greedily"
-    acting = Acting(explore=explore, first_step=env_step)
+    noise = cfg.general_cfg.collect_noise
+    if noise:
+        Noisy(algorithm, noise)  # refuses what cannot be before anything is written
+    how += f", with noise {noise:g}" if noise else ""
+    acting = Acting(explore=explore, first_step=env_step, noise=noise)
     return Plan(cfg, algorithm, False, spec, acting, f"{name} ({model_name}, {how})")
 
 
@@ -76,6 +85,7 @@ def ray_backend(cfg: Config, given: EnvObject | None) -> Any:
     for key, value in vars(cfg.algo_cfg).items():
         if key.endswith("_class") and str(value).startswith("__main__:"):
             raise UserError(f"algo_cfg.{key}={value} exists only in this process; for Ray, define it in a module")
+    ray_files.set_environment()  # before Ray is imported
     from framework.distributed import backend
 
     return backend
@@ -116,6 +126,9 @@ def build_driver(
     if not training:
         return Collector(parts, general)
     trainer = Trainer(parts, learning, evaluator, general, model_info(cfg))
+    if isinstance(envs, OfflineEnvironments):
+        trainer.reference = Reference.of(envs.dataset.facts)
+        trainer.divergence = Divergence.of(envs.dataset, cfg.algo_cfg)
     if cluster is None:
         evaluator.stopped = lambda: bool(trainer.signal)
     return trainer

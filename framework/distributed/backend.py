@@ -1,5 +1,6 @@
 """The parts of a run as Ray actors with the interface of a single process, and recovery from their loss."""
 
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 
 from algos.base import Policy
@@ -60,11 +61,19 @@ class Backend:
         return RemoteSampling(self.traffic, CountingServer(self.cluster, server))
 
 
-def run(driver: Driver) -> str:
+def run(driver: Driver, last_words: Callable[[RayLost], None]) -> str:
     """Run a driver over remote parts; after losing the server or a learner, continue from the last checkpoint.
 
-    Raises RayLost, noted in the table of failures, if Ray itself is gone.
+    Raises RayLost, noted in the table of failures, if Ray itself is gone. If this thread is stuck in a call to it,
+    another one calls `last_words` and ends the process.
     """
+    traffic = driver.sampling.traffic
+
+    def stuck(lost: RayLost) -> None:
+        traffic.failures.last("Ray", lost.cause)
+        last_words(lost)
+
+    traffic.cluster.if_stuck(stuck)
     try:
         while True:
             try:
@@ -77,7 +86,7 @@ def run(driver: Driver) -> str:
                     raise
                 _go_back(driver, lost)
     except RayLost as lost:
-        driver.sampling.traffic.failures.last("Ray", lost.cause)
+        traffic.failures.last("Ray", lost.cause)
         raise
 
 

@@ -10,7 +10,7 @@ import signal
 import socket
 import statistics
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from typing import Any, TypeAlias
 
@@ -23,7 +23,7 @@ from algos.data import DataSpec
 from framework.data import memory
 from framework.distributed import resources
 from framework.distributed.actors import EvaluatorActor, LearnerActor, ServerActor, WorkerActor
-from framework.distributed.failures import CallFailed, PartLost, cause_in
+from framework.distributed.failures import CallFailed, PartLost, RayLost, cause_in
 from framework.distributed.pacing import BATCHES
 from framework.distributed.session import Session
 from framework.settings.schema import Config
@@ -115,6 +115,11 @@ class Cluster:
         """Raise RayLost if Ray itself is gone, see `Session.check`."""
         assert self.session is not None  # there are no calls before it, nor after `close`
         self.session.check(ask)
+
+    def if_stuck(self, last_words: Callable[[RayLost], None]) -> None:
+        """What to do before the process is ended, because Ray hangs and with it a call of this thread."""
+        assert self.session is not None
+        self.session.last_words = last_words
 
     def put(self, value: Any) -> Ref:
         """A reference to a value, which all actors can read."""

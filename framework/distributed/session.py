@@ -8,17 +8,10 @@ import socket
 import sys
 import threading
 import time
+from collections.abc import Callable, Iterable
 from contextlib import ExitStack, suppress
 from pathlib import Path
 from typing import Any
-
-# for every process of a Ray that is started here, unless the user's environment says otherwise
-os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")  # nothing is sent anywhere
-os.environ.setdefault("RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO", "0")  # what Ray will do one day anyway; silences a warning
-os.environ.setdefault("RAY_IGNORE_UNHANDLED_ERRORS", "1")  # of rollouts that nobody waits for any more
-os.environ.setdefault("RAY_worker_niceness", "0")  # actors are not behind whatever else the machine does
-# Ray's server would keep a record of each call for a dashboard that a run does not have, and grow all the time
-os.environ.setdefault("RAY_task_events_report_interval_ms", "0")
 
 import ray
 from ray.exceptions import RayError
@@ -30,11 +23,13 @@ from framework.runs.checkout import IS_CHECKOUT, ROOT
 
 log = logging.getLogger("joyride")
 
+RAY_CODE = Path(ray.__file__).parent
 NOT_SHIPPED = ["tasks", ".git", ".venv", "tests", "docs", "**/__pycache__", ".mypy_cache", ".ruff_cache"]
 ESSENTIAL = {"gcs_server": "its server (gcs_server)", "raylet": "its manager of this machine (raylet)"}
 LOOK_AT_CLUSTER = 5.0  # seconds between two looks at a cluster that the run has joined: they are calls
 WATCH = 5.0  # seconds between two questions of the watch
 PATIENCE = 30.0  # seconds that Ray's server has for each of two answers in turn, before it counts as hung
+NOTICE = 10.0  # seconds in one call to a Ray that hangs, after which the driver counts as stuck in it
 ANSWER_SECONDS = 20.0  # that Ray's server has to answer whether this machine is still part of the cluster
 
 
@@ -47,11 +42,15 @@ class Session:
         self.undo = ExitStack()
         self.looked = time.monotonic()
         self.hung: str | None = None  # what of a Ray of its own no longer answered, and was killed
+        self.last_words: Callable[[RayLost], None] | None = None  # for a driver that is stuck in a call
+        self.driver = threading.get_ident()
+        self.noticed, self.turn = threading.Event(), threading.Lock()  # the driver ends the run; one of the two does
         self.agents: list[int] = []  # of a Ray that has lost a part: they are ended apart
         self.ended = threading.Event()
         self.watch = threading.Thread(target=self._watch, name="ray-watch", daemon=True)
         # what Ray tells of processes that died, in many words, stands in the run's own log and table
         ray._private.worker.print_to_stdstream = lambda *args, **kwargs: None
+        ray_files.set_environment()
         ray_files.close_token_file()
         try:
             if address is None:
@@ -89,6 +88,10 @@ class Session:
         `ask`: whether its server answers, and still counts this machine in; else only whether its processes are there.
         """
         if self.own:
+            if self.hung is not None:
+                with self.turn:
+                    self.noticed.set()
+                self._kill(self.hung)
             lost = self.hung or _dead_process()
         elif ask or time.monotonic() > self.looked + LOOK_AT_CLUSTER:
             self.looked = time.monotonic()
@@ -103,7 +106,7 @@ class Session:
             raise RayLost(lost, joined=not self.own)
 
     def _watch(self) -> None:
-        """Kill a Ray of its own that hangs: the driver may be in a call to it, which then returns."""
+        """See to it that the run ends if a Ray of its own hangs."""
         while not self.ended.wait(WATCH):
             try:
                 lost = _no_answer(PATIENCE)
@@ -114,14 +117,47 @@ class Session:
                     return
                 raise
             if lost is not None and not self.ended.is_set():
-                return self._kill(lost)
+                return self._give_up(lost)
 
-    def _kill(self, cause: str) -> None:
+    def _give_up(self, cause: str) -> None:
+        """Have the driver end the run; if it is stuck in a call to Ray, end both from here.
+
+        A call to Ray's server returns when that is killed. One to the raylet ends the process without a word when the
+        raylet is killed, so this comes last.
+        """
+        self._kill(cause, ["gcs_server"])
+        since = time.monotonic()
+        while time.monotonic() < since + NOTICE:
+            if self.noticed.wait(0.5) or self.ended.is_set():
+                return
+            if not self._calling():
+                since = time.monotonic()
+        with self.turn:
+            if self.noticed.is_set():
+                return
+            if self.last_words is not None:
+                self.last_words(RayLost(cause))
+            self._kill(cause)
+            self._end_agents()
+            self.undo.close()
+            os._exit(2)
+
+    def _calling(self) -> bool:
+        """Whether the driver is in a call to Ray."""
+        frame = sys._current_frames().get(self.driver)
+        return frame is not None and Path(frame.f_code.co_filename).is_relative_to(RAY_CODE)
+
+    def _kill(self, cause: str, kinds: Iterable[str] = ESSENTIAL) -> None:
         """End a Ray of its own that hangs: to shut it down would hang, too."""
-        self.agents, self.hung = _agents(), cause
-        for kind in ESSENTIAL:
+        self.agents, self.hung = self.agents or _agents(), cause
+        for kind in kinds:
             for info in _node().all_processes.get(kind, []):
                 info.process.kill()
+
+    def _end_agents(self) -> None:
+        for pid in self.agents:
+            with suppress(ProcessLookupError):
+                os.kill(pid, signal.SIGKILL)
 
     def end(self) -> None:
         """End Ray if it was started here, else leave the cluster."""
@@ -132,9 +168,7 @@ class Session:
             if self.own and _dead_process():
                 self.agents += _agents()
             ray.shutdown()
-        for pid in self.agents:
-            with suppress(ProcessLookupError):
-                os.kill(pid, signal.SIGKILL)
+        self._end_agents()
         self.undo.close()
 
 

@@ -4,6 +4,7 @@ import errno
 import importlib.util
 import logging
 import os
+import sys
 import threading
 from collections.abc import Mapping
 from contextlib import suppress
@@ -142,8 +143,14 @@ class WandB:
         self.run.finish()
 
 
-def check_loggers(names: list[str]) -> None:
-    """Raise UserError for a logger whose package is absent."""
+def check_loggers(names: list[str], tasks_dir: str = "") -> None:
+    """Raise UserError for a logger whose package is absent, and for one that cannot write in the folder."""
+    place = os.path.abspath(tasks_dir)
+    if "tensorboard" in names and not place.isascii() and sys.getfilesystemencoding() != "utf-8":
+        raise UserError(
+            f"general_cfg.tasks_dir: file names are in {sys.getfilesystemencoding()} here, but TensorBoard writes them"
+            f" in UTF-8 ({place}); set PYTHONUTF8=1, or loggers=[]"
+        )
     if "wandb" in names and importlib.util.find_spec("wandb") is None:
         raise UserError('general_cfg.loggers: wandb is not installed; run: pip install -e ".[wandb]"')
     if "wandb" in names and os.environ.get("WANDB_MODE", "online") in ("online", "run") and not _has_key():

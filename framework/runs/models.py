@@ -59,7 +59,7 @@ def load_into(algorithm: Algorithm, saved: dict[str, Any], path: Path) -> None:
     try:
         algorithm.load_state_dict(saved["algorithm"])
     except (RuntimeError, LookupError, TypeError, ValueError, AttributeError) as error:
-        reason = " ".join(str(error).split())
+        reason = f"it lacks {error}" if isinstance(error, KeyError) else " ".join(str(error).split())
         part = reason.partition(": ")[2] or reason
         raise UserError(
             f"{path} does not fit the {type(algorithm).__name__} network of this config (it was saved by"
@@ -67,6 +67,35 @@ def load_into(algorithm: Algorithm, saved: dict[str, Any], path: Path) -> None:
             f" {part[:200]}"
         ) from None
     check_finite(algorithm, str(path))
+
+
+def warm_start(algorithm: Algorithm, saved: dict[str, Any], path: Path) -> str:
+    """Take over the networks of a model that another algorithm learned; says which, and what begins anew.
+
+    Raises UserError if none has the same shape.
+    """
+    taken: list[str] = []
+    begun: list[str] = []
+    for name, module in vars(algorithm).items():
+        if not isinstance(module, nn.Module):
+            continue
+        own, given = module.state_dict(), saved["algorithm"].get(name)
+        same = {key: given[key] for key in own if key in given} if isinstance(given, dict) else {}
+        for key, value in same.items():
+            if value.shape != own[key].shape:
+                raise UserError(
+                    f"{path}: {name}.{key} has shape {list(value.shape)}, that of {type(algorithm).__name__}"
+                    f" {list(own[key].shape)}: give both the same layers"
+                )
+        module.load_state_dict(own | same)
+        (taken if same else begun).append(name)
+        begun += sorted({f"{name}.{key.partition('.')[0]}" for key in own if key not in same}) if same else []
+    source = saved.get("algo_name", "another algorithm")
+    if not taken:
+        raise UserError(f"{path}: {source} has no network that {type(algorithm).__name__} could begin with")
+    check_finite(algorithm, str(path))
+    new = f"; {', '.join(begun)} and the optimisers begin anew" if begun else "; the optimisers begin anew"
+    return f"{type(algorithm).__name__} begins with {', '.join(taken)} of {source} ({path}){new}"
 
 
 def check_finite(algorithm: Algorithm, what: str) -> None:

@@ -14,6 +14,8 @@ from framework.runs.files import read_text
 from framework.runs.run_folder import RunFolder
 
 SWEEP_RECORD = "sweep.json"  # in a sweep's folder: what was asked for
+DATA_KEYS = ("dataset", "demo_paths", "check")  # settings that take data
+_DATA = ("results/trajs_*.pkl", "results/data/*.hdf5")
 
 
 def find_run(text: str, tasks_dir: Path | str, key: str = "general_cfg.load_path") -> Path:
@@ -39,8 +41,10 @@ def find_run(text: str, tasks_dir: Path | str, key: str = "general_cfg.load_path
     if found.is_file() and found.suffix == ".pt":  # in the run's models/, or beside its config.yaml
         run = found.parent if _is_run(found.parent) else found.parent.parent
     if not _is_run(run):
-        jobs = sorted(str(config.parent) for config in run.glob("*/config.yaml")) if run.is_dir() else []
-        hint = f"it is a sweep; choose one of its runs, such as {jobs[0]}" if jobs else "it has no config.yaml"
+        jobs = sorted(str(one.parent) for one in run.glob("[!.]*/config.yaml")) if run.is_dir() else []
+        inside = next((parent for parent in run.parents if _is_run(parent)), None)
+        hint = "it has no config.yaml" if inside is None else f"it is inside of one: give {inside}"
+        hint = f"it is a sweep; choose one of its runs, such as {jobs[0]}" if jobs else hint
         if key.endswith("resume") and (run / SWEEP_RECORD).is_file():
             hint = "it is a sweep; resume all of it with resume=<sweep>"
         raise UserError(f"{key}={text}: {run} is not a run folder; {hint}")
@@ -88,8 +92,10 @@ def _latest(tasks: Path, key: str) -> Path:
 
 
 def _serves(run: Path, key: str) -> bool:
-    """Whether a run has what `key` asks for: a checkpoint to continue from, or a model."""
-    return any(run.glob("checkpoints/*" if key.endswith("resume") else "models/*.pt"))
+    """Whether a run has what `key` asks for: a checkpoint to continue from, data, or a model."""
+    name = key.rpartition(".")[2]
+    patterns = ("checkpoints/*",) if name == "resume" else _DATA if name in DATA_KEYS else ("models/*.pt",)
+    return any(next(run.glob(pattern), None) is not None for pattern in patterns)
 
 
 def is_of_a_run(file: Path) -> bool:

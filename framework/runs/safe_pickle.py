@@ -204,6 +204,11 @@ def _from_buffer(data: Any, dtype: Any, shape: Any, order: str, axes: Any = None
     return array
 
 
+def _scalar(dtype: Any, data: Any = b"") -> Array:
+    """A single number of numpy's, such as a reward: an array without axes."""
+    return Array((), dtype, data)
+
+
 def _bytes(text: str, encoding: str) -> bytes:
     if encoding != "latin1":  # how bytes are written by pickle's first protocols
         raise Forbidden(f"it names the codec {encoding}")
@@ -227,6 +232,7 @@ _GLOBALS: dict[tuple[str, str], Callable[..., Any]] = {
     ("numpy", "dtype"): DType,
     ("numpy.core.multiarray", "_reconstruct"): _reconstruct,
     ("numpy.core.numeric", "_frombuffer"): _from_buffer,
+    ("numpy.core.multiarray", "scalar"): _scalar,
     ("_codecs", "encode"): _bytes,
     ("__builtin__", "bytes"): _no_bytes,
     ("builtins", "bytearray"): _byte_array,

@@ -185,19 +185,17 @@ def load_trajectories(path: Path | str) -> list[dict[str, Any]]:
     content = load_plain(path)
     if not isinstance(content, list):
         raise UserError(f"{path} is not a trajectory file: it holds a {type(content).__name__} instead of a list")
-    return [_checked(item, f"{path}: episode {index}") for index, item in enumerate(content)]
+    return [checked_episode(item, f"{path}: episode {index}") for index, item in enumerate(content)]
 
 
-def _checked(item: Any, where: str) -> dict[str, Any]:
+def checked_episode(item: Any, where: str) -> dict[str, Any]:
+    """An item of a trajectory file, read by `load_plain`, as an episode; UserError that begins with `where`."""
     if not isinstance(item, dict):
         raise UserError(f"{where} is a {type(item).__name__} instead of a dict with {', '.join(KEYS)}")
     for key in KEYS:
         if key not in item:
             raise UserError(f"{where} has no {key!r}")
-    try:
-        episode = {key: _arrays(item[key]) for key in item}
-    except Exception as error:  # whatever numpy says of parts that do not make an array
-        raise UserError(f"{where}: {' '.join(str(error).split()) or type(error).__name__}") from None
+    episode = {key: plain_arrays(value, f"{where}, {key!r}") for key, value in item.items()}
     steps = np.size(episode["reward"])
     for key in KEYS:
         expected = steps + 1 if key == "obs" else steps
@@ -206,6 +204,14 @@ def _checked(item: Any, where: str) -> dict[str, Any]:
                 got = leaf.shape if isinstance(leaf, np.ndarray) else type(leaf).__name__
                 raise UserError(f"{where}, {key!r}: {got} does not fit {steps} rewards; expected length {expected}")
     return episode
+
+
+def plain_arrays(value: Any, where: str) -> Any:
+    """What `load_plain` has read with its arrays made; UserError, which begins with `where`, where they cannot be."""
+    try:
+        return _arrays(value)
+    except Exception as error:  # whatever numpy says of parts that do not make an array
+        raise UserError(f"{where}: {' '.join(str(error).split()) or type(error).__name__}") from None
 
 
 def _arrays(value: Any) -> Any:

@@ -54,7 +54,7 @@ def _no_such_preset(name: str, known: Sequence[str]) -> str:
     words = [word for word in (place, algo) if word]
 
     def score(option: str) -> int:
-        env, _, own = option.lower().partition("/")
+        env, _, own = option.lower().rpartition("/")
         by_env = any(env.startswith(word) or nearest(word, [env]) is not None for word in words)
         return 2 * by_env + (nearest(algo, [own]) is not None)
 

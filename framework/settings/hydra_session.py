@@ -28,6 +28,7 @@ from framework.settings.schema import Config
 from framework.settings.yaml_file import yaml_problem
 
 CONFIG_NAME = "config"
+KEY = r"(?a:[~+]{0,2}[a-zA-Z_][\w$-]*([./@:][\w$-]+)*)"  # of an override, as far as Hydra takes it
 USER_MISTAKES = (HydraException, OmegaConfBaseException, yaml.YAMLError, ValueError)  # of composing, so of its input
 
 _one_thread = threading.RLock()  # what Hydra stores is global to the process
@@ -175,8 +176,13 @@ def _malformed(text: str, error: Exception) -> str:
     if "=" not in text:
         hint = f"; a file of settings is given as --yaml {text}" if text.endswith((".yaml", ".yml")) else ""
         return f"{text!r} is not of the form key=value{hint}"
-    problem = first_line(error).removeprefix("LexerNoViableAltException: ").removeprefix("Error parsing override ")
     key, _, value = text.partition("=")
+    if key != key.strip():
+        meant = shell_line(f"{key.strip()}={value.strip()}")
+        return f"malformed override {text!r}: write {meant}, without blanks around ="
+    if not re.fullmatch(KEY, key):
+        return f"malformed override {text!r}: {key!r} is not a key; a key is a word such as lr, or algo_cfg.lr"
+    problem = first_line(error).removeprefix("LexerNoViableAltException: ").removeprefix("Error parsing override ")
     if re.search(r"""[{,]\s*(["'])[^"':]*\1\s*:""", value):
         return f"malformed override {text!r}: {problem}; write keys without quotes, such as {key}=[{{type: Name}}]"
     if value[:1] in ("[", "{"):

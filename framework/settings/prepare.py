@@ -96,11 +96,16 @@ class _Request:
         saved = None if mistakes else saved_run(draft, chosen, self.given, self.yaml_file)
         if saved is not None:
             saved.refuse_strangers_code(self.given, chosen)
-            if "algo_cfg" not in chosen:
-                algo_name, algo_config = saved.algo_name, get_config_class(saved.algo_name)
-            chosen = {**_choices_of_saved(self.hydra, self.given, saved), **chosen}
-            saved.check(sections_with(algo_config), algo_name)
-            inherited = saved.settings(one_process=_asks_for_one_process(self.given))
+            of_run = _choices_of_saved(self.hydra, self.given, saved)
+            if {"algo_cfg", "preset"} & set(chosen) and saved.warm_starts(algo_config):
+                chosen = {**{group: option for group, option in of_run.items() if group == "env_cfg"}, **chosen}
+                inherited = saved.for_warm_start(algo_config)
+            else:
+                if "algo_cfg" not in chosen:
+                    algo_name, algo_config = saved.algo_name, get_config_class(saved.algo_name)
+                chosen = {**of_run, **chosen}
+                saved.check(sections_with(algo_config), algo_name)
+                inherited = saved.settings(one_process=_asks_for_one_process(self.given))
             layers.append(register_layer("saved_run", f"job_{self.tag}", inherited))
         told = [f"general_cfg.{saved.key}={quoted(saved.text)}"] if saved is not None else []
         return self._job(algo_name, algo_config, chosen, layers, mistakes, told)

@@ -3,14 +3,15 @@
 import copy
 import re
 from collections.abc import Collection, Iterator, Set
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any
 
 from omegaconf import DictConfig, OmegaConf
 
 from algos.common.errors import UserError
-from algos.registry import get_config_class
+from algos.networks.config import EncoderConfig
+from algos.registry import get_config_class, learns_offline
 from envs.config import EnvConfig
 from framework.runs import latest, provenance
 from framework.runs.files import refuse_links
@@ -28,6 +29,9 @@ WRITES = ("RecordVideo",)  # wrappers of Gymnasium's that write where their argu
 NAMES_CODE = re.compile(r"[A-Za-z_][\w.]*:[A-Za-z_]\w*")
 
 
+WARM_EPSILON = 0.1  # of a policy that has learned already
+
+
 @dataclass
 class SavedRun:
     """A run whose settings are inherited, because its model is loaded or it is resumed."""
@@ -38,7 +42,14 @@ class SavedRun:
 
     @property
     def algo_name(self) -> str:
-        return str(self.file.section("general_cfg").get("algo_name"))
+        name = self.file.section("general_cfg").get("algo_name")
+        self._refuse_holes([] if name else ["general_cfg.algo_name"])
+        return str(name)
+
+    def _refuse_holes(self, missing: list[str]) -> None:
+        if missing:
+            lacks = ", ".join(missing)
+            raise UserError(f"{self.file.path} is not whole: it lacks {lacks}; a run records all its settings")
 
     def settings(self, one_process: bool) -> dict[str, Any]:
         """What defines the experiment, without what the run keeps to itself (`framework.settings.effects`)."""
@@ -47,6 +58,21 @@ class SavedRun:
         for section, schema in schemas.items():
             for key in not_handed_on(schema, resumed=self.key == "resume", one_process=one_process):
                 settings.get(section, {}).pop(key, None)
+        self._refuse_references(settings)
+        return settings
+
+    def warm_starts(self, algo_config: type[Any]) -> bool:
+        """Whether an algorithm with these settings is to begin with the networks of this run, which learned offline."""
+        return self.key == "load_path" and learns_offline(self.algo_name) and "dataset" not in _names(algo_config)
+
+    def for_warm_start(self, algo_config: type[Any]) -> dict[str, Any]:
+        """The run's environment and networks; the policy acts from the start."""
+        names = _names(algo_config)
+        algo = {
+            key: value for key, value in self.file.section("algo_cfg").items() if key in names and _of_networks(key)
+        }
+        begin = {key: value for key, value in (("random_steps", 0), ("epsilon_start", WARM_EPSILON)) if key in names}
+        settings = {"algo_cfg": algo | begin, "env_cfg": self.settings(one_process=False).get("env_cfg", {})}
         self._refuse_references(settings)
         return settings
 
@@ -79,6 +105,17 @@ class SavedRun:
                 f"general_cfg.{self.key}: {run} was trained with {self.algo_name} and cannot be loaded as {algo_name}"
             )
         self.file.check(sections, algo_name)
+        self._refuse_holes([name for name in SECTIONS if not self.file.section(name)])
+
+
+def _names(config: type[Any]) -> set[str]:
+    return {one.name for one in fields(config)}
+
+
+def _of_networks(key: str) -> bool:
+    """Whether a key of `algo_cfg` shapes networks."""
+    shapes = _names(EncoderConfig) | {"normalize_obs", "n_critics", "dueling", "noisy", "noisy_sigma"}
+    return key in shapes or key.endswith(("_layers", "_class", "_cfg"))
 
 
 def refuse_strangers_code(file: YamlFile, what: str, given: Overrides, typed: Set[str] = frozenset()) -> None:

@@ -16,18 +16,12 @@ from envs.config import EnvConfig
 SECTIONS = ("general_cfg", "algo_cfg", "env_cfg")  # of settings; `expected` is only a reference to compare with
 DEFAULT_ENV_STEPS = 50_000
 DEFAULT_UPDATES = 50_000
+LEVELS = ("random", "medium", "replay", "expert")  # of a dataset
 OF_A_MODEL = ("test", "export")  # modes that need a saved model
 ONLY_TRAINING = (  # without effect in those modes
-    *(
-        "max_episode",
-        "max_env_step",
-        "max_update",
-        "reward_threshold",
-        "online_eval",
-        "model_save_fre",
-        "eval_env_steps",
-    ),
-    *("save_best_model", "checkpoint_keep", "collect_traj", "collect_explore", "log_interval"),
+    *("max_episode", "max_env_step", "max_update", "reward_threshold", "online_eval", "model_save_fre"),
+    *("eval_env_steps", "save_best_model", "checkpoint_keep", "collect_traj", "collect_explore", "collect_noise"),
+    *("traj_format", "log_interval"),
 )
 
 
@@ -37,7 +31,7 @@ class GeneralConfig:
     env_name: str = "gym"  # a file in config/env_cfg/; env_cfg.id names the environment
     device: str = setting("cpu", affects="speed")  # cpu, cuda, cuda:<n>, or auto (cuda if available)
     mode: str = setting(
-        "train", choices=("train", "test", "collect", "verify", "export", "translate"), affects="purpose"
+        "train", choices=("train", "test", "collect", "dataset", "verify", "export", "translate"), affects="purpose"
     )  # what the run does
     seed: int = setting(1, ge=0)  # random seed; 0 draws one and records it
     seeds: int | None = setting(None, ge=1, le=10_000)  # mode=verify: train with seeds 1 to this number; null: 5
@@ -73,6 +67,7 @@ class GeneralConfig:
     schedule_steps: int | None = setting(
         None, ge=1, affects="purpose"
     )  # env steps of a run at which its schedules end; null: max_env_step, as the run begins with it
+    stop_on_divergence: bool = setting(False, affects="future")  # offline: end where the values or losses diverge
     reward_threshold: float | None = setting(None, affects="future")  # stop when an evaluation's mean reaches this
 
     online_eval: bool = True  # evaluate during training, in separate environments
@@ -87,6 +82,13 @@ class GeneralConfig:
     checkpoint_keep: int = setting(2, ge=1, affects="files")  # checkpoints to keep; older ones are deleted
     collect_traj: bool = setting(False, affects="purpose")  # also write trajectories while training
     collect_explore: bool = setting(False, affects="purpose")  # mode=collect with a model: explore, not greedy
+    collect_noise: float = setting(
+        0.0, ge=0, affects="purpose"
+    )  # mode=collect with a model: noise on Box actions, in halves of their range; else the share of random actions
+    traj_format: str = setting("pkl", choices=("pkl", "minari"), affects="files")  # trajs_<n>.pkl, or a Minari dataset
+    level: str | None = setting(None, choices=LEVELS, affects="purpose")  # mode=dataset: whose actions the data have
+    check: Any = setting(None, affects="call")  # mode=dataset: look for faults in data: a run, path or glob, or several
+    dataset_steps: int = setting(20_000, ge=1, affects="purpose")  # mode=dataset: env steps of the data
 
     format: str = setting("torchscript", choices=tuple(FORMATS), affects="call")  # mode=export: file format
 
@@ -105,12 +107,17 @@ class GeneralConfig:
     def __post_init__(self) -> None:
         self.tasks_dir = os.path.expanduser(self.tasks_dir)
 
-    def check(self, section: str) -> None:
+    def check_values(self, section: str) -> None:
         """Refuse values that contradict each other."""
         require(
             all(self.info_keywords) and len(set(self.info_keywords)) == len(self.info_keywords),
             f"{section}.info_keywords={self.info_keywords} must be different names, none of them empty",
         )
+        require(
+            self.tasks_dir.strip() != "",
+            f"{section}.tasks_dir is empty (a variable of the shell that is not set?): name a folder, . is this one",
+        )
+        require(not self.tasks_dir.startswith("~"), f"{section}.tasks_dir={self.tasks_dir}: there is no such user")
         self._check_device(section)
         self._check_evaluation(section)
         self._check_model(section)
@@ -177,6 +184,19 @@ class GeneralConfig:
             not (self.mode == "verify" and self.load_path),
             f"{section}.mode=verify trains a preset from scratch; leave out {section}.load_path",
         )
+        for key in ("level", "check"):
+            require(
+                getattr(self, key) is None or self.mode == "dataset", f"{section}.{key} needs {section}.mode=dataset"
+            )
+        require(
+            self.mode != "dataset" or (self.level is None) != (self.check is None),
+            f"{section}.mode=dataset needs preset=dataset/<env>/<level> (or {section}.level) to make data, or"
+            f" {section}.check=<run, path or glob> to look at some",
+        )
+        require(
+            not (self.mode == "dataset" and (self.load_path or self.resume)),
+            f"{section}.mode=dataset makes its own policy; leave out {section}.load_path and {section}.resume",
+        )
         require(
             self.format == "torchscript" or self.mode == "export",
             f"{section}.format={self.format} needs {section}.mode=export",
@@ -221,7 +241,11 @@ class ExpectedScore:
     mean_reward: float | None = None  # mean return over evaluation episodes
     std: float | None = None  # spread given by the source, usually between evaluation episodes (not between seeds)
     max_env_step: int | None = None  # env steps of training after which the score is reached
+    model: str | None = setting(
+        None, choices=("best", "last")
+    )  # which model is judged; null: the best, offline the last
     source: str | None = None  # where the score comes from
+    random_reward: float | None = None  # mean return of random actions
 
 
 @dataclass

@@ -16,12 +16,14 @@ from framework.data.data_server import DataServer
 from framework.data.hindsight import GoalReward
 from framework.data.memory import check_buffer, check_rollout, free_memory
 from framework.data.observations import check_observed
+from framework.datasets.noise import Noisy
 from framework.machine.memory import COPIES, is_out_of_memory, weights_that_fit
 from framework.settings.schema import Config, GeneralConfig
 from framework.training.counters import Counters
 from framework.training.environments import Environments
 from framework.training.evaluator import Evaluator, HowToEvaluate
-from framework.training.offline import OfflineEnvironments, OfflineSampling, offline_server
+from framework.training.offline.environments import OfflineEnvironments
+from framework.training.offline.parts import OfflineSampling, demo_buffer, offline_server
 from framework.training.parts import Sampling
 from framework.training.seeds import stream
 from framework.training.worker import Worker
@@ -88,11 +90,16 @@ def check_run(cfg: Config, envs: Environments, resumed: bool) -> None:
     """Raise UserError if training cannot work; log what may surprise the user."""
     general = cfg.general_cfg
     spec = get_algorithm(general.algo_name).data(cfg.algo_cfg)
+    if general.mp_backend == "ray" and (spec.offline or spec.demo_ratio):
+        key = "dataset" if spec.offline else "demo_paths"
+        raise UserError(f"algo_cfg.{key}: data from files are learned from in one process; leave out mp_backend=ray")
     check_observed(envs.obs_space, _wrappers(cfg, envs))
     check_buffer(spec, envs.obs_space, envs.action_space, free_memory())
     check_rollout(spec, envs.obs_space, envs.action_space, general.n_envs * general.n_workers, free_memory())
     if not resumed:
         check_learns(spec, general)
+        if spec.whole_episodes or spec.hindsight:
+            envs.bound_episodes()
     for line in _afresh(cfg):
         log.warning("%s", line)
     if spec.by_worker and general.sync != "async":
@@ -197,29 +204,38 @@ def build_algorithm(cfg: Config, envs: Environments, device: str, *, at_random: 
     return algorithm
 
 
-def build_server(cfg: Config, envs: Callable[[], Environments], spec: DataSpec, n_rollouts: int) -> DataServer:
-    """The data server; `n_rollouts`: how many, one of each worker, an on-policy algorithm learns as one."""
+def build_server(
+    cfg: Config, envs: Callable[[], Environments], spec: DataSpec, n_rollouts: int, policy: Policy | None = None
+) -> DataServer:
+    """The data server; `n_rollouts`: how many, one of each worker, an on-policy algorithm learns as one.
+
+    `policy`: whose form of actions demonstrations get; elsewhere than in one process there are none.
+    """
     general = cfg.general_cfg
     goal_reward = GoalReward(envs().single(first=False)) if spec.hindsight else None
     seed, total = stream(general.seed, "server"), total_steps(cfg)
-    return DataServer(spec, seed, n_rollouts, total, goal_reward)
+    demos = demo_buffer(cfg, envs(), policy) if policy is not None and spec.demo_ratio else None
+    return DataServer(spec, seed, n_rollouts, total, goal_reward, demos=demos)
 
 
 @dataclass(frozen=True)
 class Acting:
     """How workers act: at random, or with the algorithm's policy, for whom env step 0 is `first_step`.
 
-    So the exploration of a run that trains a loaded model counts the run's own steps.
+    So the exploration of a run that trains a loaded model counts the run's own steps. `noise` as in `collect_noise`.
     """
 
     at_random: bool = False
     explore: bool = True
     first_step: int = 0
+    noise: float = 0.0
 
 
 def build_policy(algorithm: Algorithm, acting: Acting) -> Policy:
     """The policy that workers act with."""
-    return RandomPolicy(algorithm.action_space) if acting.at_random else algorithm.policy
+    if acting.at_random:
+        return RandomPolicy(algorithm.action_space)
+    return Noisy(algorithm, acting.noise) if acting.noise else algorithm.policy
 
 
 def build_worker(
@@ -264,7 +280,7 @@ def build_sampling(
         build_worker(cfg, envs, policy, index, acting, window=window and index == 0)
         for index in range(general.n_workers)
     ]
-    return Sampling(workers, build_server(cfg, lambda: envs, spec, general.n_workers), counters)
+    return Sampling(workers, build_server(cfg, lambda: envs, spec, general.n_workers, policy), counters)
 
 
 def build_evaluator(cfg: Config, envs: Environments, policy: Policy, role: str) -> Evaluator:

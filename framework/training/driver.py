@@ -51,6 +51,7 @@ class Driver(ABC):
         self.signal = 0  # of SIGINT, SIGTERM or SIGHUP, set by the handler
         self.stop_reason = ""
         self.warned: set[str] = set()  # of what a checkpoint could not bring back
+        self.begun = False  # by another algorithm: it starts with networks that have learned
         self.finished = False  # the run ended of itself, and what is left to do then is done
         self.waits_since = self.recorder.wall_time()  # start-up is no training time
         self.checkpoint_due = False
@@ -80,6 +81,7 @@ class Driver(ABC):
         self.finished = False
         self.call("train_start")
         if self.env_step == self.counters.first_env_step:
+            self.begin()
             self.checkpoint()
         self.recorder.skip_time(self.waits_since)
         progress = self._progress()
@@ -117,6 +119,9 @@ class Driver(ABC):
     @abstractmethod
     def iterate(self) -> None:
         """One round of the loop."""
+
+    def begin(self) -> None:  # noqa: B027 - most have nothing to do
+        """What comes before the first round of a run."""
 
     @abstractmethod
     def exchange(self) -> None:
@@ -213,7 +218,7 @@ class Driver(ABC):
         try:
             self.load_parts(parts)
         except UNFIT as error:
-            reason = " ".join(str(error).split())[:200]
+            reason = f"it lacks {error}" if isinstance(error, KeyError) else " ".join(str(error).split())[:200]
             where = f"the checkpoint in {self.folder.path} does not fit this version"
             raise UserError(f"{where if source is None else f'{source} does not fit this runner'}: {reason}") from error
         self.callbacks.load_state_dict(parts["callbacks"])

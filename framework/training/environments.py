@@ -1,6 +1,7 @@
 """Where a run's environments come from: made from `env_cfg`, or an object of the user's."""
 
 import copy
+import logging
 from typing import Any
 
 import gymnasium as gym
@@ -8,16 +9,17 @@ from gymnasium.vector import AsyncVectorEnv, SyncVectorEnv, VectorEnv
 
 from algos.common.errors import UserError
 from envs.auto import sync_or_async
-from envs.check import check_frame, check_given
+from envs.check import MOST_STEPS, check_frame, check_given, is_limited
 from envs.drivers import headless
 from envs.given import as_vector_env, check_object, is_closed
-from envs.make import make_env, make_vector_env, spaces_of
+from envs.make import make_env, make_vector_env, spaces_of, step_limit
 from envs.model import model_of
 from envs.resuming.resumable import Resumable
 from envs.vectors.envpool import check_alike
 from framework.settings.schema import Config
 from framework.training.video import GifRecorder
 
+log = logging.getLogger("joyride")
 EnvObject = gym.Env[Any, Any] | VectorEnv[Any, Any, Any]
 
 
@@ -86,6 +88,13 @@ class Environments:
             self._another(None).close()
         return vector
 
+    def step_limit(self) -> int | None:
+        """Steps after which an episode is truncated; None: there is no limit, or it is not known."""
+        if self.given is None:
+            return step_limit(self.cfg, self.general.max_step)
+        own = getattr(self.spec, "max_episode_steps", None)
+        return min((steps for steps in (own, self.general.max_step) if steps is not None and steps > 0), default=None)
+
     def check_open(self) -> None:
         """Raise UserError where the user's object was closed, as far as it tells."""
         if self.given is not None and is_closed(self.given):
@@ -146,6 +155,28 @@ class Environments:
                 f"evaluation uses Gymnasium's environment, not EnvPool's: {error}; online_eval=false trains without"
             ) from error
         return env
+
+    def bound_episodes(self) -> None:
+        """For who learns from whole episodes: set `max_step` where nothing limits them, and log that.
+
+        An object of the user's stays as it is; there one can only be warned.
+        """
+        if self.general.max_step > 0 or self._limited():
+            return
+        who = f"{self.general.algo_name} learns from whole episodes, and nothing limits those of {self.cfg.id}"
+        if self.given is not None:
+            log.warning("%s: general_cfg.max_step=<steps> does", who)
+            return
+        self.general.max_step = MOST_STEPS
+        log.warning("%s: general_cfg.max_step=%s is set; give another if that is too long or short", who, MOST_STEPS)
+
+    def _limited(self) -> bool:
+        if self.given is None:
+            env = self.single(first=False)
+            env.close()
+            return is_limited(env)
+        envs = getattr(self.given, "envs", None)
+        return is_limited(envs[0]) if envs else True  # a vector of another kind does not tell
 
     def can_be_filmed(self) -> bool:
         """Whether render_mode=rgb_array can be had; no frame is drawn to find out."""

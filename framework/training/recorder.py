@@ -138,13 +138,16 @@ class Recorder:
         loss = self.latest.get("train/entropy_loss")
         return {} if loss is None else {"entropy": -loss}
 
-    def evaluation(self, result: Evaluation, update_step: int, env_step: int) -> None:
-        """An evaluation was made."""
+    def evaluation(
+        self, result: Evaluation, update_step: int, env_step: int, more: Mapping[str, float] | None = None
+    ) -> None:
+        """An evaluation was made; `more` columns go beside its own."""
+        beside = {**result.told, **(more or {})}
         values = (result.mean, result.std, min(result.rewards), max(result.rewards))
         episodes = len(result.rewards)
         row = (update_step, env_step, f"{self.wall_time():.3f}", episodes, *values)
-        self.evaluations.append_named(dict(zip(EVALUATIONS, row, strict=True)) | result.told)
-        told = dict(zip(EVALUATIONS[4:], values, strict=True)) | result.told
+        self.evaluations.append_named(dict(zip(EVALUATIONS, row, strict=True)) | beside)
+        told = dict(zip(EVALUATIONS[4:], values, strict=True)) | beside
         self._log({f"eval/{name}": value for name, value in told.items()}, env_step or update_step)
 
     def _log(self, scalars: Mapping[str, float], clock: int) -> None:

@@ -15,6 +15,7 @@ from framework.runs.checkpoint import has_checkpoint, load_checkpoint, save_mode
 from framework.runs.files import atomic_write, read_plain, writing
 from framework.runs.run_folder import RunFolder
 from framework.runs.run_search import find_run
+from framework.settings.command import setting_word
 from framework.settings.compose import save_config
 from framework.settings.effects import may_change
 from framework.settings.schema import Config
@@ -42,13 +43,14 @@ _DRIVER = record(
     looked_at=maybe(count),
 )
 _PARTS = record(
-    optional=("server", "workers", "learner", "trajectories"),
+    optional=("server", "workers", "learner", "trajectories", "divergence"),
     driver=_DRIVER,
     recorder=recorder.FORM,
     callbacks=listed(mapping),
     server=mapping,
     workers=listed(mapping),
     learner=mapping,
+    divergence=mapping,
     trajectories=record(
         optional=("steps", "checksums"), file=count, offset=count, count=count, episodes=count, steps=count,
         checksums=anything, unfinished=listed(record(env=count)),
@@ -75,7 +77,7 @@ def run_to_resume(cfg: Config) -> RunFolder | None:
             if value != before and not may_change(getattr(cfg, section), key):
                 raise UserError(
                     f"{section}.{key}={value}: the resumed run has {before}, and this setting cannot change; to use"
-                    f" another value, start a new run from its model with load_path={folder.name}"
+                    f" another value, start a new run from its model with {setting_word('load_path', folder.path)}"
                 )
     if general.mode == "test":
         raise UserError(f"general_cfg.resume: {folder.path} is a test, which cannot be resumed; test again instead")
@@ -154,8 +156,7 @@ def restorable(folder: RunFolder) -> dict[str, Any] | None:
     if any(folder.models.glob("*.pt")):
         raise UserError(
             f"{folder.path} has models but no complete checkpoint, so it cannot be resumed; start a new run from its"
-            " last"
-            f" model with load_path={folder.name} load_model_step=last"
+            f" last model with {setting_word('load_path', folder.path)} load_model_step=last"
         )
     if has_checkpoint(folder.checkpoints):
         raise UserError(f"{folder.path} has no complete checkpoint, so it cannot be resumed; start a new run")

@@ -4,7 +4,7 @@ import secrets
 
 import numpy as np
 
-ROLES = ("algorithm", "server", "evaluation", "test", "worker")  # append only: the order is part of every seed
+ROLES = ("algorithm", "server", "evaluation", "test", "worker", "demos")  # append only: the order is part of every seed
 
 
 def draw_seed() -> int:

@@ -2,18 +2,22 @@
 
 import logging
 import math
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from typing import Any
+
+from torch import Tensor
 
 from algos.base import Policy
 from algos.data import LearnOutput
 from framework.data.endings import in_words
+from framework.reports.scores import Reference, scores_in_words
 from framework.runs.checkpoint import save_model
 from framework.runs.files import atomic_write
 from framework.runs.models import check_finite, load_into, read_model
 from framework.settings.schema import GeneralConfig
 from framework.training.driver import Driver, Parts, threshold_reason
 from framework.training.evaluator import Evaluation
+from framework.training.offline.divergence import Q_MEAN, Divergence
 
 log = logging.getLogger("joyride")
 
@@ -24,6 +28,8 @@ class Trainer(Driver):
     def __init__(self, parts: Parts, learning: Any, evaluator: Any, cfg: GeneralConfig, model_info: dict[str, Any]):
         super().__init__(parts, cfg)
         self.learning, self.evaluator, self.model_info = learning, evaluator, model_info
+        self.reference: Reference | None = None  # the scale of a dataset
+        self.divergence: Divergence | None = None  # of learning from a dataset
         self.best: float | None = None  # mean reward of the best evaluation
         self.evaluated_at = self.saved_at = -1  # update steps
         self.looked_at: int | None = None  # env step up to which `eval_env_steps` was heeded
@@ -40,6 +46,12 @@ class Trainer(Driver):
             self.save_by_env_steps(self.looked_at)
             self.call("post_iteration")
 
+    def begin(self) -> None:
+        """What another algorithm has learned is evaluated before anything is added."""
+        if self.begun and self.cfg.online_eval:
+            self.evaluated_at = self.update_step
+            self.evaluate_at(self.learning.algorithm.policy, self.update_step, self.env_step)
+
     def exchange(self) -> None:
         """Workers fill the server, the learner learns what is due."""
         self.collect()
@@ -55,10 +67,20 @@ class Trainer(Driver):
             before, period = self.update_step, self.counters.save_period
             self.counters.update_step += output.updates
             self.call("post_update", output)  # before the row is written: what a callback adds to the metrics is in it
-            self.recorder.update(output.metrics, self.update_step, self.env_step)
+            self.recorder.update(self._watched(output.metrics), self.update_step, self.env_step)
             if self.update_step // period > before // period:
                 self.save_and_evaluate()
                 self.checkpoint_due = True
+
+    def _watched(self, metrics: Mapping[str, Tensor | float]) -> Mapping[str, Tensor | float]:
+        """The metrics of an offline update, with the mean Q value under its name; warns where learning diverges."""
+        if self.divergence is None:
+            return metrics
+        if words := self.divergence.look(metrics, self.update_step):
+            log.warning("%s", words)
+            if self.cfg.stop_on_divergence and not self.stop_reason:
+                self.stop_reason = f"stop_on_divergence: {words}"
+        return {**metrics, "offline/q_mean": metrics[Q_MEAN]} if Q_MEAN in metrics else metrics
 
     def save_by_env_steps(self, before: int) -> None:
         """Save and evaluate where `eval_env_steps` falls due, once all that was collected by then has been learned."""
@@ -91,6 +113,8 @@ class Trainer(Driver):
             self.save_model(str(self.saved_at))
         self.recorder.flush(self.update_step, self.env_step)
         self.receive_evaluations(wait=True)
+        if words := scores_in_words(self.folder):
+            log.info("%s", words)
         if self.update_step == self.counters.first_update_step:
             why = self.counters.spec.why_no_update(self.episode - self.counters.first_episode)
             log.warning("nothing was learned, no update was made: %s", why)
@@ -109,11 +133,13 @@ class Trainer(Driver):
 
     def record_evaluation(self, result: Evaluation, update_step: int, env_step: int) -> None:
         """Record an evaluation, keep that model if it is the best so far, and stop at the threshold."""
-        self.recorder.evaluation(result, update_step, env_step)
-        where = f"update {update_step:,}, step {env_step:,}"
+        scale = self.reference
+        more = {} if scale is None else {"normalized": scale.normalized(result.mean)}
+        self.recorder.evaluation(result, update_step, env_step, more)
+        where = f"update {update_step:,}" + ("" if self.counters.spec.offline else f", step {env_step:,}")
         log.info(
             "evaluation at %s: %.2f +- %.2f over %d episodes%s",
-            where, result.mean, result.std, len(result.rewards), in_words(result.told),
+            where, result.mean, result.std, len(result.rewards), in_words(result.told | more),
         )  # fmt: skip
         if not math.isfinite(result.mean):
             log.warning("this evaluation's mean reward is %s: its model is not kept as the best", result.mean)
@@ -148,7 +174,8 @@ class Trainer(Driver):
 
     def checkpoint_parts(self) -> dict[str, Any]:
         check_finite(self.learning.algorithm, f"the checkpoint of update {self.update_step:,}")
-        return {**super().checkpoint_parts(), "learner": self.learning.state_dict()}
+        watching = {} if self.divergence is None else {"divergence": self.divergence.state_dict()}
+        return {**super().checkpoint_parts(), "learner": self.learning.state_dict(), **watching}
 
     def load_parts(self, parts: dict[str, Any]) -> None:
         """Hand every part its state, make up for evaluations still under way then, delete models saved later."""
@@ -159,6 +186,8 @@ class Trainer(Driver):
             load_into(self.learner.algorithm, read_model(path), path)
             self.evaluate_at(self.learner.algorithm.policy, update_step, env_step)
         self.warn(self.learning.load_state_dict(parts["learner"]))
+        if self.divergence is not None and "divergence" in parts:
+            self.divergence.load_state_dict(parts["divergence"])
         for path in self.folder.models.glob("*.pt"):
             if path.stem.isdigit() and int(path.stem) > self.update_step:
                 path.unlink()

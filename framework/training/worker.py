@@ -84,6 +84,11 @@ class Worker:
         for t in range(n_steps):
             try:
                 rows.append(self._step(self.first_step + step + t * self.total_envs, last=t == n_steps - 1))
+            except StopIteration as error:  # would end the generators that this is called from
+                own = RuntimeError("the environment raised StopIteration")
+                own.env_row = getattr(error, "env_row", None)  # type: ignore[attr-defined]
+                self._tell(own, rows, step)
+                raise own from error
             except Exception as error:
                 self._tell(error, rows, step)
                 raise
@@ -133,6 +138,8 @@ class Worker:
                 self.broken_off = str(misfit)
                 raise misfit from error
         place = self.guard.place(getattr(error, "env_row", None), now + self.total_envs)
+        if isinstance(error, UserError):
+            error.args = (f"{error} ({place})",)
         self.broken_off = f"environment {self.guard.name} ({place})"
         mark(error, self.broken_off)
 

@@ -2,6 +2,7 @@
 
 import os
 import re
+import shlex
 import signal
 import tempfile
 
@@ -185,3 +186,17 @@ def test_without_ray_a_run_ends_soon_with_the_command_that_resumes_it(tmp_path, 
         assert "RAY_AUTH_TOKEN" not in os.environ
     resumed = resume(experiment.folder.path, mp_backend="single")
     assert resumed.reason == "max_env_step 300 reached"
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("how", [signal.SIGKILL, signal.SIGSTOP])
+def test_a_run_that_has_lost_its_parent_tells_that_ray_is_gone_too(tmp_path, alone, how):
+    """As after nohup, once the shell has ended. A raylet that is stopped counts as lost after a minute."""
+    line = shlex.join(command(DQN | RAY | {"max_env_step": 10_000_000, "compile": False}))
+    start(["sh", "-c", f"{line} >said.txt 2>&1 &"], tmp_path).communicate()
+    assert until(lambda: any(tmp_path.glob("tasks/*/models/*.pt")))
+    (raylet,) = (pid for pid, title in marked(alone).items() if os.path.basename(title.split()[0]) == "raylet")
+    os.kill(raylet, how)
+    assert until(lambda: not marked(alone), 90.0), marked(alone)
+    told = (tmp_path / "said.txt").read_text().splitlines()
+    assert re.match(r"error: Ray has failed: its .*machine.*go on with: .*resume=", told[-1])

@@ -47,6 +47,8 @@ REFUSED = [
     ({"observation_space": spaces.Dict({})}, ["observation_space holds nothing"]),
     ({"observation_space": spaces.Dict(a=spaces.Box(-1, 1, (0,)))}, ["observation_space['a'] holds nothing"]),
     (stepping(1, None), ["reward None", "float(reward)"]),
+    (stepping(1, 10**400), ["reward 1000", "float(reward)"]),
+    ({"reset_as": lambda self, answer: (answer[0], {"action_mask": np.ones(5)})}, ["shape (5,)", "2 actions"]),
     (stepping(1, np.ones(1)), ["reward an array of shape (1,)"]),
     (stepping(1, "1"), ["reward '1'"]),
     (stepping(1, float("inf")), ["reward inf"]),

@@ -281,3 +281,19 @@ def test_observations_of_frames_need_no_render_mode():
         make_env(cfg, render_mode="human")
     with pytest.raises(UserError, match="does not support render_mode=rgb_array"):
         make_env(EnvConfig(id="joyride/BitFlip-v0", wrappers=["AddRenderObservation"]))
+
+
+@pytest.mark.parametrize(
+    ("entry_point", "words"),
+    [
+        ("home_made_nowhere:X", "no module named 'home_made_nowhere'"),
+        ("odd_envs:Od", "module 'odd_envs' has no 'Od'; did you mean 'Odd'"),
+    ],
+)
+def test_a_registration_that_leads_nowhere(entry_point, words):
+    gym.register("LeadsNowhere-v0", entry_point)
+    try:
+        with pytest.raises(UserError, match=f"^environment LeadsNowhere-v0: {words}"):
+            make_env(EnvConfig(id="LeadsNowhere-v0"))
+    finally:
+        gym.envs.registration.registry.pop("LeadsNowhere-v0")

@@ -1,5 +1,6 @@
 """The command line: help, errors of the user's, what a run is started with."""
 
+import os
 import signal
 import subprocess
 import sys
@@ -352,3 +353,34 @@ def test_nothing_heavy_is_imported_before_a_run(place: Path) -> None:
     command = [sys.executable, "-c", textwrap.dedent(code)]
     done = subprocess.run(command, cwd=place, capture_output=True, text=True, timeout=60)
     assert done.returncode == 0, done.stderr
+
+
+def test_a_command_line_of_another_encoding(capsys):
+    assert main(["id=\udce5\udcb0"]) == 2
+    assert "is not text in this locale" in capsys.readouterr().err
+
+
+def test_a_working_folder_that_is_gone(tmp_path, monkeypatch, capsys):
+    gone = tmp_path / "gone"
+    gone.mkdir()
+    monkeypatch.chdir(gone)
+    gone.rmdir()
+    try:
+        assert main(["max_env_step=10"]) == 2
+    finally:
+        os.chdir(tmp_path)
+    assert "the working folder has been deleted" in capsys.readouterr().err
+
+
+def test_an_empty_file_name(capsys):
+    assert main(["--yaml", ""]) == 2
+    assert capsys.readouterr().err.startswith("error: --yaml is empty")
+
+
+def test_a_thread_that_nobody_ends_does_not_hold_the_program():
+    code = (
+        "import threading; from framework import cli; cli.LAST_WAIT = 0.2;"
+        " threading.Thread(target=threading.Event().wait, name='left').start(); raise SystemExit(cli.leave(3))"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60)
+    assert done.returncode == 3 and done.stderr.startswith("note: left without waiting for left: threads that")

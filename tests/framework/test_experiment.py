@@ -319,3 +319,14 @@ def test_in_several_threads(capfd):
         text = (one.folder.logs / "log.txt").read_text()
         assert text.count("training PPO") == 1 == text.count("ended: ") and f"seed {seed}, " in text
     assert capfd.readouterr().err == ""
+
+
+def test_an_environment_that_changes_the_working_folder_takes_no_run_with_it(tmp_path, monkeypatch):
+    home, elsewhere = tmp_path / "home", tmp_path / "elsewhere"
+    home.mkdir()
+    elsewhere.mkdir()
+    monkeypatch.chdir(home)
+    monkeypatch.setenv("GOES_TO", str(elsewhere))
+    experiment = Experiment(**DQN | {"max_env_step": 40}, entry_point="worlds:Wanderer", tasks_dir="tasks", loggers=[])
+    experiment.train()
+    assert experiment.folder.path.parent == home / "tasks" and not any(elsewhere.iterdir())

@@ -1,5 +1,7 @@
 """Problems whose answer is known, for all tests of learning."""
 
+import os
+
 import gymnasium as gym
 import numpy as np
 from gymnasium import spaces
@@ -48,3 +50,10 @@ class Endless(gym.Env):
     def step(self, action):
         self.steps += 1
         return np.ones(1, np.float32), float(action), False, self.steps == 5, {}
+
+
+class Wanderer(Chain):
+    """Goes to the folder of its assets when it is made, as some simulators do."""
+
+    def __init__(self):
+        os.chdir(os.environ["GOES_TO"])

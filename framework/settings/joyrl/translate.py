@@ -3,14 +3,16 @@
 JoyRL merges the sections of a file, so a key works in either of general_cfg and algo_cfg.
 """
 
+from collections.abc import Collection
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 from typing import Any
 
-from algos.common.errors import UserError, did_you_mean
+from algos.common.errors import UserError, nearest
 from algos.registry import ALGORITHMS, ALIASES, get_config_class
 from envs.config import EnvConfig
+from framework.settings.foreign_words import translation
 from framework.settings.joyrl import algorithms, environment, tables
 from framework.settings.joyrl.draft import SECTIONS, Draft, Row, shown
 from framework.settings.joyrl.layers import has_joyrl_words
@@ -192,6 +194,16 @@ def _processes(draft: Draft) -> None:
         draft.put("general_cfg.n_learners", learners, "n_learners", "learners share each batch")
 
 
+def _what_it_is(key: str, known: Collection[str], algorithm: str) -> str:
+    """The end of a message: the key that was meant, or what a key of another tool is called here."""
+    near = nearest(key, known)
+    if near is not None:
+        return f"; did you mean {near!r}?"
+    name = ALIASES.get(algorithm, algorithm)
+    told = translation(key, get_config_class(name), name) if name in ALGORITHMS else None
+    return f"; {told}" if told else ""
+
+
 def _rest(draft: Draft) -> None:
     """Report the keys that are left: those that JoyRL does not read, and unknown ones."""
     known = {*tables.NOTHING, *tables.SAME, *(key for keys in tables.READ.values() for key in keys)}
@@ -201,7 +213,7 @@ def _rest(draft: Draft) -> None:
         elif key in known:
             draft.drop(key, f"JoyRL's {draft.algorithm} does not read it", section)
         else:
-            draft.lack(key, f"{section}.{key}: not a JoyRL key; {did_you_mean(str(key), known)[:60]}", section)
+            draft.lack(key, f"{section}.{key}: not a JoyRL key{_what_it_is(str(key), known, draft.algorithm)}", section)
     for name in draft.file.data:
         if name not in SECTIONS and name not in tables.NOTHING:
             draft.missing.setdefault(f"{name}: not a JoyRL section", draft.file.line((name,)))

@@ -25,6 +25,7 @@ def here(tmp_path, monkeypatch):
     (tmp_path / "dotted" / "things.py").write_text("class Thing: pass\n")
     (tmp_path / "dotted" / "broken.py").write_text("import dotted_package_that_is_missing\n")
     (tmp_path / "dotted" / "wrong.py").write_text("raise ValueError('of its own')\n")
+    (tmp_path / "dotted" / "script.py").write_text("import sys\nclass Thing: pass\nsys.exit(2)\n")
     yield
     for name in [name for name in sys.modules if name.partition(".")[0] == "dotted"]:
         del sys.modules[name]
@@ -67,6 +68,11 @@ def test_a_missing_name_gets_the_nearest_class():
 def test_an_error_inside_the_module_passes_through(module, kind):
     with pytest.raises(kind, match=r"dotted_package_that_is_missing|of its own"):
         import_object(f"dotted.{module}:Thing", "key")
+
+
+def test_a_module_that_ends_the_program_is_told():
+    with pytest.raises(UserError, match=r"^key: module 'dotted\.script' calls sys\.exit\(2\) when it is imported; put"):
+        import_object("dotted.script:Thing", "key")
 
 
 def made_of(first, size, *, scale=1.0):

@@ -151,7 +151,11 @@ def test_a_layer_with_memory():
         (own("NUMBER"), "x[0].layer_type=mine_own:NUMBER must be a class, not a value of type int"),
         (own("Residual", hiden=3), "x[0] (mine_own:Residual) has no parameter 'hiden'; did you mean 'hidden'?"),
         ({"layer_type": "torch.nn:Linear"}, "x[0] (torch.nn:Linear) needs the parameter 'out_features'"),
-        ({"layer_type": "builtins:dict"}, "x[0].layer_type: builtins:dict made a dict, not a torch.nn.Module"),
+        ({"layer_type": "builtins:dict"}, "x[0].layer_type: builtins:dict is not a subclass of torch.nn.Module"),
+        (
+            {"layer_type": "torch.nn:Linear", "out_features": float("inf")},
+            "x[0]: torch.nn:Linear does not take {'in_features': 5, 'out_features': inf}: empty(): argument 'size'",
+        ),
         (
             own("Pair"),
             "x[0].layer_type: mine_own:Pair returned a tuple for one of (1, 5); the number of rows must stay the same",
@@ -160,7 +164,7 @@ def test_a_layer_with_memory():
             own("Mean"),
             "x[0].layer_type: mine_own:Mean returned a tensor () for one of (1, 5); the number of rows must stay",
         ),
-        (own("make_sum"), "x[0].layer_type: mine_own:make_sum carries state: name the class itself"),
+        (own("make_sum"), "x[0].layer_type: mine_own:make_sum is not a subclass of torch.nn.Module"),
         (
             {"layer_type": "torch.nn:Conv2d", "out_channels": 2, "kernel_size": 1},
             "x[0]: torch.nn:Conv2d takes an image (channels x height x width), but gets a vector of 5",
@@ -175,3 +179,11 @@ def test_a_mistake_is_told_in_a_line_with_its_place(layer, text):
 def test_what_the_specs_hold():
     (spec,) = parse_layers([own("Residual", hidden=2)], "x")
     assert (spec.kind, spec.settings, spec.takes_images) == (Residual, {"hidden": 2}, False)
+
+
+def test_nothing_but_a_module_is_called(tmp_path):
+    place = tmp_path / "made"
+    for kind, settings in (("os:mkdir", {"path": str(place)}), ("pathlib:Path.mkdir", {"self": place})):
+        with pytest.raises(UserError):
+            build_head_stack(5, [{"layer_type": kind, **settings}], None, "x")
+    assert not place.exists()

@@ -9,6 +9,7 @@ import pytest
 import torch
 from odd_envs import odd
 
+from algos.common.errors import UserError
 from envs.config import EnvConfig
 from envs.given import as_vector_env
 from envs.make import make_env, make_vector_env
@@ -338,3 +339,14 @@ def test_infos_with_the_names_of_vectors_change_nothing():
     infos = [venv.step(np.array([0]))[4] for _ in range(10)]
     assert infos[0]["own"] == [1.0] and "final_obs" not in infos[0]
     assert np.array_equal(infos[-1]["final_obs"][0], odd().obs) and infos[-1]["final_info"]["own"] == [1.0]
+
+
+@pytest.mark.parametrize("method", ["step", "reset"])
+def test_an_environment_that_would_end_the_program_is_told(method):
+    def leave(self, answer):
+        sys.exit("no licence")
+
+    env = Resumable(odd(**{f"{method}_as": leave}))
+    with pytest.raises(UserError, match=rf"^Made\.{method} calls sys\.exit\('no licence'\): have it raise"):
+        env.reset(seed=0)
+        env.step(0)

@@ -9,9 +9,12 @@ import gymnasium as gym
 import numpy as np
 import pytest
 from gymnasium.vector import AutoresetMode, SyncVectorEnv
+from odd_envs import odd
 
+from algos.common.errors import UserError
 from envs.config import EnvConfig
 from envs.make import make_env, make_vector_env
+from envs.resuming.resumable import Resumable
 from envs.vectors.stepped import AsyncVector, SyncVector
 
 KINDS = ["sync", "async", "native"]
@@ -250,8 +253,52 @@ def test_a_wrong_observation_shape_is_told():
 
     venv = SyncVector([Wrong])
     venv.reset()
-    with pytest.raises(ValueError, match=r"shape \(2,\)"):
+    with pytest.raises(UserError, match=r"^Wrong returned an observation of shape \(2,\)"):
         roll(venv, 1)
+
+
+@pytest.mark.parametrize(
+    ("change", "words"),
+    [
+        ({"reward": "high"}, r"^Made: step\(\) returned the reward 'high'; return a finite number"),
+        ({"reward": 10**400}, "the reward"),
+        ({"reward": np.ones(2)}, r"the reward an array of shape \(2,\)"),
+        ({"terminated": np.zeros(3)}, r"terminated=an array of shape \(3,\), it must be True or False"),
+        ({"obs": np.zeros(4, np.float32)}, r"observation of shape \(4,\), but its space .* has shape \(3,\)"),
+        ({"obs": None}, r"^Made returned an observation None, but its space is Box"),
+        ({"obs": {"x": 1}}, "^Made returned an observation a dict, but its space is Box"),
+        ({"info": None}, r"must return a dict as info; it returned None"),
+        ({"info": 3}, r"must return a dict as info; it returned 3"),
+        ({"size": 4}, r"must return \(obs, reward, terminated, truncated, info\); it returned 4 values"),
+        ({"size": 4, "limit": 9}, r"^Made: step\(\) must return .* each time \(not enough values to unpack"),
+    ],
+)
+def test_an_answer_of_another_form_is_told_whenever_it_comes(change, words):
+    def step_as(self, answer):
+        if self.t < 3:
+            return answer
+        parts = dict(zip(("obs", "reward", "terminated", "truncated", "info"), answer, strict=True)) | change
+        return tuple(parts.values())[: change.get("size", 5)]
+
+    env = odd(step_as=step_as)
+    env = gym.wrappers.TimeLimit(env, change["limit"]) if "limit" in change else env
+    venv = SyncVector([lambda: Resumable(odd()), lambda: Resumable(env)])
+    venv.reset(seed=0)
+    with pytest.raises(UserError, match=words) as caught:
+        for _ in range(3):
+            venv.step(np.zeros(2, np.int64))
+    assert getattr(caught.value, "env_row", 1) == 1
+
+
+def test_an_exception_of_the_environments_own_stays():
+    def step_as(self, answer):
+        return [one for one, _ in [None]]  # its own mistake in unpacking
+
+    venv = SyncVector([lambda: Resumable(odd(step_as=step_as))])
+    venv.reset(seed=0)
+    with pytest.raises(TypeError, match="unpack") as caught:
+        venv.step(np.zeros(1, np.int64))
+    assert caught.value.env_row == 0
 
 
 def test_too_few_actions_are_refused():
@@ -259,3 +306,15 @@ def test_too_few_actions_are_refused():
     venv.reset(seed=0)
     with pytest.raises(ValueError):
         venv.step(np.array([0, 1]))
+
+
+def one_number_too_many():
+    return Resumable(odd(step_as=lambda self, answer: (np.zeros(4, np.float32), *answer[1:])))
+
+
+def test_an_answer_of_another_form_is_told_from_a_process_too():
+    venv = AsyncVector([one_number_too_many])
+    venv.reset(seed=0)
+    with pytest.raises(UserError, match=r"Made: step\(\) returned an observation of shape \(4,\)") as caught:
+        venv.step(np.zeros(1, np.int64))
+    assert caught.value.env_row == 0

@@ -25,9 +25,13 @@ def test_preset_composes_and_states_its_score(hydra, name):
         if general.env_name == "gym"
         else general.env_name
     )
-    place, _, algo = name.rpartition("/")
+    place, _, algo = name.removeprefix("dataset/").rpartition("/")
     assert env.replace("-v0", "") == place.replace("-v0", "")  # worlds of our own have one version
-    assert algo.rpartition("_")[2] == general.algo_name or algo == general.algo_name  # FSMN_PPO: PPO with that layer
+    if name.startswith("dataset/"):
+        assert general.mode == "dataset" and general.level == algo and expected.random_reward is not None
+    else:  # FSMN_PPO: PPO with that layer; PPO_QUICK: with other numbers
+        before, _, behind = algo.rpartition("_")
+        assert general.algo_name in (algo, before, behind)
     assert expected.mean_reward is not None and expected.std is not None and expected.std >= 0
     assert expected.source and expected.max_env_step
     assert general.env_step_limit > 0 or general.max_episode > 0

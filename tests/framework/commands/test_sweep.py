@@ -2,6 +2,7 @@
 
 import csv
 import os
+import re
 import sys
 import textwrap
 import types
@@ -228,6 +229,14 @@ def test_resume_is_not_swept(capsys: pytest.CaptureFixture[str]) -> None:
     save_config(compose(), Path("tasks/Train_a/config.yaml"))
     assert main(["-m", "resume=Train_a"]) == 2
     assert "leave out -m" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("words", [["seed=range(0,1000000000000000)"], ["seed=range(0,100)", "lr=range(1,50)"]])
+def test_a_sweep_without_end_is_refused(words: list[str], capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["-m", *words]) == 2
+    assert re.search(
+        r"^error: -m: this makes \d,\d+ jobs or more, .* at most 2,000; split it$", capsys.readouterr().err
+    )
 
 
 def test_folder_names_are_safe_and_short() -> None:

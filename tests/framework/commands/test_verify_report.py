@@ -33,7 +33,7 @@ def cells(text, seed):
 def test_seeds_that_are_missing_are_told_and_there_is_no_verdict(folder, capsys):
     assert report(folder, "A/DQN", EXPECTED, range(1, 5), {2: Status(FAILED)}, []) is None
     out = capsys.readouterr().out
-    assert cells(out, 1) == ["1", "495.0", "5.00", "50,001", "40", "best.pt", "done"]
+    assert cells(out, 1) == ["1", "495.0", "5.00", "", "50,001", "40", "best.pt", "done"]
     assert cells(out, 2)[-1] == "failed" and cells(out, 4)[-1] == "not started"
     assert "no verdict: 2 of 4 seeds are done, 1 failed" in out and Result.read(folder) is None
 

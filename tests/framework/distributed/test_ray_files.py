@@ -1,6 +1,8 @@
 """Ray's folder, whose sockets need a short name, and its token, which nobody else can read."""
 
 import os
+import subprocess
+import sys
 import tempfile
 from pathlib import Path
 
@@ -8,7 +10,7 @@ import pytest
 
 from algos.common.errors import UserError
 from framework.distributed import ray_files
-from framework.distributed.ray_files import FOLDER, MODE, TOKEN, make_folder, own_token, remove_leftovers
+from framework.distributed.ray_files import ENVIRONMENT, FOLDER, MODE, TOKEN, make_folder, own_token, remove_leftovers
 
 
 @pytest.fixture
@@ -96,3 +98,39 @@ def test_others_cannot_read_the_users_token(tmp_path, monkeypatch):
     file.chmod(0o644)
     ray_files.close_token_file()
     assert file.stat().st_mode & 0o777 == 0o600 and file.read_text() == "secret"
+
+
+def test_records_of_calls_are_not_kept_unless_the_user_wants_them(monkeypatch):
+    name = "RAY_task_events_report_interval_ms"
+    for value, kept in ((None, "0"), ("1000", "1000")):
+        for variable in ENVIRONMENT:  # all are put back after the test
+            monkeypatch.setenv(variable, "")
+            monkeypatch.delenv(variable)
+        if value is not None:
+            monkeypatch.setenv(name, value)
+        ray_files.set_environment()
+        assert os.environ[name] == kept
+        assert os.environ["RAY_RAYLET_PID"] == "1"
+
+
+def test_ray_finds_its_environment_when_it_is_imported():
+    code = """if True:
+        import os, sys
+
+        class Looks:
+            def find_spec(self, name, *others):
+                if name == "ray":
+                    raise SystemExit(f"{os.environ['RAY_RAYLET_PID']} {os.environ['RAY_worker_niceness']}")
+
+        from algos.value.config import DQNConfig
+        from framework.distributed.assemble import ray_backend
+        from framework.settings.schema import Config
+
+        cfg = Config(algo_cfg=DQNConfig())
+        cfg.general_cfg.mp_backend = "ray"
+        sys.meta_path.insert(0, Looks())
+        ray_backend(cfg, None)
+    """
+    environment = {key: value for key, value in os.environ.items() if key not in ENVIRONMENT}
+    done = subprocess.run([sys.executable, "-c", code], env=environment, capture_output=True, text=True)
+    assert done.stderr.strip() == "1 0"

@@ -4,6 +4,8 @@ import socket
 import subprocess
 import sys
 import threading
+from contextlib import ExitStack
+from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
@@ -58,6 +60,8 @@ def watched(monkeypatch):
     def make(own, node, answer=True):
         made = object.__new__(Session)
         made.own, made.looked, made.hung, made.ended = own, 0.0, None, threading.Event()
+        made.last_words, made.driver, made.agents, made.undo = None, threading.get_ident(), [], ExitStack()
+        made.noticed, made.turn = threading.Event(), threading.Lock()
         monkeypatch.setattr(session, "_node", lambda: node)
         worker = SimpleNamespace(gcs_client=Server(answer), current_node_id=b"here")
         monkeypatch.setattr(session.ray._private.worker, "global_worker", worker)
@@ -120,18 +124,51 @@ def test_a_server_that_hangs_or_has_given_this_machine_up_is_told_when_asked(wat
         own.check(ask=True)
 
 
-@pytest.mark.parametrize("answer", [False, session.RayError("Deadline Exceeded")])
-def test_a_ray_that_hangs_is_killed_so_that_no_call_waits_for_it(watched, monkeypatch, answer):
-    programs = {kind: subprocess.Popen([sys.executable, "-c", "input()"], stdin=subprocess.PIPE) for kind in ESSENTIAL}
-    processes = {kind: [SimpleNamespace(process=program)] for kind, program in programs.items()}
-    own = watched(True, SimpleNamespace(all_processes=processes, dead_processes=list), answer)
+@pytest.fixture
+def hanging(watched, monkeypatch):
+    """Makes a session whose Ray hangs, and its programs."""
     monkeypatch.setattr(session, "WATCH", 0.01)
-    own._watch()
-    assert {program.wait(10) for program in programs.values()} == {-9}
+    monkeypatch.setattr(session, "NOTICE", 0.1)
+    monkeypatch.setattr(session, "_agents", list)
+
+    def make(answer):
+        code = [sys.executable, "-c", "input()"]
+        programs = {kind: subprocess.Popen(code, stdin=subprocess.PIPE) for kind in ESSENTIAL}
+        processes = {kind: [SimpleNamespace(process=program)] for kind, program in programs.items()}
+        return watched(True, SimpleNamespace(all_processes=processes, dead_processes=list), answer), programs
+
+    return make
+
+
+@pytest.mark.parametrize("answer", [False, session.RayError("Deadline Exceeded")])
+def test_a_ray_that_hangs_is_killed_so_that_no_call_waits_for_it(hanging, answer):
+    own, programs = hanging(answer)
+    watch = threading.Thread(target=own._watch)
+    watch.start()
+    assert programs["gcs_server"].wait(10) == -9  # the driver may be in a call to it, which returns
+    assert programs["raylet"].poll() is None
     with pytest.raises(
         RayLost, match=r"Ray has failed: its server (has given this machine up|gave no answer for 30 s)"
     ):
         own.check()
+    watch.join(10)
+    assert not watch.is_alive() and programs["raylet"].wait(10) == -9
+
+
+def test_a_driver_that_is_stuck_in_a_call_is_ended_with_its_last_words(hanging, monkeypatch, tmp_path):
+    own, programs = hanging(False)
+    said, codes = [], []
+    own.last_words = lambda lost: said.append((str(lost), programs["raylet"].poll()))
+    own.undo.callback((tmp_path / "removed").touch)
+    monkeypatch.setattr(session.os, "_exit", codes.append)
+    assert not own._calling()
+    monkeypatch.setattr(session, "RAY_CODE", Path(threading.__file__).parent)  # where this thread waits
+    watch = threading.Thread(target=own._watch)
+    watch.start()
+    watch.join(10)
+    assert said == [("Ray has failed: its server has given this machine up for lost", None)]
+    assert codes == [2] and (tmp_path / "removed").exists()
+    assert {program.wait(10) for program in programs.values()} == {-9}
 
 
 def test_a_ray_that_answers_the_second_time_is_left_alone(watched, monkeypatch):
@@ -148,13 +185,3 @@ def test_a_ray_that_answers_the_second_time_is_left_alone(watched, monkeypatch):
     own._watch()
     assert not answers and own.hung is None
     own.check()
-
-
-def test_records_of_calls_are_not_kept_unless_the_user_wants_them():
-    code = "import os, framework.distributed.session; print(os.environ['RAY_task_events_report_interval_ms'])"
-    for value, kept in ((None, "0"), ("1000", "1000")):
-        env = {"PATH": "/usr/bin:/bin", "PYTHONPATH": str(session.ROOT)}
-        if value is not None:
-            env["RAY_task_events_report_interval_ms"] = value
-        done = subprocess.run([sys.executable, "-c", code], env=env, capture_output=True, text=True, check=True)
-        assert done.stdout.strip() == kept

@@ -67,7 +67,7 @@ def test_what_is_drawn_is_what_the_files_hold(folder, monkeypatch):
     fill(folder, 300, 20)
     drawn = {}
     monkeypatch.setattr(
-        plots, "dress", lambda figure, axes, title, note: drawn.update(axes=axes, title=title, note=note)
+        plots, "dress", lambda figure, axes, title, note, unit: drawn.update(axes=axes, title=title, note=note)
     )
     plot_learning_curve(folder)
     lines = {line.get_label(): line for line in drawn["axes"].lines}
@@ -101,7 +101,7 @@ def test_a_few_bad_episodes_do_not_flatten_the_rest(folder, monkeypatch):
     (folder.results / "episodes.csv").write_text(EPISODES + rows)
     (folder.results / "eval.csv").write_text(EVAL + "1,500,1,10,-2000,0,-2000,-2000\n2,1500,1,10,40,0,40,40\n")
     drawn = {}
-    monkeypatch.setattr(plots, "dress", lambda figure, axes, title, note: drawn.update(axes=axes, note=note))
+    monkeypatch.setattr(plots, "dress", lambda figure, axes, title, note, unit: drawn.update(axes=axes, note=note))
     plot_learning_curve(folder)
     bottom, top = drawn["axes"].get_ylim()
     assert -300 < bottom < -112 and 40 < top < 60  # the best evaluation stays in sight

@@ -102,3 +102,12 @@ def test_wandb_that_does_not_start_is_one_line(tmp_path, monkeypatch):
     monkeypatch.setitem(sys.modules, "wandb", server)
     with pytest.raises(UserError, match="wandb does not start: permission denied; set WANDB_MODE=offline"):
         make_logger("wandb", tmp_path, tmp_path, None)
+
+
+def test_where_tensorboard_cannot_write(monkeypatch):
+    check_loggers(["tensorboard"], "学习")
+    monkeypatch.setattr("sys.getfilesystemencoding", lambda: "gbk")
+    check_loggers(["tensorboard"], "/tasks")
+    check_loggers([], "/学习")
+    with pytest.raises(UserError, match=r"tasks_dir: file names are in gbk here.*PYTHONUTF8=1, or loggers=\[\]$"):
+        check_loggers(["tensorboard"], "/学习")

@@ -63,7 +63,7 @@ def test_the_latest_is_what_the_link_says_if_it_can_serve():
             "tasks/Sweep_x is not a run folder; it is a sweep; choose one of its runs, such as tasks/Sweep_x/0_a",
         ),
         ("tasks", "tasks is not a run folder; it is a sweep; choose one of its runs, such as tasks/Train_a"),
-        ("tasks/Train_a/models", "tasks/Train_a/models is not a run folder; it has no config.yaml"),
+        ("tasks/Train_a/models", "tasks/Train_a/models is not a run folder; it is inside of one: give tasks/Train_a"),
         ("tasks/Train_a/models/bst.pt", "no such model file; did you mean 'best.pt'?"),
     ],
 )
@@ -115,3 +115,16 @@ def test_the_newest_run_goes_by_its_own_time_not_by_that_of_a_copy(tmp_path):
     (tmp_path / "odd" / "provenance.json").write_text("[", encoding="utf-8")
     names = [run.name for run in runs_newest_first(tmp_path)]
     assert names == ["b", "c", "Train_X_20240501-120000-1", "a", "odd"]
+
+
+def test_what_lies_in_a_run_is_answered_with_the_run(tmp_path):
+    run = tmp_path / "run"
+    for folder in (run / "models", run / ".hydra"):
+        folder.mkdir(parents=True)
+        (folder / "config.yaml").write_text("") if folder.name == ".hydra" else None
+    with pytest.raises(UserError, match=r"is not a run folder; it has no config\.yaml$"):  # .hydra makes no sweep of it
+        find_run(str(run), tmp_path)
+    (run / "config.yaml").write_text("")
+    for text in (run / "models", run / "config.yaml"):
+        with pytest.raises(UserError, match=f"is not a run folder; it is inside of one: give {run}$"):
+            find_run(str(text), tmp_path)

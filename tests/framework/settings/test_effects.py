@@ -54,7 +54,7 @@ def test_what_may_change_when_a_run_is_resumed():
         "resume", "load_checkpoint", "load_path", "load_model_step", "device", "max_episode", "max_env_step",
         "reward_threshold", "checkpoint_keep", "format", "callbacks", "loggers", "progress", "save_fig", "show_fig",
         "trust", "tasks_dir", "mp_backend", "sync", "n_learners", "ray_address", "worker_timeout",
-        "max_worker_restarts", "eval_n_envs",
+        "max_worker_restarts", "eval_n_envs", "max_update", "stop_on_divergence", "check", "traj_format",
     }  # fmt: skip
     assert names(EnvConfig, may_change) == {"render_mode"}
     for config in ALGO_CONFIGS:
@@ -64,9 +64,17 @@ def test_what_may_change_when_a_run_is_resumed():
 def test_what_is_not_handed_on():
     always = {
         "load_checkpoint", "load_path", "load_model_step", "resume", "trust", "tasks_dir", "format", "progress",
-        "show_fig",
+        "show_fig", "check",
     }  # fmt: skip
-    by_resuming = {"mode", "collect_traj", "collect_explore", "schedule_steps"}
+    by_resuming = {
+        "mode",
+        "collect_traj",
+        "collect_explore",
+        "schedule_steps",
+        "collect_noise",
+        "level",
+        "dataset_steps",
+    }
     of_ray = {"mp_backend", "sync", "n_learners", "ray_address", "worker_timeout", "max_worker_restarts"}
     for resumed, one_process, expected in (
         (True, False, always),
@@ -89,6 +97,7 @@ def test_what_changes_no_score():
     assert names(GeneralConfig, is_neutral) == {
         "device", "torch_threads", "checkpoint_keep", "format", "loggers", "log_interval", "log_reward_components",
         "progress", "save_fig", "show_fig", "tasks_dir", "trust", "eval_n_envs", "info_keywords",
+        "check", "traj_format",
     }  # fmt: skip
     assert names(EnvConfig, is_neutral) == {"render_mode"} and not names(ExpectedScore, is_neutral)
     for config in ALGO_CONFIGS:

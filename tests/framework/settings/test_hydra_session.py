@@ -47,6 +47,13 @@ def test_json_is_taken_as_it_is(hydra: Hydra) -> None:
         ("lr", "'lr' is not of the form key=value"),
         ("my.yaml", "'my.yaml' is not of the form key=value; a file of settings is given as --yaml my.yaml"),
         ("seed=[1", "malformed override 'seed=[1': "),
+        ("lr = 3", "malformed override 'lr = 3': write lr=3, without blanks around ="),
+        (
+            "学习率=3",
+            "malformed override '学习率=3': '学习率' is not a key; a key is a word such as lr, or algo_cfg.lr",
+        ),
+        ("algo_cfg..lr=1", "malformed override 'algo_cfg..lr=1': 'algo_cfg..lr' is not a key"),
+        ("algo_cfg[lr]=1", "malformed override 'algo_cfg[lr]=1': 'algo_cfg[lr]' is not a key"),
     ],
 )
 def test_malformed_overrides(hydra: Hydra, text: str, message: str) -> None:

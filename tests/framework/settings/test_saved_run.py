@@ -113,3 +113,12 @@ def test_a_run_with_a_link_is_not_opened(run, tmp_path):
         with pytest.raises(UserError, match=r"eval.csv is a link to .*outside.csv"):
             compose([f"{key}='{copy}'"])
     assert not (tmp_path / "outside.csv").exists()
+
+
+@pytest.mark.parametrize("keep", ["", "general_cfg: {algo_name: DQN}\n", "general_cfg: {algo_name: DQN}\nalgo_cfg:\n"])
+def test_a_config_that_is_cut_off_is_told(stranger, keep):
+    (stranger / "config.yaml").write_text(keep)
+    with pytest.raises(
+        UserError, match=rf"^{stranger}/config\.yaml is not whole: it lacks (general_cfg.algo_name|algo_cfg, env_cfg);"
+    ):
+        compose([f"load_path='{stranger}'"])

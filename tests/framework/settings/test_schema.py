@@ -77,6 +77,12 @@ def test_a_home_folder_is_found(monkeypatch: pytest.MonkeyPatch) -> None:
     assert GeneralConfig(tasks_dir="a~b").tasks_dir == "a~b"
 
 
+@pytest.mark.parametrize(("place", "words"), [("", "is empty"), (" ", "is empty"), ("~nobody-here/x", "no such user")])
+def test_a_folder_that_nobody_means(place: str, words: str) -> None:
+    with pytest.raises(UserError, match=rf"^general_cfg\.tasks_dir.*{words}"):
+        check_settings(GeneralConfig(tasks_dir=place), "general_cfg")
+
+
 def test_the_whole() -> None:
     config = Config(algo_cfg=DQNConfig(lr=2.0))
     settings = config.settings()

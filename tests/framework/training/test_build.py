@@ -87,8 +87,8 @@ def test_more_learners_than_rows_and_whole_episodes_without_waiting():
 def test_schedules_end_with_the_run():
     cfg, envs = make(max_env_step=100)
     assert build.build_algorithm(cfg, envs, "cpu").total_steps == 100
-    assert build.total_steps(GeneralConfig(mode="train", max_env_step=-1)) is None
-    assert build.total_steps(GeneralConfig(mode="train", max_env_step=200, schedule_steps=70)) == 70
+    assert build.total_steps(Config(general_cfg=GeneralConfig(mode="train", max_env_step=-1))) is None
+    assert build.total_steps(Config(general_cfg=GeneralConfig(mode="train", max_env_step=200, schedule_steps=70))) == 70
 
 
 @pytest.mark.parametrize(

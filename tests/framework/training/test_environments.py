@@ -6,11 +6,14 @@ import pytest
 from framework_fakes import CountEnv, count_envs
 
 from algos.common.errors import UserError
+from algos.policy_gradient.config import REINFORCEConfig
 from envs import auto
+from envs.check import MOST_STEPS
 from envs.config import EnvConfig
 from envs.vectors.envpool import EnvPoolVector
 from envs.vectors.stepped import SyncVector
 from framework.settings.schema import Config, GeneralConfig
+from framework.training.build import check_run
 from framework.training.environments import Environments, id_of
 from framework.training.video import GifRecorder
 
@@ -130,3 +133,34 @@ def test_only_an_environment_that_lists_its_probabilities_has_a_model():
     assert make(env={"id": "FrozenLake-v1"}).model()["probability"].shape[:2] == (16, 4)
     with pytest.raises(UserError, match="CartPole-v1 does not"):
         make().model()
+
+
+def test_whole_episodes_that_nothing_limits_are_cut_and_that_is_said(caplog):
+    for env, general, limit in (
+        ({"id": "CliffWalking-v1"}, {}, MOST_STEPS),
+        ({"id": "CliffWalking-v1"}, {"max_step": 70}, 70),
+        ({"id": "CartPole-v1"}, {}, -1),
+        ({"id": "X", "entry_point": "odd_envs:Endless"}, {"algo_name": "MonteCarlo"}, MOST_STEPS),
+    ):
+        caplog.clear()
+        envs = make(env=env, **{"algo_name": "REINFORCE"} | general)
+        envs.bound_episodes()
+        assert envs.general.max_step == limit
+        assert ("max_step=10000 is set" in caplog.text) == (limit == MOST_STEPS)
+
+
+def test_an_object_is_not_cut_but_warned_of(caplog):
+    for env, told in ((gym.make("CliffWalking-v1"), True), (gym.make("CartPole-v1"), False)):
+        caplog.clear()
+        envs = make(env)
+        envs.bound_episodes()
+        assert envs.general.max_step == -1 and ("general_cfg.max_step=<steps> does" in caplog.text) == told
+
+
+def test_who_learns_from_whole_episodes_asks_for_their_limit():
+    envs = make(env={"id": "CliffWalking-v1"}, algo_name="REINFORCE", max_env_step=20_000)
+    cfg = Config(envs.general, REINFORCEConfig(), envs.cfg)
+    check_run(cfg, envs, resumed=True)
+    assert envs.general.max_step == -1  # as it was when the run began
+    check_run(cfg, envs, resumed=False)
+    assert envs.general.max_step == MOST_STEPS

@@ -170,7 +170,7 @@ def test_a_model_that_is_not_finite_is_named_when_it_is_loaded(capsys):
         ({"algo": "REINFORCE", "env": "Pendulum-v1", "max_step": 200}, "it learns from whole episodes, and none has"),
         (
             {"algo": "DQN", "env": "joyride/BitFlip-v0", "buffer_type": "HER", "batch_size": 4, "max_env_step": 7},
-            "hindsight replay stores whole episodes, and none has ended; set general_cfg.max_step",
+            "hindsight replay stores whole episodes, and none has ended; give general_cfg.max_step, or a smaller one",
         ),
         ({"algo": "REINFORCE", "env": "CartPole-v1", "algo_cfg__batch_size": 90}, "an update takes 90 episodes"),
     ],

@@ -1,3 +1,5 @@
+import sys
+
 import gymnasium as gym
 import numpy as np
 import pytest
@@ -5,7 +7,9 @@ import torch
 from framework_fakes import CountEnv, CountPolicy, count_envs
 from gymnasium import spaces
 from gymnasium.vector import AsyncVectorEnv, AutoresetMode, SyncVectorEnv
+from odd_envs import odd
 
+from algos.common.errors import UserError, place_of
 from envs.resuming.resumable import Resumable
 from envs.vectors.stepped import AsyncVector, SyncVector
 from framework.training.worker import Worker, with_final_obs
@@ -191,3 +195,27 @@ def test_a_long_record_of_an_episode_is_told(monkeypatch, caplog):
     told = [record.message for record in caplog.records]
     assert len(told) == 2 and told[0].startswith("the checkpoint keeps 60 actions of an episode that has not ended")
     assert "240 actions" in told[1] and "general_cfg.max_step" in told[1]
+
+
+def test_a_users_error_of_an_environment_gets_its_place():
+    def leave(self, answer):
+        return sys.exit(3) if self.t == 4 else answer
+
+    envs = SyncVector([lambda: Resumable(odd()), lambda: Resumable(odd(step_as=leave))])
+    worker = Worker(envs, CountPolicy(recurrent=False, values=False), seed=0, total_envs=2, name="Made")
+    with pytest.raises(UserError, match=r"^Made\.step calls sys\.exit\(3\): .* \(row 1, env step 108\)$") as caught:
+        worker.collect(10, 100)
+    assert place_of(caught.value) == "environment Made (row 1, env step 108)"
+
+
+def test_stop_iteration_ends_no_generator():
+    def stop(self, answer):
+        raise StopIteration
+
+    worker = Worker(
+        SyncVector([lambda: Resumable(odd(step_as=stop))]),
+        CountPolicy(recurrent=False, values=False), seed=0, total_envs=1, name="Made",
+    )  # fmt: skip
+    with pytest.raises(RuntimeError, match="the environment raised StopIteration") as caught:
+        next(iter([worker.collect(10, 100)]))
+    assert place_of(caught.value) == "environment Made (row 0, env step 101)"

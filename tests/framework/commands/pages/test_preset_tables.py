@@ -86,7 +86,7 @@ def test_the_command_writes_once(place, capsys):
     assert preset_tables.main([]) == 0
     text = preset_tables.PAGE.read_text()
     assert (
-        text.count("\n| `") == len(list(preset_tables.PRESETS.rglob("*.yaml"))) + 1 and "| `CartPole-v1/DQN` |" in text
+        text.count("\n| `") == len(list(preset_tables.PRESETS.glob("*/*.yaml"))) + 1 and "| `CartPole-v1/DQN` |" in text
     )
     assert preset_tables.main(["--check"]) == 0 and preset_tables.main([]) == 0
     assert preset_tables.PAGE.read_text() == text

@@ -1,28 +1,19 @@
-"""The parts of a run that learns from a dataset: no workers, updates until a limit; an environment only to evaluate."""
+"""The environments of a run that learns from a dataset: they only evaluate, and may be missing."""
 
 import logging
-from collections.abc import Iterator
 from typing import Any
 
 from gymnasium import spaces
 
-from algos.base import Policy
 from algos.common.errors import UserError, first_line
 from algos.common.trees import tree_leaves
-from algos.data import DataSpec
 from envs.config import EnvConfig
-from framework.data.data_server import DataServer
-from framework.datasets.buffer import DatasetBuffer
 from framework.datasets.columns import Dataset
 from framework.datasets.load import load_dataset
 from framework.settings.schema import Config
-from framework.training.counters import Counters
 from framework.training.environments import Environments, EnvObject
-from framework.training.parts import Sampled, Sampling
-from framework.training.seeds import stream
 
 log = logging.getLogger("joyride")
-ROUND = 16  # updates between two looks at limits and signals
 
 
 class OfflineEnvironments(Environments):
@@ -46,12 +37,12 @@ class OfflineEnvironments(Environments):
         else:
             try:
                 super().__init__(cfg, given)
-                self._check_spaces()
+                check_spaces(self.dataset, self.obs_space, self.action_space, self.cfg.id, "algo_cfg.dataset")
                 return
             except _Unlike:
                 raise
-            except UserError as error:
-                self.missing = first_line(error)
+            except Exception as error:  # whatever a constructor raises: it is not needed to train
+                self.missing = f"{cfg.env_cfg.id} cannot be made ({first_line(error)})"
             log.warning("%s: the run trains without evaluation, and no best model is chosen", self.missing)
             general.online_eval, cfg.env_cfg.render_mode = False, None
             general.reward_threshold = None
@@ -66,15 +57,16 @@ class OfflineEnvironments(Environments):
     def can_be_filmed(self) -> bool:
         return not self.missing and super().can_be_filmed()
 
-    def _check_spaces(self) -> None:
-        pairs = (("observations", self.obs_space, "obs"), ("actions", self.action_space, "action"))
-        for what, space, name in pairs:
-            found = [leaf.shape[1:] for leaf in tree_leaves(self.dataset.columns[name])]
-            wanted = [part.shape for part in _parts(space)]
-            if found != wanted:
-                raise _Unlike(
-                    f"algo_cfg.dataset: its {what} have shape {_words(found)}, those of {self.cfg.id} {_words(wanted)}"
-                )
+
+def check_spaces(
+    dataset: Dataset, obs_space: spaces.Space[Any], action_space: spaces.Space[Any], env_id: str, key: str
+) -> None:
+    """Raise UserError where a dataset has rows of other shapes than an environment's spaces."""
+    for what, space, name in (("observations", obs_space, "obs"), ("actions", action_space, "action")):
+        found = [leaf.shape[1:] for leaf in tree_leaves(dataset.columns[name])]
+        wanted = [part.shape for part in _parts(space)]
+        if found != wanted:
+            raise _Unlike(f"{key}: its {what} have shape {_words(found)}, those of {env_id} {_words(wanted)}")
 
 
 class _Unlike(UserError):
@@ -92,29 +84,3 @@ def _parts(space: spaces.Space[Any]) -> list[Any]:
 
 def _words(shapes: list[Any]) -> str:
     return ", ".join(str(list(shape)) for shape in shapes)
-
-
-class OfflineSampling(Sampling):
-    """No workers: every round grants updates, up to the next limit or saved model."""
-
-    def __init__(self, server: DataServer, counters: Counters):
-        super().__init__([], server, counters)
-
-    def rollouts(self) -> Iterator[Sampled]:
-        """None; what there is to learn from is there already."""
-        left = self.counters.updates_left()
-        self.server.grant(min(ROUND, self.counters.updates_to_save(), ROUND if left is None else left))
-        return iter(())
-
-
-def offline_server(cfg: Config, dataset: Dataset, spec: DataSpec, policy: Policy) -> DataServer:
-    """The server of a dataset whose actions are in the policy's own form from here on."""
-    columns = {**dataset.columns, "action": policy.policy_action(dataset.columns["action"])}
-    learned = Dataset(columns, dataset.first, dataset.obs_space, dataset.action_space, dataset.facts, dataset.sources)
-    if dataset.steps < spec.n_steps:
-        raise UserError(
-            f"algo_cfg.dataset has {dataset.steps:,} steps, fewer than a sequence (algo_cfg.sequence_length="
-            f"{spec.n_steps})"
-        )
-    seed = stream(cfg.general_cfg.seed, "server")
-    return DataServer(spec, seed, buffer=DatasetBuffer(learned, seed, spec.n_steps))

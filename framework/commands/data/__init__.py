@@ -1,0 +1,1 @@
+"""mode=dataset: makes datasets of presets, and looks for faults in data."""

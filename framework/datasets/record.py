@@ -1,0 +1,87 @@
+"""Writes down what a run has collected: dataset.json beside the episodes, and Minari's format where it is asked for."""
+
+import logging
+import os
+import shutil
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+from framework.datasets.facts import FILE, Contents, write_facts
+from framework.datasets.formats.minari import h5py_module
+from framework.datasets.formats.minari_file import write
+from framework.runs.files import writing
+from framework.runs.trajectories import load_trajectories
+from framework.settings.schema import Config, GeneralConfig
+
+log = logging.getLogger("joyride")
+
+
+def check_format(general: GeneralConfig) -> None:
+    """Raise UserError, before a run, where its format needs a package that is not installed."""
+    if general.traj_format == "minari" and (general.mode == "collect" or general.collect_traj):
+        h5py_module("general_cfg.traj_format=minari")
+
+
+def policy_facts(cfg: Config, mode: str, model: str | None, env_step: int) -> dict[str, Any]:
+    """Whose actions a run has collected: an algorithm while it trains, a saved or trained model, or random."""
+    general = cfg.general_cfg
+    if mode == "train":
+        return {"algorithm": general.algo_name, "model": model, "acting": "training"}
+    if model is None and not env_step:
+        return {"algorithm": "random", "model": None, "acting": "random"}
+    how = {"acting": "exploring" if general.collect_explore else "greedy", "noise": general.collect_noise}
+    return {"algorithm": general.algo_name, "model": model, "env_step": env_step, **how}
+
+
+def record(
+    results: Path, cfg: Config, policy: dict[str, Any], obs_space: Any, action_space: Any, limit: int | None
+) -> dict[str, Any]:
+    """Write `dataset.json`, and `data/` instead of trajs_<n>.pkl if so asked; returns the facts.
+
+    The files are read one at a time.
+    """
+    files = sorted(results.glob("trajs_*.pkl"), key=lambda path: int(path.stem[6:]))
+    contents = Contents()
+
+    def episodes() -> Iterator[dict[str, Any]]:
+        for path in files:
+            for episode in load_trajectories(path):
+                contents.add(episode)
+                yield episode
+
+    about = {**_of_env(cfg, limit), "policy": policy, "seed": cfg.general_cfg.seed, **_scores(cfg)}
+    if cfg.general_cfg.traj_format == "minari":
+        making, made = results / ".data.tmp", results / "data"
+        shutil.rmtree(making, ignore_errors=True)  # of a run that was killed
+        write(making, episodes(), obs_space, action_space, about)
+        with writing(made):
+            shutil.rmtree(made, ignore_errors=True)
+            os.replace(making, made)
+            for path in files:
+                path.unlink()
+    else:
+        for _ in episodes():
+            pass
+    facts = {**about, **contents.facts()}
+    if policy["acting"] == "random" and "ref_min_score" not in facts:
+        facts["ref_min_score"] = facts["mean_return"]
+    write_facts(results / FILE, facts, obs_space, action_space)
+    log.info("%d episodes, %d steps, mean return %s: %s", *_counts(facts), results / FILE)
+    return facts
+
+
+def _counts(facts: dict[str, Any]) -> tuple[Any, ...]:
+    return facts["episodes"], facts["steps"], facts["mean_return"]
+
+
+def _of_env(cfg: Config, limit: int | None) -> dict[str, Any]:
+    env = cfg.env_cfg
+    names = ("entry_point", "kwargs", "wrappers", "memory_inputs")
+    return {"env_id": env.id, **{name: getattr(env, name) for name in names}, "max_step": limit}
+
+
+def _scores(cfg: Config) -> dict[str, float]:
+    """The scores that stand for 0 and 1 of a normalized one, of a preset that knows them."""
+    known = {"ref_min_score": cfg.expected.random_reward, "ref_max_score": cfg.expected.mean_reward}
+    return {name: float(score) for name, score in known.items() if score is not None}
