@@ -27,16 +27,17 @@ def has_compile(name):
     return hasattr(get_config_class(name)(), "compile")
 
 
-NAMES = sorted(name for name in set(ALGORITHMS) - EAGER if has_compile(name))
+NAMES = [*sorted(name for name in set(ALGORITHMS) - EAGER if has_compile(name)), "IQL of a Box"]
 
 
 def make(name, compile):
+    name, _, box = name.partition(" ")
     config = get_config_class(name)
-    layers = {key: LAYERS for key in ("value_layers", "actor_layers", "critic_layers") if hasattr(config(), key)}
+    layers = {key: LAYERS for key in ("value_layers", "actor_layers", "critic_layers", "vae_layers") if hasattr(config(), key)}
     rates = {key: 1e-4 for key in ("lr", "actor_lr", "critic_lr", "alpha_lr") if hasattr(config(), key)}
     shorter = {"n_epochs": 1, "batch_size": 32} if hasattr(config(), "n_epochs") else {}
     kind = get_algorithm(name)
-    space = TWO if spaces.Discrete in kind.action_spaces else BOX
+    space = TWO if spaces.Discrete in kind.action_spaces and not box else BOX
     return kind(config(**layers, **rates, **shorter, compile=compile), OBS, space, seed=1)
 
 
