@@ -27,14 +27,15 @@ def has_compile(name):
     return hasattr(get_config_class(name)(), "compile")
 
 
-NAMES = sorted(name for name in set(ALGORITHMS) - EAGER if has_compile(name))
+NAMES = [*sorted(name for name in set(ALGORITHMS) - EAGER if has_compile(name)), "IQL of a Box"]
 
 
 def make(name, compile):
+    name, _, box = name.partition(" ")
     config = get_config_class(name)
     layers = {
         key: LAYERS
-        for key in ("value_layers", "actor_layers", "critic_layers", "discriminator_layers")
+        for key in ("value_layers", "actor_layers", "critic_layers", "vae_layers", "discriminator_layers")
         if hasattr(config(), key)
     }
     rates = {
@@ -42,7 +43,7 @@ def make(name, compile):
     }
     shorter = {"n_epochs": 1, "batch_size": 32} if hasattr(config(), "n_epochs") else {}
     kind = get_algorithm(name)
-    space = TWO if spaces.Discrete in kind.action_spaces else BOX
+    space = TWO if spaces.Discrete in kind.action_spaces and not box else BOX
     algorithm = kind(config(**layers, **rates, **shorter, compile=compile), OBS, space, seed=1)
     if algorithm.needs_demos:
         algorithm.take_demos(batch_of(algorithm, torch.Generator().manual_seed(1), rollout=False))

@@ -10,6 +10,7 @@ from replay_parts import BOX, THREE
 from algos.common.errors import UserError
 from algos.common.settings import check_settings
 from algos.common.trees import tree_leaves
+from algos.networks.entries import Custom
 from algos.registry import get_config_class
 
 
@@ -94,3 +95,14 @@ def test_layers_that_carry_state_are_refused(name):
 def test_other_actions_are_answered_with_the_name_to_use(name, space, other):
     with pytest.raises(UserError, match=f"use algo_name={other}$"):
         make(name, space)
+
+
+@pytest.mark.parametrize(("name", "space"), KINDS)
+def test_networks_may_be_classes(name, space):
+    keys = vars(get_config_class(name)())
+    small = {key: "network_classes:Small" for key in keys if key.endswith("_class")}
+    algorithm = make(name, space, **small, normalize_obs=False)
+    before = [p.clone() for p in algorithm.policy.net.parameters()]
+    algorithm.learn(random_batch(algorithm))
+    assert any(isinstance(part, Custom) for part in algorithm.policy.net.modules())
+    assert all(not torch.equal(*pair) for pair in zip(before, algorithm.policy.net.parameters(), strict=True))
