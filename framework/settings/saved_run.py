@@ -68,9 +68,8 @@ class SavedRun:
     def for_warm_start(self, algo_config: type[Any]) -> dict[str, Any]:
         """The run's environment and networks; the policy acts from the start."""
         names = _names(algo_config)
-        algo = {
-            key: value for key, value in self.file.section("algo_cfg").items() if key in names and _of_networks(key)
-        }
+        own = self.file.section("algo_cfg").items()  # null: the default of the other algorithm's networks
+        algo = {key: value for key, value in own if key in names and _of_networks(key) and value is not None}
         begin = {key: value for key, value in (("random_steps", 0), ("epsilon_start", WARM_EPSILON)) if key in names}
         settings = {"algo_cfg": algo | begin, "env_cfg": self.settings(one_process=False).get("env_cfg", {})}
         self._refuse_references(settings)

@@ -44,7 +44,7 @@ def test_an_algorithm_and_sections(capsys: pytest.CaptureFixture[str]) -> None:
     [
         (["learning_rate"], "unknown key 'learning_rate'; here it is algo_cfg.lr"),
         (["SAC", "ent_coef"], "unknown key 'ent_coef'; here it is algo_cfg.alpha"),
-        (["SAC", "clip"], "'algo_cfg.clip' is a setting of PPO, PPO_KL, not of SAC"),
+        (["SAC", "clip"], "'algo_cfg.clip' is a setting of PPO, PPO_KL, GAIL, not of SAC"),
         (["PP0"], "unknown algorithm 'PP0'; did you mean 'PPO'?"),
         (["gama", "sede"], "unknown key 'gama'; did you mean 'algo_cfg.gamma'?\nunknown key 'sede'"),
     ],

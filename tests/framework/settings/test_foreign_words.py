@@ -97,7 +97,7 @@ def test_the_answer_is_that_of_the_algorithm(algo_name: str, word: str, key: str
 
 def test_an_algorithm_without_such_a_setting_names_those_that_have_it() -> None:
     assert translation("clip_coef", CONFIGS["DQN"], "DQN") == (
-        "here it is algo_cfg.clip (PPO, PPO_KL); DQN has no such setting"
+        "here it is algo_cfg.clip (PPO, PPO_KL, GAIL); DQN has no such setting"
     )
     assert translation("clip_coef", CONFIGS["DQN"], "DQN", only_fitting=True) is None
     assert translation("learning_rate", CONFIGS["ValueIteration"], "ValueIteration", only_fitting=True) is None
@@ -111,7 +111,7 @@ def test_what_cannot_be_set_is_said_with_who_can() -> None:
         "nothing to set: every critic update also updates the actor (for TD3, TD3_BC: algo_cfg.policy_delay)"
     )
     assert translation("kl_coeff", CONFIGS["DQN"], "DQN") == (
-        "here it is algo_cfg.kl_beta (PPO, PPO_KL: with objective=kl); DQN has no such setting"
+        "here it is algo_cfg.kl_beta (PPO, PPO_KL, GAIL: with objective=kl); DQN has no such setting"
     )
 
 

@@ -44,7 +44,7 @@ def test_full_form(key: str, full: str) -> None:
         ("sede", "unknown key 'sede'; did you mean 'general_cfg.seed'?"),
         ("std", "unknown key 'std'"),  # of `expected`, whose keys need the section
         ("seed.x", "unknown key 'general_cfg.seed.x': general_cfg.seed is an integer, it has no keys"),
-        ("n_epochs", "unknown key 'n_epochs': 'algo_cfg.n_epochs' is a setting of PQN, PPO, PPO_KL, not of DQN"),
+        ("n_epochs", "unknown key 'n_epochs': 'algo_cfg.n_epochs' is a setting of PQN, PPO, PPO_KL, GAIL, not of DQN"),
         ("learning_rate", "unknown key 'learning_rate'; here it is algo_cfg.lr"),
         ("env_cfg.env_name", "unknown key 'env_cfg.env_name'; here it is env_cfg.id"),
         ("total_timestep", "unknown key 'total_timestep'; total_timesteps: here it is general_cfg.max_env_step"),
