@@ -205,8 +205,12 @@ class Algorithm(ABC):
     def learn(self, batch: Batch) -> LearnOutput:
         """Learn from a batch: one update from replay, or all epochs over a rollout."""
 
-    def take_statistics(self, pieces: Iterable[Tree]) -> None:  # noqa: B027 - only those that normalise need it
+    def take_statistics(self, pieces: Iterable[Tree]) -> None:
         """Take the statistics of observations from all of a dataset, in pieces [N, ...], before the first update."""
+        norm: Any = getattr(self.policy.net, "norm", None)
+        if norm is not None:
+            for obs in pieces:
+                norm.update(obs)
 
     def take_demos(self, demos: Batch) -> None:  # noqa: B027 - only those that learn from them beside their own steps
         """Take an expert's steps [S, ...], in their order, before the first update; actions are the policy's own."""

@@ -47,7 +47,7 @@ class Heads(nn.Module):
         """`name` (actor, critic) tells their layers or class in `cfg`; `n_inputs` numbers join the features."""
         super().__init__()
         self.warning = cfg.warning
-        self.of_class = getattr(cfg, f"{name}_class") is not None
+        self.of_class = getattr(cfg, f"{name}_class", None) is not None
         obs_space, self.masked = split_mask(obs_space, action_space)  # a mask is no input
         self.norm = ObsNorm(obs_space) if cfg.normalize_obs else None
         self.encoder = encoder_for(cfg, obs_space, name)
@@ -223,10 +223,13 @@ def squashed_gaussian(params: tuple[Tensor, Tensor], noise: Tensor) -> tuple[Ten
     return u.tanh(), _log_prob(u, noise, log_std)
 
 
+INSIDE = 0.999  # of the bounds: at the bounds themselves a squashed Gaussian has no density
+
+
 def squashed_log_prob(params: tuple[Tensor, Tensor], action: Tensor) -> Tensor:
-    """log pi(a|s) [B] of actions [B, A] inside (-1, 1): a = tanh(u), u = mean + std noise."""
+    """log pi(a|s) [B] of actions [B, A], those at a bound taken just inside it: a = tanh(u), u = mean + std noise."""
     mean, log_std = params
-    u = action.atanh()
+    u = action.clamp(-INSIDE, INSIDE).atanh()
     return _log_prob(u, (u - mean) * (-log_std).exp(), log_std)
 
 

@@ -1,6 +1,5 @@
 """Behavioural cloning: the expert's actions, by supervised learning (Pomerleau, "ALVINN", 1988)."""
 
-from collections.abc import Iterable
 from dataclasses import replace
 from typing import Any, ClassVar
 
@@ -9,7 +8,7 @@ from gymnasium import spaces
 from torch import Tensor
 
 from algos.actor_critic.config import SACConfig
-from algos.actor_critic.networks import GaussianActor, squashed_gaussian
+from algos.actor_critic.networks import GaussianActor, squashed_log_prob
 from algos.actor_critic.policies import SquashedGaussianPolicy, check_bounds
 from algos.base import Algorithm, Policy
 from algos.common.errors import UserError
@@ -21,8 +20,6 @@ from algos.data import Batch, DataSpec, LearnOutput
 from algos.imitation.config import LAYERS_OF, BCConfig, CloningConfig
 from algos.imitation.networks import CloningActor
 from algos.policy_gradient.actor_critic import ActorCriticPolicy
-
-EDGE = 0.999  # squashed actions are kept within +-EDGE: at +-1 their likelihood has no maximum
 
 
 class BC(Algorithm):
@@ -73,11 +70,6 @@ class BC(Algorithm):
     def data(cls, cfg: BCConfig) -> DataSpec:
         return DataSpec("dataset", n_steps=cfg.sequence_length if cfg.recurrent else 1, batch_size=cfg.batch_size)
 
-    def take_statistics(self, pieces: Iterable[Tree]) -> None:
-        if self.net.norm is not None:
-            for obs in pieces:
-                self.net.norm.update(obs)
-
     def learn(self, batch: Batch) -> LearnOutput:
         """One step down the gradient of `loss`; with memory from the initial state at each sequence's start."""
         lr = self.lr(batch.step)
@@ -106,10 +98,9 @@ class BC(Algorithm):
         return dist.log_prob(action), dist.mode()
 
     def _squashed(self, obs: Tree, action: Tensor, state: Tree, reset: Any) -> tuple[Tensor, Tensor]:
-        """The same of SAC's: log N(atanh a) - log(1 - a^2); with memory as rows [B * T]."""
+        """The same of SAC's; with memory as rows [B * T]."""
         mean, log_std = self.net(obs if reset is None else Sequences(obs, reset, state, 0))
-        noise = (action.reshape(mean.shape).clamp(-EDGE, EDGE).atanh() - mean) * (-log_std).exp()
-        return squashed_gaussian((mean, log_std), noise)[1], mean.tanh()
+        return squashed_log_prob((mean, log_std), action.reshape(mean.shape)), mean.tanh()
 
     def state_dict(self) -> dict[str, Any]:
         return {"actor" if self.squashed else "net": self.net.state_dict(), "optimizer": self.optimizer.state_dict()}

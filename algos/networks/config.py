@@ -1,7 +1,7 @@
 """Settings that algorithms share: first layers of every network, and the user's network classes (torch-free)."""
 
 from dataclasses import MISSING, dataclass, fields
-from typing import Any
+from typing import Any, ClassVar
 
 from algos.common.settings import require, setting
 from algos.networks.classes import carries_state, find_class
@@ -71,15 +71,18 @@ class ActorConfig(EncoderConfig):
 
     actor_class: str | None = None  # replaces actor_layers: "package.module:Class", MLPActor or CNNActor
     actor_cfg: dict[str, Any] = setting(factory=dict)  # arguments of actor_class, after the two spaces
+    networks: ClassVar[tuple[str, ...]] = ("actor",)  # <name>_layers, or <name>_class instead
 
     def check(self, section: str) -> None:
         super().check(section)
-        check_class(self, section, "actor")
+        for name in self.networks:
+            check_class(self, section, name)
 
     @property
     def warning(self) -> str:
         """A note for the user before the run starts; "" for none."""
-        return set_aside(self, "actor", "actor_layers")
+        notes = (set_aside(self, name, f"{name}_layers") for name in self.networks)
+        return "; ".join(note for note in notes if note)
 
     @property
     def actor_carries_state(self) -> bool:
@@ -93,15 +96,7 @@ class ActorCriticConfig(ActorConfig):
 
     critic_class: str | None = None  # replaces critic_layers: "package.module:Class", MLPCritic or CNNCritic
     critic_cfg: dict[str, Any] = setting(factory=dict)  # arguments of critic_class, after the two spaces
-
-    def check(self, section: str) -> None:
-        super().check(section)
-        check_class(self, section, "critic")
-
-    @property
-    def warning(self) -> str:
-        """A note for the user before the run starts; "" for none."""
-        return "; ".join(note for note in (super().warning, set_aside(self, "critic", "critic_layers")) if note)
+    networks: ClassVar[tuple[str, ...]] = ("actor", "critic")
 
 
 def check_class(cfg: Any, section: str, name: str) -> None:

@@ -27,7 +27,7 @@ def encoder_for(cfg: Any, obs_space: spaces.Space[Any], *names: str) -> Network:
 
     So a class takes what stands before it: the features of the encoder's layers, else the observation itself.
     """
-    if not cfg.has_layers and any(getattr(cfg, f"{name}_class") is not None for name in names):
+    if not cfg.has_layers and any(getattr(cfg, f"{name}_class", None) is not None for name in names):
         return Observation(obs_space)
     return build_encoder(obs_space, cfg.branch_layers, cfg.encoder_layers, "algo_cfg.merge_layers")
 
@@ -48,11 +48,11 @@ def build_head(
     meaning: str,
     n_inputs: int = 0,
 ) -> Network:
-    """What the encoder gives -> [N, out_features], by the class or the layers of `name` (actor or critic) in `cfg`.
+    """What the encoder gives -> [N, out_features], by the class or the layers of `name` (such as actor) in `cfg`.
 
     `n_inputs` numbers join it: behind the features for layers, as second argument for a class.
     """
-    if getattr(cfg, f"{name}_class") is not None:
+    if getattr(cfg, f"{name}_class", None) is not None:
         space = features_of(encoder)
         return build_class(cfg, name, space, action_space, out_features, meaning, with_action=n_inputs > 0)
     layers, path = getattr(cfg, f"{name}_layers"), f"algo_cfg.{name}_layers"

@@ -5,7 +5,6 @@ from typing import Any, ClassVar
 
 from algos.actor_critic.config import BoxTemperatureConfig, OffPolicyConfig, SmoothTargetConfig, two_layers
 from algos.common.settings import require, setting
-from algos.networks.config import check_class, set_aside
 from algos.networks.spec import CARRY_STATE, any_carries_state
 from algos.value.config import QConfig, TargetConfig
 
@@ -59,15 +58,7 @@ class IQLConfig(OfflineActorCriticConfig):
     expectile: float = setting(0.7, gt=0, lt=1)  # V aims at this expectile of Q over the data's actions; 0.5: the mean
     beta: float = setting(3.0, ge=0)  # the actor weighs an action by exp(beta advantage); 0: cloning
     max_weight: float = setting(100.0, gt=0)  # largest such weight
-
-    def check(self, section: str) -> None:
-        super().check(section)
-        check_class(self, section, "value")
-
-    @property
-    def warning(self) -> str:
-        """A note for the user before the run starts; "" for none."""
-        return "; ".join(note for note in (super().warning, set_aside(self, "value", "value_layers")) if note)
+    networks: ClassVar[tuple[str, ...]] = ("actor", "critic", "value")
 
 
 @dataclass
@@ -96,7 +87,6 @@ class BCQConfig(OfflineActorCriticConfig):
     n_samples: int = setting(100, ge=1)  # generated actions of which the policy takes the best
     actor_lr: Any = setting(1e-3, schedule=True)  # learning rate of actor and VAE: a number or a schedule
     critic_lr: Any = setting(1e-3, schedule=True)  # learning rate of all critics: a number or a schedule
-    vae_class: ClassVar[None] = None  # it has layers only
 
 
 @dataclass

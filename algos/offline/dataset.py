@@ -1,6 +1,5 @@
 """What the methods of this folder have in common, whatever online method they are built on."""
 
-from collections.abc import Iterable
 from dataclasses import replace
 from typing import Any
 
@@ -20,12 +19,6 @@ class FromDataset(Algorithm):
     @classmethod
     def data(cls, cfg: Any) -> DataSpec:
         return DataSpec("dataset", batch_size=cfg.batch_size)
-
-    def take_statistics(self, pieces: Iterable[Tree]) -> None:
-        norm: Any = self.policy.net.norm
-        if norm is not None:
-            for obs in pieces:
-                norm.update(obs)
 
     def update_norm(self, obs: Tree) -> None:
         """Nothing: the statistics are the dataset's."""

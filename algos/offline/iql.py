@@ -16,7 +16,6 @@ from algos.data import Batch
 from algos.offline.config import IQLConfig
 from algos.offline.dataset import FromDataset
 
-INSIDE = 0.999  # of the bounds: at the bounds themselves a squashed Gaussian has no density
 LOWEST_LOG_STD = -5.0  # the authors': actions that repeat would draw the density to infinity
 
 
@@ -110,12 +109,12 @@ class IQL(FromDataset, ReplayActorCritic):
         return loss, {"train/actor_loss": loss}
 
     def log_prob(self, obs: Tree, action: Tensor) -> Tensor:
-        """log pi(a|s) [B]; Box actions at a bound are taken just inside it."""
+        """log pi(a|s) [B]."""
         params = self.actor(obs)
         if self.discrete:
             return Categorical(params).log_prob(action)
         mean, log_std = params
-        return squashed_log_prob((mean, log_std.clamp(min=LOWEST_LOG_STD)), action.clamp(-INSIDE, INSIDE))
+        return squashed_log_prob((mean, log_std.clamp(min=LOWEST_LOG_STD)), action)
 
     def saved(self) -> dict[str, Any]:
         return {**super().saved(), "value": self.value, "value_optimizer": self.value_optimizer}

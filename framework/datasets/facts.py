@@ -19,7 +19,20 @@ FILE, VERSION = "dataset.json", 1
 OF_CONTENTS = ("episodes", "steps", "mean_return", "min_return", "max_return", "sha256")
 
 
-class Contents:
+class Counts:
+    """Steps and returns of episodes, taken in one after the other."""
+
+    def __init__(self) -> None:
+        self.steps = 0
+        self.returns: list[float] = []
+
+    def add(self, episode: dict[str, Any]) -> None:
+        """One episode."""
+        self.steps += len(episode["reward"])
+        self.returns.append(float(np.sum(episode["reward"], dtype=np.float64)))
+
+
+class Contents(Counts):
     """Counts, returns and hash of episodes, taken in one after the other.
 
     The hash is of the values as they are learned from (floats as float32), whatever file they come from: a chain over
@@ -27,14 +40,11 @@ class Contents:
     """
 
     def __init__(self) -> None:
-        self.steps = 0
-        self.returns: list[float] = []
+        super().__init__()
         self.digest = b""
 
     def add(self, episode: dict[str, Any]) -> None:
-        """One episode."""
-        self.steps += len(episode["reward"])
-        self.returns.append(float(np.sum(episode["reward"], dtype=np.float64)))
+        super().add(episode)
         own = hashlib.sha256(self.digest)
         for key in ("obs", *STEP_COLUMNS):
             for name, leaf in sorted(leaves(episode[key], key), key=lambda pair: pair[0]):

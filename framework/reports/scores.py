@@ -1,5 +1,6 @@
 """Scores of evaluations in words and on the scale of a dataset's references."""
 
+from collections.abc import Sequence
 from math import isfinite
 from typing import Any, NamedTuple
 
@@ -29,22 +30,30 @@ class Reference(NamedTuple):
 
 def last_scores(folder: RunFolder) -> dict[str, float]:
     """Of a run's finite evaluations: the last, the mean of the last ten, and the best; empty if there are none."""
-    scores = [
-        score for score in read_csv(folder.path / "results" / "eval.csv").get("mean_reward", []) if isfinite(score)
-    ]
+    return _named([score for _, score in _evaluations(folder)[1]])
+
+
+def scores_in_words(folder: RunFolder) -> str:
+    """`last_scores` in a line, with the moment of the best, of equals the last; "" if there are none."""
+    clock, found = _evaluations(folder)
+    scores = _named([score for _, score in found])
+    if not scores:
+        return ""
+    at = max(time for time, score in found if score == scores["best"])
+    where = f"at {'update' if clock == 'update_step' else 'step'} {at:,.0f}"
+    return "evaluations: " + ", ".join(f"{name} {score:.2f}" for name, score in scores.items()) + f" ({where})"
+
+
+def _named(scores: Sequence[float]) -> dict[str, float]:
     if not scores:
         return {}
     some = scores[-LAST:]
     return {"last": scores[-1], f"mean of the last {len(some)}": sum(some) / len(some), "best": max(scores)}
 
 
-def scores_in_words(folder: RunFolder) -> str:
-    """`last_scores` in a line, with the moment of the best; "" if there are none."""
-    scores = last_scores(folder)
-    if not scores:
-        return ""
+def _evaluations(folder: RunFolder) -> tuple[str, list[tuple[float, float]]]:
+    """The run's clock, and the moment and score of each finite evaluation."""
     table = read_csv(folder.path / "results" / "eval.csv")
     clock = clock_of(table)
-    at = max(time for time, score in zip(table[clock], table["mean_reward"], strict=True) if score == scores["best"])
-    where = f"at {'update' if clock == 'update_step' else 'step'} {at:,.0f}"
-    return "evaluations: " + ", ".join(f"{name} {score:.2f}" for name, score in scores.items()) + f" ({where})"
+    pairs = zip(table.get(clock, []), table.get("mean_reward", []), strict=False)
+    return clock, [(time, score) for time, score in pairs if isfinite(score)]

@@ -203,7 +203,7 @@ def build_algorithm(cfg: Config, envs: Environments, device: str, *, at_random: 
     if isinstance(envs, OfflineEnvironments):
         algorithm.take_statistics(envs.dataset.pieces())
     if general.mode == "train":
-        teach(cfg, envs, algorithm)
+        teach(cfg, envs, algorithm, build_algorithm)
     return algorithm
 
 

@@ -10,7 +10,7 @@ from rich.console import Console
 from rich.table import Table
 
 from envs.make import step_limit
-from framework.datasets.facts import Contents
+from framework.datasets.facts import Contents, Counts
 from framework.datasets.faults import Faults
 from framework.datasets.load import check_spaces, read_all, shown
 from framework.datasets.source import Source
@@ -25,16 +25,15 @@ def check(cfg: Config, hydra_cfg: Any) -> int:
     sources = sources_of(cfg.general_cfg.check, cfg.general_cfg.tasks_dir, KEY)
     check_spaces(sources, KEY)
     faults, found = Faults(), []
-    contents = Contents()
-    whole = Contents()
+    counts, whole = Counts(), Contents()
 
     def take(episode: dict[str, Any]) -> None:
-        contents.add(episode)
+        counts.add(episode)
         whole.add(episode)
 
     for source in read_all(sources, faults, take, _limit(cfg, hydra_cfg)):
-        found.append((source, contents))
-        contents = Contents()
+        found.append((source, counts))
+        counts = Counts()
     told = {source.facts["sha256"] for source in sources if source.facts.get("sha256")}
     if len(told) == 1 and not faults.lines and whole.facts()["sha256"] not in told and _all_of_one(sources):
         faults.note(sources[0].file.parent, "sha256 is not that of dataset.json: files were changed, added or lost")
@@ -65,12 +64,12 @@ def _all_of_one(sources: Sequence[Source]) -> bool:
     return {source.file for source in sources} == here
 
 
-def _table(found: Sequence[tuple[Source, Contents]], whole: Contents) -> Table:
+def _table(found: Sequence[tuple[Source, Counts]], whole: Counts) -> Table:
     table = Table()
     for name in ("file", "format", "episodes", "steps", "mean return", "least", "most"):
         table.add_column(name, overflow="fold", justify="left" if name in ("file", "format") else "right")
-    for source, contents in found:
-        table.add_row(_short(source.file), source.format, *_numbers(contents))
+    for source, counts in found:
+        table.add_row(_short(source.file), source.format, *_numbers(counts))
     if len(found) > 1:
         table.add_row("all", "", *_numbers(whole))
     return table
@@ -83,10 +82,10 @@ def _short(file: Path) -> str:
     return str(file)
 
 
-def _numbers(contents: Contents) -> list[str]:
-    returns = contents.returns or [float("nan")]
+def _numbers(counts: Counts) -> list[str]:
+    returns = counts.returns or [float("nan")]
     return [
-        f"{len(contents.returns):,}",
-        f"{contents.steps:,}",
+        f"{len(counts.returns):,}",
+        f"{counts.steps:,}",
         *(f"{number:.2f}" for number in (np.mean(returns), min(returns), max(returns))),
     ]

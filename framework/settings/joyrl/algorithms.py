@@ -21,7 +21,8 @@ def algorithm_here(draft: Draft) -> str | None:
     if name in tables.ALGORITHMS:
         return tables.ALGORITHMS[name][0]
     if name in tables.FOREIGN_ALGORITHMS:
-        text = "not available here"
+        here = "its settings are not translated: see docs/offline.md" if name in ALGORITHMS else ""
+        text = here or "not available here"
     else:
         try:
             known = canonical_name(name)

@@ -26,10 +26,12 @@ class OfflineEnvironments(Environments):
     def __init__(self, cfg: Config, given: EnvObject | None = None):
         self.dataset = load_dataset(cfg.algo_cfg.dataset, cfg.general_cfg.tasks_dir)
         if given is None and cfg.env_cfg == EnvConfig():
-            for key in ("id", "entry_point", "kwargs", "wrappers"):
+            for key in ("id", "entry_point", "kwargs", "wrappers", "memory_inputs"):
                 value = self.dataset.facts.get("env_id" if key == "id" else key)
                 if value is not None:
                     setattr(cfg.env_cfg, key, value)
+            if cfg.env_cfg != EnvConfig():
+                log.info("the environment is that of the dataset: %s", cfg.env_cfg.id)
         self.missing = ""  # why there is no environment
         general = cfg.general_cfg
         if not general.online_eval and cfg.env_cfg.render_mode is None:

@@ -54,10 +54,16 @@ def as_learned(dataset: Dataset, policy: Policy) -> Dataset:
 
 def demo_buffer(cfg: Config, envs: Environments, policy: Policy) -> DatasetBuffer | None:
     """The demonstrations that go into every batch, if there are any; UserError where they are of other spaces."""
-    words = getattr(cfg.algo_cfg, "demo_paths", None)
+    dataset = demonstrations(cfg, envs, policy)
+    return None if dataset is None else DatasetBuffer(dataset, stream(cfg.general_cfg.seed, "demos"))
+
+
+def demonstrations(cfg: Config, envs: Environments, policy: Policy) -> Dataset | None:
+    """What `algo_cfg.demo_paths` names, with actions in the policy's own form; None where it names nothing."""
+    words, key = getattr(cfg.algo_cfg, "demo_paths", None), "algo_cfg.demo_paths"
     if words is None:
         return None
-    dataset = load_dataset(words, cfg.general_cfg.tasks_dir, "algo_cfg.demo_paths")
-    check_spaces(dataset, envs, "algo_cfg.demo_paths")
+    dataset = load_dataset(words, cfg.general_cfg.tasks_dir, key)
+    check_spaces(dataset, envs, key)
     log.info("demonstrations: %s episodes, %s steps", f"{dataset.episodes:,}", f"{dataset.steps:,}")
-    return DatasetBuffer(as_learned(dataset, policy), stream(cfg.general_cfg.seed, "demos"))
+    return as_learned(dataset, policy)

@@ -10,15 +10,14 @@ from algos.base import Algorithm, Policy
 from algos.common.dotted_path import import_object
 from algos.common.errors import UserError
 from algos.common.trees import Tree, tree_leaves, tree_map
-from algos.registry import get_algorithm
 from framework.datasets.buffer import DatasetBuffer
-from framework.datasets.load import load_dataset
 from framework.runs.models import find_model, load_into, read_model
 from framework.settings.compose import compose, to_override
 from framework.settings.schema import Config
 from framework.training.environments import Environments
-from framework.training.offline.environments import check_spaces
-from framework.training.offline.parts import as_learned
+from framework.training.offline.parts import demonstrations
+
+Build = Callable[[Config, Environments, str], Algorithm]
 
 
 class AskedFunction(Policy):
@@ -42,12 +41,12 @@ class AskedFunction(Policy):
         return np.stack(actions).astype(space.dtype), {}, state
 
 
-def teach(cfg: Config, envs: Environments, algorithm: Algorithm) -> None:
-    """Hand an algorithm what it learns from beside its own steps: an expert (`algo_cfg.expert`), or its episodes
-    (`algo_cfg.demo_paths`). Raises UserError where it needs them and none are named.
+def teach(cfg: Config, envs: Environments, algorithm: Algorithm, build: Build) -> None:
+    """Hand an algorithm what it learns from beside its own steps: an expert (`algo_cfg.expert`, made by `build`), or
+    its episodes (`algo_cfg.demo_paths`). Raises UserError where it needs them and none are named.
     """
     if algorithm.needs_expert:
-        algorithm.take_expert(load_expert(cfg, envs))
+        algorithm.take_expert(load_expert(cfg, envs, algorithm.device, build))
     paths = getattr(cfg.algo_cfg, "demo_paths", None)
     if not paths:
         if algorithm.needs_demos:
@@ -58,13 +57,12 @@ def teach(cfg: Config, envs: Environments, algorithm: Algorithm) -> None:
         return
     if type(algorithm).take_demos is Algorithm.take_demos:
         return
-    dataset = load_dataset(paths, cfg.general_cfg.tasks_dir, "algo_cfg.demo_paths")
-    check_spaces(dataset, envs, "algo_cfg.demo_paths")
-    demos = DatasetBuffer(as_learned(dataset, algorithm.policy), seed=0)
-    algorithm.take_demos(demos.rows(np.arange(dataset.steps), 0))
+    dataset = demonstrations(cfg, envs, algorithm.policy)
+    assert dataset is not None
+    algorithm.take_demos(DatasetBuffer(dataset, seed=0).rows(np.arange(dataset.steps), 0))
 
 
-def load_expert(cfg: Config, envs: Environments) -> Policy:
+def load_expert(cfg: Config, envs: Environments, device: str, build: Build) -> Policy:
     """The policy of `algo_cfg.expert`: that of a saved run, or a function of an observation by its dotted path.
 
     Raises UserError for what is not there, or acts in another environment.
@@ -84,7 +82,6 @@ def load_expert(cfg: Config, envs: Environments) -> Policy:
     tasks_dir = cfg.general_cfg.tasks_dir
     path = find_model(name, "best", tasks_dir)
     of_run = compose([to_override("load_path", str(path)), to_override("tasks_dir", tasks_dir), "mode=test"])
-    kind = get_algorithm(of_run.general_cfg.algo_name)
-    algorithm: Algorithm = kind(of_run.algo_cfg, envs.obs_space, envs.action_space, seed=1, total_steps=1)
+    algorithm = build(of_run, envs, device)
     load_into(algorithm, read_model(path), path)
     return algorithm.policy

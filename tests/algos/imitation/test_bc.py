@@ -8,12 +8,13 @@ import torch
 from gymnasium import spaces
 
 from algos.actor_critic.config import SACConfig
+from algos.actor_critic.networks import INSIDE
 from algos.actor_critic.sac import SAC
 from algos.common.distributions import GaussianMixture
 from algos.common.errors import UserError
 from algos.common.settings import check_settings
 from algos.data import Batch
-from algos.imitation.bc import BC, EDGE
+from algos.imitation.bc import BC
 from algos.imitation.config import BCConfig
 from algos.policy_gradient.config import PPOConfig
 from algos.policy_gradient.ppo import PPO
@@ -62,7 +63,7 @@ def by_hand(algorithm, obs, action):
     """-log pi(a|s) of 4 rows, their mean."""
     p, a = params_of(algorithm, obs), action.numpy().astype(np.float64)
     if algorithm.cfg.like == "SAC":
-        u = np.arctanh(np.clip(a, -EDGE, EDGE))
+        u = np.arctanh(np.clip(a, -INSIDE, INSIDE))
         return -(normal(u, p[:, :2], p[:, 2:]) - np.log(1 - np.tanh(u) ** 2).sum(1)).mean()
     if algorithm.cfg.mixture:
         k = algorithm.cfg.mixture

@@ -366,7 +366,7 @@ def test_all_that_is_missing_is_named_at_once(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("algo", "env", "extra", "told"),
     [
-        ("BC", "CartPole-v1", "", "algorithm BC: not available here"),
+        ("BC", "CartPole-v1", "", "algorithm BC: its settings are not translated"),
         ("DQN", "Racetrack-v0", "", "environment Racetrack-v0: not available here; joyride/Racetrack-v0 follows"),
         ("DQN", "Mario", "wrapper: envs.wrappers.MarioWrappers", "wrapper MarioWrappers: not available here"),
         ("A2C", "CartPole-v1", "k_epochs: 4", "k_epochs=4: A2C uses each rollout once"),
