@@ -83,7 +83,7 @@ class GAILConfig(PPOConfig):
 
 @dataclass
 class DAggerConfig(CloningConfig):
-    expert: str | None = None  # who labels: a saved run's name or path, or "package.module:function" of an observation
+    expert: str | None = None  # who labels: a saved run or a dataset's policy, or "package.module:function" of an obs
     demo_paths: Any = None  # labelled episodes to begin with: a run's name, a path, a glob, or a list of them
     batch_size: int = setting(64, ge=1)  # labelled steps per update
     beta: Any = setting(0.0, schedule=True)  # share of steps that the expert takes itself: a number or a schedule

@@ -88,7 +88,7 @@ def _two(algo: str) -> Task:
     more = "algo_cfg.buffer_size=1000000 algo_cfg.learning_starts=100 algo_cfg.train_freq=1 algo_cfg.gradient_steps=1"
     layers = [f"algo_cfg.{part}_layers=[{LAYER}, {LAYER}]" for part in ("actor", "critic")]
     return Task(
-        [*given.split(), *more.split(), "gamma=0.99", *layers], algo, "Pendulum-v1", OFF_POLICY, 6_000, threads=2
+        [*given.split(), *more.split(), "gamma=0.99", *layers], algo, "Pendulum-v1", OFF_POLICY, 20_000, threads=2
     )
 
 

@@ -16,6 +16,7 @@ from framework.settings.command import main_command, setting_word
 PICKLES, HDF5 = (".pkl", ".pickle"), (".hdf5", ".h5")
 PLACES = ("results", "results/data", "data", "")  # in a folder, where data lie
 MADE = "Dataset_{env}_{level}"  # the folder that a dataset preset makes
+TRAINING = "training"  # in such a folder: the run whose policy acted
 
 
 def sources_of(words: str | Sequence[str], tasks_dir: Path | str, key: str) -> list[Source]:
@@ -33,6 +34,20 @@ def sources_of(words: str | Sequence[str], tasks_dir: Path | str, key: str) -> l
 def made_name(env: str, level: str) -> str:
     """The name of the folder that the preset dataset/<env>/<level> makes."""
     return MADE.format(env=safe_name(env), level=level)
+
+
+def policy_of(word: str, tasks_dir: Path | str, key: str) -> str:
+    """The run whose policy a dataset's actions are, by its path, where `word` names a dataset; else the word itself.
+
+    Raises UserError, which begins with `key`, for a dataset of a preset that is not there yet.
+    """
+    tasks = Path(tasks_dir)
+    own = tasks / word / TRAINING
+    if own.is_dir():
+        return str(own)
+    if not (tasks / word).exists() and not Path(word).expanduser().exists():
+        _name_the_maker(word, tasks, key)
+    return word
 
 
 def _files(word: str, tasks: Path, key: str) -> list[Path]:

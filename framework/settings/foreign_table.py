@@ -98,7 +98,7 @@ TABLE = {
     "vec_env_type vec_env vec_env_class vector_env asynchronous vectorize_mode remote_worker_envs": "vectorization:"
     " sync is DummyVecEnv of SB3, async is SubprocVecEnv",
     "normalize norm_obs normalize_kwargs normalize_observation normalize_observations obs_norm observation_filter":
-    "!normalize_obs + normalize_reward | : methods with replay do not normalise observations",
+    "!normalize_obs + normalize_reward | normalize_obs | : methods with replay do not normalise observations",
     "norm_reward rew_norm reward_norm reward_normalization normalize_rewards": "normalize_reward",
     "evaluation_config eval_env eval_env_kwargs": "env_cfg.wrappers: evaluation skips wrappers with train_only: true",
     "normalize_images": ": nothing to set: byte images are divided by 255",
@@ -137,7 +137,8 @@ TABLE = {
     "use_kl_loss ppo_type": "objective: clip or kl",
     "desired_kl": "kl_target: with objective=kl",
     "max_kl early_stop_kl": "target_kl",
-    "lambda lambda_ lam lmbda gae lambda_gae td_lambda": "!gae_lambda | q_lambda",
+    "lambda lambda_ lam lmbda gae lambda_gae td_lambda": "!gae_lambda | q_lambda | alpha @ dataset: lambda is"
+    " alpha / mean |Q|",
     "use_gae": "gae_lambda: 1 is the plain return, without GAE",
     "vf_coef vf_loss_coeff vf_coeff value_loss_coef value_loss_coeff value_coeff critic_loss_coef critic_coef":
     "value_coef",
@@ -209,6 +210,21 @@ TABLE = {
     "initial_alpha init_temperature": "alpha",
     "alpha": "alpha | temperature | priority_alpha | entropy_coef | lr",
     "n_planning": "planning_steps",
+    # data
+    "train_iterations n_train_iterations offline_steps offline_iterations": "max_update @ dataset | max_env_step",
+    "expert_path expert_data expert_data_path demo_path demonstrations dataset_path dataset_id offline_dataset":
+    "dataset: a run, a path, or a glob | demo_paths: a run, a path, or a glob",
+    "imitation_epochs adversarial_epochs n_disc_updates_per_round": "discriminator_epochs",
+    "imitation_batch_size adversarial_batch_size disc_batch_size demo_batch_size": "discriminator_batch_size",
+    "r1_reg_coeff grad_penalty gp_coef gp_lambda gradient_penalty_coeff": "gradient_penalty",
+    "imitation_replay_size": "n_steps @ discriminator_epochs: the discriminator learns from each rollout",
+    "cql_alpha cql_weight min_q_weight cql_min_q_weight": "conservative_weight",
+    "cql_n_actions num_random num_repeat_actions": "n_samples",
+    "iql_tau tau_iql": "expectile",
+    "weight_temp iql_beta": "beta",
+    "exp_adv_max": "max_weight",
+    "action_flexibility max_perturbation": "phi",
+    "bc_alpha td3_bc_alpha": "alpha",
     # networks
     "net_arch hidden_sizes hidden_size hidden_dim hidden_dims hidden_layers hidden_units fcnet_hiddens layer_sizes"
     " num_layers network_arch policy value_layers":

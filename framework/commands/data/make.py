@@ -13,7 +13,7 @@ from typing import Any
 from algos.common.errors import UserError
 from framework.commands.data.check import check
 from framework.datasets.facts import FILE
-from framework.datasets.words import made_name
+from framework.datasets.words import TRAINING, made_name
 from framework.experiment import Experiment
 from framework.runs import latest
 from framework.runs.files import atomic_write, read_text, writing
@@ -22,7 +22,6 @@ from framework.settings.command import main_command, setting_word
 from framework.settings.schema import Config
 
 log = logging.getLogger("joyride")
-TRAINING = "training"  # in the dataset's folder: the run that trained its policy
 
 
 class Interrupted(Exception):

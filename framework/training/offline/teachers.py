@@ -11,6 +11,7 @@ from algos.common.dotted_path import import_object
 from algos.common.errors import UserError
 from algos.common.trees import Tree, tree_leaves, tree_map
 from framework.datasets.buffer import DatasetBuffer
+from framework.datasets.words import policy_of
 from framework.runs.models import find_model, load_into, read_model
 from framework.settings.compose import compose, to_override
 from framework.settings.schema import Config
@@ -63,7 +64,8 @@ def teach(cfg: Config, envs: Environments, algorithm: Algorithm, build: Build) -
 
 
 def load_expert(cfg: Config, envs: Environments, device: str, build: Build) -> Policy:
-    """The policy of `algo_cfg.expert`: that of a saved run, or a function of an observation by its dotted path.
+    """The policy of `algo_cfg.expert`: that of a saved run or of a dataset, or a function of an observation by
+    its dotted path.
 
     Raises UserError for what is not there, or acts in another environment.
     """
@@ -80,7 +82,7 @@ def load_expert(cfg: Config, envs: Environments, device: str, build: Build) -> P
             raise UserError(f"{where} is a {type(function).__name__}, not a function of an observation")
         return AskedFunction(function, envs.action_space, where)
     tasks_dir = cfg.general_cfg.tasks_dir
-    path = find_model(name, "best", tasks_dir)
+    path = find_model(policy_of(name, tasks_dir, "algo_cfg.expert"), "best", tasks_dir)
     of_run = compose([to_override("load_path", str(path)), to_override("tasks_dir", tasks_dir), "mode=test"])
     algorithm = build(of_run, envs, device)
     load_into(algorithm, read_model(path), path)

@@ -46,6 +46,15 @@ ASKED = [  # algorithm, word of another tool, key here
     ("DQN", "num_envs", "general_cfg.n_envs"),
     ("DQN", "env_kwargs", "env_cfg.kwargs"),
     ("DQN", "gym_id", "env_cfg.id"),
+    ("BC", "train_iterations", "general_cfg.max_update"),
+    ("TD3_BC", "expert_path", "algo_cfg.dataset"),
+    ("GAIL", "expert_path", "algo_cfg.demo_paths"),
+    ("GAIL", "imitation_epochs", "algo_cfg.discriminator_epochs"),
+    ("GAIL", "r1_reg_coeff", "algo_cfg.gradient_penalty"),
+    ("TD3_BC", "lmbda", "algo_cfg.alpha"),
+    ("TD3_BC", "normalize", "algo_cfg.normalize_obs"),
+    ("CQL", "cql_alpha", "algo_cfg.conservative_weight"),
+    ("IQL", "iql_tau", "algo_cfg.expectile"),
 ]
 
 
