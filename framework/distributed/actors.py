@@ -41,7 +41,7 @@ from framework.training.learner import Learner
 from framework.training.worker import WorkerStats
 
 Weights = dict[str, np.ndarray]
-COLLECTING = 5  # niceness of who collects and stores
+ASIDE = 5  # niceness of parts that let others go first
 
 
 @dataclass
@@ -74,9 +74,9 @@ class RemotePart:
         return socket.gethostname(), os.getpid()
 
     def lower_priority(self) -> None:
-        """Let learners, which all others wait for, go first where cores are few; without effect on Windows."""
+        """Let others go first where cores are few; without effect on Windows."""
         if hasattr(os, "setpriority"):
-            os.setpriority(os.PRIO_PROCESS, 0, COLLECTING)
+            os.setpriority(os.PRIO_PROCESS, 0, ASIDE)
 
 
 class WorkerActor(RemotePart):
@@ -89,7 +89,7 @@ class WorkerActor(RemotePart):
         algorithm = build_algorithm(without_compiler(config.cfg), envs, "cpu", at_random=at_random)
         policy = build_policy(algorithm, config.acting)
         self.worker = build_worker(config.cfg, envs, policy, index, config.acting, restart=restart)
-        self.version: int | None = None  # of its weights
+        self.version: int | None = None  # of the newest weights that it was given
         # A process's first pass through a network takes many times as long as the next: that is part of the start.
         policy.fork(0).act(self.worker.obs, self.worker.rows.state, explore=False, step=0)
 
@@ -103,7 +103,7 @@ class WorkerActor(RemotePart):
         start = time.perf_counter()
         new = to_tensors(weights) if version is None or version != self.version else None
         self.version = version
-        rollout, stats = self.worker.collect(n_steps, step, new, max_episodes)
+        rollout, stats = self.worker.collect(n_steps, step, new, max_episodes, version or 0)
         return rollout, (stats, time.perf_counter() - start)
 
     def state_dict(self) -> dict[str, Any]:

@@ -22,7 +22,7 @@ from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 from algos.data import DataSpec
 from framework.data import memory
 from framework.distributed import resources
-from framework.distributed.actors import EvaluatorActor, LearnerActor, ServerActor, WorkerActor
+from framework.distributed.actors import ActorConfig, EvaluatorActor, LearnerActor, ServerActor, WorkerActor
 from framework.distributed.failures import CallFailed, PartLost, RayLost, cause_in
 from framework.distributed.pacing import BATCHES
 from framework.distributed.session import Session
@@ -96,7 +96,7 @@ class Cluster:
         )
         handle = actor.remote(*args)
         self.handles[handle] = handle.where.remote()
-        if kind in (WorkerActor, ServerActor):
+        if kind in _steps_aside(args[0]):
             handle.lower_priority.remote()
         return handle
 
@@ -218,3 +218,9 @@ def call_failed(error: RayError) -> CallFailed:
         lost = "its node has died" in text or "The node" in text
         return CallFailed("its machine was lost" if lost else "its process died (killed, or out of memory)")
     return CallFailed(" ".join(text.split())[:200])
+
+
+def _steps_aside(config: ActorConfig) -> tuple[type, ...]:
+    """Who lets others go first: a robot's control loop waits for nobody; else all others wait for the learners."""
+    controlled = config.cfg.general_cfg.control_hz is not None
+    return (ServerActor, LearnerActor, EvaluatorActor) if controlled else (WorkerActor, ServerActor)

@@ -41,7 +41,7 @@ class RemoteLearning:
         first, place = self.learners[0], self._meeting_place()
         for rank, ref in enumerate([h.build.remote(state, place, r, n) for r, h in enumerate(self.learners)]):
             cluster.value(ref, f"learner {rank}", starting=True)
-        self.traffic.weights, self.traffic.version = first.weights.remote(), self.traffic.version + 1
+        self.traffic.take(first.weights.remote())
 
     def _meeting_place(self) -> MeetingPlace:
         """Of several learners: a file if all are on this machine, else an address of the first."""
@@ -75,7 +75,9 @@ class RemoteLearning:
         batches = self.server.handle.sample.remote(n)
         answers = [learner.learn.options(num_returns=2).remote(batches) for learner in self.learners]
         stats, updates = [first for first, _ in answers], n * (self.updates_a_batch or self.counters.save_period)
-        pending = PendingUpdate(stats, answers[0][1], n, updates, self._lag(), self.cluster.deadline())
+        lag = self._lag()
+        age = self.traffic.age(self.last_acted)
+        pending = PendingUpdate(stats, answers[0][1], n, updates, lag, age, self.cluster.deadline())
         self.traffic.updates.append(pending)
 
     def _lag(self) -> float:
@@ -114,15 +116,15 @@ class RemoteLearning:
         pairs = [(index, output.priorities) for index, output in both if output.priorities is not None]
         if pairs:
             self.server.handle.update_priorities.remote(*pairs)
-        self.traffic.weights = pending.weights
-        self.traffic.version += 1
+        self.traffic.take(pending.weights)
         self.pacing.learned += pending.batches
         updates = sum(output.updates for output in outputs)
         self.updates_a_batch = max(self.updates_a_batch, -(-updates // pending.batches))
         self.pacing.saw_updates(learned.seconds, updates)
         if not self.traffic.exact:
             for output in outputs:
-                output.metrics = {**output.metrics, "time/policy_lag": pending.lag}
+                lag = {"time/policy_lag": pending.lag, "time/policy_lag_seconds": pending.age}
+                output.metrics = {**output.metrics, **lag}
         if not self.told and not self.pacing.on_policy:
             self._tell_batches()
         return outputs

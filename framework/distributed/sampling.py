@@ -152,7 +152,7 @@ class RemoteSampling:
     def _group(self, group: int) -> Iterator[Sampled]:
         for pending, stats in self.groups.pop(group):
             stats.episodes = stats.episodes[: self.counters.episodes_left()]
-            self.traffic.acted.append(pending.request.version)
+            self.traffic.acted.append(stats.version)
             yield self._sampled(pending.worker, pending.restart, pending.rollout, stats)
         self.server.store()
 

@@ -14,6 +14,7 @@ from framework.distributed.pacing import Pacing
 from framework.training.counters import Counters
 
 SERVER = "the server"
+VERSIONS = 1000  # of weights whose times are remembered
 
 
 @dataclass
@@ -25,6 +26,7 @@ class PendingUpdate:
     batches: int
     updates: int  # that it is thought to make: on-policy, as many as any before it
     lag: float  # versions of weights between acting and learning
+    age: float  # seconds since the weights were new that acted
     deadline: float
 
 
@@ -45,9 +47,20 @@ class Traffic:
         self.counters, self.failures = counters, failures
         self.exact = general.sync == "exact"
         self.pacing = Pacing(spec, general.n_workers, general.n_envs, call_seconds=0.0)
-        self.weights: Ref = cluster.put(weights_of(policy))
-        self.version = 0  # of the weights
+        self.version = -1  # of the weights
+        self.born: dict[int, float] = {}  # when each of the last VERSIONS versions was new
+        self.take(cluster.put(weights_of(policy)))
         self.forget()
+
+    def take(self, weights: Ref) -> None:
+        """These are the newest weights."""
+        self.weights, self.version = weights, self.version + 1
+        self.born[self.version] = time.monotonic()
+        self.born.pop(self.version - VERSIONS, None)
+
+    def age(self, version: float) -> float:
+        """Seconds since the weights of a version were new."""
+        return time.monotonic() - self.born.get(int(version), min(self.born.values()))
 
     def forget(self) -> None:
         """Nothing is under way."""

@@ -47,6 +47,12 @@ class GeneralConfig:
         1, ge=1, le=1024, affects="ray"
     )  # Ray: learners; they share each batch and average gradients
     ray_address: str | None = setting(None, affects="ray")  # null: start Ray for this run; auto, <host>:<port>: join
+    weights_each: str = setting(
+        "step", choices=("step", "episode"), affects="ray"
+    )  # sync=async: when workers take over new weights: with the next rollout, or as an episode begins
+    control_hz: float | None = setting(
+        None, gt=0, le=10_000, affects="speed"
+    )  # a robot's control loop: steps per second of every environment; null: as fast as they go
     worker_timeout: float = setting(600.0, gt=0, affects="ray")  # Ray: a process silent for so many seconds is replaced
     max_worker_restarts: int = setting(20, ge=0, affects="ray")  # Ray: replacements per run; one more failure ends it
 
@@ -128,7 +134,7 @@ class GeneralConfig:
             re.fullmatch(r"cpu|auto|cuda(:[0-9]{1,6})?", self.device) is not None,
             f"{section}.device={self.device} is not allowed; choose from cpu, cuda, cuda:<number>, auto",
         )
-        for key, usual in (("sync", "exact"), ("n_learners", 1), ("ray_address", None)):
+        for key, usual in (("sync", "exact"), ("n_learners", 1), ("ray_address", None), ("weights_each", "step")):
             value = getattr(self, key)
             require(
                 self.mp_backend == "ray" or value == usual,

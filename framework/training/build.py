@@ -17,6 +17,7 @@ from framework.data.hindsight import GoalReward
 from framework.data.memory import check_buffer, check_rollout, free_memory
 from framework.data.observations import check_observed
 from framework.datasets.noise import Noisy
+from framework.machine.clock import ControlClock
 from framework.machine.memory import COPIES, is_out_of_memory, weights_that_fit
 from framework.settings.schema import Config, GeneralConfig
 from framework.training.counters import Counters
@@ -263,6 +264,8 @@ def build_worker(
         index=index,
         name=cfg.env_cfg.entry_point or cfg.env_cfg.id,
         info_keywords=general.info_keywords,
+        clock=None if general.control_hz is None else ControlClock(general.control_hz),
+        at_episodes=general.weights_each == "episode",
     )
 
 

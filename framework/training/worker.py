@@ -18,6 +18,7 @@ from framework.data.guard import Guard
 from framework.data.rollout import Rollout
 from framework.data.rows import Row, RowMaker
 from framework.data.tally import Episode, Sums, Tally
+from framework.machine.clock import ControlClock
 
 log = logging.getLogger("joyride")
 LONG_RECORD = 20_000  # actions of an episode in a checkpoint that are worth a word
@@ -32,6 +33,7 @@ class WorkerStats:
     metrics: Sums = field(default_factory=dict)  # what the environments told of themselves
     rewards: float = 0.0  # summed over the steps, as the next
     values: float | None = None  # the policy's; None if it has none
+    version: int = 0  # of the weights that acted last
 
 
 class Worker:
@@ -40,6 +42,9 @@ class Worker:
     `total_envs` is the number of environment steps that all workers together take while this one steps once: with it,
     exploration follows the global step on every worker alike; it is that of `first_step` and later. `env` must
     autoreset in the same step.
+
+    `clock`: its ticks are when the environments step. `at_episodes`: new weights wait until every environment begins
+    an episode.
     """
 
     def __init__(
@@ -54,6 +59,8 @@ class Worker:
         index: int = 0,
         name: str = "",
         info_keywords: Sequence[str] = (),
+        clock: ControlClock | None = None,
+        at_episodes: bool = False,
     ):
         self.env, self.explore, self.index = env, explore, index
         self.total_envs, self.first_step = total_envs, first_step
@@ -65,6 +72,9 @@ class Worker:
         self.tally = Tally(self.n_envs, info_keywords)
         self.guard = Guard(name, env.single_action_space, self.n_envs, total_envs, index)
         self.long_record = LONG_RECORD  # from where on it is told of
+        self.clock, self.at_episodes = clock, at_episodes
+        self.waiting: tuple[Any, int] | None = None  # weights to be taken over, and their version
+        self.version = 0  # of the weights that act
         self.broken_off = ""  # where an environment has failed: its state is lost
 
     @property
@@ -73,11 +83,19 @@ class Worker:
         return self.rows.policy
 
     def collect(
-        self, n_steps: int, step: int, weights: Any = None, max_episodes: int | None = None
+        self,
+        n_steps: int,
+        step: int,
+        weights: Any = None,
+        max_episodes: int | None = None,
+        version: int = 0,
     ) -> tuple[Rollout, WorkerStats]:
-        """Step every environment `n_steps` times from global step `step`; ends early after `max_episodes` episodes."""
+        """Step every environment `n_steps` times from global step `step`; ends early after `max_episodes` episodes.
+
+        `version` is that of the `weights`.
+        """
         if weights is not None:
-            self.policy.net.load_state_dict(weights)
+            self.waiting = weights, version
         start = self.rows.state_copy()
         rows: list[Row] = []
         episodes: list[Episode] = []
@@ -100,11 +118,18 @@ class Worker:
         self._check(rollout, step)
         values = float(rollout.extras["value"].sum()) if "value" in rollout.extras else None
         metrics = self.tally.take_metrics()
-        return rollout, WorkerStats(rollout.steps, episodes, metrics, float(rollout.reward.sum()), values)
+        stats = WorkerStats(rollout.steps, episodes, metrics, float(rollout.reward.sum()), values, self.version)
+        return rollout, stats
 
     def _step(self, step: int, last: bool) -> Row:
         """One step of every environment -> one row [N, ...] of each column."""
+        if self.waiting is not None and (not self.at_episodes or self.rows.reset.all()):
+            weights, self.version = self.waiting
+            self.policy.net.load_state_dict(weights)
+            self.waiting = None
         env_action = self.rows.act(self.obs, explore=self.explore, step=step)
+        if self.clock is not None:
+            self.clock.wait()
         next_obs, reward, terminated, truncated, info = self.env.step(env_action)
         self.obs = next_obs
         done = terminated | truncated

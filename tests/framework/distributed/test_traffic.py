@@ -11,6 +11,7 @@ from remote_parts import traffic_of
 
 from algos.common.errors import UserError
 from framework.data.rollout import Rollout
+from framework.distributed import traffic as traffic_module
 from framework.distributed.actors import ServerActor
 from framework.distributed.failures import CallFailed, PartLost
 from framework.distributed.traffic import PendingUpdate, RemoteServer
@@ -92,7 +93,7 @@ def test_what_is_not_there_in_time_is_a_lost_part(tmp_path):
     past = time.monotonic() - 1
     store, answer = FakeRef(), FakeRef(hangs=True)
     traffic.stores = {store: past}
-    traffic.updates = [PendingUpdate([answer], FakeRef(), 1, 1, 0.0, time.monotonic() + 60)]
+    traffic.updates = [PendingUpdate([answer], FakeRef(), 1, 1, 0.0, 0.0, time.monotonic() + 60)]
     assert traffic.refs() == [store, answer]  # the store is late, but it is there
     traffic.updates[0].deadline = past
     with pytest.raises(PartLost, match=r"learner 0: no answer for 600 s"):
@@ -125,3 +126,17 @@ def test_failures_are_written_down_until_there_are_too_many(tmp_path):
     with (traffic.failures.path).open() as file:
         told = [(row["part"], row["cause"], row["action"]) for row in csv.DictReader(file)]
     assert told == [("worker 1", "it died", "replaced"), ("worker 0", "it hangs", "the run ends")]
+
+
+def test_the_age_of_weights(tmp_path, monkeypatch):
+    now = [100.0]
+    monkeypatch.setattr(traffic_module.time, "monotonic", lambda: now[0])
+    monkeypatch.setattr(traffic_module, "VERSIONS", 3)
+    traffic, _ = server_of(tmp_path)
+    assert traffic.version == 0
+    for _ in range(4):
+        now[0] += 1.0
+        traffic.take(FakeRef())
+    now[0] += 0.5
+    assert traffic.version == 4 and [traffic.age(version) for version in (4, 3.0, 2)] == [0.5, 1.5, 2.5]
+    assert traffic.age(0) == 2.5  # forgotten: at least that old

@@ -55,6 +55,7 @@ def test_what_may_change_when_a_run_is_resumed():
         "reward_threshold", "checkpoint_keep", "format", "callbacks", "loggers", "progress", "save_fig", "show_fig",
         "trust", "tasks_dir", "mp_backend", "sync", "n_learners", "ray_address", "worker_timeout",
         "max_worker_restarts", "eval_n_envs", "max_update", "stop_on_divergence", "check", "traj_format",
+        "weights_each", "control_hz",
     }  # fmt: skip
     assert names(EnvConfig, may_change) == {"render_mode"}
     for config in ALGO_CONFIGS:
@@ -75,7 +76,9 @@ def test_what_is_not_handed_on():
         "level",
         "dataset_steps",
     }
-    of_ray = {"mp_backend", "sync", "n_learners", "ray_address", "worker_timeout", "max_worker_restarts"}
+    of_ray = {
+        "mp_backend", "sync", "n_learners", "ray_address", "worker_timeout", "max_worker_restarts", "weights_each",
+    }  # fmt: skip
     for resumed, one_process, expected in (
         (True, False, always),
         (False, False, always | by_resuming),
@@ -97,7 +100,7 @@ def test_what_changes_no_score():
     assert names(GeneralConfig, is_neutral) == {
         "device", "torch_threads", "checkpoint_keep", "format", "loggers", "log_interval", "log_reward_components",
         "progress", "save_fig", "show_fig", "tasks_dir", "trust", "eval_n_envs", "info_keywords",
-        "check", "traj_format",
+        "check", "traj_format", "control_hz",
     }  # fmt: skip
     assert names(EnvConfig, is_neutral) == {"render_mode"} and not names(ExpectedScore, is_neutral)
     for config in ALGO_CONFIGS:

@@ -219,3 +219,24 @@ def test_stop_iteration_ends_no_generator():
     with pytest.raises(RuntimeError, match="the environment raised StopIteration") as caught:
         next(iter([worker.collect(10, 100)]))
     assert place_of(caught.value) == "environment Made (row 0, env step 101)"
+
+
+def weights(value):
+    return {"weight": torch.full((1,), float(value))}
+
+
+@pytest.mark.parametrize(("at_episodes", "acted"), [(False, [1, 2, 3, 4]), (True, [1, 1, 3, 3])])
+def test_when_new_weights_are_taken_over(at_episodes, acted):
+    worker = make((4,))  # every second rollout begins an episode
+    worker.at_episodes = at_episodes
+    taken = []
+    worker.policy.net.load_state_dict = lambda state: taken.append(float(state["weight"]))
+    versions = [worker.collect(2, 0, weights(version), version=version)[1].version for version in (1, 2, 3, 4)]
+    assert versions == acted and taken == sorted(set(map(float, acted)))
+
+
+def test_the_environments_step_at_the_ticks_of_the_clock():
+    worker, ticks = make((4,)), []
+    worker.clock = type("Clock", (), {"wait": lambda self: ticks.append(len(ticks))})()
+    worker.collect(5, 0)
+    assert ticks == [0, 1, 2, 3, 4]
