@@ -34,6 +34,11 @@ class Scripted:
     range, and where there is no expert.
     """
 
+    _left: int  # steps for which it still acts
+    _wait: int  # steps until it acts; -1: it sees no need
+    _best: float  # the least cost since it last acted
+    _stale: int  # steps without progress
+
     def __init__(
         self,
         env: gym.Env,

@@ -32,7 +32,8 @@ class Window:
         if isinstance(fps, bool) or not isinstance(fps, int | float) or fps < 0:
             raise UserError(f"fps={fps} must be a number of at least 0 (steps a second; 0: no limit)")
         self.env, self.fps, self.hands = env, fps, Hands(env, hands)
-        self.hand, self.acting, self._verdict = 0, False, None
+        self.hand, self.acting = 0, False
+        self._verdict: bool | None = None
         self._screen: Any = None
         self._clock, self._closed = self.pygame.time.Clock(), False
 

@@ -9,6 +9,7 @@ from gymnasium import spaces
 
 from algos.common.errors import UserError
 from envs.intervention.device import make_device
+from envs.resuming.plain import member
 
 EXECUTED = "intervene_action"  # key of the info
 MARK, WIDTH = (240, 140, 30), 5  # the frame's border while somebody acts
@@ -23,7 +24,7 @@ class Intervention(gym.Wrapper):
     or does not fit, for an action that is none of the environment's, and outside of a wrapper that changes actions.
     """
 
-    resume_attributes = ("memory",)
+    resume_attributes, replay_attributes = ("memory",), ("answers",)
     keeps_rewards = True  # a person's verdict is the task's own reward
 
     def __init__(self, env: gym.Env, device: str = "scripted", **settings: Any) -> None:
@@ -32,6 +33,9 @@ class Intervention(gym.Wrapper):
             raise UserError("Intervention must stand before the wrappers that change actions")
         self.device = make_device(device, env, settings)
         self._name, self._running, self._acting = device, False, False
+        self._repeats = not hasattr(self.device, "memory")  # a person cannot be asked again for what a replay needs
+        self._answers: list[Any] = []
+        self._to_repeat: list[Any] = []
 
     @property
     def memory(self) -> dict[str, Any]:
@@ -44,25 +48,37 @@ class Intervention(gym.Wrapper):
         if memory["device"] is not None:
             self.device.memory = memory["device"]
 
+    @property
+    def answers(self) -> list[Any]:
+        """Of each step of the running episode the device's action, or None; empty if the device has a memory."""
+        return self._answers
+
+    @answers.setter
+    def answers(self, answers: list[Any]) -> None:
+        self._to_repeat = [None if one is None else member(self.action_space, one) for one in answers]
+
     def reset(self, *, seed: int | None = None, options: dict[str, Any] | None = None) -> tuple[Any, dict[str, Any]]:
         """Begin an episode; one that was cut off from outside counts as no success."""
         if self._running:
             self._tell("end", False)
         obs, info = self.env.reset(seed=seed, options=options)
-        self._running, self._acting = True, False
+        self._running, self._acting, self._answers, self._to_repeat = True, False, [], []
         self._tell("begin", seed)
         self._tell("show", obs)
         return obs, info
 
     def step(self, action: Any) -> tuple[Any, Any, bool, bool, dict[str, Any]]:
         """One step, with the device's action while that is active."""
-        self._acting = bool(self.device.active())
-        if self._acting:
-            action = self._checked(self.device.read())
+        repeating = bool(self._to_repeat)
+        answer = self._to_repeat.pop(0) if repeating else self._ask()
+        if self._repeats:
+            self._answers.append(answer)
+        self._acting = answer is not None
+        action = answer if self._acting else action
         obs, reward, terminated, truncated, info = self.env.step(action)
         if self._acting:
             info = {**info, EXECUTED: np.array(action)}
-        verdict = self._tell("verdict")
+        verdict = None if repeating else self._tell("verdict")
         if verdict is not None:
             reward, terminated, truncated = float(verdict), True, False
             info = {**info, "success": bool(verdict), "is_success": bool(verdict)}
@@ -92,8 +108,11 @@ class Intervention(gym.Wrapper):
         call = getattr(self.device, method, None)
         return None if call is None else call(*args)
 
-    def _checked(self, action: Any) -> Any:
-        space = self.action_space
+    def _ask(self) -> Any:
+        """The device's action, None while it is not active. UserError for one that is none of the environment's."""
+        if not self.device.active():
+            return None
+        action, space = self.device.read(), self.action_space
         if isinstance(space, spaces.Box):
             array = np.asarray(action, dtype=space.dtype)
             if array.shape != space.shape or np.isnan(array).any():

@@ -2,4 +2,4 @@
 
 import gymnasium as gym
 
-gym.register("joyride/ReachGrasp-v0", "envs.reach_grasp.world:ReachGrasp")
+gym.register("joyride/ReachGrasp-v0", "envs.reach_grasp.world:ReachGrasp", max_episode_steps=100)

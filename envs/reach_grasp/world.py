@@ -67,7 +67,7 @@ class ReachGrasp(gym.Env[Any, np.ndarray]):
         self.action_space = spaces.Box(-1.0, 1.0, (len(self.motion_entries),), np.float32)
         cameras = ["overhead", "wrist", "wrist_2"][: 1 + hands]
         image = spaces.Box(0, 255, (image_size, image_size, 3), np.uint8)
-        low, high = np.tile(np.float32([-1, -1, 0, 0]), hands), np.tile(np.float32([1, 1, HEIGHT, 1]), hands)
+        low, high = (np.array(bounds * hands, np.float32) for bounds in ([-1, -1, 0, 0], [1, 1, HEIGHT, 1]))
         state = spaces.Box(low, high, dtype=np.float32)
         self.observation_space = spaces.Dict({**dict.fromkeys(cameras, image), "state": state})
         self.tip, self.object, self.angles = (np.zeros((hands, 3)) for _ in range(3))
@@ -116,7 +116,7 @@ class ReachGrasp(gym.Env[Any, np.ndarray]):
         """Steps that the scripted person would need from here."""
         return person.cost_to_go(self)
 
-    def render(self) -> np.ndarray | None:  # type: ignore[override]
+    def render(self) -> np.ndarray | None:
         """The cameras side by side, large, with a line that tells what happens [H, W, 3]."""
         return None if self.render_mode is None else picture(self)
 

@@ -196,7 +196,7 @@ def test_rows_of_a_vector_differ():
     ("kwargs", "text"),
     [
         ({"grade": "esay"}, "env_cfg.kwargs.grade=esay is not allowed; did you mean 'easy'?"),
-        ({"gripper": "learnt"}, "env_cfg.kwargs.gripper=learnt is not allowed; did you mean 'learned'?"),
+        ({"gripper": "lerned"}, "env_cfg.kwargs.gripper=lerned is not allowed; did you mean 'learned'?"),
         ({"hands": 3}, "env_cfg.kwargs.hands=3 is not allowed; choose 1 or 2"),
         ({"motion": 4}, "env_cfg.kwargs.motion=4 is not allowed; choose 3 or 6"),
         ({"image_size": 200}, "env_cfg.kwargs.image_size=200 must be a whole number from 32 to 128"),
