@@ -8,7 +8,8 @@ from gymnasium.envs.registration import EnvSpec, parse_env_id, registry
 
 import envs.goals
 import envs.gridworlds
-import envs.memory  # noqa: F401  # all three register joyride/*
+import envs.memory
+import envs.reach_grasp  # noqa: F401  # all four register joyride/*
 from algos.common.dotted_path import import_module
 from algos.common.errors import UserError
 from envs.families import family_of

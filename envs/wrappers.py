@@ -10,6 +10,7 @@ from gymnasium import spaces
 from algos.common.dotted_path import check_kwargs, import_object
 from algos.common.errors import UserError, did_you_mean
 from envs.arguments import as_annotated
+from envs.intervention.wrapper import Intervention
 
 # Entries of the observation that are no velocities, by the environment's name without its version.
 _WITHOUT_VELOCITY = {
@@ -136,7 +137,7 @@ def _plus(before: Any, value: Any) -> Any:
     return (0 if before is None else before) + value if is_number else value
 
 
-_OWN = {kind.__name__: kind for kind in (MaskVelocity, ActionMask, SkipFrame)}
+_OWN = {kind.__name__: kind for kind in (MaskVelocity, ActionMask, SkipFrame, Intervention)}
 
 
 def wrap(env: gym.Env, item: str | Mapping[str, Any], key: str) -> gym.Env:

@@ -37,14 +37,16 @@ class Resumable(gym.Wrapper):
 
     Kept are the start of the episode (its seed, or the state of `np_random` before the reset) and its actions. What an
     environment or wrapper carries from one episode to the next beside `np_random` is kept if its class names it:
-    `resume_attributes = ("level",)`. Numbers that come back different are reported.
+    `resume_attributes = ("level",)`. What a person told it in the running episode is kept if its class names that,
+    and set again before the replay: `replay_attributes = ("answers",)`. Numbers that come back different are reported.
     """
 
     def __init__(self, env: gym.Env) -> None:
         super().__init__(env)
         self._base: Any = env.unwrapped
         self._shape = env.observation_space.shape
-        self._carried = _carried_attributes(env)
+        self._carried = _named_attributes(env, "resume_attributes", _OUTLIVES_AN_EPISODE)
+        self._told = _named_attributes(env, "replay_attributes", {})
         self._streams = find_streams(self._base)
         self._start: dict[str, Any] | None = None
         self._actions: list[Any] = []
@@ -151,6 +153,7 @@ class Resumable(gym.Wrapper):
             "rng": rng_state(self._base),
             "streams": stream_states(self._base, self._streams),
             "numbers": numbers(self._base),
+            "told": [plain(getattr(owner, name)) for owner, name in self._told],
         }
 
     def restore(self, snapshot: dict[str, Any]) -> str | None:
@@ -207,6 +210,8 @@ class Resumable(gym.Wrapper):
         if start.get("game") is not None:
             set_game_state(self._base, start["game"])
         self.reset(seed=start["seed"], options=start["options"])
+        for (owner, name), value in zip(self._told, saved.get("told", []), strict=False):  # older versions had none
+            setattr(owner, name, value)
         actions = saved["actions"]
         actions = np.asarray(actions).tolist() if saved["python_actions"] and len(actions) else actions
         for index, action in enumerate(actions):
@@ -269,13 +274,13 @@ def _kind(env: Any) -> tuple[Any, ...]:
     return (*kinds, repr(getattr(spec, "kwargs", None)))
 
 
-def _carried_attributes(env: Any) -> list[tuple[Any, str]]:
-    """(owner, attribute) of everything beside `np_random` that wrappers and environment keep over a reset."""
+def _named_attributes(env: Any, where: str, known_paths: dict[str, tuple[str, ...]]) -> list[tuple[Any, str]]:
+    """(owner, attribute) of all paths that the classes of wrappers and environment name in their attribute `where`."""
     found = []
     while True:
         kind = type(env)
-        known = _OUTLIVES_AN_EPISODE.get(f"{kind.__module__.partition('.')[0]}.{kind.__name__}", ())
-        for path in (*known, *getattr(kind, "resume_attributes", ())):
+        known = known_paths.get(f"{kind.__module__.partition('.')[0]}.{kind.__name__}", ())
+        for path in (*known, *getattr(kind, where, ())):
             *owners, name = path.split(".")
             found.append((attrgetter(".".join(owners))(env) if owners else env, name))
         if not isinstance(env, gym.Wrapper):

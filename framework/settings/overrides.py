@@ -131,9 +131,12 @@ def _group_of(override: Override) -> str | None:
 
 def _option_of(override: Override, group: str) -> str:
     value = override.value()
+    folder = override.key_or_group.partition("/")[2]
+    if folder and group != "preset":
+        line = str(override.input_line)
+        raise UserError(f"{line}: a key is written with a dot; did you mean {line.replace('/', '.', 1)}?")
     if group == "preset" and (value is None or override.is_delete()):
         return "null"
     if value is None or value == "" or override.is_delete() or not isinstance(value, str | int | float):
         raise UserError(f"{override.input_line}: {group} needs the name of one option")
-    folder = override.key_or_group.partition("/")[2]  # completion offers preset/<env>=<ALGO>
-    return f"{folder}/{value}" if folder else str(value)
+    return f"{folder}/{value}" if folder else str(value)  # completion offers preset/<env>=<ALGO>

@@ -1,0 +1,52 @@
+"""What a device is, and how one is found by its name."""
+
+from collections.abc import Mapping
+from typing import Any, Protocol
+
+import gymnasium as gym
+
+from algos.common.dotted_path import check_kwargs, import_object
+from algos.common.errors import UserError, did_you_mean
+from envs.arguments import as_annotated
+
+DEVICES = {
+    "scripted": "envs.intervention.scripted:Scripted",
+    "keyboard": "envs.intervention.keyboard:Keyboard",
+    "gamepad": "envs.intervention.gamepad:Gamepad",
+}
+METHODS = ("read", "active", "close")
+
+
+class Device(Protocol):
+    """Somebody who may act in the policy's place; made as `kind(env, **settings)`.
+
+    `active` is called once before each step, and `read` after it if it said yes. A device may also have `begin(seed)`
+    (an episode has begun; seed is None unless the reset got one), `end(success)`, `verdict()` (asked after each step:
+    True or False ends the episode as a success or a failure, None does not), `show(obs)`, and `memory`, an attribute of
+    plain data: what it keeps over an episode's end, which a resumed run sets again.
+    """
+
+    def read(self) -> Any:
+        """The action to execute, in the environment's units."""
+
+    def active(self) -> bool:
+        """Whether the device acts in this step."""
+
+    def close(self) -> None:
+        """Let go of windows and the like; may be called twice."""
+
+
+def make_device(name: str, env: gym.Env, settings: Mapping[str, Any]) -> Any:
+    """The device of this name, or at the path "module:Class", for `env`.
+
+    Raises UserError for a name that is unknown, a class without a device's methods, and settings that do not fit.
+    """
+    known = isinstance(name, str) and name in DEVICES
+    if not known and not (isinstance(name, str) and ("." in name or ":" in name)):
+        raise UserError(f"no device {name!r}; {did_you_mean(str(name), DEVICES)} Or give the path of one: module:Class")
+    kind = import_object(DEVICES.get(name, name), f"device={name}")
+    missing = [method for method in METHODS if not callable(getattr(kind, method, None))]
+    if missing:
+        raise UserError(f"device={name} has no method {missing[0]}(); a device has {', '.join(METHODS)}")
+    check_kwargs(kind, settings, f"device={name}", given=1)
+    return kind(env, **as_annotated(kind, settings))
