@@ -59,12 +59,12 @@ class SACHybridAgent(Agent):
         self._waiting: Any = None  # a model to load
         self._built = False
         if image_shape is not None:
-            parts = {key: _image(image_shape) for key in self._cameras}
+            parts: dict[str, spaces.Space[Any]] = {key: _image(image_shape) for key in self._cameras}
             self._build(parts | ({STATE: _numbers((state_dim,))} if state_dim else {}))
 
-    def _build(self, parts: dict[str, spaces.Space[Any]]) -> None:
+    def _build(self, parts: Mapping[str, spaces.Space[Any]]) -> None:
         self._built = True  # before: what is built looks at its own attributes
-        super().__init__(self._cfg, SpacesOnly(spaces.Dict(parts), self._box))
+        super().__init__(self._cfg, SpacesOnly(spaces.Dict({**parts}), self._box))
         if self._waiting is not None:
             super().load(self._waiting)
             self._waiting = None

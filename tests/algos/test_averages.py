@@ -7,7 +7,7 @@ import pytest
 import torch
 from gymnasium import spaces
 from on_policy_parts import rollout
-from replay_parts import ALL, make, random_batch, weights
+from replay_parts import MEMORYLESS, make, random_batch, weights
 
 from algos.export.module import ExportedPolicy
 from algos.registry import get_algorithm, get_config_class
@@ -15,7 +15,7 @@ from algos.registry import get_algorithm, get_config_class
 RATE = 0.3
 
 
-@pytest.mark.parametrize("name", ALL)
+@pytest.mark.parametrize("name", MEMORYLESS)
 def test_the_average_by_hand(name):
     algorithm, plain = make(name, average_weights=RATE), make(name)
     expected = weights(algorithm.policy.net)
