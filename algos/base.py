@@ -16,6 +16,7 @@ from algos.common.errors import UserError
 from algos.common.masks import MASK, choices_of, is_masked
 from algos.common.trees import Tree, tree_leaves, tree_map
 from algos.data import Batch, DataSpec, LearnOutput
+from algos.networks.images import random_shift_of
 from algos.networks.layers import NoisyLinear, has_modes
 
 _AS_IT_IS = nullcontext()
@@ -195,6 +196,19 @@ class Algorithm(ABC):
         self.device, self.total_steps = device, total_steps
         torch.manual_seed(seed)  # the global stream is the learner's: initial weights, dropout
         self.generator = torch.Generator(device).manual_seed(seed)  # minibatches, noise of learning
+        self.random_shift = random_shift_of(cfg, obs_space)
+
+    @property
+    def evaluated(self) -> Policy:
+        """The policy that is evaluated, exported and loaded as the model: `policy`, which acts in training too."""
+        return self.policy
+
+    def augmented(self, batch: Batch) -> Batch:
+        """A batch as it is to be learned from: with its images shifted, where `random_shift` asks for it."""
+        return batch if self.random_shift is None else self.random_shift(batch, self.generator)
+
+    def begin_anew(self) -> None:  # noqa: B027 - only those that keep an average of the weights
+        """Follow a change of the weights from outside: another model's have been taken over."""
 
     @classmethod
     @abstractmethod

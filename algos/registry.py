@@ -29,6 +29,7 @@ ALGORITHMS = {  # name -> (the algorithm, its settings), each "package.module:Cl
     "SAC": ("algos.actor_critic.sac:SAC", "algos.actor_critic.config:SACConfig"),
     "SAC_D": ("algos.actor_critic.sac_d:SACDiscrete", "algos.actor_critic.config:SACDiscreteConfig"),
     "TQC": ("algos.actor_critic.tqc:TQC", "algos.actor_critic.config:TQCConfig"),
+    "HybridSAC": ("algos.actor_critic.hybrid_sac:HybridSAC", "algos.actor_critic.config:HybridSACConfig"),
     "DAgger": ("algos.imitation.dagger:DAgger", "algos.imitation.config:DAggerConfig"),
     "GAIL": ("algos.imitation.gail:GAIL", "algos.imitation.config:GAILConfig"),
     "BC": ("algos.imitation.bc:BC", "algos.imitation.config:BCConfig"),

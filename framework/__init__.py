@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from algos.networks.ready_made import CNNActor, CNNCritic, MLPActor, MLPCritic
     from framework.agents import Agent, make_agent
     from framework.experiment import Experiment
+    from framework.hybrid_agent import SACHybridAgent
     from framework.runners.runner import OffPolicyRunner, OnPolicyRunner
     from framework.tinyrl.agents import DQNAgent, PPOAgent, SACAgent
     from framework.tinyrl.base import BaseAgent
@@ -27,7 +28,7 @@ if TYPE_CHECKING:
 __version__ = "0.1.0"
 __all__ = [
     "Agent", "BaseAgent", "BaseModel", "CNNActor", "CNNCritic", "Callback", "DQNAgent", "Experiment", "Logger",
-    "MLPActor", "MLPCritic", "OffPolicyRunner", "OnPolicyRunner", "PPOAgent", "SACAgent", "UserError",
+    "MLPActor", "MLPCritic", "OffPolicyRunner", "OnPolicyRunner", "PPOAgent", "SACAgent", "SACHybridAgent", "UserError",
     "create_env_config", "make_agent",
 ]  # fmt: skip
 _PLACES = {
@@ -46,6 +47,7 @@ _PLACES = {
     "OnPolicyRunner": "framework.runners.runner",
     "PPOAgent": "framework.tinyrl.agents",
     "SACAgent": "framework.tinyrl.agents",
+    "SACHybridAgent": "framework.hybrid_agent",
     "UserError": "algos.common.errors",
     "create_env_config": "framework.tinyrl.environment",
     "make_agent": "framework.agents",

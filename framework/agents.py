@@ -32,7 +32,7 @@ from framework.distributed.assemble import model_info
 from framework.machine.auto import choose_compiling, choose_threads
 from framework.machine.set_up import set_up_torch
 from framework.runs.checkpoint import save_model
-from framework.runs.models import COUNTERS, load_into, read_model
+from framework.runs.models import COUNTERS, as_model, load_into, read_model
 from framework.settings.compose import compose, config_text, save_config, to_override
 from framework.settings.schema import Config
 from framework.stepping import AgentError, BufferView, Stepped
@@ -71,7 +71,7 @@ class Agent(Stepped):
         self.recent = Recent()
         self.metrics: dict[str, float] = {}
         self._start(None)
-        for text in environments.remarks:
+        for text in [*environments.remarks, *self.policy.warnings()]:
             log.warning("%s", text)
         set_up_torch(choose_threads(cfg, self.algorithm))
 
@@ -89,7 +89,7 @@ class Agent(Stepped):
         guard = Guard(self.cfg.env_cfg.entry_point or self.cfg.env_cfg.id, self.action_space)
         self._begin(RowMaker(self.algorithm.policy.fork(policy_seed), 1), guard, general.info_keywords)
         self.greedy_state: Tree = ()
-        self.greedy = self.algorithm.policy.fork(policy_seed)  # a stream of its own: looking on changes nothing
+        self.greedy = self.algorithm.evaluated.fork(policy_seed)  # a stream of its own: looking on changes nothing
         self.start_episode()
         self.buffer = BufferView(self.spec, self.server, self.learning.due)
 
@@ -168,8 +168,13 @@ class Agent(Stepped):
         save_model(path, {**model_info(self.cfg), **counters, "algorithm": self.algorithm.state_dict()})
         return path
 
-    def load(self, path: str | Path) -> None:
-        """Take over a saved model: weights, optimisers, counts. What was collected before is forgotten."""
+    def load(self, path: "str | Path | Mapping[str, Any]") -> None:
+        """Take over a saved model, by its file or as `torch.load` gives it: weights, optimisers, counts.
+
+        What was collected before is forgotten.
+        """
+        if isinstance(path, Mapping):
+            return self._start(as_model(path, "the checkpoint"), Path("the checkpoint"))
         path = Path(path)
         if not path.is_file():
             raise UserError(f"{path}: no such model file")

@@ -209,7 +209,7 @@ class Experiment:
         [N]) resets it. With `deterministic=False` the policy explores as in training.
         Raises UserError for observations that do not fit the environment's space.
         """
-        policy = self.algorithm.policy
+        policy = self.algorithm.evaluated
         if self._player is None or self._player.net is not policy.net:
             self._player = policy.fork(stream(self.general.seed, "test"))
         batch, single = as_batch(obs, self.envs.obs_space)
@@ -226,10 +226,10 @@ class Experiment:
         film = None if gif is None else Film(gif, self.caption)
         if self.ray:
             result: Evaluation = self.ray.evaluate(
-                self.cfg, self.envs, self.algorithm.policy, count, self.counters["env_step"], film
+                self.cfg, self.envs, self.algorithm.evaluated, count, self.counters["env_step"], film
             )
             return result
-        return self._evaluate(self.algorithm.policy, count, film)
+        return self._evaluate(self.algorithm.evaluated, count, film)
 
     def _evaluate(self, policy: Policy, episodes: int, gif: Film | None) -> Evaluation:
         evaluator = build_evaluator(self.cfg, self.envs, policy, "test")
@@ -384,16 +384,17 @@ class Experiment:
         if self.general.save_fig or self.general.show_fig:
             plot_learning_curve(folder, show=self.general.show_fig)
         if self.general.save_fig and mode == "train":
-            plot_tables(folder, self.algorithm.policy, self.envs.single)
+            plot_tables(folder, self.algorithm.evaluated, self.envs.single)
         if self.cfg.env_cfg.render_mode != "rgb_array" or driver.signal:
             return
         best = folder.path / "models" / "best.pt"
         if mode == "train" and best.exists():
             shown = build_algorithm(self.cfg, self.envs, self.device)
             load_into(shown, read_model(best), best)
-            policy, name = shown.policy, best.name
+            policy, name = shown.evaluated, best.name
         else:
-            policy, name = driver.policy, "random actions" if self.model_name is None else self.caption
+            policy = self.algorithm.evaluated if mode == "train" else driver.policy
+            name = "random actions" if self.model_name is None else self.caption
         self._evaluate(policy, 1, Film(folder.videos / "video.gif", name))
 
 

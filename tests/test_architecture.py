@@ -162,6 +162,7 @@ WINGS = {
     "runners": "experiment and all below",
     "experiment": "distributed and all below",
     "tinyrl": "agents and all below",
+    "hybrid_agent": "agents and all below",
     "ready_made": "settings and all below",
     "agents": "stepping and all below",
     "stepping": "data and all below",

@@ -6,7 +6,7 @@ from typing import Any
 from algos.common.demos import DemoConfig
 from algos.common.settings import AUTO, SWITCH, check_sequences, require, setting
 from algos.networks.config import ActorCriticConfig
-from algos.networks.spec import CARRY_STATE
+from algos.networks.spec import CARRY_STATE, any_carries_state
 
 
 def two_layers() -> list[Any]:
@@ -57,6 +57,8 @@ class ReplayActorCriticConfig(DemoConfig, OffPolicyConfig):
     train_freq: int = setting(1, ge=1)  # env steps between rounds of updates; recurrent: a multiple of sequence_length
     gradient_steps: int = setting(1, ge=1, le=1_000_000, also=(-1,))  # updates per round; -1: one for each env step
     normalize_reward: bool = False  # divide rewards by a running deviation of the discounted return
+    random_shift: int = setting(0, ge=0)  # images are shifted at random by up to so many pixels; 0: not at all
+    average_weights: float = setting(0.0, ge=0, le=1)  # rate of an average of the weights that is the model; 0: none
 
     def check(self, section: str) -> None:
         super().check(section)
@@ -68,7 +70,12 @@ class ReplayActorCriticConfig(DemoConfig, OffPolicyConfig):
         if not self.recurrent:
             return
         check_sequences(self, section)
-        for key, fits in (("compile", self.compile is not True), ("n_step", self.n_step == 1)):
+        fitting = {
+            "compile": self.compile is not True,
+            "n_step": self.n_step == 1,
+            "random_shift": not self.random_shift,
+        }
+        for key, fits in fitting.items():
             require(
                 fits,
                 f"{section}.{key}={str(getattr(self, key)).lower()} cannot be combined with layers that {CARRY_STATE}",
@@ -126,6 +133,24 @@ class BoxTemperatureConfig(TemperatureConfig):
 class SACConfig(BoxTemperatureConfig, BoxActionConfig, ReplayActorCriticConfig):
     """Settings of SAC."""
 
+    backup_entropy: bool = True  # the critics' targets include the entropy of the actions that follow
+    cta_ratio: int = setting(1, ge=1)  # critic updates per update of actor and temperature
+    share_encoder: bool = False  # one encoder for all networks, which the critics train; false: each has its own
+
+    def check(self, section: str) -> None:
+        """Only layers without state are shared."""
+        shared = self.share_encoder
+        require(
+            not (shared and self.recurrent),
+            f"{section}.share_encoder=true cannot be combined with layers that {CARRY_STATE}",
+        )
+        super().check(section)
+        for name in self.networks:
+            require(
+                not shared or getattr(self, f"{name}_class") is None,
+                f"{section}.share_encoder=true is for layers, not for {section}.{name}_class; set it to false",
+            )
+
 
 @dataclass
 class SACDiscreteConfig(TemperatureConfig, ReplayActorCriticConfig):
@@ -144,3 +169,67 @@ class TQCConfig(SACConfig):
             self.dropped_quantiles < self.n_quantiles,
             f"{section}.dropped_quantiles={self.dropped_quantiles} must be below n_quantiles={self.n_quantiles}",
         )
+
+
+SETUP_MODES = {  # of a robot: how many hands, and whether their grippers are learned
+    "single-arm-fixed-gripper": (1, False),
+    "single-arm-learned-gripper": (1, True),
+    "dual-arm-fixed-gripper": (2, False),
+    "dual-arm-learned-gripper": (2, True),
+}
+
+
+def bounded_layers() -> list[Any]:
+    """Two linear layers, each normalised and bounded, as in SERL and HIL-SERL."""
+    linear = {"layer_type": "linear", "layer_size": [256], "activation": "none"}
+    norm = {"layer_type": "norm", "norm_type": "layer", "activation": "tanh"}
+    return [dict(layer) for layer in (linear, norm, linear, norm)]
+
+
+@dataclass
+class HybridSACConfig(SACConfig):
+    """Settings of SAC for a robot whose gripper is learned by a Double DQN; with a fixed gripper it is SAC."""
+
+    setup_mode: str = setting("single-arm-learned-gripper", choices=tuple(SETUP_MODES))  # hands, and their grippers
+    actor_layers: list[Any] = setting(factory=bounded_layers)  # layers of the actor, see docs/networks.md
+    critic_layers: list[Any] = setting(factory=bounded_layers)  # layers of each critic, over features and motion
+    grasp_layers: list[Any] = setting(factory=bounded_layers)  # layers of the grasp critic
+    grasp_penalty: float = setting(-0.02, le=0)  # reward of the grasp critic where a command changes the gripper
+    grasp_epsilon: float = setting(0.0, ge=0, le=1)  # fraction of random gripper commands in training
+    opening_index: list[int] | None = None  # places in the state of each hand's opening; null: the last of each hand
+    gamma: float = setting(0.97, ge=0, le=1)  # discount per step
+    alpha: float = setting(0.01, gt=0)  # temperature, the weight of the entropy; initial value with auto_alpha
+    backup_entropy: bool = False  # the critics' targets include the entropy of the actions that follow
+    cta_ratio: int = setting(2, ge=1)  # critic updates per update of actor and temperature
+    gradient_steps: int = setting(2, ge=1, le=1_000_000, also=(-1,))  # critic updates per round; -1: one a step
+    share_encoder: bool = True  # one encoder for all networks, which the critics train; false: each has its own
+    random_steps: int | None = setting(0, ge=0)  # first env steps, with random actions; null: learning_starts
+
+    def check(self, section: str) -> None:
+        """A learned gripper learns from single steps without memory."""
+        require(
+            not (self.learned and (self.recurrent or any_carries_state(self.grasp_layers))),
+            f"{section}.setup_mode={self.setup_mode} cannot be combined with layers that {CARRY_STATE}",
+        )
+        super().check(section)
+        if not self.learned:
+            return
+        require(
+            self.n_step == 1,
+            f"{section}.n_step={self.n_step}: a learned gripper needs n_step=1, as each command has its own penalty",
+        )
+        require(
+            self.opening_index is None or len(self.opening_index) == self.hands,
+            f"{section}.opening_index={self.opening_index} must have one place for each hand of {section}.setup_mode="
+            f"{self.setup_mode}",
+        )
+
+    @property
+    def hands(self) -> int:
+        """How many hands the robot has."""
+        return SETUP_MODES[self.setup_mode][0]
+
+    @property
+    def learned(self) -> bool:
+        """Whether the grippers are learned."""
+        return SETUP_MODES[self.setup_mode][1]

@@ -2,7 +2,7 @@
 
 import math
 from collections.abc import Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from typing import Any, cast
 
 import torch
@@ -26,6 +26,13 @@ LOG_STD_MIN, LOG_STD_MAX = -20.0, 2.0  # the bounds of Haarnoja et al.
 _HALF_LOG_2PI = 0.5 * math.log(2 * math.pi)
 
 
+@dataclass(frozen=True)
+class Encoded:
+    """Features [N, D] of observations, given in their place to networks that share an encoder."""
+
+    features: Tree
+
+
 class Heads(nn.Module):
     """Networks of one kind over a shared encoder. Without layers, the encoder only prepares the observation.
 
@@ -43,14 +50,18 @@ class Heads(nn.Module):
         out_features: int,
         meaning: str,
         n_inputs: int = 0,
+        encoder: Network | None = None,
     ):
-        """`name` (actor, critic) tells their layers or class in `cfg`; `n_inputs` numbers join the features."""
+        """`name` (actor, critic) tells their layers or class in `cfg`; `n_inputs` numbers join the features.
+
+        `encoder`: that of other heads, which these share.
+        """
         super().__init__()
         self.warning = cfg.warning
         self.of_class = getattr(cfg, f"{name}_class", None) is not None
         obs_space, self.masked = split_mask(obs_space, action_space)  # a mask is no input
         self.norm = ObsNorm(obs_space) if cfg.normalize_obs else None
-        self.encoder = encoder_for(cfg, obs_space, name)
+        self.encoder = encoder_for(cfg, obs_space, name) if encoder is None else encoder
         heads = [
             build_head(cfg, name, self.encoder, action_space, out_features, meaning, n_inputs) for _ in range(n_heads)
         ]
@@ -65,6 +76,8 @@ class Heads(nn.Module):
 
     def features(self, obs: Tree) -> Tree:
         """Observations [N, ...], or sequences of N learned steps, -> [N, D]; the observation itself for a class."""
+        if isinstance(obs, Encoded):
+            return obs.features
         if not isinstance(obs, Sequences):
             return self.encoder(self.inputs(obs))
         sequences = replace(obs, obs=self.inputs(obs.obs))
@@ -151,10 +164,20 @@ class Critics(Heads):
     initial state, which the burn-in warms up.
     """
 
-    def __init__(self, cfg: OffPolicyConfig, obs_space: Any, action_space: Any, n_actions: int, out_features: int = 1):
+    def __init__(
+        self,
+        cfg: OffPolicyConfig,
+        obs_space: Any,
+        action_space: Any,
+        n_actions: int,
+        out_features: int = 1,
+        encoder: Network | None = None,
+    ):
         """`n_actions` is 0 if the outputs are for each of the actions."""
         meaning = "Q values of an observation and its action" if n_actions else "a Q value for each action"
-        super().__init__(cfg, obs_space, action_space, "critic", cfg.n_critics, out_features, meaning, n_actions)
+        super().__init__(
+            cfg, obs_space, action_space, "critic", cfg.n_critics, out_features, meaning, n_actions, encoder
+        )
         heads = cast(Sequence[Network], self.heads)
         self.stack = StackedNetworks(heads) if StackedNetworks.fit(heads) else None
         if self.stack is not None:

@@ -5,13 +5,13 @@ from typing import Any
 
 import torch
 from gymnasium import spaces
-from torch import Tensor
+from torch import Tensor, nn
 
 from algos.actor_critic.config import OffPolicyConfig
-from algos.actor_critic.networks import Actor, Critics
+from algos.actor_critic.networks import Actor, Critics, Heads
 from algos.actor_critic.policies import ReplayPolicy, check_bounds
 from algos.actor_critic.sequences import SequenceLosses
-from algos.base import Algorithm
+from algos.averages import Averaged
 from algos.common.forms import count
 from algos.common.losses import RowLoss
 from algos.common.optim import Metrics, Optimizer, Step
@@ -19,9 +19,10 @@ from algos.common.schedule import Schedule
 from algos.common.targets import make_target, update_target
 from algos.common.trees import Tree
 from algos.data import Batch, DataSpec, LearnOutput
+from algos.networks.builder import Network
 
 
-class ReplayActorCritic(Algorithm):
+class ReplayActorCritic(Averaged):
     """The critics learn from each batch, then the actor learns from the critics, then the targets follow.
 
     A subclass makes the networks and gives `next_value` and `actor_loss`. Losses draw nothing: the noise that one
@@ -37,15 +38,18 @@ class ReplayActorCritic(Algorithm):
         super().__init__(cfg, obs_space, action_space, **kwargs)
         if isinstance(action_space, spaces.Box):
             check_bounds(action_space, type(self).__name__)
-        self.actor, self.critic = self.make_actor().to(self.device), self.make_critic().to(self.device)
-        self.target_critic = make_target(self.critic)
+        self.actor = self.make_actor().to(self.device)
+        self.critic = self.make_critic().to(self.device)
+        self.target_critic = make_target(self.critic, self.shared_encoder)
         self.critic.norm = self.target_critic.norm = self.actor.norm
         settings: dict[str, Any] = {"max_grad_norm": cfg.max_grad_norm, "compile": cfg.compile}
-        self.actor_optimizer = Optimizer(self.actor, norm_name="train/actor_grad_norm", **settings)
-        self.critic_optimizer = Optimizer(self.critic, **settings)
+        trained = (self.actor if self.shared_encoder is None else self.actor.heads), self.valued()
+        self.actor_optimizer = Optimizer(trained[0], norm_name="train/actor_grad_norm", **settings)
+        self.critic_optimizer = Optimizer(trained[1], **settings)
         self.actor_lr = Schedule(cfg.actor_lr, self.total_steps, "algo_cfg.actor_lr")
         self.critic_lr = Schedule(cfg.critic_lr, self.total_steps, "algo_cfg.critic_lr")
         self.policy = self.make_policy()
+        self.begin_average()
         self.discount = torch.tensor(cfg.gamma, device=self.device)  # where the batch brings none of its own
         self.weight = torch.tensor(1.0, device=self.device)
         self.prioritized = self.data(cfg).prioritized
@@ -62,6 +66,15 @@ class ReplayActorCritic(Algorithm):
     def make_critic(self) -> Critics:
         """The critics."""
 
+    @property
+    def shared_encoder(self) -> Network | None:
+        """The encoder that actor, critics and targets share; None where each has its own."""
+        return None
+
+    def valued(self) -> nn.Module:
+        """What the critics' optimiser trains."""
+        return self.critic
+
     @abstractmethod
     def make_policy(self) -> ReplayPolicy:
         """The policy over the actor."""
@@ -71,19 +84,25 @@ class ReplayActorCritic(Algorithm):
         return DataSpec.of_replay("sequence" if cfg.recurrent else "replay", cfg)
 
     def learn(self, batch: Batch) -> LearnOutput:
-        """One step of the critics, then of the actor and the targets if they are due."""
+        """One step of the critics, then of the actor and of the targets where they are due."""
         critic_lr = self.critic_lr(batch.step)
         self.critic_optimizer.set_lr(critic_lr)
         self.actor_optimizer.set_lr(self.actor_lr(batch.step))
         self.update_norm(batch.obs)
-        for network in (self.actor, self.critic, self.target_critic):
+        for network in self.noisy():
             network.reset_noise(self.generator)
         metrics, td_error = self.update_critic(batch)
         if self.actor_is_due():
             metrics.update(self.update_actor(batch).metrics)
+        if self.targets_are_due():
             self.update_targets()
+        self.follow()
         self.updates += 1
         return LearnOutput({**metrics, "train/learning_rate": critic_lr}, td_error if self.prioritized else None)
+
+    def noisy(self) -> tuple[Heads, ...]:
+        """The networks that get fresh noise for each batch, if they have noisy layers."""
+        return self.actor, self.critic, self.target_critic
 
     def update_norm(self, obs: Tree) -> None:
         """Take in the observations of a batch, if observations are normalised."""
@@ -113,7 +132,11 @@ class ReplayActorCritic(Algorithm):
         update_target(self.target_critic, self.critic, self.cfg.tau)
 
     def actor_is_due(self) -> bool:
-        """Whether this update also includes the actor and the targets."""
+        """Whether this update also includes the actor."""
+        return True
+
+    def targets_are_due(self) -> bool:
+        """Whether the targets follow after this update."""
         return True
 
     def next_noise(self, rows: int) -> Tree:
@@ -184,10 +207,12 @@ class ReplayActorCritic(Algorithm):
         }
 
     def state_dict(self) -> dict[str, Any]:
-        return {**{name: part.state_dict() for name, part in self.saved().items()}, "updates": self.updates}
+        parts = {name: part.state_dict() for name, part in self.saved().items()}
+        return {**parts, "updates": self.updates, **self.average_state()}
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
         for name, part in self.saved().items():
             part.load_state_dict(state[name])
+        self.load_average(state)
         count(state["updates"], "updates")
         self.updates = state["updates"]

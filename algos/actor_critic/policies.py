@@ -116,7 +116,7 @@ class BoxPolicy(ReplayPolicy):
 
     def policy_action(self, env_action: np.ndarray) -> np.ndarray:
         share = (env_action - self.low) / (self.high - self.low)
-        return np.clip(2 * share - 1, -1, 1).astype(np.float32).reshape(-1, self.size)
+        return np.clip(2 * share - 1, -1, 1).astype(np.float32).reshape(len(env_action), -1)
 
     def scaled(self, action: Tensor) -> Tensor:
         low, high = torch.from_numpy(self.low), torch.from_numpy(self.high)

@@ -16,6 +16,9 @@ class TD3(DDPG):
     def actor_is_due(self) -> bool:
         return self.updates % self.cfg.policy_delay == 0
 
+    def targets_are_due(self) -> bool:
+        return self.actor_is_due()
+
     def next_noise(self, rows: int) -> Tensor:
         """clip(sigma N(0, 1), -c, c) [B, A]."""
         c = self.cfg.target_noise_clip

@@ -27,7 +27,8 @@ class TQC(SAC):
         self.quantile = ((torch.arange(m, device=self.device) + 0.5) / m).unsqueeze(1)  # [M, 1]: 1/2M, 3/2M, ...
 
     def make_critic(self) -> Critics:
-        return Critics(self.cfg, self.obs_space, self.action_space, self.n_actions, self.cfg.n_quantiles)
+        inputs, outputs = self.n_actions, self.cfg.n_quantiles
+        return Critics(self.cfg, self.obs_space, self.action_space, inputs, outputs, self.shared_encoder)
 
     def value(self, critic: Critics, obs: Tree, action: Tensor) -> Tensor:
         """The mean of all quantiles [B]."""
@@ -38,7 +39,8 @@ class TQC(SAC):
         next_action, log_prob = squashed_gaussian(self.actor(next_obs), noise)
         atoms = self.target_critic(next_obs, next_action).flatten(1)
         kept = atoms.shape[1] - self.cfg.n_critics * self.cfg.dropped_quantiles
-        return atoms.sort(1).values[:, :kept] - (self.temperature() * log_prob).unsqueeze(1)
+        atoms = atoms.sort(1).values[:, :kept]
+        return atoms - (self.temperature() * log_prob).unsqueeze(1) if self.cfg.backup_entropy else atoms
 
     def target(self, reward: Tensor, discount: Tensor, next_value: Tensor) -> Tensor:
         """r + gamma V_k(s') [B, K]."""

@@ -37,12 +37,12 @@ def export_policy(
     if format not in FORMATS:
         raise UserError(f"format={format} is not allowed; choose from {', '.join(FORMATS)}")
     check_installed(format)
-    module = ExportedPolicy(algorithm.policy, algorithm.obs_space)
+    module = ExportedPolicy(algorithm.evaluated, algorithm.obs_space)
     exact = "onnx" if format == "onnx_int8" else format
     with own_parts_told(module.net, exact):
         content = write(module, exact)
         file_policy = FilePolicy(module, read(content, exact))
-        worst = compare(algorithm.policy, module, file_policy, env or Samples(module.space))
+        worst = compare(algorithm.evaluated, module, file_policy, env or Samples(module.space))
     refuse(worst, exact)
     source = "the environment" if env is not None else "samples of their space"
     check: dict[str, Any] = {
@@ -51,7 +51,7 @@ def export_policy(
     if format == "onnx_int8":
         content = to_int8(content)
         check["of"] = "the float file, before it was quantised"
-        check |= judge(score, algorithm.policy, FilePolicy(module, read(content, format)))
+        check |= judge(score, algorithm.evaluated, FilePolicy(module, read(content, format)))
     file, card = f"{stem}{FORMATS[format]}", f"{stem}.json"
     told = {
         "file": file, "format": format, **facts, **ports(module),

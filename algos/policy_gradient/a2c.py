@@ -20,6 +20,6 @@ class A2C(OnPolicy):
         rows = self.rows(batch, self.normalized(advantage), value_target)
         self.optimizer.set_lr(*self.learning_rates(batch.step).values())
         self.net.reset_noise(self.generator)
-        metrics = self.optimizer.gradient_step(self.loss, self.loss_coefs(batch.step), rows).metrics
+        metrics = self.gradient_step(self.loss_coefs(batch.step), rows)
         self.net.update_norm(batch.obs)  # only now: acting and learning see the same normalised observations
         return self.output(batch, [metrics])

@@ -33,6 +33,7 @@ class OnPolicyConfig(ActorCriticConfig):
     normalize_obs: bool = False  # normalise observations by a running mean and deviation, saved with the model
     normalize_reward: bool = False  # divide rewards by a running deviation of the discounted return
     ortho_init: bool = True  # orthogonal initial weights; gain: sqrt(2), policy head 0.01, value head 1
+    average_weights: float = setting(0.0, ge=0, le=1)  # rate of an average of the weights that is the model; 0: none
     log_std_init: float = 0.0  # Box actions: initial log standard deviation
     compile: bool | str = setting(AUTO, choices=SWITCH, affects="speed")  # each update one graph; auto: in long runs
 

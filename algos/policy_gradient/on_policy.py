@@ -7,7 +7,7 @@ from gymnasium import spaces
 from torch import Tensor
 from torch.nn import functional as F
 
-from algos.base import Algorithm
+from algos.averages import Averaged
 from algos.common.distributions import Distribution
 from algos.common.errors import UserError
 from algos.common.normalize import RewardScale
@@ -22,7 +22,7 @@ from algos.policy_gradient.config import OnPolicyConfig
 from algos.policy_gradient.rows import RolloutRows
 
 
-class OnPolicy(Algorithm):
+class OnPolicy(Averaged):
     """On-policy learning: each rollout is used once. Subclasses define `Config`, `data` and `learn`."""
 
     action_spaces = (spaces.Discrete, spaces.Box, spaces.MultiDiscrete, spaces.MultiBinary)
@@ -43,6 +43,7 @@ class OnPolicy(Algorithm):
         )  # fmt: skip
         self.reward_scale = RewardScale(cfg.gamma, self.device) if cfg.normalize_reward else None
         self.policy = ActorCriticPolicy(self.net, action_space, self.device)
+        self.begin_average()
 
     def schedule(self, name: str) -> Schedule:
         """The setting of that name as a function of the global step."""
@@ -95,6 +96,12 @@ class OnPolicy(Algorithm):
             params, value = self.net(rows.obs)
         return self.net.distribution(params), value
 
+    def gradient_step(self, coefs: dict[str, Tensor], rows: RolloutRows) -> Metrics:
+        """One update: a step down the gradient of `loss`."""
+        metrics = self.optimizer.gradient_step(self.loss, coefs, rows).metrics
+        self.follow()
+        return metrics
+
     def loss(self, coefs: dict[str, Tensor], rows: RolloutRows) -> tuple[Tensor, Metrics]:
         """-A log pi(a|s) + c_v (V - R)^2 - c_e H."""
         dist, value = self.predict(rows)
@@ -122,13 +129,14 @@ class OnPolicy(Algorithm):
         return LearnOutput({**means, **rollout, **self.learning_rates(batch.step)}, updates=len(updates))
 
     def state_dict(self) -> dict[str, Any]:
-        state = {"net": self.net.state_dict(), "optimizer": self.optimizer.state_dict()}
+        state = {"net": self.net.state_dict(), "optimizer": self.optimizer.state_dict(), **self.average_state()}
         if self.reward_scale is not None:
             state["reward_scale"] = self.reward_scale.state_dict()
         return state
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
         self.net.load_state_dict(state["net"])
+        self.load_average(state)
         self.optimizer.load_state_dict(state["optimizer"])
         if self.reward_scale is not None:
             self.reward_scale.load_state_dict(state["reward_scale"])

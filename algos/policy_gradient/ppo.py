@@ -44,7 +44,7 @@ class PPO(OnPolicy):
             epoch: list[Metrics] = []
             for rows in minibatches_of_epoch:
                 self.net.reset_noise(self.generator)
-                epoch.append(self.optimizer.gradient_step(self.loss, coefs, rows).metrics)
+                epoch.append(self.gradient_step(coefs, rows))
             updates += epoch
             if cfg.target_kl is not None and epoch[-1]["train/approx_kl"] > 1.5 * cfg.target_kl:
                 break

@@ -41,7 +41,7 @@ class REINFORCE(OnPolicy):
         rows = RolloutRows(batch.obs, batch.action, self.normalized(returns - value), returns)
         self.optimizer.set_lr(*self.learning_rates(batch.step).values())
         self.net.reset_noise(self.generator)
-        metrics = self.optimizer.gradient_step(self.loss, self.loss_coefs(batch.step), rows).metrics
+        metrics = self.gradient_step(self.loss_coefs(batch.step), rows)
         if not self.cfg.baseline:
             del metrics["train/value_loss"]
         self.net.update_norm(batch.obs)  # only now: acting and learning see the same normalised observations

@@ -122,6 +122,7 @@ class TransitionConfig(DemoConfig, ReplayConfig):
     priority_alpha: float = setting(0.6, ge=0, le=1)  # PER_QUE: exponent of the priorities; 0 is uniform
     priority_beta: Any = setting(0.4, schedule=True)  # PER_QUE: exponent of the importance weights
     n_step: int = setting(1, ge=1)  # n-step return: rewards summed before bootstrapping
+    random_shift: int = setting(0, ge=0)  # images are shifted at random by up to so many pixels; 0: not at all
 
 
 @dataclass

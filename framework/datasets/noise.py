@@ -20,8 +20,8 @@ class Noisy(Policy):
     """
 
     def __init__(self, algorithm: Algorithm, noise: float):
-        super().__init__(algorithm.policy.net, algorithm.policy.device)
-        self.policy, self.space, self.noise = algorithm.policy, algorithm.action_space, noise
+        super().__init__(algorithm.evaluated.net, algorithm.evaluated.device)
+        self.policy, self.space, self.noise = algorithm.evaluated, algorithm.action_space, noise
         self.name = f"general_cfg.collect_noise={noise:g}"
         if isinstance(self.space, spaces.Box):
             if not self.space.is_bounded():

@@ -220,7 +220,7 @@ class EvaluatorActor(RemotePart):
         envs = Environments(config.cfg, checked=True)
         envs.try_rendering()
         algorithm = build_algorithm(without_compiler(config.cfg), envs, "cpu")
-        self.evaluator = build_evaluator(config.cfg, envs, algorithm.policy, role)
+        self.evaluator = build_evaluator(config.cfg, envs, algorithm.evaluated, role)
 
     def evaluate(self, weights: Weights, episodes: int, key: int, gif: Any = None, step: int = 0) -> Evaluation:
         """Play `episodes` episodes with these weights, see `Evaluator.evaluate`."""

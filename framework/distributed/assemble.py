@@ -63,7 +63,7 @@ def plan_run(cfg: Config, algorithm: Algorithm, mode: str, env_step: int, model_
     if noise:
         Noisy(algorithm, noise)  # refuses what cannot be before anything is written
     how += f", with noise {noise:g}" if noise else ""
-    acting = Acting(explore=explore, first_step=env_step, noise=noise)
+    acting = Acting(explore=explore, first_step=env_step, noise=noise, evaluated=True)
     return Plan(cfg, algorithm, False, spec, acting, f"{name} ({model_name}, {how})")
 
 
@@ -120,7 +120,7 @@ def build_driver(
     else:
         sampling = build_sampling(cfg, envs, spec, policy, plan.acting, counters)
         learning = Learning(learner, sampling.server)
-        evaluator = build_evaluator(cfg, envs, plan.algorithm.policy, "evaluation")
+        evaluator = build_evaluator(cfg, envs, plan.algorithm.evaluated, "evaluation")
     trajectories = TrajectoryWriter(folder.results) if general.collect_traj or not training else None
     parts = Parts(sampling, policy, counters, recorder, callbacks, folder, trajectories)
     if not training:

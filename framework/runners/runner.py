@@ -156,7 +156,7 @@ class Runner(Session):
 
     def eval(self, num_episodes: int = 10) -> dict[str, float]:
         """Mean, deviation, least and greatest reward of so many deterministic episodes; training goes on untouched."""
-        episodes, policy, result = count("eval: num_episodes", num_episodes), self.algorithm.policy, None
+        episodes, policy, result = count("eval: num_episodes", num_episodes), self.algorithm.evaluated, None
         in_vector = partial(
             evaluate_vector, policy=policy, seed=stream(self.general.seed, "test"), episodes=episodes,
             step=self.counters["env_step"], how=HowToEvaluate.of(self.general),

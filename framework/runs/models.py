@@ -47,11 +47,15 @@ def read_model(path: Path) -> dict[str, Any]:
     """What was saved as a model; raises UserError if the file is none."""
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # torch's, of a pickle that is none of its own: it is refused below
-        saved = load_model(path)
-    counts = [saved.get(name) for name in COUNTERS]
-    if "algorithm" not in saved or not all(type(count) is int for count in counts):
-        raise UserError(f"{path} is not a Joyride model: it lacks the algorithm's state or the counters")
-    return saved
+        return as_model(load_model(path), str(path))
+
+
+def as_model(saved: Any, what: str) -> dict[str, Any]:
+    """What was read as a model, from `what` in words; raises UserError if it is none."""
+    known = saved if isinstance(saved, dict) else {}
+    if "algorithm" not in known or not all(type(known.get(name)) is int for name in COUNTERS):
+        raise UserError(f"{what} is not a Joyride model: it lacks the algorithm's state or the counters")
+    return known
 
 
 def load_into(algorithm: Algorithm, saved: dict[str, Any], path: Path) -> None:
@@ -90,6 +94,7 @@ def warm_start(algorithm: Algorithm, saved: dict[str, Any], path: Path) -> str:
         module.load_state_dict(own | same)
         (taken if same else begun).append(name)
         begun += sorted({f"{name}.{key.partition('.')[0]}" for key in own if key not in same}) if same else []
+    algorithm.begin_anew()
     source = saved.get("algo_name", "another algorithm")
     if not taken:
         raise UserError(f"{path}: {source} has no network that {type(algorithm).__name__} could begin with")

@@ -186,7 +186,7 @@ TABLE = {
     ": updates per round of train_freq env steps",
     "start_timesteps start_steps explore_steps random_exploration_steps": "random_steps | learning_starts",
     "update_after learning_start learn_start num_steps_sampled_before_learning_starts warmup warmup_steps"
-    " min_replay_size replay_start_size": "learning_starts: env steps",
+    " min_replay_size replay_start_size training_starts": "learning_starts: env steps",
     "target_network_frequency target_update_interval target_network_update_freq target_update_freq target_freq"
     " target_update_frequency target_update": f"!target_update: {_UPDATES} | tau: the targets follow at every update",
     "polyak soft_tau polyak_tau target_tau enable_soft_update": "tau: the weight of the online network, 1 - polyak",
@@ -212,7 +212,8 @@ TABLE = {
     "n_planning": "planning_steps",
     # data
     "train_iterations n_train_iterations offline_steps offline_iterations": "max_update @ dataset | max_env_step",
-    "expert_path expert_data expert_data_path demo_path demonstrations dataset_path dataset_id offline_dataset":
+    "expert_path expert_data expert_data_path demo_path demos demo_files demonstrations dataset_path dataset_id"
+    " offline_dataset":
     "dataset: a run, a path, or a glob | demo_paths: a run, a path, or a glob",
     "imitation_epochs adversarial_epochs n_disc_updates_per_round": "discriminator_epochs",
     "imitation_batch_size adversarial_batch_size disc_batch_size demo_batch_size": "discriminator_batch_size",
@@ -225,6 +226,15 @@ TABLE = {
     "exp_adv_max": "max_weight",
     "action_flexibility max_perturbation": "phi",
     "bc_alpha td3_bc_alpha": "alpha",
+    # robots: SERL, HIL-SERL
+    "critic_actor_ratio critic_to_actor_ratio cta": "cta_ratio",
+    "image_keys camera_keys": "branch_layers: a layer list for each camera; images of a Dict are found by themselves,"
+    " and get a CNN by default",
+    "backup_entropies entropy_backup": "backup_entropy",
+    "gripper_penalty": "grasp_penalty: of the grasp critic, 0 or less",
+    "grasp_action_dim grasp_dim continuous_action_dim": "setup_mode: the numbers of each hand follow from the space",
+    "random_crop image_shift shift_pad": "random_shift: pixels",
+    "ema_decay ema polyak_average weight_averaging": "average_weights: the rate of the average, 1 - decay",
     # networks
     "net_arch hidden_sizes hidden_size hidden_dim hidden_dims hidden_layers hidden_units fcnet_hiddens layer_sizes"
     " num_layers network_arch policy value_layers":

@@ -226,20 +226,24 @@ def build_server(
 class Acting:
     """How workers act: at random, or with the algorithm's policy, for whom env step 0 is `first_step`.
 
-    So the exploration of a run that trains a loaded model counts the run's own steps. `noise` as in `collect_noise`.
+    So the exploration of a run that trains a loaded model counts the run's own steps. `noise` as in `collect_noise`;
+    `evaluated`: with the policy that is evaluated, which may not be the one that is trained.
     """
 
     at_random: bool = False
     explore: bool = True
     first_step: int = 0
     noise: float = 0.0
+    evaluated: bool = False
 
 
 def build_policy(algorithm: Algorithm, acting: Acting) -> Policy:
     """The policy that workers act with."""
     if acting.at_random:
         return RandomPolicy(algorithm.action_space)
-    return Noisy(algorithm, acting.noise) if acting.noise else algorithm.policy
+    if acting.noise:
+        return Noisy(algorithm, acting.noise)
+    return algorithm.evaluated if acting.evaluated else algorithm.policy
 
 
 def build_worker(

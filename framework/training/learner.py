@@ -18,7 +18,7 @@ class Learner:
 
     def learn(self, batch: Batch) -> LearnOutput:
         """Improve on a batch."""
-        return self.algorithm.learn(batch.to(self.device))
+        return self.algorithm.learn(self.algorithm.augmented(batch.to(self.device)))
 
     def weights(self) -> dict[str, torch.Tensor]:
         """Weights of the policy's network, on the CPU."""

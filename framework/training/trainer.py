@@ -50,7 +50,7 @@ class Trainer(Driver):
         """What another algorithm has learned is evaluated before anything is added."""
         if self.begun and self.cfg.online_eval:
             self.evaluated_at = self.update_step
-            self.evaluate_at(self.learning.algorithm.policy, self.update_step, self.env_step)
+            self.evaluate_at(self.learning.algorithm.evaluated, self.update_step, self.env_step)
 
     def exchange(self) -> None:
         """Workers fill the server, the learner learns what is due."""
@@ -103,7 +103,7 @@ class Trainer(Driver):
             self.save_model(str(self.update_step))
         if self.cfg.online_eval and self.evaluated_at != self.update_step:
             self.evaluated_at = self.update_step
-            self.evaluate_at(self.learning.algorithm.policy, self.update_step, self.env_step)
+            self.evaluate_at(self.learning.algorithm.evaluated, self.update_step, self.env_step)
 
     def finish(self) -> None:
         """The last model is kept and evaluated like the others, and the last metrics are written."""
@@ -184,7 +184,7 @@ class Trainer(Driver):
         for update_step, env_step in waiting:
             path = self.folder.models / f"{update_step}.pt"
             load_into(self.learner.algorithm, read_model(path), path)
-            self.evaluate_at(self.learner.algorithm.policy, update_step, env_step)
+            self.evaluate_at(self.learner.algorithm.evaluated, update_step, env_step)
         self.warn(self.learning.load_state_dict(parts["learner"]))
         if self.divergence is not None and "divergence" in parts:
             self.divergence.load_state_dict(parts["divergence"])

@@ -56,6 +56,7 @@ KINDS = {
     "DDPG": ("DDPG", VECTOR, BOX, {"actor_layers": [LINEAR]}),
     "TQC": ("TQC", VECTOR, BOX, {"actor_layers": [LINEAR]}),
     "SAC_D": ("SAC_D", VECTOR, THREE, {"actor_layers": [LINEAR]}),
+    "HybridSAC": ("HybridSAC", VECTOR, BOX, {"actor_layers": [LINEAR], "grasp_layers": [LINEAR]}),
     "table": ("QLearning", spaces.MultiDiscrete([3, 4], start=[1, 0]), THREE, {"initial_value": 0.0}),
     "own classes": ("PPO", DICT, THREE, OWN),
     "own memory": ("PPO", VECTOR, BOX, {"actor_class": "network_classes:Memory"}),

@@ -15,6 +15,7 @@ THREE = spaces.Discrete(3)
 SMALL = [{"layer_type": "linear", "layer_size": 16, "activation": "relu"}]
 CONTINUOUS = ("DDPG", "TD3", "SAC", "TQC")
 ALL = (*CONTINUOUS, "SAC_D")
+MEMORYLESS = (*ALL, "HybridSAC")
 
 
 def make(name, *, obs_space=OBS, action_space=None, seed=1, total_steps=None, **settings):

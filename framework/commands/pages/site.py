@@ -38,6 +38,7 @@ API = {  # page -> heading, what is documented there
         [
             *(f"framework.agents.{name}" for name in ("make_agent", "Agent", "AgentError")),
             *(f"framework.tinyrl.agents.{name}" for name in ("PPOAgent", "SACAgent", "DQNAgent")),
+            "framework.hybrid_agent.SACHybridAgent",
             "framework.tinyrl.environment.create_env_config",
             "framework.tinyrl.base.BaseAgent",
             "framework.tinyrl.logger.Logger",

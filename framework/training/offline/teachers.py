@@ -86,4 +86,4 @@ def load_expert(cfg: Config, envs: Environments, device: str, build: Build) -> P
     of_run = compose([to_override("load_path", str(path)), to_override("tasks_dir", tasks_dir), "mode=test"])
     algorithm = build(of_run, envs, device)
     load_into(algorithm, read_model(path), path)
-    return algorithm.policy
+    return algorithm.evaluated

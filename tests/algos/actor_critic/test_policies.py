@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import torch
 from gymnasium import spaces
-from replay_parts import ALL, CONTINUOUS, make
+from replay_parts import CONTINUOUS, MEMORYLESS, make
 
 WIDE = spaces.Box(np.float32([[-2, 0]]), np.float32([[2, 10]]))  # of shape (1, 2)
 
@@ -85,7 +85,7 @@ def test_squashed_gaussians_are_sampled_and_their_mean_is_greedy(name):
     assert act(policy, 1, explore=False)[0][0] == pytest.approx(np.tanh(mean), rel=1e-5)
 
 
-@pytest.mark.parametrize("name", ALL)
+@pytest.mark.parametrize("name", MEMORYLESS)
 def test_acting_follows_its_own_stream_and_evaluation_draws_nothing(name):
     algorithm = make(name)
     one, other, third = (algorithm.policy.fork(seed) for seed in (1, 1, 2))

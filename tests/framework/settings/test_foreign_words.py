@@ -111,7 +111,7 @@ def test_an_algorithm_without_such_a_setting_names_those_that_have_it() -> None:
     assert translation("clip_coef", CONFIGS["DQN"], "DQN", only_fitting=True) is None
     assert translation("learning_rate", CONFIGS["ValueIteration"], "ValueIteration", only_fitting=True) is None
     assert translation("policy_lr", CONFIGS["DQN"], "DQN") == (
-        "here it is algo_cfg.lr (for DDPG, TD3, SAC and 6 more: algo_cfg.actor_lr)"
+        "here it is algo_cfg.lr (for DDPG, TD3, SAC and 7 more: algo_cfg.actor_lr)"
     )
 
 

@@ -21,6 +21,12 @@ from framework.training import driver
 from framework.training.callbacks import CallbackError
 
 NOISY = [{"layer_type": "noisy_linear", "layer_size": 8}, {"layer_type": "dropout", "p": 0.3}]
+ROBOT = {
+    "algo": "HybridSAC", "entry_point": "robot_env:Robot", "env_cfg__kwargs": {"camera": True}, "batch_size": 8,
+    "learning_starts": 8, "random_shift": 2, "average_weights": 0.1, "grasp_epsilon": 0.3, "model_save_fre": 20,
+    "online_eval_episode": 2, "max_env_step": 36, "save_fig": False, "progress": "off", "log_interval": 7,
+    **{f"{name}_layers": [{"layer_type": "linear", "layer_size": 8}] for name in ("actor", "critic", "grasp")},
+}  # fmt: skip
 
 
 @pytest.fixture(autouse=True)
@@ -74,6 +80,8 @@ SPECIAL = {
     "every 30 steps, DQN": (DQN | {"eval_env_steps": 30}, "pre_update", 40),
     "every 30 steps, PPO": (PPO | {"eval_env_steps": 30, "n_envs": 2}, "post_update", 5),
     "at the end": (PPO, "train_end", 1),
+    "averaged PPO": (PPO | {"average_weights": 0.1}, "pre_rollout", 5),
+    "HybridSAC": (ROBOT, "pre_rollout", 21),
 }  # fmt: skip
 
 
