@@ -152,6 +152,8 @@ class ActorCriticPolicy(Policy):
 
     @torch.inference_mode()
     def rollout_extras(self, obs: Tree, action: np.ndarray, extras: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
+        if "params" not in extras:  # nothing was explored
+            return extras
         params, taken = obs_to_tensors((extras["params"], action), self.device)
         log_prob = self.net.distribution(params).log_prob(taken)
         rest = {name: column for name, column in extras.items() if name != "params"}
