@@ -79,10 +79,7 @@ class Policy(ABC):
         return action
 
     def policy_action(self, env_action: np.ndarray) -> np.ndarray:
-        """The inverse of `env_action`: an action [N, ...] from elsewhere in the policy's own form.
-
-        Policies of algorithms that learn from replay have it.
-        """
+        """The inverse of `env_action`: an action [N, ...] that somebody else chose, in the policy's own form."""
         return env_action
 
     def greedy_state(self, n: int) -> Tree:

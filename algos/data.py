@@ -9,6 +9,8 @@ from torch import Tensor
 
 from algos.common.trees import Tree, tree_map
 
+AS_THEY_ARE = ("step", "index", "told")  # of a batch's fields, on any device
+
 
 @dataclass
 class Batch:
@@ -18,7 +20,7 @@ class Batch:
     `extras` holds what the policy's `act` added (log_prob, value, ...); a rollout of a recurrent policy also has
     `reset` [T, N] (an episode starts at this step) and `state`, the policy's state before the first step.
     `DataSpec` lists further columns. `index` identifies the rows in the buffer, for priorities.
-    `step` is the number of env steps when the batch was drawn, for schedules.
+    `step` is the number of env steps when the batch was drawn, for schedules; `told` are metrics of the batch itself.
     """
 
     obs: Tree
@@ -32,12 +34,13 @@ class Batch:
     state: Tree = ()
     step: int = 0
     index: np.ndarray | None = None
+    told: Mapping[str, float] = field(default_factory=dict)
 
     def to(self, device: str) -> "Batch":
         """The batch with its tensors on a device; itself on the CPU, where batches are made."""
         if device == "cpu":
             return self
-        trees = {one.name: getattr(self, one.name) for one in fields(self) if one.name not in ("step", "index")}
+        trees = {one.name: getattr(self, one.name) for one in fields(self) if one.name not in AS_THEY_ARE}
         present = {name: tree for name, tree in trees.items() if tree is not None}
         pinned = device.startswith("cuda")  # memory that the GPU fetches by itself while Python goes on
 

@@ -101,7 +101,15 @@ def get_config_class(name: str) -> type[Any]:
 
 def learns_offline(name: str | None) -> bool:
     """Whether an algorithm of this tree learns from a dataset alone."""
-    return name in ALGORITHMS and "dataset" in {one.name for one in dataclasses.fields(get_config_class(name))}
+    return name in ALGORITHMS and takes_dataset(get_config_class(name))
+
+
+def takes_dataset(settings: Any) -> bool:
+    """Whether these settings, a dataclass or its instance, are of a method that learns from a dataset alone.
+
+    This is the one place that says so; its `DataSpec` is then of the kind "dataset".
+    """
+    return dataclasses.is_dataclass(settings) and "dataset" in {one.name for one in dataclasses.fields(settings)}
 
 
 def _import_object(path: str) -> Any:

@@ -28,6 +28,7 @@ from envs.check import check_given
 from framework.data.guard import Guard, check_losses
 from framework.data.rows import RowMaker
 from framework.data.tally import Recent
+from framework.data.told.interventions import told_means
 from framework.distributed.assemble import model_info
 from framework.machine.auto import choose_compiling, choose_threads
 from framework.machine.set_up import set_up_torch
@@ -83,11 +84,13 @@ class Agent(Stepped):
         if saved is not None and path is not None:
             load_into(self.algorithm, saved, path)
             self.env_step, self.update_step, self.episode = (saved[name] for name in COUNTERS)
-        self.server = build_server(self.cfg, lambda: self.environments, self.spec, 1, self.algorithm.policy)
+        self.server = build_server(self.cfg, lambda: self.environments, self.spec, 1, lambda: self.algorithm.policy)
+        self.told_at = self.env_step  # the step of the last update, up to which metrics were told
         self.learning = Learning(Learner(self.algorithm), self.server)
         policy_seed, self.env_seed = worker_seeds(stream(general.seed, "worker"), 1)
         guard = Guard(self.cfg.env_cfg.entry_point or self.cfg.env_cfg.id, self.action_space)
-        self._begin(RowMaker(self.algorithm.policy.fork(policy_seed), 1), guard, general.info_keywords)
+        rows = RowMaker(self.algorithm.policy.fork(policy_seed), 1, self.action_space)
+        self._begin(rows, guard, general.info_keywords)
         self.greedy_state: Tree = ()
         self.greedy = self.algorithm.evaluated.fork(policy_seed)  # a stream of its own: looking on changes nothing
         self.start_episode()
@@ -132,7 +135,8 @@ class Agent(Stepped):
         if not outputs:
             return None
         self.update_step += sum(output.updates for output in outputs)
-        told = {name: total / count for name, (total, count) in self.tally.take_metrics().items()}
+        told = told_means(self.tally.take_metrics(), self.env_step - self.told_at)
+        self.told_at = self.env_step
         self.metrics = means_of([output.metrics for output in outputs]) | told
         check_losses(self.metrics, self.update_step)
         return dict(self.metrics)

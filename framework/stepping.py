@@ -69,12 +69,15 @@ class Stepped:
     ) -> None:
         """Report the result of the action; `next_obs` is the true one, before any reset, also where the episode ended.
 
-        Reward components, success and metrics in `info` appear in `get_stats`.
+        Reward components, success and metrics in `info` appear in `get_stats`; its `intervene_action` is learned from
+        in the place of the action that was given.
         """
         self._need_action("observe")
         row, reward = self._row_of(next_obs), as_reward(reward)
         if info:
-            self.tally.look(info, np.array([bool(terminated) or bool(truncated)]))
+            done = np.array([bool(terminated) or bool(truncated)])
+            self.rows.take_over(info, done)
+            self.tally.look(info, done)
         self._finish(row, reward, bool(terminated), bool(truncated))
 
     def step(self, reward: float, done: bool, truncated: bool | None = None, next_state: Any = None) -> None:
@@ -139,9 +142,11 @@ class Stepped:
         self._check(next_obs, reward, terminated)
         last = len(self.rollout) + 1 == self.spec.rollout_length(1)
         columns = np.array([reward], np.float64), np.array([terminated]), np.array([truncated])
-        self.rollout.append(self.rows.finish(next_obs, *columns, last=last))
+        made = self.rows.finish(next_obs, *columns, last=last)
+        self.rollout.append(made)
         self.env_step += 1
-        for episode in self.tally.finish(columns[0], columns[1] | columns[2], self.env_step):
+        ended = self.tally.finish(columns[0], columns[1] | columns[2], self.env_step, made.get("intervened"))
+        for episode in ended:
             self.episode += 1
             self.recent.add(episode)
         if last:

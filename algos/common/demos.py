@@ -10,16 +10,18 @@ from algos.common.settings import require, setting
 class DemoConfig:
     """RLPD (Ball et al., "Efficient online reinforcement learning with offline data", 2023) has a ratio of 0.5."""
 
-    demo_paths: Any = None  # demonstrations: a run's name, a path, a glob, or a list of them, as of a dataset
-    demo_ratio: float = setting(0.0, ge=0, lt=1)  # share of every batch that is drawn from the demonstrations
+    demo_paths: Any = None  # demonstrations: a run's name, a path, a glob, or a list of them; null: interventions alone
+    demo_ratio: float = setting(0.0, ge=0, lt=1)  # share of every batch: of demonstrations and interventions
 
     def check(self, section: str) -> None:
-        """Refuse one of the two without the other, and what does not go together with them."""
+        """Refuse demonstrations without a ratio, and what does not go together with one.
+
+        Whether a ratio has anything to draw from depends on the environment, see framework/training/offline/parts.py.
+        """
         super().check(section)  # type: ignore[misc]  # of the settings that it is mixed into
-        if self.demo_paths is None and not self.demo_ratio:
+        if not self.demo_paths and not self.demo_ratio:
             return
         require(self.demo_ratio > 0, f"{section}.demo_paths needs {section}.demo_ratio, such as 0.5")
-        require(self.demo_paths is not None, f"{section}.demo_ratio={self.demo_ratio} needs {section}.demo_paths")
         for key, usual in (("buffer_type", ("REPLAY_QUE", "REPLAY")), ("n_step", (1,)), ("recurrent", (False,))):
             value = getattr(self, key, usual[0])
             require(

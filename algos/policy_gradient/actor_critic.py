@@ -116,9 +116,10 @@ class ActorCritic(nn.Module):
 
 
 class ActorCriticPolicy(Policy):
-    """Samples actions when exploring, takes the most likely ones otherwise; log_prob and value are extras.
+    """Samples actions when exploring, takes the most likely ones otherwise; log_prob and value are extras of a rollout.
 
-    A critic that shares nothing with the actor is asked once, for the whole rollout.
+    log_prob is asked for the whole rollout at once, for the actions that were executed; so is a critic that shares
+    nothing with the actor.
     """
 
     net: ActorCritic
@@ -144,23 +145,28 @@ class ActorCriticPolicy(Policy):
         if not explore:
             return dist.mode().cpu().numpy(), {}, state
         action = dist.sample(self.generator)
-        if self.critic_later:
-            return action.cpu().numpy(), {"params": params.cpu().numpy()}, state
-        extras = {"log_prob": dist.log_prob(action).cpu().numpy(), "value": value.cpu().numpy()}
+        extras = {"params": params.cpu().numpy()}
+        if not self.critic_later:
+            extras["value"] = value.cpu().numpy()
         return action.cpu().numpy(), extras, state
 
     @torch.inference_mode()
     def rollout_extras(self, obs: Tree, action: np.ndarray, extras: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
-        if "params" not in extras:
+        if "params" not in extras:  # nothing was explored
             return extras
         params, taken = obs_to_tensors((extras["params"], action), self.device)
         log_prob = self.net.distribution(params).log_prob(taken)
-        rows = tree_map(lambda leaf: leaf.reshape(-1, *leaf.shape[2:]), obs)
-        pieces = (tree_map(lambda leaf, at=at: leaf[at : at + PIECE], rows) for at in range(0, log_prob.numel(), PIECE))
-        values = [self.net.value(obs_to_tensors(piece, self.device)) for piece in pieces]
         rest = {name: column for name, column in extras.items() if name != "params"}
-        value = torch.cat(values).reshape(log_prob.shape)
-        return {**rest, "log_prob": log_prob.cpu().numpy(), "value": value.cpu().numpy()}
+        if "value" not in rest:
+            rest["value"] = self._values(obs, log_prob)
+        return {**rest, "log_prob": log_prob.cpu().numpy()}
+
+    def _values(self, obs: Tree, like: Tensor) -> np.ndarray:
+        """The critic's values of a rollout [T, N], in pieces."""
+        rows = tree_map(lambda leaf: leaf.reshape(-1, *leaf.shape[2:]), obs)
+        pieces = (tree_map(lambda leaf, at=at: leaf[at : at + PIECE], rows) for at in range(0, like.numel(), PIECE))
+        values = [self.net.value(obs_to_tensors(piece, self.device)) for piece in pieces]
+        return torch.cat(values).reshape(like.shape).cpu().numpy()
 
     def greedy_state(self, n: int) -> Tree:
         return self.net.encoder.init_state(n), self.net.actor.init_state(n)

@@ -139,6 +139,9 @@ class TablePolicy(Policy):
     def env_action(self, action: np.ndarray) -> np.ndarray:
         return counted_from(action, self.first, self.env_type)
 
+    def policy_action(self, env_action: np.ndarray) -> np.ndarray:
+        return env_action.astype(np.int64, copy=False) - self.first
+
     def progress(self, step: int) -> dict[str, float]:
         return {"eps": self.cfg.epsilon(step)}
 

@@ -12,7 +12,7 @@ from algos.common.errors import UserError
 from envs.returns import possible_returns
 from framework.commands.data.make import dataset
 from framework.commands.verdict import SCORE, TEST_EPISODES
-from framework.data.endings import in_words
+from framework.data.told.endings import in_words
 from framework.experiment import Experiment
 from framework.reports.progress import start_line
 from framework.reports.scores import last_scores

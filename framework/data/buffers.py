@@ -27,16 +27,8 @@ def to_tensor(values: np.ndarray) -> torch.Tensor:
     return torch.from_numpy(np.require(values, learning_dtype(values.dtype), ["C", "W"]))
 
 
-class Buffer(ABC):
-    """The interface of a buffer for the data server."""
-
-    @abstractmethod
-    def add(self, rollout: Rollout) -> None:
-        """Store the rollout of one worker."""
-
-    @abstractmethod
-    def due(self, spec: DataSpec, owed: int, before: int, now: int) -> int:
-        """Calls of `learn` owed after a rollout that took the env steps from `before` to `now`; `owed` were already."""
+class Sampler(ABC):
+    """What the data server draws batches from."""
 
     @abstractmethod
     def sample(self, n: int, step: int) -> Batch:
@@ -52,6 +44,18 @@ class Buffer(ABC):
     @abstractmethod
     def load_state_dict(self, state: dict[str, Any]) -> None:
         """Restore what `state_dict` returned."""
+
+
+class Buffer(Sampler):
+    """What a run's rollouts are stored in and drawn from."""
+
+    @abstractmethod
+    def add(self, rollout: Rollout) -> None:
+        """Store the rollout of one worker."""
+
+    @abstractmethod
+    def due(self, spec: DataSpec, owed: int, before: int, now: int) -> int:
+        """Calls of `learn` owed after a rollout that took the env steps from `before` to `now`; `owed` were already."""
 
 
 class ReplayBuffer(Buffer):
@@ -219,3 +223,12 @@ def batch_map(fn: Callable[[Any], Any], batch: Batch) -> Batch:
     """A batch with `fn` applied to every tensor in it."""
     present = {name: getattr(batch, name) for name in COLUMNS if getattr(batch, name) is not None}
     return replace(batch, **tree_map(fn, present))
+
+
+def joined(one: Batch, other: Batch) -> Batch:
+    """The rows of two batches of transitions, one after the other; what they tell, together."""
+    columns = {
+        name: tree_map(lambda *leaves: torch.cat(leaves), getattr(one, name), getattr(other, name))
+        for name in TRANSITION
+    }
+    return replace(one, **columns, told={**one.told, **other.told})

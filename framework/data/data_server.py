@@ -9,14 +9,14 @@ import torch
 from algos.common.errors import UserError
 from algos.common.normalize import RewardScale, RunningNorm
 from algos.common.schedule import Schedule
-from algos.common.trees import tree_map
 from algos.data import Batch, DataSpec
-from framework.data.buffers import Buffer, ReplayBuffer, RolloutBuffer
+from framework.data.buffers import Buffer, ReplayBuffer, RolloutBuffer, Sampler, joined
+from framework.data.demos import DemoBuffer
 from framework.data.episodes import EpisodeBuffer
 from framework.data.hindsight import GoalReward, HindsightBuffer
 from framework.data.n_step import NStep
 from framework.data.prioritized import PrioritizedReplayBuffer
-from framework.data.rollout import TRANSITION, Rollout
+from framework.data.rollout import Rollout
 from framework.data.sequences import SequenceBuffer
 
 
@@ -30,19 +30,20 @@ class DataServer:
         n_rollouts: int = 1,
         total_steps: int | None = None,
         goal_reward: GoalReward | None = None,
-        buffer: Buffer | None = None,
-        demos: Buffer | None = None,
+        dataset: Sampler | None = None,
+        demos: DemoBuffer | None = None,
     ):
         """`n_rollouts` are learned as one on-policy: one of each worker that steps in turn with the others.
 
-        `total_steps` is where schedules end; HER needs `goal_reward`; a dataset is a `buffer` that is full already.
-        `demos`: demonstrations, of which `spec.demo_ratio` of every batch is drawn.
+        `total_steps` is where schedules end; HER needs `goal_reward`. `dataset`: what is drawn from in the place of
+        what is put. `demos`: `spec.demo_ratio` of every batch is drawn of them as soon as there are any.
         """
         self.spec = spec
         self.env_steps = 0  # of this run
         self.owed = 0
         self.updates = 0  # drawn for, of an offline run
-        self.buffer = buffer or make_buffer(spec, seed, n_rollouts, total_steps, goal_reward)
+        self.buffer = make_buffer(spec, seed, n_rollouts, total_steps, goal_reward)
+        self.source: Sampler | None = dataset or self.buffer
         self.demos = demos
         self.n_step = NStep(spec.n_step, spec.gamma) if spec.n_step > 1 else None
         self.returns = RunningNorm(()) if spec.replayed and spec.normalize_reward else None
@@ -58,6 +59,8 @@ class DataServer:
         if self.buffer is not None:
             self.buffer.add(rollout if self.n_step is None else self.n_step(rollout))
             self.owed = self.buffer.due(self.spec, self.owed, before, self.env_steps)
+        if self.demos is not None:
+            self.demos.add(rollout)
 
     def updates_due(self) -> int:
         """Calls of `learn` that are due now."""
@@ -65,11 +68,12 @@ class DataServer:
 
     def sample(self) -> Batch:
         """A batch for one call of `learn`; one update fewer is then due."""
-        assert self.buffer is not None
+        assert self.source is not None
         self.owed -= 1
         step = self.updates if self.spec.offline else self.env_steps
-        n_demos = 0 if self.demos is None else round(self.spec.demo_ratio * self.spec.batch_size)
-        batch = self.buffer.sample(self.spec.batch_size - n_demos, step)
+        some = self.demos is not None and self.demos.size > 0
+        n_demos = round(self.spec.demo_ratio * self.spec.batch_size) if some else 0
+        batch = self.source.sample(self.spec.batch_size - n_demos, step)
         if self.demos is not None and n_demos:
             batch = joined(batch, self.demos.sample(n_demos, step))
         self.updates += self.spec.offline
@@ -84,12 +88,12 @@ class DataServer:
 
     def update_priorities(self, index: np.ndarray, priorities: np.ndarray) -> None:
         """Absolute TD errors [B] of a batch's rows; without effect on a buffer that draws uniformly."""
-        assert self.buffer is not None
-        self.buffer.update_priorities(index, priorities)
+        assert self.source is not None
+        self.source.update_priorities(index, priorities)
 
     def state_dict(self) -> dict[str, Any]:
         """Buffer and counters."""
-        buffer = self.buffer.state_dict() if self.buffer is not None else {}
+        buffer = self.source.state_dict() if self.source is not None else {}
         n_step = self.n_step.state_dict() if self.n_step is not None else {}
         state = {"env_steps": self.env_steps, "owed": self.owed, "buffer": buffer, "n_step": n_step}
         if self.spec.offline:
@@ -104,23 +108,14 @@ class DataServer:
         """Restore what `state_dict` returned."""
         self.env_steps, self.owed = state["env_steps"], state["owed"]
         self.updates = state.get("updates", 0)
-        if self.buffer is not None:
-            self.buffer.load_state_dict(state["buffer"])
+        if self.source is not None:
+            self.source.load_state_dict(state["buffer"])
         if self.demos is not None:
             self.demos.load_state_dict(state["demos"])
         if self.n_step is not None:
             self.n_step.load_state_dict(state["n_step"])
         for worker, scale in state.get("scales", {}).items():
             self._scale(int(worker)).load_state_dict(scale)
-
-
-def joined(one: Batch, other: Batch) -> Batch:
-    """The rows of two batches of transitions, one after the other."""
-    columns = {
-        name: tree_map(lambda *leaves: torch.cat(leaves), getattr(one, name), getattr(other, name))
-        for name in TRANSITION
-    }
-    return replace(one, **columns)
 
 
 def make_buffer(
@@ -130,8 +125,8 @@ def make_buffer(
     total_steps: int | None = None,
     goal_reward: GoalReward | None = None,
 ) -> Buffer | None:
-    """The buffer that an algorithm needs; None if nothing is learned."""
-    if spec.kind == "none":
+    """The buffer that an algorithm needs; None if nothing is learned from its own steps."""
+    if spec.kind in ("none", "dataset"):
         return None
     if spec.kind == "rollout":
         return RolloutBuffer(n_rollouts, spec.n_steps)

@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-SMALLEST = 1 << 12  # bytes of an observation; of a smaller one there is too little to gain
+SMALLEST = 1 << 11  # bytes of an observation; of a smaller one there is too little to gain
 DEEPEST = 16  # more frames than this are no stack, but the lines of a picture
 LOOKED_AT = 100  # rows by which the way to split observations is chosen
 INDEX = np.dtype(np.int32)

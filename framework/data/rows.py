@@ -1,15 +1,18 @@
 """Rows: turns env steps into training data, for workers and for agents stepped by hand."""
 
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
 import torch
+from gymnasium import spaces
 
 from algos.base import Policy
 from algos.common.forms import check_like
 from algos.common.streams import take_over
 from algos.networks.state import Tree, reset_rows, tree_map
 from framework.data.rollout import Rollout, stack
+from framework.data.told.interventions import EXECUTED, executed
 
 Row = dict[str, Any]
 
@@ -17,16 +20,17 @@ Row = dict[str, Any]
 class RowMaker:
     """Acts for `n` environments with `policy`, carries its state along, and makes a row of each step.
 
-    `act` and `finish` take turns.
+    `act` and `finish` take turns; between them `take_over` may change the row. `action_space` is the environment's.
     """
 
-    def __init__(self, policy: Policy, n: int):
-        self.policy = policy
+    def __init__(self, policy: Policy, n: int, action_space: spaces.Space[Any]):
+        self.policy, self.action_space = policy, action_space
         self.initial_state = policy.init_state(n)
         self.state = self.initial_state
         self.reset = np.ones(n, dtype=bool)  # the next step is the first of an episode
         self.row: Row = {}  # what `act` knows of the step that `finish` completes
         self.next_state: Tree = ()
+        self.taken_over = False  # some row since the last rollout is marked
 
     def state_copy(self) -> Tree:
         """The policy's state before the next step, as arrays [N, ...]."""
@@ -38,6 +42,23 @@ class RowMaker:
         env_action = self.policy.env_action(action)
         self.row = {"obs": obs, "action": action, "env_action": env_action, "extras": extras}
         return env_action
+
+    def take_over(self, info: Mapping[str, Any], done: np.ndarray) -> None:
+        """Put the actions that a step's info tells as executed in the place of the policy's, and mark them.
+
+        `done` [N]: the episodes that the step ended. Raises UserError for what is no action of the environment's.
+        """
+        if EXECUTED not in info and EXECUTED not in info.get("final_info", ()):
+            return
+        told, mask = executed(info, done, self.action_space)
+        if not mask.any():
+            return
+        row = self.row
+        env_action, action = np.array(row["env_action"]), np.array(row["action"])
+        env_action[mask] = told[mask]
+        action[mask] = self.policy.policy_action(env_action).reshape(action.shape)[mask]
+        self.row |= {"action": action, "env_action": env_action, "intervened": mask}
+        self.taken_over = True
 
     def finish(
         self, next_obs: Tree, reward: np.ndarray, terminated: np.ndarray, truncated: np.ndarray, *, last: bool
@@ -64,6 +85,9 @@ class RowMaker:
 
     def rollout(self, rows: list[Row], state: Tree, worker: int = 0) -> Rollout:
         """The rows of T steps as one rollout; `state` is the policy's before the first."""
+        if self.taken_over:
+            self.taken_over = False
+            rows = [{"intervened": np.zeros_like(row["terminated"]), **row} for row in rows]
         if len(rows) == 1:
             columns = {name: tree_map(_as_first, column) for name, column in rows[0].items()}
         else:

@@ -1,7 +1,7 @@
 """What environments report besides observations: rewards and their components, success, metrics (torch-free).
 
 `info["reward_components"]`: name -> value, for each environment. `info["log"]`: name -> a number, or one for each
-environment. Of the step that ends an episode also what framework/data/endings.py names.
+environment. Of the step that ends an episode also what framework/data/told/endings.py names.
 """
 
 from collections import deque
@@ -13,11 +13,11 @@ import numpy as np
 
 from algos.common.errors import UserError
 from algos.common.forms import check_like, mapping
-from framework.data.endings import MEANS, TOLD, Ending, ending_of
+from framework.data.told.endings import MEANS, TOLD, Ending, ending_of
+from framework.data.told.interventions import RecentInterventions, Sums, Takeovers, mask_of
 
 RECENT = 100  # episodes in the running means
 COMPONENTS, LOG = "reward_components", "log"
-Sums = dict[str, tuple[float, int]]  # name -> (sum, count)
 
 
 @dataclass
@@ -35,6 +35,7 @@ class Episode:
     raw_reward: float | None = None
     infos: dict[str, float | str] = field(default_factory=dict)
     known: tuple[str, ...] = ()
+    intervened: int = 0  # steps in which somebody else than the policy acted
 
     @property
     def ending(self) -> Ending:
@@ -55,6 +56,7 @@ class Recent:
         self.episodes: deque[tuple[float, int]] = deque(map(tuple, state.get("recent", ())), maxlen=RECENT)
         told = state.get("recent_of", {}).items()
         self.told: dict[str, deque[float]] = {name: deque(values, maxlen=RECENT) for name, values in told}
+        self.interventions = RecentInterventions(RECENT, state.get("interventions"))
         self._means: dict[str, float] | None = None  # until the next episode
 
     def add(self, episode: Episode) -> None:
@@ -64,6 +66,7 @@ class Recent:
             if isinstance(value, str):
                 continue
             self.told.setdefault(name, deque(maxlen=RECENT)).append(value)
+        self.interventions.add(episode.intervened, episode.length, episode.success)
         self._means = None
 
     def means(self) -> dict[str, float]:
@@ -75,12 +78,14 @@ class Recent:
             told = {f"episode/{MEANS[name]}" if name in MEANS else name: row for name, row in self.told.items()}
             means = {"episode/mean_reward": rewards, "episode/mean_length": lengths} | told
             self._means = {name: sum(values) / len(values) for name, values in means.items()}
+            self._means |= self.interventions.means()
         return dict(self._means)
 
     def state_dict(self) -> dict[str, Any]:
         """What the means are of, as plain lists."""
         told = {name: list(values) for name, values in self.told.items()}
-        return {"recent": [list(row) for row in self.episodes], "recent_of": told}
+        recent = {"recent": [list(row) for row in self.episodes], "recent_of": told}
+        return recent | {"interventions": self.interventions.state_dict()}
 
 
 class Tally:
@@ -97,6 +102,7 @@ class Tally:
         self.components: dict[str, np.ndarray] = {}  # one that a step does not tell counts 0 there
         self.endings: dict[int, Ending] = {}  # of the episodes that the last step ended, by environment
         self.metrics: Sums = {}  # since `take_metrics`
+        self.takeovers: Takeovers | None = None  # None until the first intervention
 
     def look(self, info: dict[str, Any], done: np.ndarray) -> None:
         """Take in a step's info; `done` [N]: the episodes that it ended.
@@ -107,22 +113,32 @@ class Tally:
         rows = np.ones(self.n, dtype=bool)
         final = info.get("final_info")
         if isinstance(final, dict):
-            ended = _mask(info, "final_info", self.n) & done
+            ended = mask_of(info, "final_info", self.n) & done
             self._take(final, ended, ended)
             rows = ~ended
         self._take(info, rows, rows & done)
 
-    def finish(self, reward: np.ndarray, done: np.ndarray, env_step: int) -> list[Episode]:
-        """Count a step; the episodes that it ended."""
+    def finish(
+        self, reward: np.ndarray, done: np.ndarray, env_step: int, intervened: np.ndarray | None = None
+    ) -> list[Episode]:
+        """Count a step; the episodes that it ended. `intervened` [N]: where not the policy acted; None: nowhere."""
         self.returns += reward
         self.lengths += 1
+        if intervened is not None or self.takeovers is not None:
+            self._count(np.zeros(self.n, dtype=bool) if intervened is None else intervened, done)
         if not np.count_nonzero(done):
             return []
         ended = [self._episode(int(env), env_step) for env in np.flatnonzero(done)]
-        for column in (self.returns, self.lengths, *self.components.values()):
+        counted = () if self.takeovers is None else (self.takeovers.steps,)
+        for column in (self.returns, self.lengths, *self.components.values(), *counted):
             column[done] = 0
         self.endings = {}
         return ended
+
+    def _count(self, intervened: np.ndarray, done: np.ndarray) -> None:
+        if self.takeovers is None:
+            self.takeovers = Takeovers(self.n)
+        self.takeovers.count(intervened, done, self.metrics)
 
     def take_metrics(self) -> Sums:
         """Sums and counts of the environments' metrics since the last call."""
@@ -132,7 +148,9 @@ class Tally:
     def _episode(self, env: int, env_step: int) -> Episode:
         components = {name: float(column[env]) for name, column in self.components.items()}
         ending = self.endings.get(env, Ending())
-        return Episode(env_step, float(self.returns[env]), int(self.lengths[env]), components, **vars(ending))
+        intervened = 0 if self.takeovers is None else int(self.takeovers.steps[env])
+        told = {**vars(ending), "intervened": intervened}
+        return Episode(env_step, float(self.returns[env]), int(self.lengths[env]), components, **told)
 
     def _take(self, info: dict[str, Any], rows: np.ndarray, ended: np.ndarray) -> None:
         """What is told for the environments `rows` [N], of which the episodes of `ended` end."""
@@ -161,7 +179,8 @@ class Tally:
     def state_dict(self) -> dict[str, Any]:
         """The sums of the running episodes."""
         components = {name: column.copy() for name, column in self.components.items()}
-        return {"returns": self.returns.copy(), "lengths": self.lengths.copy(), "components": components}
+        takeovers = {} if self.takeovers is None else {"takeovers": self.takeovers.state_dict()}
+        return {"returns": self.returns.copy(), "lengths": self.lengths.copy(), "components": components, **takeovers}
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
         """Restore what `state_dict` returned; older versions have no components."""
@@ -172,6 +191,7 @@ class Tally:
             check_like(self.returns, column, name)
         self.returns, self.lengths = state["returns"], state["lengths"]
         self.components = dict(state.get("components", {}))
+        self.takeovers = Takeovers.restored(state["takeovers"], self.n) if "takeovers" in state else None
 
 
 def row_of(info: Mapping[str, Any], names: Iterable[str], env: int, n: int) -> dict[str, Any]:
@@ -189,12 +209,6 @@ def row_of(info: Mapping[str, Any], names: Iterable[str], env: int, n: int) -> d
     return row
 
 
-def _mask(info: dict[str, Any], name: str, n: int) -> np.ndarray:
-    """Which environments [N] tell `name`: all, where no mask says otherwise."""
-    mask = info.get(f"_{name}")
-    return np.ones(n, dtype=bool) if mask is None else np.asarray(mask, dtype=bool)
-
-
 def _entries(told: Any, n: int, prefix: str = "") -> Iterator[tuple[str, np.ndarray, np.ndarray]]:
     """(name, value, which environments [N] tell it) of a mapping, nested ones included: their names joined by `/`."""
     if not isinstance(told, dict):
@@ -206,7 +220,7 @@ def _entries(told: Any, n: int, prefix: str = "") -> Iterator[tuple[str, np.ndar
         if isinstance(value, dict):
             yield from _entries(value, n, f"{prefix}{name}/")
         elif name not in masks:
-            yield f"{prefix}{name}", np.asarray(value), _mask(told, name, n)
+            yield f"{prefix}{name}", np.asarray(value), mask_of(told, name, n)
 
 
 def _numbers(what: str, value: np.ndarray) -> np.ndarray:

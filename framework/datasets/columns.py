@@ -46,6 +46,13 @@ class Dataset:
         ends = np.concatenate([[0.0], np.cumsum(self.columns["reward"], dtype=np.float64)])[self.first]
         return np.diff(ends)
 
+    def each(self) -> Iterator[dict[str, Tree]]:
+        """The episodes, one after the other: obs [T + 1, ...], the others [T, ...]."""
+        for number, (start, stop) in enumerate(zip(self.first[:-1], self.first[1:], strict=True)):
+            steps, seen = slice(start, stop), slice(start + number, stop + number + 1)
+            places = {name: seen if name == "obs" else steps for name in ("obs", *STEP_COLUMNS)}
+            yield {name: tree_map(lambda leaf, at=at: leaf[at], self.columns[name]) for name, at in places.items()}
+
     def pieces(self, rows: int = 65_536) -> Iterator[Tree]:
         """All observations as tensors, so many rows at a time: for statistics."""
         obs = self.columns["obs"]

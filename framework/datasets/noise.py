@@ -59,6 +59,9 @@ class Noisy(Policy):
         replaced = self._drawn(torch.rand, chosen.shape) < self.noise
         return np.where(replaced, at_random, chosen).astype(chosen.dtype)
 
+    def policy_action(self, env_action: np.ndarray) -> np.ndarray:
+        return self.policy.policy_action(env_action)
+
     def _drawn(self, draw: Any, shape: tuple[int, ...]) -> np.ndarray:
         drawn: np.ndarray = draw(shape, generator=self.generator, device=self.device).cpu().numpy()
         return drawn

@@ -38,6 +38,7 @@ from framework.training.build import (
 from framework.training.environments import Environments
 from framework.training.evaluator import Evaluation
 from framework.training.learner import Learner
+from framework.training.offline.environments import KnownSpaces
 from framework.training.worker import WorkerStats
 
 Weights = dict[str, np.ndarray]
@@ -52,13 +53,18 @@ class ActorConfig:
     acting: Acting
     threads: int = 1  # of torch in workers
     env_specs: dict[str, Any] = field(default_factory=dict)  # environments that the user's program registered
+    spaces: KnownSpaces | None = None  # of a dataset: there may be no environment
 
     @classmethod
-    def of(cls, cfg: Config, acting: Acting) -> "ActorConfig":
+    def of(cls, cfg: Config, acting: Acting, spaces: KnownSpaces | None = None) -> "ActorConfig":
         """From a run's config; workers in exact mode have the threads of a single process."""
         general = cfg.general_cfg
         specs = {cfg.env_cfg.id: gym.registry[cfg.env_cfg.id]} if cfg.env_cfg.id in gym.registry else {}
-        return cls(cfg, acting, general.threads if general.sync == "exact" else 1, specs)
+        return cls(cfg, acting, general.threads if general.sync == "exact" else 1, specs, spaces)
+
+    def environments(self) -> Any:
+        """What a part that steps none knows of the environments."""
+        return self.spaces or Environments(self.cfg, checked=True)
 
 
 class RemotePart:
@@ -86,7 +92,7 @@ class WorkerActor(RemotePart):
         super().__init__(config, config.threads)
         envs = Environments(config.cfg, checked=True)
         at_random = config.acting.at_random
-        algorithm = build_algorithm(without_compiler(config.cfg), envs, "cpu", at_random=at_random)
+        algorithm = build_algorithm(without_compiler(config.cfg), envs, "cpu", at_random=at_random, learns=False)
         policy = build_policy(algorithm, config.acting)
         self.worker = build_worker(config.cfg, envs, policy, index, config.acting, restart=restart)
         self.version: int | None = None  # of the newest weights that it was given
@@ -120,8 +126,11 @@ class ServerActor(RemotePart):
 
     def __init__(self, config: ActorConfig, spec: Any, n_rollouts: int):
         super().__init__(config, 1)
-        envs = partial(Environments, config.cfg, checked=True)
-        self.server = build_server(config.cfg, envs, spec, n_rollouts)
+        self.server = build_server(config.cfg, config.environments, spec, n_rollouts, partial(own_policy, config))
+
+    def grant(self, updates: int) -> None:
+        """So many updates of a dataset are due."""
+        self.server.grant(updates)
 
     def put(self, *rollouts: Rollout) -> int:
         """Store rollouts; returns the updates that this makes due."""
@@ -187,8 +196,7 @@ class LearnerActor(RemotePart):
         if n_learners > 1:
             seconds = self.config.cfg.general_cfg.worker_timeout
             peers.join(place.address, rank, n_learners, self.device, seconds, place.secret)
-        envs = Environments(self.config.cfg, checked=True)
-        self.learner = Learner(build_algorithm(self.config.cfg, envs, self.device))
+        self.learner = Learner(build_algorithm(self.config.cfg, self.config.environments(), self.device))
         self.learner.load_state_dict(state)
         take_a_step(self.device)
 
@@ -219,13 +227,18 @@ class EvaluatorActor(RemotePart):
         super().__init__(config, config.cfg.general_cfg.threads)
         envs = Environments(config.cfg, checked=True)
         envs.try_rendering()
-        algorithm = build_algorithm(without_compiler(config.cfg), envs, "cpu")
+        algorithm = build_algorithm(without_compiler(config.cfg), envs, "cpu", learns=False)
         self.evaluator = build_evaluator(config.cfg, envs, algorithm.evaluated, role)
 
     def evaluate(self, weights: Weights, episodes: int, key: int, gif: Any = None, step: int = 0) -> Evaluation:
         """Play `episodes` episodes with these weights, see `Evaluator.evaluate`."""
         self.evaluator.policy.net.load_state_dict(to_tensors(weights))
         return self.evaluator.evaluate(episodes, key, gif, step)
+
+
+def own_policy(config: ActorConfig) -> Policy:
+    """A policy for the form of actions, which is the same whatever its weights are."""
+    return build_algorithm(without_compiler(config.cfg), config.environments(), "cpu", learns=False).policy
 
 
 def take_a_step(device: str) -> None:

@@ -20,7 +20,7 @@ from framework.training.driver import Driver, Parts
 from framework.training.environments import Environments, EnvObject
 from framework.training.learner import Learner
 from framework.training.offline.divergence import Divergence
-from framework.training.offline.environments import OfflineEnvironments
+from framework.training.offline.environments import KnownSpaces, OfflineEnvironments
 from framework.training.parts import Learning
 from framework.training.recorder import Recorder
 from framework.training.trainer import Collector, Trainer
@@ -111,7 +111,8 @@ def build_driver(
     evaluator: Any = None
     learning = None
     if cluster is not None:
-        config = ActorConfig.of(cfg, plan.acting)
+        known = KnownSpaces(envs.obs_space, envs.action_space) if spec.offline else None
+        config = ActorConfig.of(cfg, plan.acting, known)
         backend = ray_backend(cfg, None).Backend(cluster, spec, config, policy, counters, recorder, folder)
         if training:
             sampling, learning, evaluator = backend.training(learner, callbacks)

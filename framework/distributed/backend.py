@@ -10,6 +10,7 @@ from framework.distributed.actors import ActorConfig, EvaluatorActor, weights_of
 from framework.distributed.cluster import Cluster
 from framework.distributed.failures import FailureLog, PartLost, RayLost
 from framework.distributed.learning import RemoteLearning
+from framework.distributed.remote_dataset import RemoteDataset
 from framework.distributed.remote_evaluator import EVALUATOR, RemoteEvaluator
 from framework.distributed.sampling import CountingServer, RemoteSampling
 from framework.distributed.traffic import RemoteServer, Traffic
@@ -49,10 +50,10 @@ class Backend:
 
     def training(
         self, learner: Learner, callbacks: Callbacks
-    ) -> tuple[RemoteSampling, RemoteLearning, RemoteEvaluator]:
+    ) -> tuple[RemoteSampling | RemoteDataset, RemoteLearning, RemoteEvaluator]:
         """Sampling, learning and the evaluator."""
-        server = RemoteServer(self.traffic)
-        sampling = RemoteSampling(self.traffic, server)
+        server, offline = RemoteServer(self.traffic), self.spec.offline
+        sampling = RemoteDataset(self.traffic, server) if offline else RemoteSampling(self.traffic, server)
         evaluator = RemoteEvaluator(self.cluster, self.actor_config, self.traffic.fail)
         return sampling, RemoteLearning(self.traffic, server, learner, callbacks), evaluator
 

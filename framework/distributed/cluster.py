@@ -45,18 +45,20 @@ class Cluster:
 
     def __init__(self, cfg: Config, spec: DataSpec, envs: Environments):
         self.general = general = cfg.general_cfg
+        self.n_workers = 0 if spec.offline else general.n_workers
         self.begun = time.monotonic()
         self.handles: dict[Handle, Ref] = {}  # and where each lives
         self.session: Session | None = None
         spaces = (envs.obs_space, envs.action_space)
         free = memory.free_memory()
         rollout = memory.rollout_bytes(spec, *spaces, general.n_envs, max(spec.n_steps, spec.train_freq))
-        batches = BATCHES * spec.batch_size * spec.row_steps * memory.transition_bytes(*spaces)
+        steps = spec.n_steps if spec.offline else spec.row_steps
+        batches = BATCHES * spec.batch_size * steps * memory.transition_bytes(*spaces)
         size = None
         if general.ray_address is None:
             # refused before Ray is started, which takes seconds
             resources.learner_gpus(general.device, general.n_learners, torch.cuda.device_count())
-            needed = 3 * general.n_workers * rollout + batches
+            needed = 3 * self.n_workers * rollout + batches
             size = resources.object_store_bytes(needed, free, resources.free_shm())
         try:
             self.session = Session(general.ray_address, size)
@@ -73,8 +75,8 @@ class Cluster:
         if general.device == "auto":
             log.info("device=auto: the learners run on %s", "GPUs" if self.gpus else "the CPU")
         nodes = [node["Resources"].get("CPU", 0.0) for node in ray.nodes() if node["Alive"]]
-        self.share = resources.cpu_share(general.n_workers + general.n_learners, nodes)
-        warning = resources.oversubscribed(general.n_workers, general.n_learners, total.get("CPU", 0))
+        self.share = resources.cpu_share(self.n_workers + general.n_learners, nodes)
+        warning = resources.oversubscribed(self.n_workers, general.n_learners, total.get("CPU", 0))
         if warning:
             log.warning("%s", warning)
 

@@ -45,7 +45,7 @@ class Traffic:
         general = actor_config.cfg.general_cfg
         self.cluster, self.spec, self.actor_config = cluster, spec, actor_config
         self.counters, self.failures = counters, failures
-        self.exact = general.sync == "exact"
+        self.exact = general.sync == "exact" or spec.offline  # there is nobody to wait for
         self.pacing = Pacing(spec, general.n_workers, general.n_envs, call_seconds=0.0)
         self.version = -1  # of the weights
         self.born: dict[int, float] = {}  # when each of the last VERSIONS versions was new
@@ -98,6 +98,10 @@ class RemoteServer:
         self.unsent: list[Ref] = []  # rollouts of a round or group
         n_rollouts = traffic.actor_config.cfg.general_cfg.n_workers if traffic.exact else traffic.pacing.size
         self.handle: Handle = self.cluster.spawn(ServerActor, traffic.actor_config, traffic.spec, n_rollouts)
+
+    def grant(self, updates: int) -> None:
+        """Of a dataset: so many updates are due now."""
+        self.handle.grant.remote(updates)
 
     def put(self, rollout: Ref) -> None:
         """Store a rollout, with the others of its round or group by one call."""

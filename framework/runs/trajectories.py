@@ -1,7 +1,8 @@
 """Trajectory files, written episode by episode.
 
 `results/trajs_<n>.pkl` is a pickled list of at most 1000 dicts `{obs [T+1, ...], action [T, ...], reward [T],
-terminated [T], truncated [T]}` of numpy arrays; a Dict observation is a dict of arrays. A file ends with the episode
+terminated [T], truncated [T]}` of numpy arrays; a Dict observation is a dict of arrays. Where somebody else than the
+policy acted, `intervened [T]` marks those steps, whose `action` is what was executed. A file ends with the episode
 that makes it larger than 256 MiB. `load_trajectories` reads a file from anyone and finds damage by the checksum of each
 episode; `pickle.load` reads one of your own, with any version of NumPy.
 """
@@ -24,6 +25,7 @@ from framework.runs.files import writing
 from framework.runs.safe_pickle import MARK, Array, load_plain
 
 KEYS = ("obs", "action", "reward", "terminated", "truncated")
+INTERVENED = "intervened"  # of an episode with such steps
 # A pickle is a program: "make a list", then for each episode "build it, append it", then "stop". New episodes go where
 # "stop" was, so a file grows without being read or held. Behind each stand bytes that are dropped: the CRC-32 of all
 # that came since the last such bytes.
@@ -62,6 +64,7 @@ class TrajectoryWriter:
         terminated: np.ndarray,
         truncated: np.ndarray,
         next_obs: Any,
+        intervened: np.ndarray | None = None,
         *,
         limit: int | None = None,
         first_env: int = 0,
@@ -70,9 +73,11 @@ class TrajectoryWriter:
 
         `next_obs` holds the true next observation, at the end of an episode too. Episodes are written in the order in
         which they end, at one step by env; beyond `limit` they are dropped. `first_env` is the number of the first
-        column, where several workers' rollouts come one after the other. The arrays are copied.
+        column, where several workers' rollouts come one after the other. `intervened` marks steps in which not the
+        policy acted; None: there are none. The arrays are copied.
         """
         fields = dict(zip(KEYS, (obs, action, reward, terminated, truncated), strict=True))
+        fields[INTERVENED] = np.zeros(np.shape(terminated), dtype=bool) if intervened is None else intervened
         ends = np.logical_or(terminated, truncated)
         ended = self._cutter.cut(fields, ends, range(first_env, first_env + ends.shape[1]))
         if limit is not None:
@@ -80,6 +85,8 @@ class TrajectoryWriter:
         for step, env, episode in ended:
             last = tree_map(lambda array, at=(step, env): np.asarray(array[at])[None], next_obs)
             episode["obs"] = tree_map(lambda *parts: np.concatenate(parts), episode["obs"], last)
+            if not episode[INTERVENED].any():
+                del episode[INTERVENED]
             self._write(episode)
         return len(ended)
 
@@ -103,9 +110,7 @@ class TrajectoryWriter:
         self.close()
         self._number, self._offset, self._count = state["file"], state["offset"], state["count"]
         self.episodes, self.steps = state["episodes"], state.get("steps", 0)  # older versions did not count them
-        self._cutter.resume(
-            {saved["env"]: {key: tree_map(np.array, saved[key]) for key in KEYS} for saved in state["unfinished"]}
-        )
+        self._cutter.resume({saved["env"]: _running(saved) for saved in state["unfinished"]})
         for number, path in self._files():
             if number > self._number or (number == self._number and not self._count):
                 with writing(path):
@@ -176,6 +181,13 @@ class TrajectoryWriter:
         return [(int(match[1]), path) for match, path in names if match]
 
 
+def _running(saved: dict[str, Any]) -> dict[str, Any]:
+    """The columns of an unfinished episode as `state_dict` gave them; older versions marked no interventions."""
+    columns = {key: tree_map(np.array, saved[key]) for key in KEYS}
+    columns[INTERVENED] = np.array(saved.get(INTERVENED, np.zeros(len(columns["reward"]), dtype=bool)))
+    return columns
+
+
 def load_trajectories(path: Path | str) -> list[dict[str, Any]]:
     """The episodes of one file, checked; safe with a file from anyone.
 
@@ -197,7 +209,7 @@ def checked_episode(item: Any, where: str) -> dict[str, Any]:
             raise UserError(f"{where} has no {key!r}")
     episode = {key: plain_arrays(value, f"{where}, {key!r}") for key, value in item.items()}
     steps = np.size(episode["reward"])
-    for key in KEYS:
+    for key in (*KEYS, *[INTERVENED] * (INTERVENED in episode)):
         expected = steps + 1 if key == "obs" else steps
         for leaf in tree_leaves(episode[key]):
             if not isinstance(leaf, np.ndarray) or leaf.ndim < 1 or len(leaf) != expected:

@@ -11,7 +11,7 @@ from omegaconf import DictConfig, OmegaConf
 
 from algos.common.errors import UserError
 from algos.networks.config import EncoderConfig
-from algos.registry import get_config_class, learns_offline
+from algos.registry import get_config_class, learns_offline, takes_dataset
 from envs.config import EnvConfig
 from framework.runs import latest, provenance
 from framework.runs.files import refuse_links
@@ -63,7 +63,7 @@ class SavedRun:
 
     def warm_starts(self, algo_config: type[Any]) -> bool:
         """Whether an algorithm with these settings is to begin with the networks of this run, which learned offline."""
-        return self.key == "load_path" and learns_offline(self.algo_name) and "dataset" not in _names(algo_config)
+        return self.key == "load_path" and learns_offline(self.algo_name) and not takes_dataset(algo_config)
 
     def for_warm_start(self, algo_config: type[Any]) -> dict[str, Any]:
         """The run's environment and networks; the policy acts from the start."""

@@ -11,6 +11,7 @@ from omegaconf import MISSING
 
 from algos.common.settings import AUTO, require, setting, without_effect
 from algos.export import FORMATS
+from algos.registry import takes_dataset
 from envs.config import EnvConfig
 
 SECTIONS = ("general_cfg", "algo_cfg", "env_cfg")  # of settings; `expected` is only a reference to compare with
@@ -266,7 +267,7 @@ class Config:
     @property
     def offline(self) -> bool:
         """Whether it learns from a dataset alone: its clock is updates, and no environment is stepped to train."""
-        return hasattr(self.algo_cfg, "dataset")
+        return takes_dataset(self.algo_cfg)
 
     @property
     def clock_limit(self) -> int:

@@ -16,6 +16,7 @@ from framework.data.data_server import DataServer
 from framework.data.hindsight import GoalReward
 from framework.data.memory import check_buffer, check_rollout, free_memory
 from framework.data.observations import check_observed
+from framework.datasets.load import load_dataset
 from framework.datasets.noise import Noisy
 from framework.machine.clock import ControlClock
 from framework.machine.memory import COPIES, is_out_of_memory, weights_that_fit
@@ -24,7 +25,7 @@ from framework.training.counters import Counters
 from framework.training.environments import Environments
 from framework.training.evaluator import Evaluator, HowToEvaluate
 from framework.training.offline.environments import OfflineEnvironments
-from framework.training.offline.parts import OfflineSampling, demo_buffer, offline_server
+from framework.training.offline.parts import OfflineSampling, check_demos, demo_buffer, offline_server
 from framework.training.offline.teachers import teach
 from framework.training.parts import Sampling
 from framework.training.seeds import stream
@@ -92,12 +93,12 @@ def check_run(cfg: Config, envs: Environments, resumed: bool) -> None:
     """Raise UserError if training cannot work; log what may surprise the user."""
     general = cfg.general_cfg
     spec = get_algorithm(general.algo_name).data(cfg.algo_cfg)
-    if general.mp_backend == "ray" and (spec.offline or spec.demo_ratio):
-        key = "dataset" if spec.offline else "demo_paths"
-        raise UserError(f"algo_cfg.{key}: data from files are learned from in one process; leave out mp_backend=ray")
+    assert spec.offline == cfg.offline, f"{general.algo_name}: a dataset is learned from, or is no setting"
     check_observed(envs.obs_space, _wrappers(cfg, envs))
     check_buffer(spec, envs.obs_space, envs.action_space, free_memory())
     check_rollout(spec, envs.obs_space, envs.action_space, general.n_envs * general.n_workers, free_memory())
+    if spec.demo_ratio:
+        check_demos(cfg, envs)
     if not resumed:
         check_learns(spec, general)
         if spec.whole_episodes or spec.hindsight:
@@ -171,8 +172,10 @@ def _falls_until_end(field: Any, cfg: Any) -> bool:
     return str(value).startswith("lin_") or (isinstance(value, Mapping) and "steps" not in value)
 
 
-def build_algorithm(cfg: Config, envs: Environments, device: str, *, at_random: bool = False) -> Algorithm:
-    """The algorithm. `at_random`: one that only acts, without a network.
+def build_algorithm(
+    cfg: Config, envs: Environments, device: str, *, at_random: bool = False, learns: bool = True
+) -> Algorithm:
+    """The algorithm. `at_random`: one that only acts, without a network; `learns`: whether it ever will, here.
 
     One thread makes the initial weights, so that they do not depend on the number of threads, last digit included.
     """
@@ -204,21 +207,30 @@ def build_algorithm(cfg: Config, envs: Environments, device: str, *, at_random: 
     if isinstance(envs, OfflineEnvironments):
         algorithm.take_statistics(envs.dataset.pieces())
     if general.mode == "train":
-        teach(cfg, envs, algorithm, build_algorithm)
+        teach(cfg, envs, algorithm, build_algorithm, learns)
     return algorithm
 
 
 def build_server(
-    cfg: Config, envs: Callable[[], Environments], spec: DataSpec, n_rollouts: int, policy: Policy | None = None
+    cfg: Config,
+    envs: Callable[[], Environments],
+    spec: DataSpec,
+    n_rollouts: int,
+    policy: Callable[[], Policy] | None = None,
 ) -> DataServer:
     """The data server; `n_rollouts`: how many, one of each worker, an on-policy algorithm learns as one.
 
-    `policy`: whose form of actions demonstrations get; elsewhere than in one process there are none.
+    `policy` and `envs` are asked only where it takes them: for the form of actions that come from files or from others,
+    for the rewards of other goals.
     """
     general = cfg.general_cfg
+    if spec.offline and policy is not None:
+        known = envs()
+        data = known.dataset if isinstance(known, OfflineEnvironments) else None
+        return offline_server(cfg, data or load_dataset(cfg.algo_cfg.dataset, general.tasks_dir), spec, policy())
     goal_reward = GoalReward(envs().single(first=False)) if spec.hindsight else None
     seed, total = stream(general.seed, "server"), total_steps(cfg)
-    demos = demo_buffer(cfg, envs(), policy) if policy is not None and spec.demo_ratio else None
+    demos = demo_buffer(cfg, envs(), spec, policy()) if policy is not None and spec.demo_ratio else None
     return DataServer(spec, seed, n_rollouts, total, goal_reward, demos=demos)
 
 
@@ -282,15 +294,16 @@ def build_sampling(
     counters: Counters,
 ) -> Sampling:
     """All workers of a single process and their server; a collection that is to be seen shows the first env."""
-    if isinstance(envs, OfflineEnvironments) and spec.offline:
-        return OfflineSampling(offline_server(cfg, envs.dataset, spec, policy), counters)
     general = cfg.general_cfg
+    server = build_server(cfg, lambda: envs, spec, general.n_workers, lambda: policy)
+    if spec.offline:
+        return OfflineSampling(server, counters)
     window = cfg.env_cfg.render_mode == "human" and not spec.learns
     workers = [
         build_worker(cfg, envs, policy, index, acting, window=window and index == 0)
         for index in range(general.n_workers)
     ]
-    return Sampling(workers, build_server(cfg, lambda: envs, spec, general.n_workers, policy), counters)
+    return Sampling(workers, server, counters)
 
 
 def build_evaluator(cfg: Config, envs: Environments, policy: Policy, role: str) -> Evaluator:

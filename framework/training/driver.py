@@ -150,7 +150,7 @@ class Driver(ABC):
         self.sampling.put(sampled.rollout)
         if self.trajectories is not None:
             self._write_trajectories(self.trajectories, sampled)
-        self.recorder.environments(sampled.stats.metrics)
+        self.recorder.environments(sampled.stats.metrics, sampled.stats.env_steps)
         for episode in sampled.stats.episodes:
             self.counters.episode += 1
             self._look_for_keywords(episode)
@@ -170,7 +170,10 @@ class Driver(ABC):
             writer.forget(range(first_env, first_env + self.cfg.n_envs))
         rollout: Rollout = self.sampling.read(sampled.rollout)
         columns = (rollout.obs, rollout.env_action, rollout.reward, rollout.terminated, rollout.truncated)
-        writer.extend(*columns, rollout.next_obs, limit=self.counters.episodes_left(), first_env=first_env)
+        writer.extend(
+            *columns, rollout.next_obs, rollout.interventions(), limit=self.counters.episodes_left(),
+            first_env=first_env,
+        )  # fmt: skip
 
     def check_limits(self) -> None:
         """Set `stop_reason` if the run is over; a limit ends it once all that is under way has been learned."""

@@ -2,6 +2,7 @@
 
 import copy
 import logging
+import re
 from typing import Any
 
 import gymnasium as gym
@@ -94,6 +95,17 @@ class Environments:
             return step_limit(self.cfg, self.general.max_step)
         own = getattr(self.spec, "max_episode_steps", None)
         return min((steps for steps in (own, self.general.max_step) if steps is not None and steps > 0), default=None)
+
+    def intervener(self) -> str:
+        """The name of a wrapper that may act in the policy's place, of `env_cfg` or of a given object; "" for none."""
+        kinds = [item if isinstance(item, str) else item["type"] for item in self.cfg.wrappers]
+        names = [re.split("[.:]", kind)[-1] for kind in kinds]
+        layer: Any = self.given
+        while layer is not None:
+            names.append(type(layer).__name__)
+            inner = getattr(layer, "envs", None)
+            layer = inner[0] if inner else vars(layer).get("env")
+        return next((name for name in names if name.endswith("Intervention")), "")
 
     def check_open(self) -> None:
         """Raise UserError where the user's object was closed, as far as it tells."""

@@ -14,9 +14,9 @@ import torch
 from algos.base import Policy
 from algos.networks.state import reset_rows
 from envs.check import MOST_STEPS, is_limited
-from framework.data.endings import Ending, ending_of, means_of_endings
 from framework.data.rollout import stack
 from framework.data.tally import Tally
+from framework.data.told.endings import Ending, ending_of, means_of_endings
 from framework.reports.statistics import mean_interval
 from framework.settings.schema import GeneralConfig
 from framework.training.video import Film, GifRecorder

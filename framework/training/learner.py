@@ -17,8 +17,11 @@ class Learner:
         self.device = algorithm.device
 
     def learn(self, batch: Batch) -> LearnOutput:
-        """Improve on a batch."""
-        return self.algorithm.learn(self.algorithm.augmented(batch.to(self.device)))
+        """Improve on a batch; what it tells goes with the metrics."""
+        output = self.algorithm.learn(self.algorithm.augmented(batch.to(self.device)))
+        if batch.told:
+            output.metrics = {**output.metrics, **batch.told}
+        return output
 
     def weights(self) -> dict[str, torch.Tensor]:
         """Weights of the policy's network, on the CPU."""

@@ -10,22 +10,24 @@ import torch
 from torch import Tensor
 
 from algos.common.errors import UserError
-from algos.common.forms import by_name, count, listed, mapping, number, record, text
+from algos.common.forms import by_name, count, flag, listed, mapping, number, record, text
 from framework.data.guard import check_losses
 from framework.data.tally import Episode, Recent, Sums
+from framework.data.told.interventions import told_means
 from framework.runs.loggers import make_logger
 from framework.runs.run_folder import RunFolder
 from framework.runs.table import Table
 from framework.training.evaluator import Evaluation
 
 EPISODES = ("episode", "env_step", "update_step", "wall_time", "reward", "length")
+INTERVENED = "intervened"  # the column of the steps in which not the policy acted, from the first such episode on
 EVALUATIONS = (
     "update_step", "env_step", "wall_time", "episodes", "mean_reward", "std_reward", "min_reward", "max_reward",
 )  # fmt: skip
 
 _TABLE = record(columns=listed(text), rows=count)
 FORM = record(  # of `state_dict`; older versions had the files' sizes, and lack some
-    optional=("tables", "sizes", "told", "recent_of"),
+    optional=("tables", "sizes", "told", "told_steps", "recent_of", "interventions"),
     tables=by_name(_TABLE),
     sizes=by_name(count),
     loggers=by_name(mapping),
@@ -33,7 +35,9 @@ FORM = record(  # of `state_dict`; older versions had the files' sizes, and lack
     last_row=listed(count, count),
     recent=listed(listed(number, number)),
     recent_of=by_name(listed(number)),
+    interventions=record(shares=listed(listed(count, count)), own=listed(count), seen=flag),
     told=by_name(listed(number, number)),
+    told_steps=count,
     latest=by_name(number),
     wall_time=number,
 )
@@ -64,6 +68,7 @@ class Recorder:
         self.last_row = tuple(state["last_row"]) if state else (0, 0)
         self.recent = Recent(state)
         self.told = dict(state.get("told", {})) if state else {}  # sums and counts of what environments told since
+        self.told_steps = int(state.get("told_steps", 0)) if state else 0  # env steps since
         self.latest: dict[str, float] = dict(state["latest"]) if state else {}
         self.started = time.monotonic() - (state["wall_time"] if state else 0.0)
         self.row_time = self.wall_time()
@@ -87,13 +92,16 @@ class Recorder:
         self.recent.add(episode)
         row = (number, episode.env_step, update_step, f"{self.wall_time():.3f}", episode.reward, episode.length)
         told = episode.told()
+        if episode.intervened or INTERVENED in self.episodes.columns:
+            told[INTERVENED] = episode.intervened
         if not told and len(self.episodes.columns) == len(EPISODES):
             self.episodes.append(row)
         else:
             self.episodes.append_named(dict(zip(EPISODES, row, strict=True)) | told)
 
-    def environments(self, metrics: Sums) -> None:
-        """What environments told of themselves during a rollout: it goes into the mean of the next row."""
+    def environments(self, metrics: Sums, env_steps: int) -> None:
+        """What environments told of themselves during a rollout of so many steps: it goes into the next row."""
+        self.told_steps += env_steps
         for name, (total, more) in metrics.items():
             before, n = self.told.get(name, (0.0, 0))
             self.told[name] = (before + total, n + more)
@@ -114,7 +122,8 @@ class Recorder:
             self._write_updates(update_step, env_step)
 
     def _write_updates(self, update_step: int, env_step: int) -> None:
-        self.latest = means_of(self.pending) | {name: total / n for name, (total, n) in self.told.items()}
+        interventions = self.recent.interventions.means()
+        self.latest = means_of(self.pending) | told_means(self.told, self.told_steps) | interventions
         check_losses(self.latest, update_step)  # those that were tensors until now
         wall_time = self.wall_time()
         row = {"update_step": update_step, "env_step": env_step, "wall_time": f"{wall_time:.3f}", **self.latest}
@@ -125,7 +134,8 @@ class Recorder:
             "time/updates_per_second": (update_step - self.last_row[0]) / elapsed,
         }
         self._log(self.latest | rates | self.recent_means(), env_step or update_step)
-        self.pending, self.told, self.last_row, self.row_time = [], {}, (update_step, env_step), wall_time
+        self.pending, self.last_row, self.row_time = [], (update_step, env_step), wall_time
+        self.told, self.told_steps = {}, 0
 
     def recent_means(self) -> dict[str, float]:
         """Means of the last training episodes: reward, length, and what environments told; empty before the first."""
@@ -165,6 +175,7 @@ class Recorder:
             "last_row": list(self.last_row),
             **self.recent.state_dict(),
             "told": {name: list(sums) for name, sums in self.told.items()},
+            "told_steps": self.told_steps,
             "latest": self.latest,
             "wall_time": self.wall_time(),
         }

@@ -9,7 +9,7 @@ from torch import Tensor
 
 from algos.base import Policy
 from algos.data import LearnOutput
-from framework.data.endings import in_words
+from framework.data.told.endings import in_words
 from framework.reports.scores import Reference, scores_in_words
 from framework.runs.checkpoint import save_model
 from framework.runs.files import atomic_write

@@ -66,7 +66,7 @@ class Worker:
         self.total_envs, self.first_step = total_envs, first_step
         self.n_envs: int = env.num_envs
         policy_seed, *env_seeds = worker_seeds(seed, self.n_envs)
-        self.rows = RowMaker(policy.fork(policy_seed), self.n_envs)
+        self.rows = RowMaker(policy.fork(policy_seed), self.n_envs, env.single_action_space)
         self.obs: Tree = env.reset(seed=env_seeds)[0]  # type: ignore[arg-type]  # one seed for each environment
         check_first(self.obs, env.observation_space, type(env.unwrapped).__name__)
         self.tally = Tally(self.n_envs, info_keywords)
@@ -110,7 +110,8 @@ class Worker:
             except Exception as error:
                 self._tell(error, rows, step)
                 raise
-            episodes += self.tally.finish(rows[-1]["reward"], self.rows.reset, step + (t + 1) * self.total_envs)
+            row, now = rows[-1], step + (t + 1) * self.total_envs
+            episodes += self.tally.finish(row["reward"], self.rows.reset, now, row.get("intervened"))
             if max_episodes is not None and len(episodes) >= max_episodes:
                 episodes = episodes[:max_episodes]
                 break
@@ -134,6 +135,7 @@ class Worker:
         self.obs = next_obs
         done = terminated | truncated
         if info:
+            self.rows.take_over(info, done)
             self.tally.look(info, done)
         if np.count_nonzero(done):  # a quarter of the time of done.any()
             next_obs = with_final_obs(next_obs, info["final_obs"], done)

@@ -11,6 +11,7 @@ from ray_runs import (
     DQN,
     PPO,
     RAY,
+    Kill,
     check_pair,
     check_same_weights,
     command,
@@ -37,21 +38,6 @@ def test_dqn_with_trajectories_until_an_episode_of_one_of_two_workers():
 
 
 # Crashes
-
-
-class Kill(Callback):
-    """Kills a learner before the update `learner`, and the server before a later one."""
-
-    def __init__(self, learner, server):
-        self.learner, self.server, self.updates = learner, server, 0
-
-    def pre_update(self, trainer):
-        self.updates += 1
-        learning = trainer.learning
-        victim = {self.learner: learning.learners[1], self.server: learning.server.handle}.get(self.updates)
-        if victim is not None:
-            _, pid = learning.cluster.get(learning.cluster.handles[victim])
-            os.kill(pid, signal.SIGKILL)
 
 
 def test_two_learners_that_lose_one_and_the_server_are_as_one(monkeypatch):

@@ -2,6 +2,7 @@
 
 import csv
 import os
+import signal
 import subprocess
 import sys
 import time
@@ -13,7 +14,7 @@ from crash import Crash
 
 from algos.networks.state import tree_leaves
 from benchmarks.kill_resume import differences, the_run
-from framework import Experiment
+from framework import Callback, Experiment
 from framework.runs.trajectories import load_trajectories
 from framework.settings.compose import compose, to_override
 from framework.training import driver
@@ -35,6 +36,21 @@ PPO = {
 COLLECT = {"mode": "collect", "n_envs": 2, "max_step": 30, "max_env_step": 1500, "seed": 5, **QUIET}
 RAY = {"mp_backend": "ray"}
 ASYNC = {"mp_backend": "ray", "sync": "async"}
+
+
+class Kill(Callback):
+    """Kills a learner before the update `learner`, and the server before a later one."""
+
+    def __init__(self, learner, server):
+        self.learner, self.server, self.updates = learner, server, 0
+
+    def pre_update(self, trainer):
+        self.updates += 1
+        learning = trainer.learning
+        victim = {self.learner: learning.learners[1], self.server: learning.server.handle}.get(self.updates)
+        if victim is not None:
+            _, pid = learning.cluster.get(learning.cluster.handles[victim])
+            os.kill(pid, signal.SIGKILL)
 
 
 def run(settings, *callbacks):

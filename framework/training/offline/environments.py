@@ -1,6 +1,7 @@
 """The environments of a run that learns from a dataset: they only evaluate, and may be missing."""
 
 import logging
+from dataclasses import dataclass
 from typing import Any
 
 from gymnasium import spaces
@@ -58,6 +59,14 @@ class OfflineEnvironments(Environments):
 
     def can_be_filmed(self) -> bool:
         return not self.missing and super().can_be_filmed()
+
+
+@dataclass
+class KnownSpaces:
+    """Stands where environments would in a process that only learns from a dataset or serves it."""
+
+    obs_space: spaces.Space[Any]
+    action_space: spaces.Space[Any]
 
 
 def check_spaces(dataset: Dataset, envs: Environments, key: str) -> None:

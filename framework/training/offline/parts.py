@@ -2,15 +2,16 @@
 
 import logging
 from collections.abc import Iterator
-from dataclasses import replace
 
 from algos.base import Policy
 from algos.common.errors import UserError
 from algos.data import DataSpec
 from framework.data.data_server import DataServer
+from framework.data.demos import DemoBuffer
 from framework.datasets.buffer import DatasetBuffer
 from framework.datasets.columns import Dataset
 from framework.datasets.load import load_dataset
+from framework.datasets.words import sources_of
 from framework.settings.schema import Config
 from framework.training.counters import Counters
 from framework.training.environments import Environments
@@ -19,7 +20,14 @@ from framework.training.parts import Sampled, Sampling
 from framework.training.seeds import stream
 
 log = logging.getLogger("joyride")
+DEMOS = "algo_cfg.demo_paths"
 ROUND = 16  # updates between two looks at limits and signals
+
+
+def granted(counters: Counters) -> int:
+    """Updates of the next round: up to the next limit or saved model."""
+    left = counters.updates_left()
+    return min(ROUND, counters.updates_to_save(), ROUND if left is None else left)
 
 
 class OfflineSampling(Sampling):
@@ -30,8 +38,7 @@ class OfflineSampling(Sampling):
 
     def rollouts(self) -> Iterator[Sampled]:
         """None; what there is to learn from is there already."""
-        left = self.counters.updates_left()
-        self.server.grant(min(ROUND, self.counters.updates_to_save(), ROUND if left is None else left))
+        self.server.grant(granted(self.counters))
         return iter(())
 
 
@@ -43,27 +50,46 @@ def offline_server(cfg: Config, dataset: Dataset, spec: DataSpec, policy: Policy
             f"{spec.n_steps})"
         )
     seed = stream(cfg.general_cfg.seed, "server")
-    return DataServer(spec, seed, buffer=DatasetBuffer(as_learned(dataset, policy), seed, spec.n_steps))
+    return DataServer(spec, seed, dataset=as_learned(dataset, policy, seed, spec.n_steps))
 
 
-def as_learned(dataset: Dataset, policy: Policy) -> Dataset:
-    """A dataset whose actions are in the policy's own form."""
-    columns = {**dataset.columns, "action": policy.policy_action(dataset.columns["action"])}
-    return replace(dataset, columns=columns)
+def as_learned(dataset: Dataset, policy: Policy, seed: int, length: int = 1) -> DatasetBuffer:
+    """A buffer of a dataset, its actions in the policy's own form."""
+    return DatasetBuffer(dataset, seed, length, policy.policy_action(dataset.columns["action"]))
 
 
-def demo_buffer(cfg: Config, envs: Environments, policy: Policy) -> DatasetBuffer | None:
-    """The demonstrations that go into every batch, if there are any; UserError where they are of other spaces."""
-    dataset = demonstrations(cfg, envs, policy)
-    return None if dataset is None else DatasetBuffer(dataset, stream(cfg.general_cfg.seed, "demos"))
+def demo_buffer(cfg: Config, envs: Environments, spec: DataSpec, policy: Policy) -> DemoBuffer:
+    """The demonstrations that go into every batch, and room for interventions."""
+    return DemoBuffer(demonstrations(cfg, envs, policy), spec.capacity, stream(cfg.general_cfg.seed, "demos"))
 
 
-def demonstrations(cfg: Config, envs: Environments, policy: Policy) -> Dataset | None:
-    """What `algo_cfg.demo_paths` names, with actions in the policy's own form; None where it names nothing."""
-    words, key = getattr(cfg.algo_cfg, "demo_paths", None), "algo_cfg.demo_paths"
-    if words is None:
+def demonstrations(cfg: Config, envs: Environments, policy: Policy) -> DatasetBuffer | None:
+    """What `algo_cfg.demo_paths` names, with actions in the policy's own form; None where it names nothing.
+
+    UserError where they are of other spaces.
+    """
+    words = getattr(cfg.algo_cfg, "demo_paths", None)
+    if not words:
         return None
-    dataset = load_dataset(words, cfg.general_cfg.tasks_dir, key)
-    check_spaces(dataset, envs, key)
+    dataset = load_dataset(words, cfg.general_cfg.tasks_dir, DEMOS)
+    check_spaces(dataset, envs, DEMOS)
     log.info("demonstrations: %s episodes, %s steps", f"{dataset.episodes:,}", f"{dataset.steps:,}")
-    return as_learned(dataset, policy)
+    return as_learned(dataset, policy, seed=0)
+
+
+def check_demos(cfg: Config, envs: Environments) -> None:
+    """Refuse a share of demonstrations that nothing can fill; say where it begins with the first intervention.
+
+    No file is read.
+    """
+    words, ratio = cfg.algo_cfg.demo_paths, f"algo_cfg.demo_ratio={cfg.algo_cfg.demo_ratio:g}"
+    if words:
+        sources_of(words, cfg.general_cfg.tasks_dir, DEMOS)
+        return
+    who = envs.intervener()
+    if not who:
+        raise UserError(
+            f"{ratio} needs {DEMOS}, a run of mode=collect or files, or a wrapper in env_cfg.wrappers that intervenes"
+            " (its name ends in Intervention)"
+        )
+    log.info("%s without %s: batches are of the run's own steps until the first of %s", ratio, DEMOS, who)

@@ -10,7 +10,6 @@ from algos.base import Algorithm, Policy
 from algos.common.dotted_path import import_object
 from algos.common.errors import UserError
 from algos.common.trees import Tree, tree_leaves, tree_map
-from framework.datasets.buffer import DatasetBuffer
 from framework.datasets.words import policy_of
 from framework.runs.models import find_model, load_into, read_model
 from framework.settings.compose import compose, to_override
@@ -42,9 +41,10 @@ class AskedFunction(Policy):
         return np.stack(actions).astype(space.dtype), {}, state
 
 
-def teach(cfg: Config, envs: Environments, algorithm: Algorithm, build: Build) -> None:
+def teach(cfg: Config, envs: Environments, algorithm: Algorithm, build: Build, learns: bool = True) -> None:
     """Hand an algorithm what it learns from beside its own steps: an expert (`algo_cfg.expert`, made by `build`), or
-    its episodes (`algo_cfg.demo_paths`). Raises UserError where it needs them and none are named.
+    its episodes (`algo_cfg.demo_paths`), unless it only acts here. Raises UserError where it needs them and none are
+    named.
     """
     if algorithm.needs_expert:
         algorithm.take_expert(load_expert(cfg, envs, algorithm.device, build))
@@ -58,9 +58,9 @@ def teach(cfg: Config, envs: Environments, algorithm: Algorithm, build: Build) -
         return
     if type(algorithm).take_demos is Algorithm.take_demos:
         return
-    dataset = demonstrations(cfg, envs, algorithm.policy)
-    assert dataset is not None
-    algorithm.take_demos(DatasetBuffer(dataset, seed=0).rows(np.arange(dataset.steps), 0))
+    demos = demonstrations(cfg, envs, algorithm.policy) if learns else None
+    if demos is not None:
+        algorithm.take_demos(demos.rows(np.arange(demos.size), 0))
 
 
 def load_expert(cfg: Config, envs: Environments, device: str, build: Build) -> Policy:

@@ -46,7 +46,7 @@ def make(action_space=THREE, expert=None, **settings):
 @pytest.mark.parametrize("beta", [0.0, 1.0])
 def test_the_expert_labels_every_step_and_takes_its_share_of_them(beta):
     algorithm = make(beta=beta)
-    rows, obs = RowMaker(algorithm.policy, 2), np.eye(3, dtype=np.float32)[:2]
+    rows, obs = RowMaker(algorithm.policy, 2, algorithm.action_space), np.eye(3, dtype=np.float32)[:2]
     no = np.zeros(2, bool)
     for t in range(3):
         taken = rows.act(obs, explore=True, step=t)
@@ -84,7 +84,7 @@ def test_what_is_learned_is_the_label_and_not_the_action(space):
     space.seed(4)
     given = space.sample()
     algorithm = make(space, Fixed(), lr=0.02, batch_size=8, train_freq=4, gradient_steps=10)
-    rows, server = RowMaker(algorithm.policy, 2), DataServer(algorithm.data(algorithm.cfg), 0)
+    rows, server = RowMaker(algorithm.policy, 2, algorithm.action_space), DataServer(algorithm.data(algorithm.cfg), 0)
     no, rng = np.zeros(2, bool), np.random.default_rng(0)
     for step in range(0, 60, 2):
         obs = rng.normal(size=(2, 3)).astype(np.float32)

@@ -221,4 +221,4 @@ def test_a_critic_of_its_own_values_a_whole_rollout_as_it_would_each_step(space,
 def test_a_critic_that_shares_layers_is_asked_at_each_step():
     shared = [{"layer_type": "linear", "layer_size": [8]}]
     _, extras, _ = policy_of(spaces.Discrete(3), merge_layers=shared).act(OBS, (), explore=True, step=0)
-    assert set(extras) == {"log_prob", "value"}
+    assert set(extras) == {"params", "value"}

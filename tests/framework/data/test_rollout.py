@@ -2,7 +2,7 @@ from dataclasses import fields
 
 import numpy as np
 
-from algos.data import Batch
+from algos.data import AS_THEY_ARE, Batch
 from framework.data.rollout import COLUMNS, TRANSITION, Rollout, join_workers, stack
 
 
@@ -37,5 +37,5 @@ def test_workers_are_joined_along_the_environments():
 
 
 def test_the_columns_are_those_of_batches_and_rollouts():
-    assert [one.name for one in fields(Batch) if one.name not in ("step", "index")] == list(COLUMNS)
+    assert [one.name for one in fields(Batch) if one.name not in AS_THEY_ARE] == list(COLUMNS)
     assert set(TRANSITION) < set(COLUMNS) < {one.name for one in fields(Rollout)}

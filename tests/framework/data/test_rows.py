@@ -2,10 +2,13 @@
 
 import numpy as np
 import torch
+from gymnasium import spaces
 from torch import nn
 
 from algos.base import Policy
 from framework.data.rows import RowMaker, next_values
+
+SPACE = spaces.Discrete(100, start=10)
 
 
 class Counting(Policy):
@@ -34,7 +37,7 @@ def step(maker, obs, next_obs, *, terminated=False, truncated=False, last=False)
 
 
 def test_rows_carry_state_and_episode_starts():
-    maker = RowMaker(Counting(), 1)
+    maker = RowMaker(Counting(), 1, SPACE)
     start = maker.state_copy()
     steps = [step(maker, 1, 2), step(maker, 2, 3, terminated=True), step(maker, 5, 6)]
     assert [int(action[0]) for action, _ in steps] == [10, 11, 10]  # the state begins anew with the episode
@@ -46,7 +49,7 @@ def test_rows_carry_state_and_episode_starts():
 
 
 def test_values_of_next_observations():
-    maker = RowMaker(Counting(), 1)
+    maker = RowMaker(Counting(), 1, SPACE)
     rows = [step(maker, 1, 2)[1], step(maker, 2, 3, truncated=True)[1], step(maker, 7, 8, last=True)[1]]
     columns = {"extras": {name: np.stack([row["extras"][name] for row in rows]) for name in rows[0]["extras"]}}
     columns["truncated"] = np.stack([row["truncated"] for row in rows])
@@ -56,7 +59,7 @@ def test_values_of_next_observations():
 
 
 def test_a_restored_maker_goes_on_alike():
-    one, two = RowMaker(Counting(), 1), RowMaker(Counting(), 1)
+    one, two = RowMaker(Counting(), 1, SPACE), RowMaker(Counting(), 1, SPACE)
     step(one, 1, 2)
     two.load_state_dict(one.state_dict())
     assert step(two, 2, 3)[0].item() == step(one, 2, 3)[0].item() == 11

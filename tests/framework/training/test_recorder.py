@@ -226,8 +226,8 @@ def test_components_success_and_metrics_get_columns_when_they_are_first_told(fol
     recorder = make(folder, log_interval=2)
     recorder.episode(1, Episode(10, 3.0, 4), 0)
     recorder.episode(2, Episode(20, 3.0, 4, {"walk": 2.0, "energy": 1.0}, True), 0)
-    recorder.environments({"env/height": (6.0, 3)})
-    recorder.environments({"env/height": (4.0, 1)})
+    recorder.environments({"env/height": (6.0, 3)}, 3)
+    recorder.environments({"env/height": (4.0, 1)}, 1)
     state = recorder.state_dict()
     for go_on in range(2):  # the second time from the checkpoint, in which the rows after it are cut off
         recorder = recorder if go_on == 0 else make(folder, state, log_interval=2)

@@ -6,6 +6,7 @@ from gymnasium import spaces
 from algos.common.errors import UserError
 from algos.data import DataSpec
 from framework.data.data_server import DataServer
+from framework.data.demos import DemoBuffer
 from framework.data.rollout import Rollout
 from framework.datasets.buffer import DatasetBuffer
 from framework.datasets.columns import Dataset, joined
@@ -29,7 +30,8 @@ def episode(value, steps=5):
 def demos(value):
     columns, first = joined([episode(value), episode(value, 3)])
     space = spaces.Box(-9, 9, (2,), np.float32)
-    return DatasetBuffer(Dataset(columns, first, space, spaces.Box(-1, 1, (1,), np.float32)), seed=3)
+    given = DatasetBuffer(Dataset(columns, first, space, spaces.Box(-1, 1, (1,), np.float32)), seed=3)
+    return DemoBuffer(given, capacity=100, seed=3)
 
 
 def server(ratio, batch_size=8):
@@ -80,7 +82,7 @@ def test_sac_learns_from_both_and_the_actions_are_in_its_own_units(data, tmp_pat
     )  # fmt: skip
     experiment.train()
     buffer = experiment.driver.sampling.server.demos
-    actions = buffer.dataset.columns["action"]
+    actions = buffer.given.columns["action"]
     assert experiment.driver.update_step == 11 and np.abs(actions).max() <= 1
     assert np.abs(actions).max() > 0.95  # of [-2, 2], halved
 

@@ -6,8 +6,8 @@ from ending_env import Ending as EndingEnv
 
 from algos.common.errors import UserError
 from envs.vectors.stepped import SyncVector
-from framework.data.endings import Ending, ending_of, in_words, means_of_endings
 from framework.data.tally import Recent, Tally
+from framework.data.told.endings import Ending, ending_of, in_words, means_of_endings
 
 
 @pytest.mark.parametrize(

@@ -1,0 +1,1 @@
+"""What environments tell beside observations and rewards: how an episode ended, and who acted."""
