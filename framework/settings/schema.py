@@ -83,6 +83,9 @@ class GeneralConfig:
         None, ge=1, le=100_000, affects="speed"
     )  # environments of an evaluation, side by side; 1: one for all episodes; null: one per episode, at most 10
     eval_deterministic: bool = True  # evaluation and mode=test do not explore; false: sampled actions, as in training
+    eval_sampled: bool = setting(
+        False, affects="record"
+    )  # play the episodes of each evaluation once more, with sampled actions
     model_save_fre: int = setting(500, ge=1)  # updates between saved models, evaluations and checkpoints
     eval_env_steps: int | None = setting(None, ge=1)  # the same interval in env steps; null: model_save_fre
     save_best_model: bool | None = None  # keep models/best.pt, the best in online evaluation; null: as online_eval
@@ -147,6 +150,10 @@ class GeneralConfig:
             not (self.save_best_model and not self.online_eval),
             f"{section}.save_best_model=true needs {section}.online_eval=true: online evaluation chooses the best"
             " model",
+        )
+        require(
+            not self.eval_sampled or self.eval_deterministic,
+            f"{section}.eval_sampled=true compares with greedy actions: it needs {section}.eval_deterministic=true",
         )
         require(
             self.reward_threshold is None or self.online_eval or self.mode != "train",
