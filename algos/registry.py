@@ -33,6 +33,10 @@ ALGORITHMS = {  # name -> (the algorithm, its settings), each "package.module:Cl
     "DAgger": ("algos.imitation.dagger:DAgger", "algos.imitation.config:DAggerConfig"),
     "GAIL": ("algos.imitation.gail:GAIL", "algos.imitation.config:GAILConfig"),
     "BC": ("algos.imitation.bc:BC", "algos.imitation.config:BCConfig"),
+    "SuccessClassifier": (
+        "algos.imitation.success_classifier:SuccessClassifier",
+        "algos.imitation.config:SuccessClassifierConfig",
+    ),
     "TD3_BC": ("algos.offline.td3_bc:TD3BC", "algos.offline.config:TD3BCConfig"),
     "IQL": ("algos.offline.iql:IQL", "algos.offline.config:IQLConfig"),
     "CQL": ("algos.offline.cql:CQL", "algos.offline.config:CQLConfig"),

@@ -41,6 +41,7 @@ from framework.settings.schema import OF_A_MODEL, Config
 from framework.training.build import (
     build_algorithm,
     build_evaluator,
+    check_acts,
     check_run,
     fix_schedules,
     resolve_device,
@@ -116,6 +117,7 @@ class Experiment:
         check_loggers(self.general.loggers, self.general.tasks_dir)
         check_format(self.general)
         home = os.getcwd()
+        check_acts(self.general)
         offline = cfg.offline and self.general.mode == "train"
         self.envs = OfflineEnvironments(cfg, env) if offline else Environments(cfg, env)
         if os.getcwd() != home:  # the environment has changed it, and may rely on that
@@ -224,7 +226,7 @@ class Experiment:
         """
         count = episodes or self.general.online_eval_episode
         film = None if gif is None else Film(gif, self.caption)
-        if self.ray:
+        if self.ray and self.algorithm.acts:
             result: Evaluation = self.ray.evaluate(
                 self.cfg, self.envs, self.algorithm.evaluated, count, self.counters["env_step"], film
             )
