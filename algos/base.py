@@ -166,8 +166,6 @@ class Algorithm(ABC):
     needs_expert: ClassVar[bool] = False  # it asks an expert while it learns, see `take_expert`
     needs_demos: ClassVar[bool] = False  # it learns nothing without an expert's steps, see `take_demos`
 
-    acts: ClassVar[bool] = True  # False: its policy judges observations, and nothing is to be stepped with it
-
     policy: Policy
 
     def __init__(

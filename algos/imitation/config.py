@@ -1,7 +1,7 @@
 """Settings of the methods that learn from an expert (torch-free)."""
 
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, ClassVar
 
 from algos.actor_critic.config import SACConfig
 from algos.common.settings import AUTO, SWITCH, require, setting
@@ -66,6 +66,7 @@ class BCConfig(CloningConfig):
 class SuccessClassifierConfig(EncoderConfig):
     """An observation is one of success if it ends an episode that terminated with a reward above 0."""
 
+    acts: ClassVar[bool] = False
     dataset: Any = None  # episodes to learn from: a run's name, a path, a glob, or a list of them
     success_paths: Any = None  # the same, of episodes that all end in success, whatever their rewards
     failure_paths: Any = None  # the same, of episodes without success

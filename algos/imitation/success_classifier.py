@@ -63,7 +63,6 @@ class SuccessClassifier(Algorithm):
 
     Config: ClassVar[type] = SuccessClassifierConfig
     action_spaces = (spaces.Space,)  # no matter which
-    acts = False
     cfg: SuccessClassifierConfig
 
     def __init__(self, cfg: SuccessClassifierConfig, obs_space: Any, action_space: Any, **kwargs: Any):

@@ -11,7 +11,7 @@ import torch
 from algos.base import Algorithm, Policy, RandomActions, RandomPolicy
 from algos.common.errors import UserError
 from algos.data import DataSpec
-from algos.registry import get_algorithm
+from algos.registry import acts, get_algorithm
 from framework.data.data_server import DataServer
 from framework.data.hindsight import GoalReward
 from framework.data.memory import check_buffer, check_rollout, free_memory
@@ -90,9 +90,10 @@ def _check_offline(general: GeneralConfig) -> None:
             raise UserError(f"general_cfg.{key}={value} needs env steps, and {general.algo_name} makes none")
 
 
-def check_acts(general: GeneralConfig) -> None:
+def check_acts(cfg: Config) -> None:
     """Raise UserError where a mode plays episodes, and the algorithm only judges."""
-    if general.mode != "train" and not get_algorithm(general.algo_name).acts:
+    general = cfg.general_cfg
+    if general.mode != "train" and not acts(cfg.algo_cfg):
         raise UserError(
             f"general_cfg.mode={general.mode} plays episodes, and {general.algo_name} judges observations: its results"
             " are in results/eval.csv; a reward is made of it by {type: ClassifierReward, model: <run>} in"

@@ -12,6 +12,7 @@ import torch
 from algos.base import Policy
 from algos.common.errors import UserError
 from algos.common.trees import tree_map
+from algos.registry import acts
 from framework.runs.models import find_model, load_into, read_model
 from framework.settings.compose import compose, to_override
 from framework.training.build import build_algorithm
@@ -70,13 +71,17 @@ def _loaded(path: Path, written: int, envs: _Spaces) -> Policy:
         torch.set_num_threads(1)  # one of many processes; and threads that the parent had do not outlive a fork
     saved = read_model(path)
     of_run = compose([to_override("load_path", str(path)), to_override("tasks_dir", str(path.parent)), "mode=test"])
-    random = torch.get_rng_state()  # what is built here must not change what the run draws
-    algorithm = build_algorithm(of_run, envs, "cpu")  # type: ignore[arg-type]  # of whom it asks nothing but the spaces
-    torch.set_rng_state(random)
-    if algorithm.acts:
+    if acts(of_run.algo_cfg):
         raise UserError(
-            f"ClassifierReward: {path} is a model of {saved.get('algo_name')}, which acts; give a run of a"
+            f"ClassifierReward: {path} is a model of {of_run.general_cfg.algo_name}, which acts; give a run of a"
             " SuccessClassifier"
         )
+    random = torch.get_rng_state()  # what is built here must not change what the run draws
+    try:
+        algorithm = build_algorithm(of_run, envs, "cpu")  # type: ignore[arg-type]  # it asks for the spaces alone
+    except UserError as error:
+        raise UserError(f"ClassifierReward: {path} has learned from other observations: {error}") from error
+    finally:
+        torch.set_rng_state(random)
     load_into(algorithm, saved, path)
     return algorithm.evaluated

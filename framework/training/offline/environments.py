@@ -9,7 +9,7 @@ from gymnasium import spaces
 
 from algos.common.errors import UserError, first_line
 from algos.common.trees import tree_leaves
-from algos.registry import get_algorithm
+from algos.registry import acts
 from envs.config import EnvConfig
 from framework.datasets.columns import Dataset
 from framework.datasets.verdicts import HeldOut, dataset_of, held_out
@@ -39,7 +39,7 @@ class OfflineEnvironments(Environments):
         self.missing = ""  # why there is no environment
         self.held_out: HeldOut | None = None  # what a classifier is evaluated on
         general = cfg.general_cfg
-        if not get_algorithm(general.algo_name).acts:
+        if not acts(cfg.algo_cfg):
             self.missing = f"{general.algo_name} judges observations and does not act"
             self._hold_out(cfg)
         elif not general.online_eval and cfg.env_cfg.render_mode is None:
