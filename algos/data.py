@@ -36,6 +36,11 @@ class Batch:
     index: np.ndarray | None = None
     told: Mapping[str, float] = field(default_factory=dict)
 
+    @property
+    def success(self) -> Tensor:
+        """Whether a step ended its episode in success: terminated, with a reward above 0; bools."""
+        return self.terminated & (self.reward > 0)
+
     def to(self, device: str) -> "Batch":
         """The batch with its tensors on a device; itself on the CPU, where batches are made."""
         if device == "cpu":
@@ -101,6 +106,7 @@ class DataSpec:
     n_step: int = 1
     gamma: float = 1.0  # of n_step and of the returns by which rewards are scaled
     normalize_reward: bool = False  # of replay: rewards are scaled when they are drawn
+    balanced: bool = False  # of a dataset: half of a batch are steps into success, see `Batch.success`
     demo_ratio: float = 0.0  # of replay: the share of a batch that is drawn from demonstrations
     by_worker: bool = False
     extras: tuple[str, ...] = ()  # of replay: columns of the policy's `act` that are kept with the rows

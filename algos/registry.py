@@ -33,6 +33,10 @@ ALGORITHMS = {  # name -> (the algorithm, its settings), each "package.module:Cl
     "DAgger": ("algos.imitation.dagger:DAgger", "algos.imitation.config:DAggerConfig"),
     "GAIL": ("algos.imitation.gail:GAIL", "algos.imitation.config:GAILConfig"),
     "BC": ("algos.imitation.bc:BC", "algos.imitation.config:BCConfig"),
+    "SuccessClassifier": (
+        "algos.imitation.success_classifier:SuccessClassifier",
+        "algos.imitation.config:SuccessClassifierConfig",
+    ),
     "TD3_BC": ("algos.offline.td3_bc:TD3BC", "algos.offline.config:TD3BCConfig"),
     "IQL": ("algos.offline.iql:IQL", "algos.offline.config:IQLConfig"),
     "CQL": ("algos.offline.cql:CQL", "algos.offline.config:CQLConfig"),
@@ -100,8 +104,8 @@ def get_config_class(name: str) -> type[Any]:
 
 
 def learns_offline(name: str | None) -> bool:
-    """Whether an algorithm of this tree learns from a dataset alone."""
-    return name in ALGORITHMS and takes_dataset(get_config_class(name))
+    """Whether an algorithm of this tree learns from a dataset alone to act."""
+    return name in ALGORITHMS and takes_dataset(get_config_class(name)) and acts(get_config_class(name))
 
 
 def takes_dataset(settings: Any) -> bool:
@@ -110,6 +114,11 @@ def takes_dataset(settings: Any) -> bool:
     This is the one place that says so; its `DataSpec` is then of the kind "dataset".
     """
     return dataclasses.is_dataclass(settings) and "dataset" in {one.name for one in dataclasses.fields(settings)}
+
+
+def acts(settings: Any) -> bool:
+    """Whether the method of these settings acts; one whose settings say `acts = False` only judges observations."""
+    return bool(getattr(settings, "acts", True))
 
 
 def _import_object(path: str) -> Any:

@@ -23,7 +23,7 @@ from algos.base import Policy
 from algos.common.errors import UserError
 from algos.common.trees import Tree
 from algos.data import LearnOutput
-from algos.registry import get_algorithm
+from algos.registry import acts, get_algorithm
 from envs.check import check_given
 from framework.data.guard import Guard, check_losses
 from framework.data.rows import RowMaker
@@ -64,7 +64,7 @@ class Agent(Stepped):
         self.cfg, self.environments = cfg, environments
         self.obs_space, self.action_space = environments.obs_space, environments.action_space
         self.spec = get_algorithm(general.algo_name).data(cfg.algo_cfg)
-        if not self.spec.learns:
+        if not (self.spec.learns and acts(cfg.algo_cfg)):
             raise UserError(f"{general.algo_name} does not learn from env steps, so it needs no agent; use Experiment")
         self.device = resolve_device(general.device)
         self.training = True

@@ -16,7 +16,7 @@ from algos.base import Policy, RandomActions
 from algos.common.errors import Outage, UserError, add_note
 from algos.export import FORMATS
 from algos.export.export import export_policy
-from algos.registry import learns_offline
+from algos.registry import acts, learns_offline
 from framework.data.observations import as_batch, next_action
 from framework.datasets.record import check_format, policy_facts, record
 from framework.distributed.assemble import Plan, build_driver, model_info, plan_run, ray_backend
@@ -41,6 +41,7 @@ from framework.settings.schema import OF_A_MODEL, Config
 from framework.training.build import (
     build_algorithm,
     build_evaluator,
+    check_acts,
     check_run,
     fix_schedules,
     resolve_device,
@@ -116,6 +117,7 @@ class Experiment:
         check_loggers(self.general.loggers, self.general.tasks_dir)
         check_format(self.general)
         home = os.getcwd()
+        check_acts(cfg)
         offline = cfg.offline and self.general.mode == "train"
         self.envs = OfflineEnvironments(cfg, env) if offline else Environments(cfg, env)
         if os.getcwd() != home:  # the environment has changed it, and may rely on that
@@ -224,7 +226,7 @@ class Experiment:
         """
         count = episodes or self.general.online_eval_episode
         film = None if gif is None else Film(gif, self.caption)
-        if self.ray:
+        if self.ray and acts(self.cfg.algo_cfg):
             result: Evaluation = self.ray.evaluate(
                 self.cfg, self.envs, self.algorithm.evaluated, count, self.counters["env_step"], film
             )

@@ -1,11 +1,11 @@
 """Settings of the methods that learn from an expert (torch-free)."""
 
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, ClassVar
 
 from algos.actor_critic.config import SACConfig
 from algos.common.settings import AUTO, SWITCH, require, setting
-from algos.networks.config import ActorConfig
+from algos.networks.config import ActorConfig, EncoderConfig
 from algos.networks.spec import CARRY_STATE, any_carries_state
 from algos.policy_gradient.config import PPOConfig
 
@@ -14,6 +14,10 @@ LAYERS_OF = {"PPO": PPOConfig, "SAC": SACConfig}  # `like` -> whose default laye
 
 def _two_layers() -> list[Any]:
     return [{"layer_type": "linear", "layer_size": [64], "activation": "tanh"} for _ in range(2)]
+
+
+def _one_layer() -> list[Any]:
+    return [{"layer_type": "linear", "layer_size": [256], "activation": "relu"}]
 
 
 @dataclass
@@ -56,6 +60,37 @@ class CloningConfig(ActorConfig):
 class BCConfig(CloningConfig):
     dataset: Any = None  # episodes to learn from: a run's name, a path, a glob, or a list of them
     sequence_length: int = setting(20, ge=1)  # recurrent: steps per sequence
+
+
+@dataclass
+class SuccessClassifierConfig(EncoderConfig):
+    """An observation is one of success if it ends an episode that terminated with a reward above 0."""
+
+    acts: ClassVar[bool] = False
+    dataset: Any = None  # episodes to learn from: a run's name, a path, a glob, or a list of them
+    success_paths: Any = None  # the same, of episodes that all end in success, whatever their rewards
+    failure_paths: Any = None  # the same, of episodes without success
+    holdout: float = setting(0.1, ge=0, lt=1)  # share of the episodes that are not learned from, but evaluated on
+    obs_keys: list[str] | None = None  # Dict observations: the parts that are looked at; null: all
+    classifier_layers: list[Any] = setting(factory=_one_layer)  # layers after branch_layers and merge_layers
+    lr: Any = setting(1e-3, schedule=True)  # learning rate: a number or a schedule
+    batch_size: int = setting(128, ge=2)  # observations per update, half of them of success
+    weight_decay: float = setting(0.0, ge=0)  # L2 penalty: gradient += weight_decay * weight
+    max_grad_norm: float | None = setting(None, gt=0)  # clip gradients to this norm; null: no clipping
+    normalize_obs: bool = True  # normalise floats by the data's mean and deviation, saved with the model
+    random_shift: int = setting(0, ge=0)  # images are shifted at random by up to so many pixels; 0: not at all
+    compile: bool | str = setting(AUTO, choices=SWITCH, affects="speed")  # each update one graph; auto: in long runs
+
+    def check(self, section: str) -> None:
+        super().check(section)
+        require(
+            not (self.recurrent or any_carries_state(self.classifier_layers)),
+            f"{section}: no layer may {CARRY_STATE}, as single observations are judged",
+        )
+        require(
+            self.obs_keys is None or len(self.obs_keys) > 0,
+            f"{section}.obs_keys is empty: name parts of the observation, or leave it out for all",
+        )
 
 
 @dataclass

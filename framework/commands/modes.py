@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from algos.common.errors import UserError
+from algos.registry import acts
 from envs.returns import possible_returns
 from framework.commands.data.make import dataset
 from framework.commands.verdict import SCORE, TEST_EPISODES
@@ -24,6 +25,7 @@ from framework.runs.run_folder import RunFolder
 from framework.settings.command import main_command, setting_word, shell_line
 from framework.settings.schema import Config
 from framework.training.evaluator import Evaluation
+from framework.training.offline import reward_model
 
 log = logging.getLogger("joyride")
 
@@ -67,8 +69,13 @@ def report(experiment: Experiment, *, is_job: bool = False) -> int:
         return 128 + driver.signal
     log.info("everything is in %s", folder.path)
     if experiment.general.mode == "train":
-        film = ["render_mode=rgb_array"] if experiment.envs.can_be_filmed() else []
-        log.info("next: %s", main_command("mode=test", setting_word("load_path", folder.path), *film))
+        if acts(experiment.cfg.algo_cfg):
+            film = ["render_mode=rgb_array"] if experiment.envs.can_be_filmed() else []
+            log.info("next: %s", main_command("mode=test", setting_word("load_path", folder.path), *film))
+        else:
+            log.info(
+                "next: reward by it, with env_cfg.wrappers=[{type: %s, model: %s}]", reward_model.NAME, folder.path
+            )
         if "tensorboard" in experiment.general.loggers:
             log.info("      %s", shell_line("tensorboard", "--logdir", folder.path))
     return 0

@@ -30,6 +30,7 @@ class Dataset:
     action_space: spaces.Space[Any]
     facts: dict[str, Any] = field(default_factory=dict)
     sources: list[Path] = field(default_factory=list)
+    ends: list[int] = field(default_factory=list)  # of each source: the number of episodes up to its end
 
     @property
     def steps(self) -> int:
@@ -45,6 +46,10 @@ class Dataset:
         """The return of each episode [E], undiscounted."""
         ends = np.concatenate([[0.0], np.cumsum(self.columns["reward"], dtype=np.float64)])[self.first]
         return np.diff(ends)
+
+    def successes(self) -> np.ndarray:
+        """Which steps [S] end their episode in success: terminated, with a reward above 0."""
+        return np.asarray(self.columns["terminated"], bool) & (self.columns["reward"] > 0)
 
     def each(self) -> Iterator[dict[str, Tree]]:
         """The episodes, one after the other: obs [T + 1, ...], the others [T, ...]."""

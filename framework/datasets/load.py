@@ -28,8 +28,10 @@ def load_dataset(words: str | list[str], tasks_dir: str, key: str = "algo_cfg.da
     sources = sources_of(words, tasks_dir, key)
     check_spaces(sources, key)
     columns, faults = ColumnsOfEpisodes(), Faults()
+    ends: list[int] = []
     for _ in read_all(sources, faults, columns.add):
         faults.tell(check_command(words))
+        ends.append(len(columns.first) - 1)
     if not columns.columns:
         raise UserError(f"{key}={words}: no whole episode in {', '.join(str(source.file) for source in sources)}")
     filled, first = columns.finish()
@@ -40,7 +42,8 @@ def load_dataset(words: str | list[str], tasks_dir: str, key: str = "algo_cfg.da
         obs_space, action_space = obs_space_of(filled["obs"]), action_space_of(filled["action"])
         log.info("%s=%s: the files do not tell their spaces; guessed from the data: observations %s, actions %s",
                  key, words, shown(obs_space), shown(action_space))  # fmt: skip
-    return Dataset(filled, first, obs_space, action_space, common_facts(sources), [source.file for source in sources])
+    files = [source.file for source in sources]
+    return Dataset(filled, first, obs_space, action_space, common_facts(sources), files, ends)
 
 
 def read_all(

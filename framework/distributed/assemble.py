@@ -6,6 +6,7 @@ from typing import Any
 from algos.base import Algorithm
 from algos.common.errors import UserError
 from algos.data import DataSpec
+from algos.registry import acts
 from framework.datasets.noise import Noisy
 from framework.distributed import ray_files
 from framework.distributed.actors import ActorConfig
@@ -116,6 +117,8 @@ def build_driver(
         backend = ray_backend(cfg, None).Backend(cluster, spec, config, policy, counters, recorder, folder)
         if training:
             sampling, learning, evaluator = backend.training(learner, callbacks)
+            if not acts(cfg.algo_cfg):  # this process has the episodes, and the last saved weights
+                evaluator = build_evaluator(cfg, envs, plan.algorithm.evaluated, "evaluation")
         else:
             sampling = backend.collecting(build_server(cfg, lambda: envs, spec, 1))
     else:
@@ -128,7 +131,7 @@ def build_driver(
         return Collector(parts, general)
     trainer = Trainer(parts, learning, evaluator, general, model_info(cfg))
     if isinstance(envs, OfflineEnvironments):
-        trainer.reference = Reference.of(envs.dataset.facts)
+        trainer.reference = Reference.of(envs.dataset.facts) if acts(cfg.algo_cfg) else None
         trainer.divergence = Divergence.of(envs.dataset, cfg.algo_cfg)
     if cluster is None:
         evaluator.stopped = lambda: bool(trainer.signal)

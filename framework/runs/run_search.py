@@ -14,7 +14,7 @@ from framework.runs.files import read_text
 from framework.runs.run_folder import RunFolder
 
 SWEEP_RECORD = "sweep.json"  # in a sweep's folder: what was asked for
-DATA_KEYS = ("dataset", "demo_paths", "check")  # settings that take data
+DATA_KEYS = ("dataset", "demo_paths", "success_paths", "failure_paths", "check")  # settings that take data
 _DATA = ("results/trajs_*.pkl", "results/data/*.hdf5")
 
 

@@ -11,13 +11,13 @@ import torch
 from algos.base import Algorithm, Policy, RandomActions, RandomPolicy
 from algos.common.errors import UserError
 from algos.data import DataSpec
-from algos.registry import get_algorithm
+from algos.registry import acts, get_algorithm
 from framework.data.data_server import DataServer
 from framework.data.hindsight import GoalReward
 from framework.data.memory import check_buffer, check_rollout, free_memory
 from framework.data.observations import check_observed
-from framework.datasets.load import load_dataset
 from framework.datasets.noise import Noisy
+from framework.datasets.verdicts import dataset_of
 from framework.machine.clock import ControlClock
 from framework.machine.memory import COPIES, is_out_of_memory, weights_that_fit
 from framework.settings.schema import Config, GeneralConfig
@@ -25,6 +25,7 @@ from framework.training.counters import Counters
 from framework.training.environments import Environments
 from framework.training.evaluator import Evaluator, HowToEvaluate
 from framework.training.offline.environments import OfflineEnvironments
+from framework.training.offline.judging import HeldOutEvaluator
 from framework.training.offline.parts import OfflineSampling, check_demos, demo_buffer, offline_server
 from framework.training.offline.teachers import teach
 from framework.training.parts import Sampling
@@ -87,6 +88,17 @@ def _check_offline(general: GeneralConfig) -> None:
     for key, value in (("eval_env_steps", general.eval_env_steps), ("collect_traj", general.collect_traj)):
         if value:
             raise UserError(f"general_cfg.{key}={value} needs env steps, and {general.algo_name} makes none")
+
+
+def check_acts(cfg: Config) -> None:
+    """Raise UserError where a mode plays episodes, and the algorithm only judges."""
+    general = cfg.general_cfg
+    if general.mode != "train" and not acts(cfg.algo_cfg):
+        raise UserError(
+            f"general_cfg.mode={general.mode} plays episodes, and {general.algo_name} judges observations: its results"
+            " are in results/eval.csv; a reward is made of it by {type: ClassifierReward, model: <run>} in"
+            " env_cfg.wrappers"
+        )
 
 
 def check_run(cfg: Config, envs: Environments, resumed: bool) -> None:
@@ -227,7 +239,7 @@ def build_server(
     if spec.offline and policy is not None:
         known = envs()
         data = known.dataset if isinstance(known, OfflineEnvironments) else None
-        return offline_server(cfg, data or load_dataset(cfg.algo_cfg.dataset, general.tasks_dir), spec, policy())
+        return offline_server(cfg, data or dataset_of(cfg.algo_cfg, general.tasks_dir), spec, policy())
     goal_reward = GoalReward(envs().single(first=False)) if spec.hindsight else None
     seed, total = stream(general.seed, "server"), total_steps(cfg)
     demos = demo_buffer(cfg, envs(), spec, policy()) if policy is not None and spec.demo_ratio else None
@@ -306,7 +318,10 @@ def build_sampling(
     return Sampling(workers, server, counters)
 
 
-def build_evaluator(cfg: Config, envs: Environments, policy: Policy, role: str) -> Evaluator:
-    """An evaluator whose seeds are those of `role`: evaluation (while training) or test."""
+def build_evaluator(cfg: Config, envs: Environments, policy: Policy, role: str) -> Evaluator | HeldOutEvaluator:
+    """An evaluator whose seeds are those of `role`: evaluation (while training) or test; of what does not act, one on
+    the episodes that are held out."""
+    if isinstance(envs, OfflineEnvironments) and envs.held_out is not None:
+        return HeldOutEvaluator(envs.held_out, policy)
     general = cfg.general_cfg
     return Evaluator(envs.single, policy, stream(general.seed, role), HowToEvaluate.of(general))

@@ -18,6 +18,7 @@ from envs.model import model_of
 from envs.resuming.resumable import Resumable
 from envs.vectors.envpool import check_alike
 from framework.settings.schema import Config
+from framework.training.offline import reward_model
 from framework.training.video import GifRecorder
 
 log = logging.getLogger("joyride")
@@ -41,6 +42,7 @@ class Environments:
 
     def __init__(self, cfg: Config, given: EnvObject | None = None, *, checked: bool = False):
         self.cfg, self.general = cfg.env_cfg, cfg.general_cfg
+        self.cfg.wrappers = reward_model.found(self.cfg.wrappers, self.general.tasks_dir)
         self.given: VectorEnv[Any, Any, Any] | None = None
         self.remarks: list[str] = []  # on what is odd with the environment, for the user
         if given is None:

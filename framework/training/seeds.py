@@ -4,7 +4,8 @@ import secrets
 
 import numpy as np
 
-ROLES = ("algorithm", "server", "evaluation", "test", "worker", "demos")  # append only: the order is part of every seed
+# append only: the order is part of every seed
+ROLES = ("algorithm", "server", "evaluation", "test", "worker", "demos", "holdout")
 
 
 def draw_seed() -> int:

@@ -62,3 +62,30 @@ def test_a_clone_needs_no_environment_and_no_order_of_arrival():
 def test_what_is_not_there_is_refused_before_ray_starts():
     with pytest.raises(UserError, match=r"algo_cfg\.demo_paths"):
         Experiment(**SAC | RAY, demo_paths="nowhere.pkl")
+
+
+def test_a_classifier_is_learned_and_evaluated_as_in_one_process_and_rewards_in_other_processes():
+    rng, writer = np.random.default_rng(0), TrajectoryWriter("judged")
+    for _ in range(20):
+        obs = rng.uniform(-1, 1, size=(9, 3)).astype(np.float32)
+        obs[-1, 0] += 2
+        writer.add(obs, np.zeros((8, 1), np.float32), np.arange(8) == 7, np.arange(8) == 7, np.zeros(8, bool))
+    writer.close()
+    settings = {
+        "algo": "SuccessClassifier",
+        "dataset": "judged/trajs_0.pkl",
+        "classifier_layers": [LAYER],
+        "lr": 0.03,
+        **QUIET,
+    }
+    together = check_pair(settings | {"max_update": 60, "model_save_fre": 25, "batch_size": 16, "log_interval": 7})
+    rows = table(together, "eval")
+    assert len(rows) == 3 and float(rows[-1]["held_out_accuracy"]) > 0.8
+    wrappers = [{"type": "ClassifierReward", "model": together.folder.path.name, "threshold": 0.2}]
+    rewarded = {
+        "algo": "PPO", "env": "Pendulum-v1", "env_cfg__wrappers": wrappers, "actor_layers": [LAYER], "n_workers": 2,
+        "critic_layers": [LAYER], "n_steps": 16, "n_epochs": 1, "batch_size": 16, "max_env_step": 96, "max_step": 20,
+        "model_save_fre": 4, "online_eval_episode": 1, "seed": 3, **QUIET,
+    }  # fmt: skip
+    rewards = {row["reward"] for row in table(check_pair(rewarded), "episodes")}
+    assert "1.0" in rewards

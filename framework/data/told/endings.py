@@ -82,10 +82,12 @@ MEANS = {"success": "success_rate", "raw_reward": "mean_raw_reward"}  # what the
 
 
 def in_words(means: Mapping[str, float]) -> str:
-    """Success rate, mean raw return and normalised score as the end of a line; empty where there are none."""
+    """Success rate, mean raw return, held-out accuracy and normalised score as the end of a line, as far as they are
+    there."""
     raw = f", raw {means['mean_raw_reward']:.2f}" if "mean_raw_reward" in means else ""
     share = f", success rate {means['success_rate']:.0%}" if "success_rate" in means else ""
     sampled = f" ({means[SAMPLED_SUCCESS]:.0%} with sampled actions)" if SAMPLED_SUCCESS in means else ""
+    sampled += f", held-out accuracy {means['held_out_accuracy']:.1%}" if "held_out_accuracy" in means else ""
     return raw + share + sampled + (f", normalized {means['normalized']:.1f}" if "normalized" in means else "")
 
 

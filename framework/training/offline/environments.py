@@ -4,15 +4,18 @@ import logging
 from dataclasses import dataclass
 from typing import Any
 
+import numpy as np
 from gymnasium import spaces
 
 from algos.common.errors import UserError, first_line
 from algos.common.trees import Tree, tree_leaves
+from algos.registry import acts
 from envs.config import EnvConfig
 from framework.datasets.columns import Dataset
-from framework.datasets.load import load_dataset
+from framework.datasets.verdicts import HeldOut, dataset_of, held_out
 from framework.settings.schema import Config
 from framework.training.environments import Environments, EnvObject
+from framework.training.seeds import stream
 
 log = logging.getLogger("joyride")
 
@@ -25,7 +28,7 @@ class OfflineEnvironments(Environments):
     """
 
     def __init__(self, cfg: Config, given: EnvObject | None = None):
-        self.dataset = load_dataset(cfg.algo_cfg.dataset, cfg.general_cfg.tasks_dir)
+        self.dataset = dataset_of(cfg.algo_cfg, cfg.general_cfg.tasks_dir)
         if given is None and cfg.env_cfg == EnvConfig():
             for key in ("id", "entry_point", "kwargs", "wrappers", "memory_inputs"):
                 value = self.dataset.facts.get("env_id" if key == "id" else key)
@@ -34,8 +37,12 @@ class OfflineEnvironments(Environments):
             if cfg.env_cfg != EnvConfig():
                 log.info("the environment is that of the dataset: %s", cfg.env_cfg.id)
         self.missing = ""  # why there is no environment
+        self.held_out: HeldOut | None = None  # what a classifier is evaluated on
         general = cfg.general_cfg
-        if not general.online_eval and cfg.env_cfg.render_mode is None:
+        if not acts(cfg.algo_cfg):
+            self.missing = f"{general.algo_name} judges observations and does not act"
+            self._hold_out(cfg)
+        elif not general.online_eval and cfg.env_cfg.render_mode is None:
             self.missing = "general_cfg.online_eval is false"
         else:
             try:
@@ -52,6 +59,18 @@ class OfflineEnvironments(Environments):
         self.cfg, self.general, self.given, self.remarks = cfg.env_cfg, general, None, []
         self.obs_space, self.action_space = self.dataset.obs_space, self.dataset.action_space
 
+    def _hold_out(self, cfg: Config) -> None:
+        """Find the episodes that are evaluated on; without both kinds of observations there is no evaluation."""
+        self.held_out = HeldOut(self.dataset, episodes_held_out(cfg, self.dataset))
+        cfg.env_cfg.render_mode = None
+        if not cfg.general_cfg.online_eval or self.held_out.has_both():
+            return
+        log.warning(
+            "algo_cfg.holdout=%g: no success could be held out of so few episodes, so nothing tells how good the"
+            " classifier is on others", cfg.algo_cfg.holdout,
+        )  # fmt: skip
+        cfg.general_cfg.online_eval, cfg.general_cfg.reward_threshold = False, None
+
     def single(self, first: bool) -> Any:
         if self.missing:
             raise UserError(f"there is no environment to play episodes in: {self.missing}")
@@ -67,6 +86,11 @@ class KnownSpaces:
 
     obs_space: spaces.Space[Any]
     action_space: spaces.Space[Any]
+
+
+def episodes_held_out(cfg: Config, dataset: Dataset) -> np.ndarray:
+    """Which episodes [E] a run that judges does not learn from, bools: the same in every process of the run."""
+    return held_out(dataset, cfg.algo_cfg.holdout, stream(cfg.general_cfg.seed, "holdout"))
 
 
 def check_spaces(dataset: Dataset, envs: Environments, key: str) -> None:

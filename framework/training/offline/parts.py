@@ -11,11 +11,12 @@ from framework.data.demos import DemoBuffer
 from framework.datasets.buffer import DatasetBuffer
 from framework.datasets.columns import Dataset
 from framework.datasets.load import load_dataset
+from framework.datasets.verdicts import BalancedBuffer
 from framework.datasets.words import sources_of
 from framework.settings.schema import Config
 from framework.training.counters import Counters
 from framework.training.environments import Environments
-from framework.training.offline.environments import check_spaces
+from framework.training.offline.environments import check_spaces, episodes_held_out
 from framework.training.parts import Sampled, Sampling
 from framework.training.seeds import stream
 
@@ -50,6 +51,8 @@ def offline_server(cfg: Config, dataset: Dataset, spec: DataSpec, policy: Policy
             f"{spec.n_steps})"
         )
     seed = stream(cfg.general_cfg.seed, "server")
+    if spec.balanced:
+        return DataServer(spec, seed, dataset=BalancedBuffer(dataset, seed, episodes_held_out(cfg, dataset)))
     return DataServer(spec, seed, dataset=as_learned(dataset, policy, seed, spec.n_steps))
 
 

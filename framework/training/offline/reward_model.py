@@ -1,0 +1,32 @@
+"""The entries of `env_cfg.wrappers` that reward by a saved classifier: found before anything is built from them."""
+
+from typing import Any
+
+from algos.common.errors import UserError
+from framework.runs.models import find_model
+
+NAME = "ClassifierReward"
+CLASS = "framework.training.offline.classifier_reward:ClassifierReward"  # it loads torch's networks: by its path
+
+
+def found(wrappers: list[Any], tasks_dir: str) -> list[Any]:
+    """The wrappers, each ClassifierReward with its class's path, and the absolute path of the model's file.
+
+    So every process finds the same file, in any folder, also when the run is resumed. UserError if there is none.
+    """
+    return [_found(item, f"env_cfg.wrappers[{index}]", tasks_dir) for index, item in enumerate(wrappers)]
+
+
+def _found(item: Any, key: str, tasks_dir: str) -> Any:
+    kind = item if isinstance(item, str) else item["type"]
+    if kind not in (NAME, CLASS):
+        return item
+    settings = {} if isinstance(item, str) else dict(item)
+    model, step = settings.get("model"), settings.pop("step", "best")
+    if not isinstance(model, str) or not model.strip():
+        raise UserError(f"{key}: {NAME} needs the run of a SuccessClassifier: {{type: {NAME}, model: <run or path>}}")
+    try:
+        path = find_model(model, str(step), tasks_dir)
+    except UserError as error:
+        raise UserError(f"{key}: {str(error).replace('general_cfg.load_path', 'model')}") from None
+    return {**settings, "type": CLASS, "model": str(path.absolute())}
