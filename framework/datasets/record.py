@@ -13,7 +13,7 @@ from framework.datasets.facts import FILE, Contents, write_facts
 from framework.datasets.formats import minari_file, transitions_file
 from framework.datasets.formats.minari import h5py_module
 from framework.runs.files import writing
-from framework.runs.trajectories import INTERVENED, load_trajectories
+from framework.runs.trajectories import INTERVENED, SUCCESS, load_trajectories
 from framework.settings.schema import Config, GeneralConfig
 
 log = logging.getLogger("joyride")
@@ -49,14 +49,14 @@ def record(
     The files are read one at a time.
     """
     files = sorted(results.glob("trajs_*.pkl"), key=lambda path: int(path.stem[6:]))
-    contents, intervened = Contents(), 0
+    contents, intervened, told = Contents(), 0, False
 
     def episodes() -> Iterator[dict[str, Any]]:
-        nonlocal intervened
+        nonlocal intervened, told
         for path in files:
             for episode in load_trajectories(path):
                 contents.add(episode)
-                intervened += int(np.sum(episode.get(INTERVENED, 0)))
+                intervened, told = intervened + int(np.sum(episode.get(INTERVENED, 0))), told or SUCCESS in episode
                 yield episode
 
     about = {**_of_env(cfg, limit), "policy": policy, "seed": cfg.general_cfg.seed, **_scores(cfg)}
@@ -71,7 +71,9 @@ def record(
                 path.unlink()
     elif cfg.general_cfg.traj_format == "transitions":
         counts = transitions_file.write(results, episodes())
-        log.info("transitions: %s", ", ".join(f"{count} episodes in {name}" for name, count in counts.items()))
+        parts = ", ".join(f"{count} episodes in {name}" for name, count in counts.items())
+        how = "" if told else "; by their returns, as the environment tells no success"
+        log.info("transitions: %s%s", parts, how)
     else:
         for _ in episodes():
             pass

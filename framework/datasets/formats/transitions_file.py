@@ -2,9 +2,9 @@
 
 import os
 from collections.abc import Iterable, Iterator
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 import numpy as np
 from gymnasium import spaces
@@ -37,27 +37,35 @@ def write(folder: Path, episodes: Iterable[dict[str, Any]]) -> dict[str, int]:
     """
     counts = dict.fromkeys(FILES.values(), 0)
     making = {name: folder / f".{name}.tmp" for name in counts}
-    with writing(folder), ExitStack() as stack:
-        files = {name: stack.enter_context(open(path, "wb")) for name, path in making.items()}
-        for file in files.values():
-            file.write(START)
-        for episode in episodes:
-            name = FILES[succeeded(episode)]
-            for step in _transitions(episode):
-                files[name].write(pickled_item(step, first=files[name].tell() == len(START)))
-            counts[name] += 1
-        for file in files.values():
-            file.write(STOP)
-            file.flush()
-            os.fsync(file.fileno())
-    for name, path in making.items():
-        with writing(folder / name):
-            if counts[name]:
-                os.replace(path, folder / name)
-            else:
-                path.unlink()
-                (folder / name).unlink(missing_ok=True)
+    try:
+        with writing(folder), ExitStack() as stack:
+            _fill({name: stack.enter_context(open(path, "wb")) for name, path in making.items()}, episodes, counts)
+        for name, path in making.items():
+            with writing(folder / name):
+                if counts[name]:
+                    os.replace(path, folder / name)
+                else:
+                    (folder / name).unlink(missing_ok=True)
+    finally:
+        for path in making.values():
+            with suppress(OSError):
+                path.unlink(missing_ok=True)
     return counts
+
+
+def _fill(files: dict[str, BinaryIO], episodes: Iterable[dict[str, Any]], counts: dict[str, int]) -> None:
+    """Write each episode to its file, one step at a time, and count it."""
+    for file in files.values():
+        file.write(START)
+    for episode in episodes:
+        name = FILES[succeeded(episode)]
+        for step in _transitions(episode):
+            files[name].write(pickled_item(step, first=files[name].tell() == len(START)))
+        counts[name] += 1
+    for file in files.values():
+        file.write(STOP)
+        file.flush()
+        os.fsync(file.fileno())
 
 
 def succeeded(episode: dict[str, Any]) -> bool:

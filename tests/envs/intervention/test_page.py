@@ -55,18 +55,8 @@ def test_the_robot_of_the_page(tmp_path, monkeypatch):
         return [part.strip('"') for part in command.removeprefix("python main.py ").split()]
 
     assert main([*words(collect), "max_episode=4", *FAST]) == 0
-    assert (
-        main(
-            [
-                *words(train),
-                "max_env_step=40",
-                "algo_cfg.branch_layers.image=[" + ", ".join(LAYERS) + "]",
-                *SMALL,
-                *FAST,
-            ]
-        )
-        == 0
-    )
+    branch = f"algo_cfg.branch_layers.image=[{', '.join(LAYERS)}]"
+    assert main([*words(train), "max_env_step=40", branch, *SMALL, *FAST]) == 0
     data = load_dataset("Collect_*/results/success_demo.pkl", "arm")
     assert data.episodes == 4 and data.returns().tolist() == [1] * 4
     table = next((tmp_path / "arm").glob("Train_*/results/episodes.csv")).read_text()

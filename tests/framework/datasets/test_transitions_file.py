@@ -66,6 +66,22 @@ def test_without_success_the_return_tells_and_a_file_without_episodes_goes(tmp_p
     assert [path.name for path in tmp_path.iterdir()] == [GOOD]
 
 
+def test_what_stops_the_writing_leaves_the_files_as_they_were(tmp_path):
+    made = episodes(count=4)
+    write(tmp_path, made)
+    before = {path.name: path.read_bytes() for path in tmp_path.iterdir()}
+
+    def stopped():
+        yield from made[:3]
+        raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        write(tmp_path, stopped())
+    assert before == {path.name: path.read_bytes() for path in tmp_path.iterdir()}
+    with pytest.raises(UserError, match="cannot write"):
+        write(tmp_path / "missing", made)
+
+
 def test_plain_pickle_opens_them_without_joyride(tmp_path):
     write(tmp_path, episodes("dict"))
     code = (
