@@ -17,7 +17,7 @@ from envs.config import EnvConfig
 SECTIONS = ("general_cfg", "algo_cfg", "env_cfg")  # of settings; `expected` is only a reference to compare with
 DEFAULT_ENV_STEPS = 50_000
 DEFAULT_UPDATES = 50_000
-LEVELS = ("random", "medium", "replay", "expert")  # of a dataset
+LEVELS = ("random", "medium", "replay", "expert", "demos")  # of a dataset
 OF_A_MODEL = ("test", "export")  # modes that need a saved model
 ONLY_TRAINING = (  # without effect in those modes
     *("max_episode", "max_env_step", "max_update", "reward_threshold", "online_eval", "model_save_fre"),
@@ -95,7 +95,9 @@ class GeneralConfig:
     collect_noise: float = setting(
         0.0, ge=0, affects="purpose"
     )  # mode=collect with a model: noise on Box actions, in halves of their range; else the share of random actions
-    traj_format: str = setting("pkl", choices=("pkl", "minari"), affects="files")  # trajs_<n>.pkl, or a Minari dataset
+    traj_format: str = setting(
+        "pkl", choices=("pkl", "minari", "transitions"), affects="files"
+    )  # trajs_<n>.pkl; or a Minari dataset; or besides success_demo.pkl and failure_demo.pkl, lists of transitions
     level: str | None = setting(None, choices=LEVELS, affects="purpose")  # mode=dataset: whose actions the data have
     check: Any = setting(None, affects="call")  # mode=dataset: look for faults in data: a run, path or glob, or several
     dataset_steps: int = setting(20_000, ge=1, affects="purpose")  # mode=dataset: env steps of the data
