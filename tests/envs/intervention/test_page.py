@@ -48,7 +48,7 @@ def test_the_robot_of_the_page(tmp_path, monkeypatch):
 
     check_env(Arm(), skip_render_check=True)
     commands = re.search(r"Collect first, then train:\n\n```sh\n(.*?)```", PAGE, re.DOTALL)[1]
-    collect, train = commands.replace("\\\n", " ").replace("mine.arm", "arms").strip().splitlines()
+    collect, train = commands.replace("mine.arm", "arms").splitlines()
     monkeypatch.chdir(tmp_path)
 
     def words(command):
