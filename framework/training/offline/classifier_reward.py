@@ -70,7 +70,11 @@ def _loaded(path: Path, written: int, envs: _Spaces) -> Policy:
     if multiprocessing.parent_process() is not None:
         torch.set_num_threads(1)  # one of many processes; and threads that the parent had do not outlive a fork
     saved = read_model(path)
-    of_run = compose([to_override("load_path", str(path)), to_override("tasks_dir", str(path.parent)), "mode=test"])
+    try:
+        of_run = compose([to_override("load_path", str(path)), to_override("tasks_dir", str(path.parent)), "mode=test"])
+    except UserError as error:  # a run's config.yaml could say that it trusts itself, so nothing here can
+        text = str(error).replace("look at that code, then add trust=true", "a reward is not computed by such code")
+        raise UserError(f"ClassifierReward: {text.replace('general_cfg.load_path', f'model={path}')}") from error
     if acts(of_run.algo_cfg):
         raise UserError(
             f"ClassifierReward: {path} is a model of {of_run.general_cfg.algo_name}, which acts; give a run of a"

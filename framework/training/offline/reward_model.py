@@ -1,9 +1,10 @@
 """The entries of `env_cfg.wrappers` that reward by a saved classifier: found before anything is built from them."""
 
+from pathlib import Path
 from typing import Any
 
 from algos.common.errors import UserError
-from framework.runs.models import find_model
+from framework.runs.models import find_model, read_model
 
 NAME = "ClassifierReward"
 CLASS = "framework.training.offline.classifier_reward:ClassifierReward"  # it loads torch's networks: by its path
@@ -29,4 +30,10 @@ def _found(item: Any, key: str, tasks_dir: str) -> Any:
         path = find_model(model, str(step), tasks_dir)
     except UserError as error:
         raise UserError(f"{key}: {str(error).replace('general_cfg.load_path', 'model')}") from None
-    return {**settings, "type": CLASS, "model": str(path.absolute())}
+    return {**settings, "type": CLASS, "model": str(_lasting(path).absolute())}
+
+
+def _lasting(path: Path) -> Path:
+    """The file of the update that is the best so far: best.pt is another's when its run has gone on."""
+    same = path if path.stem != "best" else path.with_stem(str(read_model(path)["update_step"]))
+    return same if same.is_file() else path

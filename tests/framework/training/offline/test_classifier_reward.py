@@ -1,6 +1,8 @@
 """A classifier of success learned from pictures of ReachGrasp, and the wrapper that rewards by it."""
 
 import csv
+import shutil
+from pathlib import Path
 
 import gymnasium as gym
 import numpy as np
@@ -136,7 +138,9 @@ def test_the_run_is_found_once_and_its_file_recorded(learned, monkeypatch, tmp_p
     cfg = wrapped(learned)
     envs = Environments(cfg)
     (item,) = cfg.env_cfg.wrappers
-    assert item["model"] == str((learned.folder.models / "best.pt").absolute())
+    recorded, best = Path(item["model"]), learned.folder.models / "best.pt"
+    assert recorded.is_absolute() and recorded.stem.isdigit()  # which stays as it is
+    assert recorded.read_bytes() == best.read_bytes()
     monkeypatch.chdir(tmp_path)  # as a process elsewhere
     env = envs.single(first=False)
     env.reset(seed=0)
@@ -216,6 +220,15 @@ def test_a_model_of_other_observations_is_told_in_a_line(learned):
         ClassifierReward(gym.make(ID), path)
     with pytest.raises(UserError, match=r"has learned from other observations: .*obs_keys"):
         ClassifierReward(gym.make("CartPole-v1"), path)
+
+
+def test_code_that_somebody_elses_run_names_is_not_run(learned, tmp_path):
+    theirs = tmp_path / "theirs"
+    shutil.copytree(learned.folder.path, theirs)
+    config = theirs / "config.yaml"
+    config.write_text(config.read_text().replace("layer_type: linear", "layer_type: mine.own:Layer"))
+    with pytest.raises(UserError, match=r"was not made by you.*names code to be run \(mine.own:Layer\)"):
+        ClassifierReward(gym.make(ID, **KWARGS), str(theirs))
 
 
 def test_who_only_judges_plays_no_episodes(learned, tmp_path):
