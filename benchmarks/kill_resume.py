@@ -167,16 +167,16 @@ def final_checkpoint(run: Path) -> dict[str, Any]:
     return {"step": found[0], **parts}
 
 
-def kill_and_resume(case: str, base: Path, tasks: Path, moments: list[float]) -> tuple[str, list[str]]:
-    """Start a case, kill it and its resumptions `moments` seconds after their start; (how far it was, differences)."""
-    process, state = start(command(CASES[case], tasks)), ""
+def kill_and_resume(words: list[str], base: Path, tasks: Path, moments: list[float]) -> tuple[str, list[str]]:
+    """Start a run, kill it and its resumptions `moments` seconds after their start; (how far it was, differences)."""
+    process, state = start(command(words, tasks)), ""
     for moment in moments:
         time.sleep(moment)
         process.send_signal(signal.SIGKILL)
         process.communicate()
         state += f" {moment:5.2f} s ({_progress(tasks)})"
         begun = any(tasks.glob("*/config.yaml"))
-        process = start(resume_command(tasks) if begun else command(CASES[case], tasks))
+        process = start(resume_command(tasks) if begun else command(words, tasks))
     finish(process)
     drop_unbegun(tasks)
     return state, differences(the_run(tasks), the_run(base))
@@ -241,7 +241,11 @@ def run_trials(
 def main() -> int:
     """Run it."""
     return run_trials(
-        __doc__.splitlines()[0], list(CASES), 20, lambda case, tasks: command(CASES[case], tasks), kill_and_resume
+        __doc__.splitlines()[0],
+        list(CASES),
+        20,
+        lambda case, tasks: command(CASES[case], tasks),
+        lambda case, *rest: kill_and_resume(CASES[case], *rest),
     )
 
 

@@ -115,7 +115,6 @@ class Experiment:
         # under Ray the learners have the device; this process keeps a copy of what they learn
         self.device = "cpu" if self.ray else resolve_device(self.general.device)
         check_loggers(self.general.loggers, self.general.tasks_dir)
-        check_format(self.general)
         home = os.getcwd()
         check_acts(cfg)
         offline = cfg.offline and self.general.mode == "train"
@@ -123,6 +122,7 @@ class Experiment:
         if os.getcwd() != home:  # the environment has changed it, and may rely on that
             self.general.tasks_dir = os.path.join(home, self.general.tasks_dir)
             self.run_dir = None if self.run_dir is None else Path(home, self.run_dir)
+        check_format(self.general, self.envs.obs_space)
         self.callbacks = make_callbacks(self.general.callbacks)
         self.resumed = run_to_resume(cfg)
         if self.general.mode == "train":

@@ -24,8 +24,9 @@ class Scripted:
 
     It then acts for `steps[0]` to `steps[1]` steps, `delay` steps after it saw the need, and hands back; the best
     begins anew. `noise` is the standard deviation of normal noise on the expert's action (on the environment's
-    `motion_entries`, if it names them). `budget` limits the steps it acts in all, in one environment. With `fading`, an
-    episode is watched with probability clip(1.25 (1 - own), 0.05, 1): `own` is the share of the last 20 episodes won
+    `motion_entries`, if it names them). `budget` limits the steps it acts in all, `episodes` the episodes that it
+    watches (the first so many), both in one environment. With a `patience` of 0 it acts in every step. With `fading`,
+    an episode is watched with probability clip(1.25 (1 - own), 0.05, 1): `own` is the share of the last 20 episodes won
     without its help, those that have not been played yet counting as lost.
 
     The expert is the environment's method `expert()`, or the function at the path `expert`, called with the
@@ -44,6 +45,7 @@ class Scripted:
         env: gym.Env,
         seed: int = 0,
         budget: int | None = None,
+        episodes: int | None = None,
         delay: int = 0,
         noise: float = 0.0,
         patience: int = 12,
@@ -53,8 +55,10 @@ class Scripted:
         expert: str | None = None,
         cost_to_go: str | None = None,
     ) -> None:
-        least = {"seed": (seed, 0), "budget": (0 if budget is None else budget, 0), "delay": (delay, 0)}
-        _check({**least, "noise": (noise, 0), "patience": (patience, 1), "slack": (slack, 0)})
+        limits = {"budget": budget, "episodes": episodes}
+        given = {name: value for name, value in limits.items() if value is not None}
+        least = {"seed": seed, **given, "delay": delay, "noise": noise, "patience": patience, "slack": slack}
+        _check({name: (value, 0) for name, value in least.items()})
         pair = isinstance(steps, list | tuple) and len(steps) == 2 and all(type(count) is int for count in steps)
         if not pair or not 1 <= steps[0] <= steps[1]:
             raise UserError(f"device=scripted: steps={steps} must be the least and the most steps, [4, 10] say")
@@ -67,6 +71,7 @@ class Scripted:
                 ' environment: expert: "module:function"'
             )
         self.seed, self.budget, self.delay, self.noise, self.fading = seed, budget, delay, noise, fading
+        self.episodes, self._begun = episodes, 0
         self.patience, self.slack, self.steps = patience, slack, steps
         self._noisy = np.asarray(getattr(env.unwrapped, "motion_entries", True))
         self._rng = np.random.default_rng(seed)
@@ -78,20 +83,24 @@ class Scripted:
     def memory(self) -> dict[str, Any]:
         """Stream, spent budget and window as they are between two episodes; `helped` tells of one cut from outside."""
         stream = self._rng.bit_generator.state
-        return {"stream": stream, "spent": self._spent, "own": list(self._own), "helped": self._helped}
+        told = {"stream": stream, "spent": self._spent, "own": list(self._own), "helped": self._helped}
+        return {**told, "begun": self._begun}
 
     @memory.setter
     def memory(self, memory: dict[str, Any]) -> None:
         self._rng.bit_generator.state = memory["stream"]
         self._spent, self._helped = int(memory["spent"]), bool(memory["helped"])
         self._own = [bool(won) for won in memory["own"]]
+        self._begun = int(memory.get("begun", 0))  # older versions did not count them
 
     def begin(self, seed: int | None) -> None:
         """Decide whether to watch the episode."""
         if seed is not None:
             self._rng = np.random.default_rng([self.seed, seed])
         dice = self._rng.random()
-        self._forget(watched=not self.fading or dice < watching(sum(self._own) / WINDOW))
+        self._begun += 1
+        left = self.episodes is None or self._begun <= self.episodes
+        self._forget(watched=left and (not self.fading or dice < watching(sum(self._own) / WINDOW)))
         self._helped = False
 
     def end(self, success: bool) -> None:

@@ -130,13 +130,13 @@ class Window:
             )
         try:
             self.pygame.display.init()
-            self._screen = self.pygame.display.set_mode((480, 320))
+            screen = self.pygame.display.set_mode((480, 320))
         except self.pygame.error as error:
             raise UserError(f"device={name} needs a display and found none [{error}]") from error
         if "SDL_VIDEODRIVER" not in os.environ and self.pygame.display.get_driver() in ("offscreen", "dummy"):
             self.pygame.display.quit()
             raise UserError(f"device={name} needs a display and found none")
-        Window._open = self
+        Window._open, self._screen = self, screen
         self.pygame.display.set_caption("Joyride")
         self.pygame.font.init()
         self._font = self.pygame.font.Font(None, 20)

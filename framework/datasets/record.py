@@ -1,4 +1,4 @@
-"""Writes down what a run has collected: dataset.json beside the episodes, and Minari's format where it is asked for."""
+"""Writes down what a run has collected: dataset.json beside the episodes, and another format where it is asked for."""
 
 import logging
 import os
@@ -7,20 +7,26 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from framework.datasets.facts import FILE, Contents, write_facts
+from framework.datasets.formats import minari_file, transitions_file
 from framework.datasets.formats.minari import h5py_module
-from framework.datasets.formats.minari_file import write
 from framework.runs.files import writing
-from framework.runs.trajectories import load_trajectories
+from framework.runs.trajectories import INTERVENED, SUCCESS, load_trajectories
 from framework.settings.schema import Config, GeneralConfig
 
 log = logging.getLogger("joyride")
 
 
-def check_format(general: GeneralConfig) -> None:
-    """Raise UserError, before a run, where its format needs a package that is not installed."""
-    if general.traj_format == "minari" and (general.mode == "collect" or general.collect_traj):
+def check_format(general: GeneralConfig, obs_space: Any) -> None:
+    """Raise UserError, before a run, where its format lacks a package, or does not have such observations."""
+    if not (general.mode == "collect" or general.collect_traj):
+        return
+    if general.traj_format == "minari":
         h5py_module("general_cfg.traj_format=minari")
+    elif general.traj_format == "transitions":
+        transitions_file.check_images(obs_space)
 
 
 def policy_facts(cfg: Config, mode: str, model: str | None, env_step: int) -> dict[str, Any]:
@@ -37,34 +43,44 @@ def policy_facts(cfg: Config, mode: str, model: str | None, env_step: int) -> di
 def record(
     results: Path, cfg: Config, policy: dict[str, Any], obs_space: Any, action_space: Any, limit: int | None
 ) -> dict[str, Any]:
-    """Write `dataset.json`, and `data/` instead of trajs_<n>.pkl if so asked; returns the facts.
+    """Write `dataset.json`, and what else was asked for; returns the facts.
 
+    `data/` takes the place of trajs_<n>.pkl; files of transitions stand beside them, so that the run can be resumed.
     The files are read one at a time.
     """
     files = sorted(results.glob("trajs_*.pkl"), key=lambda path: int(path.stem[6:]))
-    contents = Contents()
+    contents, intervened, told = Contents(), 0, False
 
     def episodes() -> Iterator[dict[str, Any]]:
+        nonlocal intervened, told
         for path in files:
             for episode in load_trajectories(path):
                 contents.add(episode)
+                intervened, told = intervened + int(np.sum(episode.get(INTERVENED, 0))), told or SUCCESS in episode
                 yield episode
 
     about = {**_of_env(cfg, limit), "policy": policy, "seed": cfg.general_cfg.seed, **_scores(cfg)}
     if cfg.general_cfg.traj_format == "minari":
         making, made = results / ".data.tmp", results / "data"
         shutil.rmtree(making, ignore_errors=True)  # of a run that was killed
-        write(making, episodes(), obs_space, action_space, about)
+        minari_file.write(making, episodes(), obs_space, action_space, about)
         with writing(made):
             shutil.rmtree(made, ignore_errors=True)
             os.replace(making, made)
             for path in files:
                 path.unlink()
+    elif cfg.general_cfg.traj_format == "transitions":
+        counts = transitions_file.write(results, episodes())
+        parts = ", ".join(f"{count} episodes in {name}" for name, count in counts.items())
+        how = "" if told else "; by their returns, as the environment tells no success"
+        log.info("transitions: %s%s", parts, how)
     else:
         for _ in episodes():
             pass
     facts = {**about, **contents.facts()}
-    if policy["acting"] == "random" and "ref_min_score" not in facts:
+    if intervened:
+        facts["intervened"] = intervened
+    elif policy["acting"] == "random" and "ref_min_score" not in facts:
         facts["ref_min_score"] = facts["mean_return"]
     write_facts(results / FILE, facts, obs_space, action_space)
     log.info("%d episodes, %d steps, mean return %s: %s", *_counts(facts), results / FILE)

@@ -4,18 +4,23 @@ import re
 from collections.abc import Sequence
 from pathlib import Path
 
+import yaml
+
 from algos.common.errors import UserError, nearest
 from framework.datasets.facts import facts_beside, read_facts
 from framework.datasets.formats import minari, pickles
 from framework.datasets.source import Source
 from framework.runs.checkout import CONFIG_DIR
+from framework.runs.files import read_text
 from framework.runs.run_folder import safe_name
 from framework.runs.run_search import find_run
 from framework.settings.command import main_command, setting_word
+from framework.settings.yaml_file import LOADER
 
 PICKLES, HDF5 = (".pkl", ".pickle"), (".hdf5", ".h5")
 PLACES = ("results", "results/data", "data", "")  # in a folder, where data lie
 MADE = "Dataset_{env}_{level}"  # the folder that a dataset preset makes
+PRESETS = CONFIG_DIR / "preset"
 TRAINING = "training"  # in such a folder: the run whose policy acted
 
 
@@ -33,7 +38,7 @@ def sources_of(words: str | Sequence[str], tasks_dir: Path | str, key: str) -> l
 
 def made_name(env: str, level: str) -> str:
     """The name of the folder that the preset dataset/<env>/<level> makes."""
-    return MADE.format(env=safe_name(env), level=level)
+    return MADE.format(env=safe_name(env.removeprefix("joyride/")), level=level)
 
 
 def policy_of(word: str, tasks_dir: Path | str, key: str) -> str:
@@ -57,6 +62,7 @@ def _files(word: str, tasks: Path, key: str) -> list[Path]:
     if re.search(r"[*?\[]", word):
         places = [found for found in (_globbed(tasks, word), _globbed(Path(), word)) if found]
         if not places:
+            _name_the_maker(word, tasks, key)
             raise UserError(f"{key}={word}: no file or folder here or in {tasks}/ fits this pattern")
         return [file for place in places[0] for file in _files_in(place, word, key)]
     _name_the_maker(word, tasks, key)
@@ -104,13 +110,29 @@ def _source(file: Path) -> Source:
 
 
 def _name_the_maker(word: str, tasks: Path, key: str) -> None:
-    """Raise UserError, with the command that makes it, for a folder of a dataset preset, perhaps with a slip in it."""
-    files = (CONFIG_DIR / "preset" / "dataset").glob("*/*.yaml")
-    presets = {made_name(path.parent.name, path.stem): f"dataset/{path.parent.name}/{path.stem}" for path in files}
-    name = word if word in presets else nearest(word, presets)
+    """Raise UserError, with the command that makes it, for a folder of a dataset preset, perhaps with a slip in it.
+
+    `word` may lead into the folder.
+    """
+    presets = _makers()
+    folder, *inner = word.split("/")
+    name = folder if folder in presets else nearest(folder, presets)
     if name is None or (tasks / name).exists():
         return
-    meant = "" if name == word else f"; did you mean {name!r}?"
+    meant = "" if name == folder else f"; did you mean {'/'.join([name, *inner])!r}?"
     at = [] if str(tasks) == "tasks" else [setting_word("tasks_dir", tasks)]
-    command = main_command("mode=dataset", f"preset={presets[name]}", *at)
+    mode = ["mode=dataset"] if presets[name].startswith("dataset/") else []  # the others say so themselves
+    command = main_command(*mode, f"preset={presets[name]}", *at)
     raise UserError(f"{key}={word}: no such run{meant or ';'} make it with: {command}")
+
+
+def _makers() -> dict[str, str]:
+    """The presets that make datasets, by the names of the folders that they make."""
+    files = [*(PRESETS / "dataset").glob("*/*.yaml"), *PRESETS.glob("*/demos.yaml")]
+    found = {}
+    for path in files:
+        env = path.parent.name
+        if path.stem == "demos":  # beside the presets that learn from it, in a folder with a short name
+            env = yaml.load(read_text(path), LOADER)["env_cfg"]["id"]
+        found[made_name(env, path.stem)] = str(path.relative_to(PRESETS).with_suffix(""))
+    return found

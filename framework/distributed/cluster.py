@@ -192,6 +192,8 @@ class Cluster:
     def close(self) -> None:
         """End the run's actors, and Ray if it was started for it."""
         atexit.unregister(self.close)
+        if self.session is not None:
+            self.session.before_end()
         for handle in list(self.handles):
             self.kill(handle)
         if self.session is not None:

@@ -2,9 +2,10 @@
 
 `results/trajs_<n>.pkl` is a pickled list of at most 1000 dicts `{obs [T+1, ...], action [T, ...], reward [T],
 terminated [T], truncated [T]}` of numpy arrays; a Dict observation is a dict of arrays. Where somebody else than the
-policy acted, `intervened [T]` marks those steps, whose `action` is what was executed. A file ends with the episode
-that makes it larger than 256 MiB. `load_trajectories` reads a file from anyone and finds damage by the checksum of each
-episode; `pickle.load` reads one of your own, with any version of NumPy.
+policy acted, `intervened [T]` marks those steps, whose `action` is what was executed; `success []` is what the
+environment told of the episode, if it did. A file ends with the episode that makes it larger than 256 MiB.
+`load_trajectories` reads a file from anyone and finds damage by the checksum of each episode; `pickle.load` reads one
+of your own, with any version of NumPy.
 """
 
 import io
@@ -12,7 +13,9 @@ import os
 import pickle
 import re
 import zlib
+from collections.abc import Sequence
 from contextlib import suppress
+from itertools import zip_longest
 from pathlib import Path
 from typing import Any, BinaryIO
 
@@ -26,10 +29,11 @@ from framework.runs.safe_pickle import MARK, Array, load_plain
 
 KEYS = ("obs", "action", "reward", "terminated", "truncated")
 INTERVENED = "intervened"  # of an episode with such steps
+SUCCESS = "success"  # of an episode whose environment told it
 # A pickle is a program: "make a list", then for each episode "build it, append it", then "stop". New episodes go where
 # "stop" was, so a file grows without being read or held. Behind each stand bytes that are dropped: the CRC-32 of all
 # that came since the last such bytes.
-_START, _APPEND, _STOP = pickle.PROTO + b"\x04" + pickle.EMPTY_LIST, pickle.APPEND, pickle.STOP
+START, _APPEND, STOP = pickle.PROTO + b"\x04" + pickle.EMPTY_LIST, pickle.APPEND, pickle.STOP
 FILE_BYTES = 2**28
 
 
@@ -47,7 +51,7 @@ class TrajectoryWriter:
         self.episodes = self.steps = 0  # written since the start of the run
         self._number = max([-1, *(number for number, _ in self._files())]) + 1  # of the current file
         self._count = 0  # episodes in the current file
-        self._offset = len(_START)  # where its "stop" is
+        self._offset = len(START)  # where its "stop" is
         self._file: BinaryIO | None = None
         self._cutter = EpisodeCutter()  # its keys: the numbers of the envs
 
@@ -65,6 +69,7 @@ class TrajectoryWriter:
         truncated: np.ndarray,
         next_obs: Any,
         intervened: np.ndarray | None = None,
+        success: Sequence[bool | None] = (),
         *,
         limit: int | None = None,
         first_env: int = 0,
@@ -74,7 +79,8 @@ class TrajectoryWriter:
         `next_obs` holds the true next observation, at the end of an episode too. Episodes are written in the order in
         which they end, at one step by env; beyond `limit` they are dropped. `first_env` is the number of the first
         column, where several workers' rollouts come one after the other. `intervened` marks steps in which not the
-        policy acted; None: there are none. The arrays are copied.
+        policy acted; None: there are none. `success` is what was told of the episodes that end, in their order. The
+        arrays are copied.
         """
         fields = dict(zip(KEYS, (obs, action, reward, terminated, truncated), strict=True))
         fields[INTERVENED] = np.zeros(np.shape(terminated), dtype=bool) if intervened is None else intervened
@@ -82,11 +88,13 @@ class TrajectoryWriter:
         ended = self._cutter.cut(fields, ends, range(first_env, first_env + ends.shape[1]))
         if limit is not None:
             ended = ended[: max(0, limit)]
-        for step, env, episode in ended:
+        for (step, env, episode), won in zip_longest(ended, success[: len(ended)]):
             last = tree_map(lambda array, at=(step, env): np.asarray(array[at])[None], next_obs)
             episode["obs"] = tree_map(lambda *parts: np.concatenate(parts), episode["obs"], last)
             if not episode[INTERVENED].any():
                 del episode[INTERVENED]
+            if won is not None:
+                episode[SUCCESS] = np.array(won)
             self._write(episode)
         return len(ended)
 
@@ -123,7 +131,7 @@ class TrajectoryWriter:
                 )
             with writing(path):
                 self._file = open(path, "r+b")  # noqa: SIM115 - open from call to call
-                self._put(self._offset, _STOP)
+                self._put(self._offset, STOP)
                 self._file.truncate(self._offset + 1)
             if "checksums" not in state:  # of an older version: this file has none, the next one has
                 self._count = self.per_file
@@ -134,7 +142,7 @@ class TrajectoryWriter:
 
     def clear(self) -> None:
         """Delete all trajectory files of the folder and start again: a run that is resumed without a checkpoint."""
-        fresh = {"file": 0, "offset": len(_START), "count": 0, "episodes": 0, "steps": 0, "unfinished": []}
+        fresh = {"file": 0, "offset": len(START), "count": 0, "episodes": 0, "steps": 0, "unfinished": []}
         self.load_state_dict(fresh)
 
     def close(self) -> None:
@@ -153,12 +161,12 @@ class TrajectoryWriter:
                 self._number, self._count = self._number + 1, 0
             if self._file is None:
                 self.folder.mkdir(parents=True, exist_ok=True)
-                self._offset = len(_START)
+                self._offset = len(START)
                 self._file = open(self._path(self._number), "w+b")  # noqa: SIM115 - open from call to call
-                self._put(0, _START + _STOP)
-            item = _pickled(episode, _START if not self._count else pickle.POP)
+                self._put(0, START + STOP)
+            item = pickled_item(episode, first=not self._count)
             # The first byte comes last: until it replaces the old "stop", a reader sees the list without this episode.
-            self._put(self._offset + 1, item[1:] + _STOP)
+            self._put(self._offset + 1, item[1:] + STOP)
             self._put(self._offset, item[:1])
         self._offset += len(item)
         self._count += 1
@@ -253,22 +261,23 @@ class _Pickler(pickle.Pickler):
         return NotImplemented
 
 
-def _pickled(episode: dict[str, Any], before: bytes) -> bytes:
-    """The pickle opcodes that build `episode`, append it to the list on the stack, and put its checksum behind it.
+def pickled_item(item: dict[str, Any], *, first: bool) -> bytes:
+    """The opcodes that build `item`, append it to the list on the stack, and put its checksum behind it.
 
-    The checksum is of the bytes `before`, which no other covers, too.
+    They stand between `START` and `STOP`. The checksum is of the bytes before, which no other covers, too: `START`
+    before the `first`. TypeError for arrays that are not of numbers or texts.
     """
 
-    def plain(array: np.ndarray) -> np.ndarray:
-        if array.dtype.hasobject or array.dtype.names:
-            raise TypeError(f"a trajectory holds arrays of numbers, not of dtype {array.dtype}")
-        return array
+    def plain(leaf: Any) -> Any:
+        if isinstance(leaf, np.ndarray) and (leaf.dtype.hasobject or leaf.dtype.names):
+            raise TypeError(f"a trajectory holds arrays of numbers, not of dtype {leaf.dtype}")
+        return leaf
 
     buffer = io.BytesIO()
     pickler = _Pickler(buffer, protocol=4)
-    pickler.fast = True  # no memo: its indices would clash with those of the episodes before
-    pickler.dump(tree_map(plain, episode))
+    pickler.fast = True  # no memo: its indices would clash with those of the items before
+    pickler.dump(tree_map(plain, item))
     # Without the protocol mark; "append" takes the place of "stop", so that the lengths of frames stay right.
-    item = buffer.getvalue()[2:-1] + _APPEND + pickle.SHORT_BINBYTES
-    mark = MARK + zlib.crc32(before + item).to_bytes(4, "little")
-    return item + bytes([len(mark)]) + mark + pickle.POP
+    content = buffer.getvalue()[2:-1] + _APPEND + pickle.SHORT_BINBYTES
+    mark = MARK + zlib.crc32((START if first else pickle.POP) + content).to_bytes(4, "little")
+    return content + bytes([len(mark)]) + mark + pickle.POP

@@ -17,7 +17,7 @@ from envs.config import EnvConfig
 SECTIONS = ("general_cfg", "algo_cfg", "env_cfg")  # of settings; `expected` is only a reference to compare with
 DEFAULT_ENV_STEPS = 50_000
 DEFAULT_UPDATES = 50_000
-LEVELS = ("random", "medium", "replay", "expert")  # of a dataset
+LEVELS = ("random", "medium", "replay", "expert", "demos")  # of a dataset
 OF_A_MODEL = ("test", "export")  # modes that need a saved model
 ONLY_TRAINING = (  # without effect in those modes
     *("max_episode", "max_env_step", "max_update", "reward_threshold", "online_eval", "model_save_fre"),
@@ -83,6 +83,9 @@ class GeneralConfig:
         None, ge=1, le=100_000, affects="speed"
     )  # environments of an evaluation, side by side; 1: one for all episodes; null: one per episode, at most 10
     eval_deterministic: bool = True  # evaluation and mode=test do not explore; false: sampled actions, as in training
+    eval_sampled: bool = setting(
+        False, affects="record"
+    )  # play the episodes of each evaluation once more, with sampled actions
     model_save_fre: int = setting(500, ge=1)  # updates between saved models, evaluations and checkpoints
     eval_env_steps: int | None = setting(None, ge=1)  # the same interval in env steps; null: model_save_fre
     save_best_model: bool | None = None  # keep models/best.pt, the best in online evaluation; null: as online_eval
@@ -92,7 +95,9 @@ class GeneralConfig:
     collect_noise: float = setting(
         0.0, ge=0, affects="purpose"
     )  # mode=collect with a model: noise on Box actions, in halves of their range; else the share of random actions
-    traj_format: str = setting("pkl", choices=("pkl", "minari"), affects="files")  # trajs_<n>.pkl, or a Minari dataset
+    traj_format: str = setting(
+        "pkl", choices=("pkl", "minari", "transitions"), affects="files"
+    )  # trajs_<n>.pkl; or a Minari dataset; or besides success_demo.pkl and failure_demo.pkl, lists of transitions
     level: str | None = setting(None, choices=LEVELS, affects="purpose")  # mode=dataset: whose actions the data have
     check: Any = setting(None, affects="call")  # mode=dataset: look for faults in data: a run, path or glob, or several
     dataset_steps: int = setting(20_000, ge=1, affects="purpose")  # mode=dataset: env steps of the data
@@ -147,6 +152,10 @@ class GeneralConfig:
             not (self.save_best_model and not self.online_eval),
             f"{section}.save_best_model=true needs {section}.online_eval=true: online evaluation chooses the best"
             " model",
+        )
+        require(
+            not self.eval_sampled or self.eval_deterministic,
+            f"{section}.eval_sampled=true compares with greedy actions: it needs {section}.eval_deterministic=true",
         )
         require(
             self.reward_threshold is None or self.online_eval or self.mode != "train",

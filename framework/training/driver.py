@@ -171,8 +171,8 @@ class Driver(ABC):
         rollout: Rollout = self.sampling.read(sampled.rollout)
         columns = (rollout.obs, rollout.env_action, rollout.reward, rollout.terminated, rollout.truncated)
         writer.extend(
-            *columns, rollout.next_obs, rollout.interventions(), limit=self.counters.episodes_left(),
-            first_env=first_env,
+            *columns, rollout.next_obs, rollout.interventions(), [each.success for each in sampled.stats.episodes],
+            limit=self.counters.episodes_left(), first_env=first_env,
         )  # fmt: skip
 
     def check_limits(self) -> None:

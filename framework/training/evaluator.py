@@ -16,7 +16,7 @@ from algos.networks.state import reset_rows
 from envs.check import MOST_STEPS, is_limited
 from framework.data.rollout import stack
 from framework.data.tally import Tally
-from framework.data.told.endings import Ending, ending_of, means_of_endings
+from framework.data.told.endings import SAMPLED_SUCCESS, Ending, ending_of, means_of_endings
 from framework.reports.statistics import mean_interval
 from framework.settings.schema import GeneralConfig
 from framework.training.video import Film, GifRecorder
@@ -37,11 +37,19 @@ class Evaluation:
     rewards: list[float]
     lengths: list[int]
     endings: list[Ending] = field(default_factory=list)  # what the environments told at their ends
+    sampled: "Evaluation | None" = None  # the same episodes with sampled actions, where that is asked for
 
     @property
     def told(self) -> dict[str, float]:
-        """Over the episodes that tell them: `success_rate`, `mean_raw_reward`, and `env/<key>` of info_keywords."""
-        return means_of_endings(self.endings)
+        """Over the episodes that tell them: `success_rate`, `mean_raw_reward`, and `env/<key>` of info_keywords.
+
+        Of sampled actions `sampled_reward` and `sampled_success_rate`.
+        """
+        told = means_of_endings(self.endings)
+        if self.sampled is None:
+            return told
+        rate = self.sampled.told.get("success_rate")
+        return told | {"sampled_reward": self.sampled.mean} | ({} if rate is None else {SAMPLED_SUCCESS: rate})
 
     @property
     def mean(self) -> float:
@@ -65,11 +73,13 @@ class HowToEvaluate:
     n_envs: int | None = None
     deterministic: bool = True
     keywords: tuple[str, ...] = ()
+    sampled: bool = False  # the episodes are played once more, with sampled actions
 
     @classmethod
     def of(cls, general: GeneralConfig) -> "HowToEvaluate":
-        """`eval_n_envs`, `eval_deterministic` and `info_keywords`."""
-        return cls(general.eval_n_envs, general.eval_deterministic, tuple(general.info_keywords))
+        """`eval_n_envs`, `eval_deterministic`, `info_keywords` and `eval_sampled`."""
+        keywords = tuple(general.info_keywords)
+        return cls(general.eval_n_envs, general.eval_deterministic, keywords, general.eval_sampled)
 
 
 class Evaluator:
@@ -109,6 +119,12 @@ class Evaluator:
         Sampled actions are those of env step `step`, from a random stream that also follows from `key`. Where nothing
         limits an episode it is cut off after MOST_STEPS, which is told. Raises Interrupted if `stopped`.
         """
+        result = self._episodes(episodes, key, gif, step, explore=not self.how.deterministic)
+        if self.how.sampled:
+            result.sampled = self._episodes(episodes, key, None, step, explore=True)
+        return result
+
+    def _episodes(self, episodes: int, key: int, gif: Film | None, step: int, explore: bool) -> Evaluation:
         sequence = np.random.SeedSequence(self.seed, spawn_key=(key,))
         seeds = [int(seed) for seed in sequence.generate_state(episodes)]
         result = Evaluation(seeds, [0.0] * episodes, [0] * episodes, [Ending() for _ in seeds])
@@ -121,14 +137,16 @@ class Evaluator:
         try:
             envs += [self.make_env(False) for _ in range(min(episodes, self.how.n_envs or PARALLEL) - 1)]
             (policy_seed,) = sequence.spawn(1)[0].generate_state(1)
-            self._play(result, envs, self.policy.fork(int(policy_seed)), step)
+            self._play(result, envs, self.policy.fork(int(policy_seed)), step, explore)
         finally:
             for env in envs:
                 if env is not self.window:
                     env.close()
         return result
 
-    def _play(self, result: Evaluation, envs: list[gym.Env[Any, Any]], policy: Policy, step: int) -> None:
+    def _play(
+        self, result: Evaluation, envs: list[gym.Env[Any, Any]], policy: Policy, step: int, explore: bool
+    ) -> None:
         """Fill in the result: a row that is free takes the next episode, and idles when there is none."""
         episode = list(range(len(envs)))
         started = len(envs)
@@ -139,7 +157,7 @@ class Evaluator:
         while live:
             if self.stopped():
                 raise Interrupted
-            action, _, state = policy.act(stack(obs), state, explore=not self.how.deterministic, step=step)
+            action, _, state = policy.act(stack(obs), state, explore=explore, step=step)
             action = policy.env_action(action)
             fresh = torch.zeros(len(envs), dtype=torch.bool)
             for row, env in enumerate(envs):

@@ -9,7 +9,8 @@ from torch import Tensor
 
 from algos.base import Policy
 from algos.data import LearnOutput
-from framework.data.told.endings import in_words
+from framework.data.told.endings import in_words, rates_apart
+from framework.data.told.interventions import OWN_SUCCESS
 from framework.reports.scores import Reference, scores_in_words
 from framework.runs.checkpoint import save_model
 from framework.runs.files import atomic_write
@@ -141,6 +142,10 @@ class Trainer(Driver):
             "evaluation at %s: %.2f +- %.2f over %d episodes%s",
             where, result.mean, result.std, len(result.rewards), in_words(result.told | more),
         )  # fmt: skip
+        lately = self.recorder.recent_means()
+        words = rates_apart(lately.get(OWN_SUCCESS, lately.get("episode/success_rate")), result.told)
+        if words:
+            log.warning("the success rates part: %s; the greedy policy may stand still where noise moved it on", words)
         if not math.isfinite(result.mean):
             log.warning("this evaluation's mean reward is %s: its model is not kept as the best", result.mean)
         elif self.best is None or not result.mean < self.best:  # of two equals, the longer trained

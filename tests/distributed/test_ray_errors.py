@@ -5,6 +5,7 @@ import re
 import shlex
 import signal
 import tempfile
+import time
 
 import pytest
 import ray
@@ -14,7 +15,7 @@ import framework.distributed.cluster
 from algos.common.errors import UserError
 from framework import Callback, Experiment
 from framework.cli import main
-from framework.distributed import pacing
+from framework.distributed import pacing, session
 
 FRAGILE = {"entry_point": "ray_envs:FragileEnv", "env": "Fragile-v0", "max_step": -1, "online_eval": False}
 
@@ -188,6 +189,21 @@ def test_without_ray_a_run_ends_soon_with_the_command_that_resumes_it(tmp_path, 
         assert "RAY_AUTH_TOKEN" not in os.environ
     resumed = resume(experiment.folder.path, mp_backend="single")
     assert resumed.reason == "max_env_step 300 reached"
+
+
+class StopsTheServer(Callback):
+    """Stops Ray's own server as the run ends."""
+
+    def train_end(self, trainer):
+        os.kill(ray._private.worker._global_node.all_processes["gcs_server"][0].process.pid, signal.SIGSTOP)
+
+
+def test_a_run_that_is_done_ends_without_an_answer_of_ray(tmp_path, monkeypatch, alone):
+    monkeypatch.setattr(session, "NOTICE", 1.0)
+    begin = time.monotonic()
+    made = run(DQN | RAY | {"tasks_dir": str(tmp_path)}, StopsTheServer())
+    assert made.reason == "max_env_step 300 reached" and time.monotonic() - begin < session.PATIENCE
+    assert until(lambda: not marked(alone), 20.0), marked(alone)
 
 
 @pytest.mark.slow

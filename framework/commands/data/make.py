@@ -49,7 +49,7 @@ def _make(cfg: Config, hydra_cfg: Any) -> int:
         made = shop / name
         if level == "replay":
             _run(_as_replay(cfg, shop), "train", made, hydra_cfg)
-        elif level == "random":
+        elif level in ("random", "demos"):
             _run(_to_collect(cfg, shop), "collect", made, hydra_cfg)
         else:
             model = _trained(cfg, level, shop, made / TRAINING)
@@ -100,11 +100,16 @@ def _as_replay(cfg: Config, shop: Path) -> Config:
 
 
 def _to_collect(cfg: Config, shop: Path, model: tuple[Path, str] | None = None) -> Config:
-    """One environment, so that no long episode is lost at the end; at random without a model."""
+    """One environment, so that no long episode is lost at the end; at random without a model.
+
+    Demonstrations are counted in episodes where `max_episode` says so.
+    """
     run, step = (None, "best") if model is None else (str(model[0]), model[1])
+    episodes = cfg.general_cfg.max_episode if cfg.general_cfg.level == "demos" else -1
+    steps = cfg.general_cfg.dataset_steps if episodes < 0 else -1
     collecting = _general(
-        cfg, mode="collect", max_env_step=cfg.general_cfg.dataset_steps, max_episode=-1, n_envs=1, n_workers=1,
-        mp_backend="single", load_path=run, load_model_step=step, load_checkpoint=run is not None,
+        cfg, mode="collect", max_env_step=steps, max_episode=episodes, n_envs=1, n_workers=1, mp_backend="single",
+        load_path=run, load_model_step=step, load_checkpoint=run is not None,
         collect_noise=cfg.general_cfg.collect_noise if run else 0.0, tasks_dir=str(shop),
     )  # fmt: skip
     return dataclasses.replace(collecting, env_cfg=dataclasses.replace(cfg.env_cfg, vectorization="sync"))
@@ -144,6 +149,11 @@ def _with_level(made: Path, cfg: Config, level: str) -> dict[str, Any]:
             f"general_cfg.dataset_steps={cfg.general_cfg.dataset_steps}: not one episode ended; take more steps"
         )
     facts = {"level": level, **json.loads(read_text(place))}
+    if level == "demos" and not facts.get("intervened"):
+        raise UserError(
+            "general_cfg.level=demos: nobody acted in the place of random actions; put a wrapper into env_cfg.wrappers:"
+            " {type: Intervention, device: scripted, patience: 0}, or keyboard, gamepad (docs/human.md)"
+        )
     atomic_write(made / FILE, (json.dumps(facts, indent=2) + "\n").encode())
     place.unlink()
     return facts

@@ -27,7 +27,7 @@ HEAD = "| `preset=` | reached here | reference | env steps |"
 
 
 def table(presets: Path, folders: Sequence[str], reached: Mapping[str, Cells]) -> list[str]:
-    """The lines of a table: every preset file of these folders, with the score reached here.
+    """The lines of a table: every preset file of these folders that trains, with the score reached here.
 
     Raises UserError for a folder that does not exist.
     """
@@ -38,6 +38,8 @@ def table(presets: Path, folders: Sequence[str], reached: Mapping[str, Cells]) -
         for path in sorted((presets / folder).glob("*.yaml")):
             name = f"{folder}/{path.stem}"
             data = _preset(presets, name)
+            if (data.get("general_cfg") or {}).get("mode") == "dataset":
+                continue
             expected = data.get("expected") or {}
             cells = [f"`{name}`{_needs(data)}", _reached(reached.get(name)), _reference(expected), _steps(expected)]
             lines.append(f"| {' | '.join(cells)} |")

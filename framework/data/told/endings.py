@@ -76,6 +76,8 @@ def means_of_endings(endings: Sequence[Ending]) -> dict[str, float]:
     return {name: sum(values) / len(values) for name, values in columns.items()}
 
 
+SAMPLED_SUCCESS = "sampled_success_rate"  # of an evaluation with sampled actions
+APART = 0.2  # success rates that part by more are warned about
 MEANS = {"success": "success_rate", "raw_reward": "mean_raw_reward"}  # what the mean of a column is called
 
 
@@ -84,8 +86,22 @@ def in_words(means: Mapping[str, float]) -> str:
     there."""
     raw = f", raw {means['mean_raw_reward']:.2f}" if "mean_raw_reward" in means else ""
     share = f", success rate {means['success_rate']:.0%}" if "success_rate" in means else ""
-    share += f", held-out accuracy {means['held_out_accuracy']:.1%}" if "held_out_accuracy" in means else ""
-    return raw + share + (f", normalized {means['normalized']:.1f}" if "normalized" in means else "")
+    sampled = f" ({means[SAMPLED_SUCCESS]:.0%} with sampled actions)" if SAMPLED_SUCCESS in means else ""
+    sampled += f", held-out accuracy {means['held_out_accuracy']:.1%}" if "held_out_accuracy" in means else ""
+    return raw + share + sampled + (f", normalized {means['normalized']:.1f}" if "normalized" in means else "")
+
+
+def rates_apart(training: float | None, evaluation: Mapping[str, float]) -> str:
+    """Success rates in words where the evaluation's falls behind another by more than APART; else empty.
+
+    `training`: of the policy's own episodes.
+    """
+    greedy, sampled = evaluation.get("success_rate"), evaluation.get(SAMPLED_SUCCESS)
+    if greedy is None:
+        return ""
+    others = {"in training": training, "with sampled actions": sampled}
+    ahead = [f"{rate:.0%} {words}" for words, rate in others.items() if rate is not None and rate - greedy > APART]
+    return f"{greedy:.0%} in this evaluation, {', '.join(ahead)}" if ahead else ""
 
 
 def _number(value: Any) -> float | None:

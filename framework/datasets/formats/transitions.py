@@ -1,7 +1,8 @@
 """A pickled list of transitions, as recorders of demonstrations write it: a dict for each step.
 
 `observations`, `actions`, `next_observations`, `rewards`, `masks` (1 - terminated) and `dones`. Images are HWC. An
-episode ends with `dones`, or where the next transition's observation is not this one's next: there it was cut.
+episode ends with `dones`, with `truncated` (which few recorders write), or where the next transition's observation is
+not this one's next: there it was cut.
 """
 
 from collections.abc import Iterator
@@ -18,7 +19,7 @@ from framework.runs.trajectories import plain_arrays
 
 KEYS = ("observations", "actions", "next_observations", "rewards", "masks", "dones")
 NAMES = {"obs": "observations", "action": "actions", "reward": "rewards", "terminated": "masks", "truncated": "dones"}
-CUT = ("truncateds", "truncated", "truncations")  # the key of some recorders that says of `dones` that a limit ended it
+CUT = ("truncateds", "truncated", "truncations")  # the key of some recorders that says that a limit ended the episode
 
 
 def are_these(content: list[Any]) -> bool:
@@ -54,7 +55,7 @@ def episodes(path: Path, content: list[Any], faults: Faults) -> Iterator[Item]:
         whole = whole and good
         if good:
             running.append(step)
-        if step and bool(step["dones"]):
+        if step and (step["cut"] or bool(step["dones"])):
             if whole:
                 yield ended(index + 1)
             running, number, whole = [], number + 1, True
@@ -142,7 +143,7 @@ def _joined(steps: list[dict[str, Any]]) -> dict[str, Any]:
     observations = [*(step["observations"] for step in steps), steps[-1]["next_observations"]]
     terminated = np.array([step["masks"] == 0 for step in steps])
     truncated = np.zeros(len(steps), bool)
-    truncated[-1] = not terminated[-1]
+    truncated[-1] = steps[-1]["cut"] or not terminated[-1]
     return {
         "obs": tree_map(lambda *leaves: np.stack(leaves), *observations),
         "action": tree_map(lambda *leaves: np.stack(leaves), *(step["actions"] for step in steps)),

@@ -8,7 +8,7 @@ import numpy as np
 from gymnasium import spaces
 
 from algos.common.errors import UserError, first_line
-from algos.common.trees import tree_leaves
+from algos.common.trees import Tree, tree_leaves
 from algos.registry import acts
 from envs.config import EnvConfig
 from framework.datasets.columns import Dataset
@@ -94,8 +94,12 @@ def episodes_held_out(cfg: Config, dataset: Dataset) -> np.ndarray:
 
 
 def check_spaces(dataset: Dataset, envs: Environments, key: str) -> None:
-    """Raise UserError for a dataset, that of the setting `key`, whose shapes are not those of the environments."""
+    """Raise UserError for a dataset, that of the setting `key`, whose shapes are not those of the environments.
+
+    Its dicts, whose keys come in any order, get that of the environments.
+    """
     for what, space, name in (("observations", envs.obs_space, "obs"), ("actions", envs.action_space, "action")):
+        dataset.columns[name] = _in_order_of(space, dataset.columns[name])
         found = [leaf.shape[1:] for leaf in tree_leaves(dataset.columns[name])]
         wanted = [part.shape for part in _parts(space)]
         if found != wanted:
@@ -113,6 +117,14 @@ def _parts(space: spaces.Space[Any]) -> list[Any]:
     if isinstance(space, spaces.Tuple):
         return [leaf for part in space.spaces for leaf in _parts(part)]
     return [space]
+
+
+def _in_order_of(space: spaces.Space[Any], tree: Tree) -> Tree:
+    if isinstance(space, spaces.Dict) and isinstance(tree, dict) and space.spaces.keys() == tree.keys():
+        return {key: _in_order_of(part, tree[key]) for key, part in space.spaces.items()}
+    if isinstance(space, spaces.Tuple) and isinstance(tree, tuple) and len(space.spaces) == len(tree):
+        return tuple(_in_order_of(part, leaf) for part, leaf in zip(space.spaces, tree, strict=True))
+    return tree
 
 
 def _words(shapes: list[Any]) -> str:

@@ -264,6 +264,10 @@ def test_a_missing_display_is_told(monkeypatch):
     monkeypatch.setattr(pygame.display, "get_driver", lambda: "offscreen")
     with pytest.raises(UserError, match="device=keyboard needs a display and found none"):
         made()
+    env = make_env(EnvConfig(id="joyride/ReachGrasp-v0", wrappers=[{"type": "Intervention", "device": "keyboard"}]))
+    for _ in range(2):  # whoever asks again, to find who is to blame, hears the same
+        with pytest.raises(UserError, match="device=keyboard needs a display and found none"):
+            env.reset(seed=0)
 
 
 def test_pygame_is_loaded_by_its_devices_alone():

@@ -78,6 +78,18 @@ def test_the_budget_is_in_all():
     assert not any(run(device, env, [10.0] * 40))
 
 
+def test_without_patience_it_acts_in_every_step():
+    assert all(run(*person(patience=0), [10.0 - step for step in range(10)] + [10.0] * 20))
+
+
+def test_it_watches_the_first_episodes_alone():
+    device, env = person(patience=0, fading=False, episodes=2)
+    assert [all(run(device, env, [5.0, 4.0])) for _ in range(4) if device.begin(None) is None] == [True, *[False] * 3]
+    with_memory = person(patience=0, fading=False, episodes=2)[0]
+    with_memory.memory = {key: value for key, value in device.memory.items() if key != "begun"}  # of an older version
+    assert with_memory.begin(None) is None and all(run(with_memory, env, [5.0]))
+
+
 def test_without_a_cost_it_acts_after_every_patience_steps():
     class Blind(Line):
         cost_to_go = None
@@ -141,7 +153,8 @@ def test_a_path_names_expert_and_cost(monkeypatch):
     ("settings", "text"),
     [
         ({"budget": -1}, "budget=-1 must be a whole number of at least 0"),
-        ({"patience": 0}, "patience=0 must be a whole number of at least 1"),
+        ({"patience": -1}, "patience=-1 must be a whole number of at least 0"),
+        ({"episodes": 1.0}, "episodes=1.0 must be a whole number of at least 0"),
         ({"delay": 1.5}, "delay=1.5 must be a whole number"),
         ({"noise": "much"}, "noise=much must be a number"),
         ({"steps": (5, 4)}, r"steps=\(5, 4\) must be the least and the most"),
@@ -191,7 +204,7 @@ def test_the_same_seed_gives_the_same_interventions():
 
 
 @pytest.mark.parametrize("cut", [0, 3, 90, 137, 201])
-@pytest.mark.parametrize("settings", [{}, {"delay": 2, "budget": 60}])
+@pytest.mark.parametrize("settings", [{}, {"delay": 2, "budget": 60}, {"patience": 0, "fading": False, "episodes": 9}])
 def test_it_resumes_exactly(cut, settings):
     env, other = world(**settings), world(**settings)
     env.reset(seed=5)

@@ -116,13 +116,14 @@ def test_noise_stays_within_the_bounds_of_a_box():
     from framework.datasets.noise import Noisy
 
     space = spaces.Box(np.float32([-2, 0]), np.float32([2, 1]))
-    algorithm = SimpleNamespace(policy=RandomPolicy(space), action_space=space, obs_space=space)
+    policy = RandomPolicy(space)
+    algorithm = SimpleNamespace(policy=policy, evaluated=policy, action_space=space, obs_space=space)
     noisy = Noisy(algorithm, 0.3).fork(1)
     assert isinstance(noisy.generator, torch.Generator) and noisy.policy.generator is noisy.generator
     drawn = noisy.env_action(np.tile(np.float32([0, 0.5]), (20_000, 1)))
     assert space.contains(drawn.min(0)) and space.contains(drawn.max(0)) and drawn.dtype == np.float32
     assert np.allclose(drawn.std(0), [0.6, 0.15], rtol=0.05)
-    unbounded = SimpleNamespace(policy=None, action_space=spaces.Box(-np.inf, np.inf, (1,)), obs_space=space)
-    unbounded.policy = RandomPolicy(unbounded.action_space)
+    endless = spaces.Box(-np.inf, np.inf, (1,))
+    unbounded = SimpleNamespace(evaluated=RandomPolicy(endless), action_space=endless, obs_space=space)
     with pytest.raises(UserError, match="has no bounds"):
         Noisy(unbounded, 0.3)

@@ -100,7 +100,7 @@ def test_what_changes_no_score():
     assert names(GeneralConfig, is_neutral) == {
         "device", "torch_threads", "checkpoint_keep", "format", "loggers", "log_interval", "log_reward_components",
         "progress", "save_fig", "show_fig", "tasks_dir", "trust", "eval_n_envs", "info_keywords",
-        "check", "traj_format", "control_hz",
+        "check", "traj_format", "control_hz", "eval_sampled",
     }  # fmt: skip
     assert names(EnvConfig, is_neutral) == {"render_mode"} and not names(ExpectedScore, is_neutral)
     for config in ALGO_CONFIGS:

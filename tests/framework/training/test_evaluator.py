@@ -145,6 +145,15 @@ def test_sampled_actions_follow_from_the_key_and_the_step():
     assert experiment.evaluate(12).lengths != Experiment(algo="PPO", env="CartPole-v1", loggers=[]).evaluate(12).lengths
 
 
+def test_the_same_episodes_once_more_with_sampled_actions():
+    how = HowToEvaluate(sampled=True)
+    both = Evaluator(lambda first: Ending(), CountPolicy(values=False), 0, how).evaluate(3, 1)
+    alone = Evaluator(lambda first: Ending(), CountPolicy(values=False), 0, HowToEvaluate(deterministic=False))
+    assert both.sampled.seeds == both.seeds and both.sampled.rewards == alone.evaluate(3, 1).rewards
+    assert both.told["sampled_reward"] == both.sampled.mean
+    assert both.told["sampled_success_rate"] == both.sampled.told["success_rate"]
+
+
 def test_exploration_is_that_of_the_step():
     policy, steps = CountPolicy(values=False), set()
     policy.act, act = lambda *args, **how: (steps.add((how["explore"], how["step"])), act(*args, **how))[1], policy.act

@@ -84,6 +84,39 @@ def test_what_a_kill_has_left_is_no_dataset_and_is_swept_up(tmp_path):
     assert not left.parents[1].exists() and facts(tmp_path / "Dataset_CartPole-v1_random")["steps"] > 200
 
 
+def of_the_person(tasks, episodes, *words):
+    person = "{type: Intervention, device: scripted, noise: 0.2, patience: 0, fading: false, train_only: true"
+    wrappers = f"env_cfg.wrappers=[{person}, episodes: {episodes}}}]"
+    return main(["preset=ReachGrasp/demos", f"tasks_dir={tasks}", "max_step=40", *SMALL, wrappers, *words])
+
+
+def test_demonstrations_are_whole_episodes_of_the_person_then_of_nobody(tmp_path):
+    assert of_the_person(tmp_path, 2, "max_episode=3") == 0
+    made = tmp_path / "Dataset_ReachGrasp-v0_demos"
+    good, bad = (
+        load_dataset(f"{made.name}/results/{which}_demo.pkl", str(tmp_path)) for which in ("success", "failure")
+    )
+    assert (good.episodes, bad.episodes, bad.steps) == (2, 1, 40) and good.returns().tolist() == [1, 1]
+    told = facts(made)
+    assert told["intervened"] == good.steps and told["ref_max_score"] == 1 and told["level"] == "demos"
+    assert good.obs_space["wrist"].shape == (32, 32, 3) and good.action_space.shape == (4,)
+
+
+def test_demonstrations_of_nobody_are_told_and_leave_nothing(tmp_path, capsys):
+    words = ["env_cfg.wrappers=[]", "max_episode=-1", "dataset_steps=150"]
+    assert main(["preset=ReachGrasp/demos", f"tasks_dir={tmp_path}", *SMALL, *words]) == 2
+    assert "nobody acted in the place of random actions; put a wrapper" in capsys.readouterr().err
+    assert not [path for path in tmp_path.iterdir() if path.name != "latest"]
+
+
+@pytest.mark.parametrize("preset", ["quick", "medium", "full"])
+def test_a_training_names_the_command_that_makes_its_demonstrations(tmp_path, capsys, preset):
+    assert main([f"preset=ReachGrasp/{preset}", f"tasks_dir={tmp_path}"]) == 2
+    told = capsys.readouterr().err
+    assert "algo_cfg.demo_paths=Dataset_ReachGrasp-v0_demos/results/success_demo.pkl: no such run; make it" in told
+    assert f"main.py preset=ReachGrasp/demos tasks_dir={tmp_path}" in told and not list(tmp_path.iterdir())
+
+
 @pytest.mark.parametrize(
     ("words", "told"),
     [
@@ -93,6 +126,9 @@ def test_what_a_kill_has_left_is_no_dataset_and_is_swept_up(tmp_path):
         (["mode=dataset", "check=x", "load_path=y"], "load_path"),
         (["mode=dataset", "check=Dataset_Pendulum-v1_medium"], "mode=dataset preset=dataset/Pendulum-v1/medium"),
         (["mode=dataset", "check=Dataset_Pendulum-v1_mediun"], "did you mean 'Dataset_Pendulum-v1_medium'?"),
+        (["mode=dataset", "check=Dataset_Pendulum-v1_medium/results"], "preset=dataset/Pendulum-v1/medium"),
+        (["mode=dataset", "check=Dataset_ReachGrasp-v0_demos/*/*.pkl"], "preset=ReachGrasp/demos"),
+        (["mode=dataset", "check=Dataset_ReachGrasp-v0_demo/a"], "did you mean 'Dataset_ReachGrasp-v0_demos/a'?"),
         (["mode=dataset", "level=medium", "env_cfg.id=CartPole-v1"], "needs general_cfg.reward_threshold"),
     ],
 )  # fmt: skip

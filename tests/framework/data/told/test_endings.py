@@ -7,7 +7,7 @@ from ending_env import Ending as EndingEnv
 from algos.common.errors import UserError
 from envs.vectors.stepped import SyncVector
 from framework.data.tally import Recent, Tally
-from framework.data.told.endings import Ending, ending_of, in_words, means_of_endings
+from framework.data.told.endings import Ending, ending_of, in_words, means_of_endings, rates_apart
 
 
 @pytest.mark.parametrize(
@@ -76,3 +76,18 @@ def test_means_are_over_the_episodes_that_tell():
     means = means_of_endings(endings)
     assert means == {"success_rate": 0.5, "mean_raw_reward": 2.0, "env/x": 1.5}
     assert in_words(means) == ", raw 2.00, success rate 50%" and in_words({}) == ""
+
+
+@pytest.mark.parametrize(
+    ("training", "evaluation", "words"),
+    [
+        (0.9, {"success_rate": 0.5, "sampled_success_rate": 0.6}, "50% in this evaluation, 90% in training"),
+        (None, {"success_rate": 0.5, "sampled_success_rate": 0.75},
+         "50% in this evaluation, 75% with sampled actions"),
+        (0.6, {"success_rate": 0.5, "sampled_success_rate": 0.65}, ""),
+        (0.1, {"success_rate": 0.9}, ""),  # it learns: training lags behind
+        (1.0, {"mean_reward": 0.0}, ""),
+    ],
+)  # fmt: skip
+def test_success_rates_that_part_are_told(training, evaluation, words):
+    assert rates_apart(training, evaluation) == words

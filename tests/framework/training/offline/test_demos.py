@@ -1,3 +1,6 @@
+import pickle
+from types import SimpleNamespace
+
 import numpy as np
 import pytest
 import torch
@@ -10,8 +13,10 @@ from framework.data.demos import DemoBuffer
 from framework.data.rollout import Rollout
 from framework.datasets.buffer import DatasetBuffer
 from framework.datasets.columns import Dataset, joined
+from framework.datasets.load import load_dataset
 from framework.experiment import Experiment
 from framework.runs.trajectories import TrajectoryWriter
+from framework.training.offline.environments import check_spaces
 
 QUIET = {"progress": "off", "save_fig": False, "loggers": [], "online_eval": False}
 
@@ -108,3 +113,21 @@ def test_demonstrations_of_another_environment_are_refused(data, tmp_path):
             algo="DQN", env="CartPole-v1", algo_cfg__demo_paths=data, algo_cfg__demo_ratio=0.5,
             tasks_dir=str(tmp_path), max_env_step=200, **QUIET,
         ).train()  # fmt: skip
+
+
+def test_keys_of_a_file_come_in_any_order(tmp_path):
+    rows = []
+    for t in range(4):
+        seen = {key: np.full(n, t, np.float32) for key, n in (("wrist", 3), ("arm", 2))}
+        then = {key: value + 1 for key, value in seen.items()}
+        end = {"rewards": float(t == 3), "masks": float(t != 3), "dones": t == 3}
+        rows.append({"observations": seen, "actions": np.zeros(1, np.float32), "next_observations": then, **end})
+    (tmp_path / "demo.pkl").write_bytes(pickle.dumps(rows))
+    dataset = load_dataset(str(tmp_path / "demo.pkl"), str(tmp_path))
+    box = {key: spaces.Box(-9, 9, (n,), np.float32) for key, n in (("arm", 2), ("wrist", 3))}
+    envs = SimpleNamespace(obs_space=spaces.Dict(box), action_space=dataset.action_space, cfg=SimpleNamespace(id="Arm"))
+    check_spaces(dataset, envs, "algo_cfg.demo_paths")
+    assert list(dataset.columns["obs"]) == ["arm", "wrist"]
+    envs.obs_space = spaces.Dict({**box, "arm": box["wrist"]})
+    with pytest.raises(UserError, match=r"observations have shape \[2\], \[3\], those of Arm \[3\], \[3\]"):
+        check_spaces(dataset, envs, "algo_cfg.demo_paths")
