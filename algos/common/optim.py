@@ -246,6 +246,8 @@ class Optimizer:
     def load_state_dict(self, state: dict[str, Any]) -> None:
         """Load what `state_dict` returned, from an eager or a compiled run alike."""
         self.count = int(state["step"])
+        if self.count < 0:
+            raise ValueError(f"the optimiser's step is {self.count}")
         for own, given in ((self.means, state["means"]), (self.squares, state["squares"])):
             for one, value in zip(own, _stacked_like(own, given), strict=True):
                 one.copy_(value)  # in place: a compiled graph holds on to these tensors

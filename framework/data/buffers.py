@@ -171,6 +171,8 @@ class ReplayBuffer(Buffer):
         rows, older = state["rows"], "frames" not in state  # older versions kept images whole
         if not {*self.names} <= rows.keys() or not 0 < self.size <= self.capacity or not 0 <= self.next < self.capacity:
             raise ValueError(f"a buffer of {self.size} rows, the next at {self.next}, with {sorted(rows)}")
+        if not all(tree_leaves(column) for column in rows.values()):
+            raise ValueError("a column of the buffer that holds nothing")
         for leaf in tree_leaves(rows):
             check_rows(leaf, "a column of the buffer", (self.size,))
 

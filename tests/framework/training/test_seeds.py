@@ -14,6 +14,7 @@ def test_streams_stay_what_they_are():
     assert [stream(1, role) for role in ROLES] == [
         *(3023998541, 3290936230, 537266697, 2969694526, 278071048),
         1963565702,  # of demonstrations
+        1915444705,  # of episodes held out
     ]
 
 
