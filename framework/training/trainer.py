@@ -10,7 +10,7 @@ from torch import Tensor
 from algos.base import Policy
 from algos.data import LearnOutput
 from framework.data.told.endings import in_words, rates_apart
-from framework.data.told.interventions import OWN_SUCCESS
+from framework.data.told.interventions import OWN_SUCCESS, RECENT_RATE
 from framework.reports.scores import Reference, scores_in_words
 from framework.runs.checkpoint import save_model
 from framework.runs.files import atomic_write
@@ -143,7 +143,8 @@ class Trainer(Driver):
             where, result.mean, result.std, len(result.rewards), in_words(result.told | more),
         )  # fmt: skip
         lately = self.recorder.recent_means()
-        words = rates_apart(lately.get(OWN_SUCCESS, lately.get("episode/success_rate")), result.told)
+        own = OWN_SUCCESS if RECENT_RATE in lately else "episode/success_rate"  # not what a person has won
+        words = rates_apart(lately.get(own), result.told)
         if words:
             log.warning("the success rates part: %s; the greedy policy may stand still where noise moved it on", words)
         if not math.isfinite(result.mean):
