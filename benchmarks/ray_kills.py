@@ -140,7 +140,8 @@ def _kill(process: Process, how: signal.Signals = signal.SIGKILL) -> None:
 def lose_ray(run: Watched, program: str, how: signal.Signals, rng: random.Random, report: Report) -> Path | None:
     """Kill or stop a program of Ray's at a random share of the run, and see that the run ends as it must.
 
-    Returns the folder to resume, None where the run was over before.
+    Returns the folder to resume, None where the run was over before. One that has no need any more of what was stopped
+    may do the rest of its steps, and end with exit code 0.
     """
     share = rng.uniform(*SHARES)
     if not run.wait_until(lambda: run.progress() >= share):
@@ -154,6 +155,9 @@ def lose_ray(run: Watched, program: str, how: signal.Signals, rng: random.Random
     report.text = f"ended after {run.seconds - begun:.1f} s, "
     folder, said = the_run(run.tasks), run.said().strip().splitlines()
     faults = [row["part"] for row in rows(folder, "faults")]
+    if ended and how is signal.SIGSTOP and run.process.returncode == 0:
+        report.text += "its steps all done"
+        return None
     if not ended or run.process.returncode != 2:
         report.problems.append(f"exit code {run.process.returncode} after {ENDS_WITHIN:.0f} s at most: {run.said()}")
     elif not (said[-1].startswith("error: Ray has failed: its ") and said[-1].endswith(f"resume={folder}")):
