@@ -25,6 +25,10 @@ from rich.table import Table
 ROOT = Path(__file__).resolve().parents[1]
 TIMES = "CONTROL_TIMES"  # the file of the steps' times
 NEVER = 1_000_000_000
+CAMERA = (  # a small encoder: an update must take less than a step
+    "[{layer_type: conv2d, out_channel: 16, kernel_size: 6, stride: 4},"
+    " {layer_type: conv2d, out_channel: 32, kernel_size: 3, stride: 2}, {layer_type: linear, layer_size: 64}]"
+)
 
 
 class Camera(gym.Env):
@@ -62,7 +66,8 @@ def measure(hz: float, steps: int, learns: bool, more: list[str], folder: Path) 
         "n_workers=1", f"control_hz={hz}", f"max_env_step={steps}", "online_eval=false", "save_fig=false",
         f"model_save_fre={NEVER}", "progress=off", "loggers=[]", "log_interval=20", "buffer_size=5000",
         f"tasks_dir={folder}/{learns}",
-        f"learning_starts={100 if learns else steps - 1}", "random_steps=0", *more,
+        f"learning_starts={100 if learns else steps - 1}", "random_steps=0", "torch_threads=1",
+        f"algo_cfg.branch_layers={{image: {CAMERA}}}", "batch_size=64", "share_encoder=true", *more,
     ]  # fmt: skip
     env = os.environ | {TIMES: str(times), "PYTHONPATH": str(Path(__file__).parent)}
     subprocess.run([sys.executable, "main.py", *words], cwd=ROOT, env=env, check=True, stdout=subprocess.DEVNULL)
