@@ -196,7 +196,8 @@ class Driver(ABC):
         self.sampling.settle(self.exchange)
         start = time.monotonic()
         self.folder.bring_back()
-        save_checkpoint(self.folder.checkpoints, self.env_step, self.checkpoint_parts(), keep=self.cfg.checkpoint_keep)
+        clock = self.update_step if self.counters.spec.offline else self.env_step
+        save_checkpoint(self.folder.checkpoints, clock, self.checkpoint_parts(), keep=self.cfg.checkpoint_keep)
         self.checkpoint_time = time.monotonic()
         self.checkpoint_cost = self.checkpoint_time - start
         self.checkpoint_due = False

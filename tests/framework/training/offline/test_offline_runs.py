@@ -82,6 +82,7 @@ def test_a_resumed_run_equals_the_uninterrupted_one(data, tmp_path):
     whole.train()
     begun = clone(data, tmp_path / "begun", max_update=40)
     begun.train()
+    assert (begun.folder.checkpoints / "40").is_dir()  # by updates: the older one stays beside it
     resumed = Experiment.from_config(_resumed(begun, 60))
     resumed.train()
     assert equal(weights(whole), weights(resumed))
