@@ -157,6 +157,8 @@ def lose_ray(run: Watched, program: str, how: signal.Signals, rng: random.Random
     faults = [row["part"] for row in rows(folder, "faults")]
     if ended and how is signal.SIGSTOP and run.process.returncode == 0:
         report.text += "its steps all done"
+        if not any(line.startswith(f"ended: max_env_step {run.steps} reached") for line in said):
+            report.problems.append(f"exit code 0, but its words are: {run.said()}")
         return None
     if not ended or run.process.returncode != 2:
         report.problems.append(f"exit code {run.process.returncode} after {ENDS_WITHIN:.0f} s at most: {run.said()}")

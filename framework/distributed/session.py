@@ -29,7 +29,8 @@ ESSENTIAL = {"gcs_server": "its server (gcs_server)", "raylet": "its manager of 
 LOOK_AT_CLUSTER = 5.0  # seconds between two looks at a cluster that the run has joined: they are calls
 WATCH = 5.0  # seconds between two questions of the watch
 PATIENCE = 30.0  # seconds that Ray's server has for each of two answers in turn, before it counts as hung
-NOTICE = 10.0  # seconds in one call to a Ray that hangs, after which the driver counts as stuck in it, or Ray as hung
+NOTICE = 10.0  # seconds in one call to a Ray that hangs, after which the driver counts as stuck in it
+LAST_ANSWER = 10.0  # that Ray's server has to answer once the run is done, before it is killed
 ANSWER_SECONDS = 20.0  # that Ray's server has to answer whether this machine is still part of the cluster
 
 
@@ -162,7 +163,7 @@ class Session:
     def before_end(self) -> None:
         """Kill a server of its own that hangs: the calls that end actors would, too."""
         self.ended.set()
-        if self.own and self.hung is None and _dead_process() is None and _no_answer(NOTICE) is not None:
+        if self.own and self.hung is None and _dead_process() is None and _no_answer(LAST_ANSWER) is not None:
             self._kill("its server hangs", ["gcs_server"])
 
     def end(self) -> None:

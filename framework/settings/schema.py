@@ -147,6 +147,12 @@ class GeneralConfig:
                 f"{section}.{key}={value} needs {section}.mp_backend=ray",
             )
 
+        require(
+            self.weights_each == "step" or (self.sync == "async" and self.n_envs == 1),
+            f"{section}.weights_each=episode needs {section}.sync=async and {section}.n_envs=1: the episodes of several"
+            " environments begin at different times",
+        )
+
     def _check_evaluation(self, section: str) -> None:
         require(
             not (self.save_best_model and not self.online_eval),

@@ -199,7 +199,7 @@ class StopsTheServer(Callback):
 
 
 def test_a_run_that_is_done_ends_without_an_answer_of_ray(tmp_path, monkeypatch, alone):
-    monkeypatch.setattr(session, "NOTICE", 1.0)
+    monkeypatch.setattr(session, "LAST_ANSWER", 1.0)
     begin = time.monotonic()
     made = run(DQN | RAY | {"tasks_dir": str(tmp_path)}, StopsTheServer())
     assert made.reason == "max_env_step 300 reached" and time.monotonic() - begin < session.PATIENCE

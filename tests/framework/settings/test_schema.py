@@ -26,6 +26,7 @@ def test_the_defaults_are_allowed() -> None:
         {"reward_threshold": 1.0},
         {"load_checkpoint": True, "load_path": "a"},
         {"mp_backend": "ray", "sync": "async", "n_learners": 2, "ray_address": "auto"},
+        {"mp_backend": "ray", "sync": "async", "weights_each": "episode"},
         {"max_episode": -1, "max_env_step": -1},
     ],
 )
@@ -48,6 +49,11 @@ def test_allowed(change: dict[str, Any]) -> None:
         ({"mode": "verify", "load_path": "a"}, "general_cfg.mode=verify trains a preset from scratch"),
         ({"loggers": ["tensorbord"]}, "general_cfg.loggers: 'tensorbord' is not allowed"),
         ({"sync": "async"}, "general_cfg.sync=async needs general_cfg.mp_backend=ray"),
+        ({"mp_backend": "ray", "weights_each": "episode"}, "general_cfg.weights_each=episode needs general_cfg.sync="),
+        (
+            {"mp_backend": "ray", "sync": "async", "weights_each": "episode", "n_envs": 2},
+            "general_cfg.weights_each=episode needs general_cfg.sync=async and general_cfg.n_envs=1",
+        ),
         ({"load_path": ""}, "general_cfg.load_path is empty (a shell variable that is not set?)"),
         ({"resume": " "}, "general_cfg.resume is empty"),
         ({"n_envs": 10**25}, "general_cfg.n_envs is too large"),
