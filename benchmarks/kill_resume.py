@@ -42,6 +42,8 @@ DRQN = ["algo_name=DRQN", "max_env_step=4000", "collect_traj=true", *SEQUENCES,
 SAC = ["algo_name=SAC", "env_cfg.id=Pendulum-v1", "max_env_step=3000", *SEQUENCES,
        "merge_layers=[{layer_type: fsmn, hidden_dim: 8, memory_order: 3}]"]  # fmt: skip
 HYBRID = ["merge_layers=[{layer_type: attention, kind: hybrid, d_model: 8, n_heads: 2, window: 6, feature_dim: 4}]"]
+PERSON = ["preset=ReachGrasp/quick", "algo_cfg.demo_paths=null", "max_env_step=500", "collect_traj=true", "seed=7",
+          "learning_starts=60", "buffer_size=300"]  # fmt: skip
 CASES = {
     "DQN, 1 env": DQN,
     "DQN, 4 envs": [*DQN, "n_envs=4", "max_env_step=3000"],
@@ -52,6 +54,7 @@ CASES = {
     "PPO with hybrid attention": [*PPO, *HYBRID, "n_envs=4"],
     "DRQN": DRQN,
     "SAC with FSMN, 2 envs": [*SAC, "n_envs=2"],
+    "HybridSAC with a person": PERSON,
     "collect": ["mode=collect", "max_env_step=30000", "n_envs=4", "seed=5"],
 }
 

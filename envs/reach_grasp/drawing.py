@@ -9,7 +9,7 @@ import numpy as np
 TEXTURE, REACH = 768, 1.6  # pixels of the table's picture; it shows x and y from -REACH to REACH
 FIELD = 1.12  # half of what the overhead camera sees
 WRIST_FIELD, PER_HEIGHT = 0.35, 0.6  # half of what the wrist camera sees at the height of its tip; more for each below
-OBJECT = 0.08  # radius
+OBJECT = 0.12  # radius: of 32 pixels, four across
 COLOURS = ((196, 62, 52), (46, 134, 82), (52, 88, 186))  # of objects
 HANDS = ((62, 68, 80), (104, 66, 110))
 FINGER, PALM, EDGE = (36, 38, 44), (126, 134, 148), (22, 20, 20)
