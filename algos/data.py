@@ -106,6 +106,7 @@ class DataSpec:
     n_step: int = 1
     gamma: float = 1.0  # of n_step and of the returns by which rewards are scaled
     normalize_reward: bool = False  # of replay: rewards are scaled when they are drawn
+    reward_scale: float = 1.0  # of replay: drawn rewards are multiplied by this
     balanced: bool = False  # of a dataset: half of a batch are steps into success, see `Batch.success`
     demo_ratio: float = 0.0  # of replay: the share of a batch that is drawn from demonstrations
     by_worker: bool = False

@@ -57,6 +57,7 @@ class ReplayActorCriticConfig(DemoConfig, OffPolicyConfig):
     train_freq: int = setting(1, ge=1)  # env steps between rounds of updates; recurrent: a multiple of sequence_length
     gradient_steps: int = setting(1, ge=1, le=1_000_000, also=(-1,))  # updates per round; -1: one for each env step
     normalize_reward: bool = False  # divide rewards by a running deviation of the discounted return
+    reward_scale: float = setting(1.0, gt=0)  # rewards are multiplied by this before they are learned from
     random_shift: int = setting(0, ge=0)  # images are shifted at random by up to so many pixels; 0: not at all
     average_weights: float = setting(0.0, ge=0, le=1)  # rate of an average of the weights that is the model; 0: none
 

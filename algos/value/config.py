@@ -101,6 +101,7 @@ class ReplayConfig(TargetConfig, ValueConfig):
     train_freq: int = setting(1, ge=1)  # env steps between rounds of updates
     gradient_steps: int = setting(1, ge=1, le=1_000_000, also=(-1,))  # updates per round; -1: one for each env step
     normalize_reward: bool = False  # divide rewards by a running deviation of the discounted return
+    reward_scale: float = setting(1.0, gt=0)  # rewards are multiplied by this before they are learned from
 
     def check(self, section: str) -> None:
         super().check(section)

@@ -77,7 +77,10 @@ class DataServer:
         if self.demos is not None and n_demos:
             batch = joined(batch, self.demos.sample(n_demos, step))
         self.updates += self.spec.offline
-        return batch if self.returns is None else replace(batch, reward=self._scale(0).scaled(batch.reward))
+        if self.returns is not None:
+            batch = replace(batch, reward=self._scale(0).scaled(batch.reward))
+        scale = self.spec.reward_scale
+        return batch if scale == 1 else replace(batch, reward=scale * batch.reward)
 
     def grant(self, updates: int) -> None:
         """So many updates are due now: of an offline run, whose data are all there."""

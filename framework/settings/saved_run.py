@@ -112,8 +112,8 @@ def _names(config: type[Any]) -> set[str]:
 
 
 def _of_networks(key: str) -> bool:
-    """Whether a key of `algo_cfg` shapes networks."""
-    shapes = _names(EncoderConfig) | {"normalize_obs", "n_critics", "dueling", "noisy", "noisy_sigma"}
+    """Whether a key of `algo_cfg` shapes networks, or what they mean."""
+    shapes = _names(EncoderConfig) | {"normalize_obs", "reward_scale", "n_critics", "dueling", "noisy", "noisy_sigma"}
     return key in shapes or key.endswith(("_layers", "_class", "_cfg"))
 
 

@@ -123,6 +123,15 @@ def test_state_goes_on():
     assert one.sample().obs.equal(other.sample().obs) and one.sample().step == 9
 
 
+def test_rewards_are_multiplied_by_reward_scale_when_they_are_drawn():
+    spec = DataSpec("replay", batch_size=4, capacity=64, reward_scale=0.25)
+    server = DataServer(spec, 0)
+    server.put(replace(rollout(4), reward=np.array([[4.0], [8.0], [-4.0], [0.0]])))
+    assert sorted(server.buffer.columns["reward"][:4].tolist()) == [-4, 0, 4, 8]
+    drawn = {reward for _ in range(20) for reward in server.sample().reward.tolist()}
+    assert drawn == {-1.0, 0.0, 1.0, 2.0}
+
+
 def test_rewards_are_scaled_by_the_deviation_of_the_returns_of_all_workers():
     spec = DataSpec("replay", batch_size=4, capacity=64, gamma=0.5, normalize_reward=True)
     server = DataServer(spec, 0, n_rollouts=2)

@@ -147,3 +147,17 @@ def test_what_cannot_begin_with_a_clone_is_refused(data, tmp_path):
     cloned.train()
     with pytest.raises(UserError, match="BC has no network that DQN could begin with"):
         Experiment(algo="DQN", load_path=str(cloned.folder.path), tasks_dir=str(tmp_path), **QUIET)
+
+
+def test_the_unit_of_rewards_goes_on_with_the_critics(data, tmp_path):
+    from framework.settings.compose import compose
+
+    small = {"value_layers": [], "actor_layers": [], "critic_layers": [], "batch_size": 8}
+    learned = Experiment(
+        algo="IQL", env="CartPole-v1", algo_cfg__dataset=str(data), algo_cfg__reward_scale=0.5, max_update=2,
+        online_eval=False, tasks_dir=str(tmp_path), **small, **QUIET,
+    )  # fmt: skip
+    learned.train()
+    loaded = [f"load_path={learned.folder.path}", "load_model_step=last", "algo_name=SAC_D"]
+    assert compose(loaded).algo_cfg.reward_scale == 0.5
+    assert compose([*loaded, "algo_cfg.reward_scale=2"]).algo_cfg.reward_scale == 2
