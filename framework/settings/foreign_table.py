@@ -93,7 +93,8 @@ TABLE = {
     "frame_skip frameskip action_repeat": "env_cfg.wrappers: [{type: MaxAndSkipObservation, skip: 4}];"
     " the ALE has its own: env_cfg.kwargs.frameskip",
     "clip_reward clip_rewards reward_clip": "env_cfg.wrappers: [{type: ClipReward, min_reward: -1, max_reward: 1}]",
-    "reward_scale reward_scaling rew_scale": "!reward_scale | env_cfg.wrappers: a wrapper of your own, see CONTRIBUTING.md",
+    "reward_scale reward_scaling rew_scale": "!reward_scale | env_cfg.wrappers: a wrapper of your own, see"
+    " CONTRIBUTING.md",
     "clip_actions normalize_actions rescale_action": ": nothing to set: actions are scaled and clipped to their bounds",
     "vec_env_type vec_env vec_env_class vector_env asynchronous vectorize_mode remote_worker_envs": "vectorization:"
     " sync is DummyVecEnv of SB3, async is SubprocVecEnv",
