@@ -43,7 +43,7 @@ SAC = ["algo_name=SAC", "env_cfg.id=Pendulum-v1", "max_env_step=3000", *SEQUENCE
        "merge_layers=[{layer_type: fsmn, hidden_dim: 8, memory_order: 3}]"]  # fmt: skip
 HYBRID = ["merge_layers=[{layer_type: attention, kind: hybrid, d_model: 8, n_heads: 2, window: 6, feature_dim: 4}]"]
 PERSON = ["preset=ReachGrasp/quick", "algo_cfg.demo_paths=null", "max_env_step=500", "collect_traj=true", "seed=7",
-          "learning_starts=60", "buffer_size=300"]  # fmt: skip
+          "eval_env_steps=60", "learning_starts=60", "buffer_size=300"]  # fmt: skip
 CASES = {
     "DQN, 1 env": DQN,
     "DQN, 4 envs": [*DQN, "n_envs=4", "max_env_step=3000"],
