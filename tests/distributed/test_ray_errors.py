@@ -195,14 +195,15 @@ class StopsTheServer(Callback):
     """Stops Ray's own server as the run ends."""
 
     def train_end(self, trainer):
+        self.since = time.monotonic()
         os.kill(ray._private.worker._global_node.all_processes["gcs_server"][0].process.pid, signal.SIGSTOP)
 
 
 def test_a_run_that_is_done_ends_without_an_answer_of_ray(tmp_path, monkeypatch, alone):
     monkeypatch.setattr(session, "LAST_ANSWER", 1.0)
-    begin = time.monotonic()
-    made = run(DQN | RAY | {"tasks_dir": str(tmp_path)}, StopsTheServer())
-    assert made.reason == "max_env_step 300 reached" and time.monotonic() - begin < session.PATIENCE
+    stops = StopsTheServer()
+    made = run(DQN | RAY | {"tasks_dir": str(tmp_path)}, stops)
+    assert made.reason == "max_env_step 300 reached" and time.monotonic() - stops.since < session.PATIENCE
     assert until(lambda: not marked(alone), 20.0), marked(alone)
 
 

@@ -29,7 +29,7 @@ CNN = [
 ]
 SMALL = {
     "obs_keys": ["overhead", "wrist"], "branch_layers": {"overhead": CNN, "wrist": CNN}, "batch_size": 64,
-    "max_update": 240, "model_save_fre": 120, "lr": 2e-3, "progress": "off",
+    "max_update": 480, "model_save_fre": 240, "lr": 2e-3, "progress": "off",
     "save_fig": False, "loggers": [], "torch_threads": 1,
 }  # fmt: skip
 
@@ -54,7 +54,7 @@ def place(tmp_path_factory):
     folder = tmp_path_factory.mktemp("classifier")
     env, rng, writer = gym.make(ID, **KWARGS), np.random.default_rng(0), TrajectoryWriter(folder)
     env.action_space.seed(0)
-    for number in range(60):
+    for number in range(120):
         writer.add(*play(env, number, 1.0 if number % 4 == 3 else 0.3, rng)[0])
     writer.close()
     return folder
@@ -68,7 +68,7 @@ def learn(place, tasks, **settings):
 @pytest.fixture(scope="module")
 def learned(place):
     experiment = learn(place, "tasks")
-    assert experiment.train() == "max_update 240 reached"
+    assert experiment.train() == "max_update 480 reached"
     return experiment
 
 
@@ -87,7 +87,7 @@ def table(experiment, name):
 
 def test_held_out_episodes_are_judged_right(learned):
     rows = table(learned, "eval")
-    assert [row["update_step"] for row in rows] == ["120", "240"] and rows[0]["episodes"] == "6"
+    assert [row["update_step"] for row in rows] == ["240", "480"] and rows[0]["episodes"] == "12"
     best = max(float(row["held_out_accuracy"]) for row in rows)
     assert best > 0.95
     last = rows[-1]
@@ -98,9 +98,9 @@ def test_held_out_episodes_are_judged_right(learned):
 
 
 def test_a_resumed_run_equals_the_uninterrupted_one(place, learned):
-    begun = learn(place, "begun", max_update=120)
+    begun = learn(place, "begun", max_update=240)
     begun.train()
-    resumed = Experiment.from_config(compose([f"resume={begun.folder.path}", "max_update=240", "progress=off"]))
+    resumed = Experiment.from_config(compose([f"resume={begun.folder.path}", "max_update=480", "progress=off"]))
     resumed.train()
     whole = learned.algorithm.net.state_dict()
     assert all(torch.equal(value, whole[name]) for name, value in resumed.algorithm.net.state_dict().items())
