@@ -6,7 +6,7 @@ HybridSAC on ReachGrasp with a scripted person and demonstrations, which are mad
 (`sync=async n_workers=1`). Each run has one SIGKILL: of its worker, its learner or its driver, in turn. A run without
 its driver is resumed. A run is good if it ends with exit code 0, all its env steps and their updates are made, give or
 take those of an interval between checkpoints for what was lost with a driver or a learner, its replay holds every env
-step that it counts, its demo buffer exactly those of them in which the person acted, and none of its actors is left.
+step that it counts once, its demo buffer only steps that are there too, and none of its actors is left.
 One line a run; exits with 1 on any failure. `kill_resume.py --cases person` does the same to exact runs, bit for bit.
 Needs Linux.
 """
@@ -21,14 +21,14 @@ from typing import Any
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 from benchmarks.kill_resume import final_checkpoint, finish, start
-from benchmarks.ray_kills import GRACE, SHARES, TITLES, Report, Watched, kill_in_turn, missing
-from benchmarks.ray_parts import Process, command, rows, the_run, wait_for
+from benchmarks.ray_kills import GRACE, SHARES, Report, Watched, actors_of, kill_in_turn, missing
+from benchmarks.ray_parts import command, rows, the_run, wait_for
 
-STEPS, STARTS, GRADIENT_STEPS, INTERVAL = 1200, 100, 2, 50
+STEPS, STARTS, GRADIENT_STEPS, INTERVAL = 1200, 100, 2, 100  # INTERVAL: env steps between checkpoints
 SETTINGS: dict[str, Any] = {
     "preset": "ReachGrasp/quick", "max_env_step": STEPS, "mp_backend": "ray", "sync": "async", "n_workers": 1,
-    "algo_cfg.buffer_size": 5 * STEPS, "algo_cfg.learning_starts": STARTS, "model_save_fre": INTERVAL,
-    "eval_env_steps": STEPS, "online_eval_episode": 2, "log_interval": 20, "progress": "off", "loggers": [],
+    "algo_cfg.buffer_size": 5 * STEPS, "algo_cfg.learning_starts": STARTS,
+    "eval_env_steps": INTERVAL, "online_eval_episode": 2, "log_interval": 20, "progress": "off", "loggers": [],
     "save_fig": False,
 }  # fmt: skip
 KINDS = ("worker", "learner", "driver")
@@ -65,13 +65,10 @@ def without_driver(run: Watched, settings: dict[str, Any], rng: random.Random, r
     run.end()
     if not wait_for(lambda: not actors_of(run), GRACE):  # Ray's own agents notice it within minutes
         report.problems.append(f"outlive the driver: {', '.join(one.title[:40] for one in actors_of(run))}")
+    saved = max((int(path.parent.name) for path in the_run(run.tasks).glob("checkpoints/*/manifest.json")), default=0)
+    report.moments.append(f"checkpoint {saved:,}")
     resumed = {"resume": str(the_run(run.tasks)), "max_env_step": settings["max_env_step"]}
     return Watched(resumed, run.tasks, 300.0)
-
-
-def actors_of(run: Watched) -> list[Process]:
-    """The run's actors that still live."""
-    return [one for one in run.seen if one.alive and one.title.startswith(tuple(TITLES.values()))]
 
 
 def judge(folder: Path, report: Report) -> None:

@@ -26,8 +26,18 @@ from typing import Any
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
-from benchmarks.ray_kills import GRACE, LOSSES, SHARES, TITLES, Report, Watched, judge, kill_in_turn, lose_ray
-from benchmarks.ray_parts import Process, wait_for
+from benchmarks.ray_kills import (
+    GRACE,
+    LOSSES,
+    SHARES,
+    Report,
+    Watched,
+    actors_of,
+    judge,
+    kill_in_turn,
+    lose_ray,
+)
+from benchmarks.ray_parts import wait_for
 
 COMMON = {
     "mp_backend": "ray",
@@ -99,11 +109,6 @@ def node_run(name: str, settings: dict[str, Any], tasks: Path, rng: random.Rando
         cluster.shutdown()
     _without_cluster(run, report)
     return report
-
-
-def actors_of(run: Watched) -> list[Process]:
-    """The run's actors that still live, on whichever node."""
-    return [one for one in run.seen if one.alive and one.title.startswith(tuple(TITLES.values()))]
 
 
 def kill_node(cluster: Any, node: Any, run: Watched, rng: random.Random, report: Report) -> None:

@@ -88,6 +88,11 @@ class Watched:
         return (self.tasks / "said.txt").read_text(encoding="utf-8")[-1500:]
 
 
+def actors_of(run: Watched) -> list[Process]:
+    """The run's actors that still live, on whichever node."""
+    return [one for one in run.seen if one.alive and one.title.startswith(tuple(TITLES.values()))]
+
+
 def _tail(path: Path) -> list[str]:
     """The last whole lines of a file."""
     try:
