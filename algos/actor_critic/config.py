@@ -27,7 +27,7 @@ class OffPolicyConfig(ActorCriticConfig):
     critic_lr: Any = setting(3e-4, schedule=True)  # learning rate of all critics: a number or a schedule
     batch_size: int = setting(256, ge=1)  # transitions per update; recurrent: sequences
     max_grad_norm: float | None = setting(None, gt=0)  # clip gradients to this norm; null: no clipping
-    normalize_obs: bool = False  # normalise observations by a running mean and deviation, saved with the model
+    normalize_obs: bool | str = setting(False, choices=SWITCH)  # normalise floats by running statistics; auto: if any
     compile: bool | str = setting(AUTO, choices=SWITCH, affects="speed")  # each update one graph; auto: in long runs
 
     @property

@@ -12,7 +12,7 @@ from torch.nn import functional as F
 from algos.actor_critic.config import OffPolicyConfig
 from algos.common.errors import UserError
 from algos.common.masks import MASK, forbid, split_mask, without_mask
-from algos.common.normalize import ObsNorm
+from algos.common.normalize import obs_norm
 from algos.common.sequences import Sequences
 from algos.common.trees import Tree, tree_map
 from algos.networks.builder import Network, Stack
@@ -60,7 +60,7 @@ class Heads(nn.Module):
         self.warning = cfg.warning
         self.of_class = getattr(cfg, f"{name}_class", None) is not None
         obs_space, self.masked = split_mask(obs_space, action_space)  # a mask is no input
-        self.norm = ObsNorm(obs_space) if cfg.normalize_obs else None
+        self.norm = obs_norm(cfg.normalize_obs, obs_space)
         self.encoder = encoder_for(cfg, obs_space, name) if encoder is None else encoder
         heads = [
             build_head(cfg, name, self.encoder, action_space, out_features, meaning, n_inputs) for _ in range(n_heads)

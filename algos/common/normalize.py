@@ -8,6 +8,7 @@ from gymnasium import spaces
 from torch import Tensor, nn
 
 from algos.common.errors import UserError
+from algos.common.settings import AUTO
 from algos.common.trees import Tree
 
 EPS, LIMIT = 1e-8, 10.0  # added to a variance; what is normalised is clipped to +- LIMIT
@@ -53,10 +54,7 @@ class RunningNorm(nn.Module):
 
 
 class ObsNorm(nn.Module):
-    """A `RunningNorm` for the observation, or for each Box of floats in a Dict; the rest is unchanged.
-
-    Raises UserError if nothing can be normalised.
-    """
+    """A `RunningNorm` for the observation, or for each Box of floats in a Dict; the rest is unchanged."""
 
     def __init__(self, obs_space: spaces.Space[Any]):
         super().__init__()
@@ -66,8 +64,6 @@ class ObsNorm(nn.Module):
             parts = dict(obs_space.spaces)
             self.keys = [key for key, part in parts.items() if _is_float(part)]
         found = [part for part in parts.values() if _is_float(part)]
-        if not found:
-            raise UserError("algo_cfg.normalize_obs=true needs a Box of floats as observation, or as part of a Dict")
         self.norms = nn.ModuleList(RunningNorm(part.shape or ()) for part in found)
 
     def forward(self, obs: Tree) -> Tree:
@@ -81,6 +77,19 @@ class ObsNorm(nn.Module):
         parts = [obs] if self.keys is None else [obs[key] for key in self.keys]
         for norm, part in zip(self.norms, parts, strict=True):
             norm.update(part)  # type: ignore[operator]
+
+
+def obs_norm(wanted: bool | str, obs_space: spaces.Space[Any]) -> ObsNorm | None:
+    """The statistics that `normalize_obs` asks for: true, false, or auto, where the observation has floats.
+
+    Raises UserError where it is true and nothing can be normalised.
+    """
+    if not wanted:
+        return None
+    norm = ObsNorm(obs_space)
+    if not len(norm.norms) and wanted != AUTO:
+        raise UserError("algo_cfg.normalize_obs=true needs a Box of floats as observation, or as part of a Dict")
+    return norm if len(norm.norms) else None
 
 
 def _is_float(space: spaces.Space[Any]) -> bool:

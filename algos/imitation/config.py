@@ -32,7 +32,7 @@ class CloningConfig(ActorConfig):
     mixture: int | None = setting(None, ge=1)  # Box actions: normals in a mixture of them; null: one, as PPO has
     weight_decay: float = setting(0.0, ge=0)  # L2 penalty: gradient += weight_decay * weight
     max_grad_norm: float | None = setting(None, gt=0)  # clip gradients to this norm; null: no clipping
-    normalize_obs: bool = True  # normalise observations by the expert's mean and deviation, saved with the model
+    normalize_obs: bool | str = setting(AUTO, choices=SWITCH)  # normalise floats by expert's statistics; auto: if any
     ortho_init: bool = True  # like=PPO: orthogonal initial weights; gain: sqrt(2), policy head 0.01
     log_std_init: float = 0.0  # like=PPO, Box actions: initial log standard deviation
     compile: bool | str = setting(AUTO, choices=SWITCH, affects="speed")  # each update one graph; auto: in long runs
@@ -77,7 +77,7 @@ class SuccessClassifierConfig(EncoderConfig):
     batch_size: int = setting(128, ge=2)  # observations per update, half of them of success
     weight_decay: float = setting(0.0, ge=0)  # L2 penalty: gradient += weight_decay * weight
     max_grad_norm: float | None = setting(None, gt=0)  # clip gradients to this norm; null: no clipping
-    normalize_obs: bool = True  # normalise floats by the data's mean and deviation, saved with the model
+    normalize_obs: bool | str = setting(AUTO, choices=SWITCH)  # normalise floats by the data's statistics; auto: if any
     random_shift: int = setting(0, ge=0)  # images are shifted at random by up to so many pixels; 0: not at all
     compile: bool | str = setting(AUTO, choices=SWITCH, affects="speed")  # each update one graph; auto: in long runs
 
@@ -105,7 +105,7 @@ class GAILConfig(PPOConfig):
     gradient_penalty: float = setting(0.05, ge=0)  # weight of the mean squared gradient between expert and policy
     reward: str = setting("neg_log", choices=("neg_log", "log", "logit"))  # -log(1-D), log D, or their sum
     absorbing: bool = True  # an episode that terminates goes on in an absorbing state, which is rewarded like others
-    normalize_obs: bool = True  # normalise observations by a running mean and deviation, of expert and policy alike
+    normalize_obs: bool | str = setting(AUTO, choices=SWITCH)  # normalise floats by statistics of both; auto: if any
     normalize_reward: bool = True  # divide rewards by a running deviation of the discounted return
 
     def check(self, section: str) -> None:

@@ -1,7 +1,6 @@
 """A classifier of success: a reward from pictures, learned from observations in which a task is done and others
 (Singh et al., "End-to-end robotic reinforcement learning without reward engineering", 2019)."""
 
-from contextlib import suppress
 from typing import Any, ClassVar
 
 import numpy as np
@@ -12,7 +11,7 @@ from torch.nn import functional as F
 
 from algos.base import Algorithm, Policy, obs_to_tensors
 from algos.common.errors import UserError, did_you_mean
-from algos.common.normalize import ObsNorm
+from algos.common.normalize import obs_norm
 from algos.common.optim import Metrics, Optimizer
 from algos.common.schedule import Schedule
 from algos.common.trees import Tree
@@ -31,10 +30,7 @@ class Classifier(nn.Module):
             self.space, cfg.classifier_layers, branches=cfg.branch_layers, merge=cfg.encoder_layers, out_features=1,
             path="algo_cfg.classifier_layers",
         )  # fmt: skip
-        self.norm: ObsNorm | None = None
-        if cfg.normalize_obs:
-            with suppress(UserError):  # pictures alone: nothing to normalise
-                self.norm = ObsNorm(self.space)
+        self.norm = obs_norm(cfg.normalize_obs, self.space)
 
     def forward(self, obs: Tree) -> Tensor:
         logits: Tensor = self.layers(obs if self.norm is None else self.norm(obs))

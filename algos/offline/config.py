@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from typing import Any, ClassVar
 
 from algos.actor_critic.config import BoxTemperatureConfig, OffPolicyConfig, SmoothTargetConfig, two_layers
-from algos.common.settings import require, setting
+from algos.common.settings import AUTO, SWITCH, require, setting
 from algos.networks.spec import CARRY_STATE, any_carries_state
 from algos.value.config import QConfig, TargetConfig
 
@@ -14,7 +14,7 @@ class DatasetConfig:
     dataset: Any = None  # episodes to learn from: a run's name, a path, a glob, or a list of them
     reward_scale: float = setting(1.0, gt=0)  # rewards are multiplied by this before they are learned from
     reward_shift: float = 0.0  # this is added to them after that
-    normalize_obs: bool = True  # normalise observations by the dataset's mean and deviation, saved with the model
+    normalize_obs: bool | str = setting(AUTO, choices=SWITCH)  # normalise floats by dataset's statistics; auto: if any
 
     def check(self, section: str) -> None:
         """Single steps are learned from."""

@@ -11,7 +11,7 @@ from algos.base import Policy, counted_from, obs_to_tensors
 from algos.common.distributions import Distribution, head_meaning, head_size, make_distribution, sizes_of
 from algos.common.errors import UserError
 from algos.common.masks import MASK, forbid, split_mask
-from algos.common.normalize import ObsNorm
+from algos.common.normalize import obs_norm
 from algos.common.trees import Tree, tree_map
 from algos.networks.builder import Network, orthogonal_
 from algos.networks.custom import build_head, encoder_for
@@ -35,7 +35,7 @@ class ActorCritic(nn.Module):
         super().__init__()
         self.action_space, self.sizes, self.warning = action_space, sizes_of(action_space), cfg.warning
         obs_space, self.masked = split_mask(obs_space, action_space)
-        self.norm = ObsNorm(obs_space) if cfg.normalize_obs else None
+        self.norm = obs_norm(cfg.normalize_obs, obs_space)
         self.encoder = encoder_for(cfg, obs_space, "actor", *(["critic"] if critic else []))
         size, meaning = self.head(action_space)
         self.actor = build_head(cfg, "actor", self.encoder, action_space, size, meaning)

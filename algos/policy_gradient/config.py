@@ -30,7 +30,7 @@ class OnPolicyConfig(ActorCriticConfig):
     adam_eps: float = setting(1e-5, gt=0)  # epsilon of the optimizer: larger values damp the steps of small gradients
     weight_decay: float = setting(0.0, ge=0)  # L2 penalty: gradient += weight_decay * weight
     normalize_advantage: bool = True  # normalise advantages to mean 0 and deviation 1, per minibatch
-    normalize_obs: bool = False  # normalise observations by a running mean and deviation, saved with the model
+    normalize_obs: bool | str = setting(False, choices=SWITCH)  # normalise floats by running statistics; auto: if any
     normalize_reward: bool = False  # divide rewards by a running deviation of the discounted return
     ortho_init: bool = True  # orthogonal initial weights; gain: sqrt(2), policy head 0.01, value head 1
     average_weights: float = setting(0.0, ge=0, le=1)  # rate of an average of the weights that is the model; 0: none

@@ -73,7 +73,7 @@ class TargetConfig:
     batch_size: int = setting(64, ge=1)  # transitions per update
     target_update: int = setting(4, ge=1)  # updates between updates of the target network
     tau: float = setting(1.0, gt=0, le=1)  # weight of the online network in a target update; 1 copies it
-    normalize_obs: bool = False  # normalise observations by a running mean and deviation, saved with the model
+    normalize_obs: bool | str = setting(False, choices=SWITCH)  # normalise floats by running statistics; auto: if any
 
 
 @dataclass

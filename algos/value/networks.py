@@ -8,7 +8,7 @@ from torch import Tensor, nn
 
 from algos.common.errors import UserError
 from algos.common.masks import MASK, forbid, split_mask, without_mask
-from algos.common.normalize import ObsNorm
+from algos.common.normalize import ObsNorm, obs_norm
 from algos.common.trees import Tree
 from algos.networks.builder import Network, Stack, build_head_stack, build_network
 from algos.networks.custom import behind, build_class, encoder_for, features_of
@@ -103,8 +103,8 @@ def build_q_network(
     else:
         net = _of_layers(cfg, obs_space, n_actions, memory, n_atoms, make)
     net.masked = masked
-    if isinstance(cfg, TargetConfig) and cfg.normalize_obs:
-        net.norm = ObsNorm(obs_space)
+    if isinstance(cfg, TargetConfig):
+        net.norm = obs_norm(cfg.normalize_obs, obs_space)
     return net
 
 

@@ -6,7 +6,7 @@ import torch
 from gymnasium import spaces
 
 from algos.common.errors import UserError
-from algos.common.normalize import ObsNorm, RewardScale, RunningNorm
+from algos.common.normalize import ObsNorm, RewardScale, RunningNorm, obs_norm
 
 BOX = spaces.Box(-1, 1, (3,), np.float32)
 
@@ -62,7 +62,15 @@ def test_of_a_dict_only_float_boxes_are_normalised():
 @pytest.mark.parametrize("space", [spaces.Discrete(3), spaces.Dict({"a": spaces.Box(0, 255, (2, 2), np.uint8)})])
 def test_nothing_to_normalise_is_told(space):
     with pytest.raises(UserError, match=r"algo_cfg\.normalize_obs=true needs a Box of floats"):
-        ObsNorm(space)
+        obs_norm(True, space)
+    assert obs_norm("auto", space) is None and obs_norm(False, space) is None
+
+
+def test_auto_takes_what_there_is():
+    space = spaces.Dict({"a": spaces.Box(0, 255, (2, 2), np.uint8), "x": spaces.Box(-1, 1, (3,), np.float32)})
+    for wanted in ("auto", True):
+        norm = obs_norm(wanted, space)
+        assert norm is not None and norm.keys == ["x"]
 
 
 def test_rewards_by_hand():

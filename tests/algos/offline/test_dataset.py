@@ -2,8 +2,10 @@
 
 from dataclasses import replace
 
+import numpy as np
 import pytest
 import torch
+from gymnasium import spaces
 from offline_parts import KINDS, make, random_batch
 from replay_parts import BOX, THREE
 
@@ -41,6 +43,18 @@ def test_observations_are_normalised_by_the_whole_dataset_and_nothing_else(name,
     torch.testing.assert_close(norm.mean, obs.mean(0))
     torch.testing.assert_close(norm.std, obs.std(0, correction=0))
     assert make(name, space, normalize_obs=False).policy.net.norm is None
+
+
+@pytest.mark.parametrize(("name", "space"), KINDS)
+def test_pictures_need_no_other_setting(name, space):
+    """Nothing of theirs is normalised by a mean and a deviation, which is what the default does with floats."""
+    pictures = spaces.Box(0, 255, (36, 36, 3), np.uint8)
+    algorithm = make(name, space, obs_space=pictures)
+    assert algorithm.policy.net.norm is None
+    shown = torch.from_numpy(np.stack([pictures.sample() for _ in range(4)]))
+    algorithm.take_statistics([shown])
+    batch = random_batch(algorithm, n=4)
+    assert algorithm.learn(replace(batch, obs=shown, next_obs=shown)).metrics
 
 
 @pytest.mark.parametrize(("name", "space"), KINDS)
