@@ -5,7 +5,7 @@ import warnings
 from pathlib import Path
 from typing import Any
 
-from torch import nn
+from torch import Tensor, nn
 
 from algos.base import Algorithm
 from algos.common.errors import UserError
@@ -74,7 +74,7 @@ def load_into(algorithm: Algorithm, saved: dict[str, Any], path: Path) -> None:
 
 
 def warm_start(algorithm: Algorithm, saved: dict[str, Any], path: Path) -> str:
-    """Take over the networks of a model that another algorithm learned; says which, and what begins anew.
+    """Take over the networks of a model that another algorithm learned; says which, what begins anew, what is left.
 
     Raises UserError if none has the same shape.
     """
@@ -100,7 +100,14 @@ def warm_start(algorithm: Algorithm, saved: dict[str, Any], path: Path) -> str:
         raise UserError(f"{path}: {source} has no network that {type(algorithm).__name__} could begin with")
     check_finite(algorithm, str(path))
     new = f"; {', '.join(begun)} and the optimisers begin anew" if begun else "; the optimisers begin anew"
-    return f"{type(algorithm).__name__} begins with {', '.join(taken)} of {source} ({path}){new}"
+    unused = [name for name, state in saved["algorithm"].items() if _is_module(state) and name not in taken]
+    left = f"; it has no place for {', '.join(unused)}" if unused else ""
+    return f"{type(algorithm).__name__} begins with {', '.join(taken)} of {source} ({path}){new}{left}"
+
+
+def _is_module(state: Any) -> bool:
+    """Whether a part of a saved algorithm is a network's, not an optimiser's or a counter."""
+    return isinstance(state, dict) and bool(state) and all(isinstance(value, Tensor) for value in state.values())
 
 
 def check_finite(algorithm: Algorithm, what: str) -> None:

@@ -161,3 +161,19 @@ def test_the_unit_of_rewards_goes_on_with_the_critics(data, tmp_path):
     loaded = [f"load_path={learned.folder.path}", "load_model_step=last", "algo_name=SAC_D"]
     assert compose(loaded).algo_cfg.reward_scale == 0.5
     assert compose([*loaded, "algo_cfg.reward_scale=2"]).algo_cfg.reward_scale == 2
+
+
+def test_what_has_no_place_is_said(data, tmp_path, caplog):
+    """BCQ's policy keeps to the data's actions by a network of its own; DQN, which takes over its Q, does not."""
+    from framework.settings.compose import compose
+
+    learned = Experiment(
+        algo="BCQ_D", env="CartPole-v1", algo_cfg__dataset=str(data), max_update=2, online_eval=False,
+        tasks_dir=str(tmp_path), **QUIET,
+    )  # fmt: skip
+    learned.train()
+    caplog.set_level("INFO", "joyride")
+    loaded = [f"load_path={learned.folder.path}", "load_model_step=last", "algo_name=DQN", f"tasks_dir={tmp_path}"]
+    Experiment.from_config(compose([*loaded, "progress=off"]))
+    assert "DQN begins with q_net, target_net of BCQ_D" in caplog.text
+    assert "it has no place for behaviour\n" in caplog.text
