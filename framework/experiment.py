@@ -4,7 +4,7 @@ import logging
 import os
 import sys
 from collections.abc import Iterator, Sequence
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -96,8 +96,23 @@ class Experiment:
 
     @classmethod
     def load(cls, run: str | Path, overrides: Sequence[str] = ()) -> "Experiment":
-        """The experiment of a saved run (a name under tasks/, a path, or latest), with its model loaded."""
-        return cls.from_config(compose([to_override("load_path", str(run)), *overrides]))
+        """The experiment of a saved run (a name under tasks/, a path, or latest), with its model loaded.
+
+        Where something is missing that only training needs, its data for one, it acts and is evaluated as mode=test.
+        """
+        words = [to_override("load_path", str(run)), *overrides]
+        cfg = compose(words)
+        try:
+            return cls.from_config(cfg)
+        except UserError as error:
+            if cfg.general_cfg.mode != "train":
+                raise
+            with suppress(UserError):
+                acting = cls.from_config(compose([*words, "mode=test"]))
+                with acting._told():
+                    log.warning("%s acts and is evaluated, but cannot train: %s", run, error)
+                return acting
+            raise
 
     def _set_up(self, cfg: Config, env: Any, run_dir: Path | None = None, hydra_cfg: Any = None) -> None:
         """Build everything that a user error can break; nothing is written yet."""
@@ -126,8 +141,7 @@ class Experiment:
         self.callbacks = make_callbacks(self.general.callbacks)
         self.resumed = run_to_resume(cfg)
         if self.general.mode == "train":
-            check_run(cfg, self.envs, resumed=self.resumed is not None)
-            fix_schedules(cfg, resumed=self.resumed is not None)
+            self._check_training()
         self.pace = choose_compiling(cfg)  # what the start of a run says of it
         self.counters = dict.fromkeys(COUNTERS, 0)
         self.model_path = self._model_to_load()
@@ -145,6 +159,10 @@ class Experiment:
         for text in self.envs.remarks:
             log.warning("%s", text)
         set_up_torch(choose_threads(cfg, self.algorithm))
+
+    def _check_training(self) -> None:
+        check_run(self.cfg, self.envs, resumed=self.resumed is not None)
+        fix_schedules(self.cfg, resumed=self.resumed is not None)
 
     def _model_to_load(self) -> Path | None:
         general = self.general
@@ -189,13 +207,23 @@ class Experiment:
 
         A second call continues from there in a new folder; the limits count only new steps.
         """
-        if isinstance(self.algorithm, RandomActions):
-            self.algorithm = build_algorithm(self.cfg, self.envs, self.device)
-        elif self.driver is not None:
-            state = self.algorithm.state_dict()
-            self.algorithm = build_algorithm(self.cfg, self.envs, self.device)
-            self.algorithm.load_state_dict(state)
+        if self.general.mode != "train" or self.driver is not None:
+            self._begin_training()
         return self._run("train")
+
+    def _begin_training(self) -> None:
+        """Another algorithm object that goes on from this one's state, with what only training needs."""
+        mode, self.general.mode = self.general.mode, "train"
+        try:
+            if mode != "train":
+                self._check_training()
+            algorithm = build_algorithm(self.cfg, self.envs, self.device)
+        except UserError:
+            self.general.mode = mode
+            raise
+        if not isinstance(self.algorithm, RandomActions):
+            algorithm.load_state_dict(self.algorithm.state_dict())
+        self.algorithm = algorithm
 
     def collect(self) -> str:
         """Collect trajectories with the loaded or trained model, or at random; returns why the run ended."""

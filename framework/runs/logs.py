@@ -87,8 +87,11 @@ class _ToUsers(logging.Handler):
 
     def emit(self, record: logging.LogRecord) -> None:
         mine = _terminal.get()
-        if log.parent is not None and not (mine is not None and mine.alone) and _users_want(record):
-            log.parent.callHandlers(record)
+        users = log.parent
+        if users is None or not users.hasHandlers():  # logging itself would show warnings once more
+            return
+        if not (mine is not None and mine.alone) and _users_want(record):
+            users.callHandlers(record)
 
 
 class _RunLog(WatchedFileHandler):

@@ -106,6 +106,14 @@ def test_nothing_is_told_twice_on_the_terminal(users, capsys, monkeypatch):
     assert capsys.readouterr().err == "hello\nusers: careful\n"
 
 
+def test_nor_where_the_user_has_set_up_no_logging(capsys, monkeypatch):
+    """logging then shows warnings by itself (`logging.lastResort`)."""
+    monkeypatch.setattr(root, "handlers", [])
+    with logs.to_terminal():
+        log.warning("careful")
+    assert capsys.readouterr().err == "careful\n"
+
+
 def test_the_command_line_is_alone(users, capsys):
     with logs.to_terminal(alone=True), logs.to_terminal():
         log.warning("careful")

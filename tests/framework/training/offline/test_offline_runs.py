@@ -1,6 +1,7 @@
 """Runs of the whole product that learn from a dataset."""
 
 import csv
+import shutil
 
 import gymnasium as gym
 import numpy as np
@@ -140,6 +141,27 @@ def test_ppo_begins_with_a_clone_and_says_so(data, tmp_path, caplog):
     with open(online.folder.results / "eval.csv", encoding="utf-8") as file:
         first = next(csv.DictReader(file))
     assert (first["update_step"], first["env_step"]) == ("0", "0")
+
+
+@pytest.mark.parametrize("algo", ["BC", "GAIL"])
+def test_a_loaded_model_acts_without_its_data_but_does_not_train(algo, data, tmp_path, caplog):
+    copied = tmp_path / "copied.pkl"
+    shutil.copy(data, copied)
+    source = {"BC": {"algo_cfg__dataset": str(copied), "max_update": 4}, "GAIL": {"demo_paths": str(copied)}}[algo]
+    if algo == "GAIL":
+        source |= {"max_env_step": 64, "n_steps": 32, "n_epochs": 1}
+    run = Experiment(algo=algo, env="CartPole-v1", online_eval=False, tasks_dir=str(tmp_path), **source, **QUIET)
+    run.train()
+    where = [str(run.folder.path), ["load_model_step=last", f"tasks_dir={tmp_path}", "progress=off", "save_fig=false"]]
+    copied.unlink()
+    again = Experiment.load(*where)
+    assert equal(weights(again), weights(run))
+    assert again.evaluate(2).rewards and "acts and is evaluated, but cannot train: " in caplog.text
+    with pytest.raises(UserError, match=r"copied\.pkl: no such run"):
+        again.train()
+    shutil.copy(data, copied)
+    again.train()
+    assert again.counters["update_step"] == 2 * run.counters["update_step"]
 
 
 def test_what_cannot_begin_with_a_clone_is_refused(data, tmp_path):
