@@ -25,6 +25,18 @@ log = logging.getLogger("joyride")
 EnvObject = gym.Env[Any, Any] | VectorEnv[Any, Any, Any]
 
 
+def _intervener_in(env: Any) -> str:
+    """The first of an environment's layers whose class is called ...Intervention, or says `intervenes = True`."""
+    layer = env
+    while layer is not None:
+        kind = type(layer)
+        if kind.__name__.endswith("Intervention") or getattr(kind, "intervenes", False):
+            return kind.__name__
+        inner = getattr(layer, "envs", None)
+        layer = inner[0] if inner else vars(layer).get("env")
+    return ""
+
+
 def id_of(env: Any) -> str:
     """What the run's environment is called: the id, the object's id, or its class; UserError for no environment."""
     if isinstance(env, str):
@@ -99,15 +111,17 @@ class Environments:
         return min((steps for steps in (own, self.general.max_step) if steps is not None and steps > 0), default=None)
 
     def intervener(self) -> str:
-        """The name of a wrapper that may act in the policy's place, of `env_cfg` or of a given object; "" for none."""
+        """The name of what may act in the policy's place, of `env_cfg` or in the environment itself; "" for none."""
         kinds = [item if isinstance(item, str) else item["type"] for item in self.cfg.wrappers]
-        names = [re.split("[.:]", kind)[-1] for kind in kinds]
-        layer: Any = self.given
-        while layer is not None:
-            names.append(type(layer).__name__)
-            inner = getattr(layer, "envs", None)
-            layer = inner[0] if inner else vars(layer).get("env")
-        return next((name for name in names if name.endswith("Intervention")), "")
+        named = [re.split("[.:]", kind)[-1] for kind in kinds]
+        found = next((name for name in named if name.endswith("Intervention")), "")
+        if found or self.given is not None:
+            return found or _intervener_in(self.given)
+        env = make_env(self.cfg, max_step=self.general.max_step)  # a factory may put a wrapper around it
+        try:
+            return _intervener_in(env)
+        finally:
+            env.close()
 
     def check_open(self) -> None:
         """Raise UserError where the user's object was closed, as far as it tells."""

@@ -82,6 +82,12 @@ class Plain(gym.Env):
         return obs, float(-np.square(action).sum()), False, self.t == 10, {}
 
 
+class SaysSo(Helped):
+    """Tells that it intervenes, and has no wrapper."""
+
+    intervenes = True
+
+
 class ScriptedIntervention(gym.Wrapper):
     """From step `first` of its life on, episodes whose first observation is positive begin with two steps of zeros."""
 
@@ -100,3 +106,11 @@ class ScriptedIntervention(gym.Wrapper):
         action = np.zeros_like(action) if helped else action
         obs, reward, terminated, truncated, info = self.env.step(action)
         return obs, reward, terminated, truncated, {**info, **({"intervene_action": action} if helped else {})}
+
+
+def made_with_a_wrapper():
+    """A factory of one's own, as robots have."""
+    return ScriptedIntervention(Plain())
+
+
+gym.register("joyride-test/Made-v0", made_with_a_wrapper)

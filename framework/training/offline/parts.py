@@ -92,7 +92,7 @@ def check_demos(cfg: Config, envs: Environments) -> None:
     who = envs.intervener()
     if not who:
         raise UserError(
-            f"{ratio} needs {DEMOS}, a run of mode=collect or files, or a wrapper in env_cfg.wrappers that intervenes"
-            " (its name ends in Intervention)"
+            f"{ratio} needs {DEMOS}, a run of mode=collect or files, or a wrapper that intervenes, in env_cfg.wrappers"
+            " or in the environment (its name ends in Intervention, or its class says intervenes = True)"
         )
     log.info("%s without %s: batches are of the run's own steps until the first of %s", ratio, DEMOS, who)

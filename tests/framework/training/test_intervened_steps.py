@@ -216,6 +216,16 @@ def test_a_ratio_of_nothing_is_refused(more, tmp_path):
         Experiment(algo="SAC", env="Pendulum-v1", demo_ratio=0.5, tasks_dir=str(tmp_path), **more, **QUIET)
 
 
+@pytest.mark.parametrize("place", [{"entry_point": "helped_env:SaysSo"}, {"env": "joyride-test/Made-v0"}])
+def test_whoever_intervenes_within_the_environment_is_found(place, tmp_path, caplog):
+    settings = SAC | {"entry_point": None, "demo_ratio": 0.5, "max_env_step": 60, "env_cfg__wrappers": []} | place
+    caplog.set_level("INFO", "joyride")
+    run = Experiment(**settings, tasks_dir=str(tmp_path))
+    run.train()
+    assert "batches are of the run's own steps until the first of" in caplog.text
+    assert run.driver.sampling.server.demos.size > 0
+
+
 def test_a_given_object_may_have_the_wrapper(tmp_path):
     env = ScriptedIntervention(gym.wrappers.TimeLimit(Plain(), 10))
     run = Experiment(
