@@ -16,8 +16,10 @@ from framework.data.rollout import COLUMNS, TRANSITION, Rollout, join_workers
 
 
 def learning_dtype(dtype: np.dtype[Any]) -> np.dtype[Any]:
-    """Type in which a column is kept: floats as float32, the rest as it is."""
-    return np.dtype(np.float32) if dtype.kind == "f" else dtype
+    """Type in which a column is kept: floats as float32, the rest as it is, in this machine's order of bytes."""
+    if dtype.kind == "f":
+        return np.dtype(np.float32)
+    return dtype if dtype.isnative else dtype.newbyteorder("=")
 
 
 def to_tensor(values: np.ndarray) -> torch.Tensor:

@@ -97,9 +97,15 @@ class ColumnsOfEpisodes:
 
 
 def _extended(column: np.ndarray, new: np.ndarray, start: int, rows: int) -> np.ndarray:
-    """A column with `rows` more from row `start` on, grown by an eighth where it is full."""
+    """A column with `rows` more from row `start` on, grown by an eighth where it is full.
+
+    Its type becomes one that holds both, where an episode before had whole numbers or smaller ones.
+    """
     if new.shape[1:] != column.shape[1:]:
         raise ValueError(f"shape {list(new.shape[1:])}, before it was {list(column.shape[1:])}")
+    kind = learning_dtype(np.result_type(column.dtype, learning_dtype(new.dtype)))
+    if kind != column.dtype:
+        column = column.astype(kind)
     if start + rows > len(column):
         column = _resized(column, start + rows + (start + rows) // 8)
     column[start : start + rows] = new

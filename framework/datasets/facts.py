@@ -16,6 +16,11 @@ from framework.datasets.space_json import space_from_json, space_to_json
 from framework.runs.files import atomic_write, read_text
 
 FILE, VERSION = "dataset.json", 1
+NUMBER = (int, float)
+KINDS: dict[str, Any] = {  # of what is used
+    "env_id": str, "entry_point": str, "kwargs": dict, "wrappers": list, "memory_inputs": list, "max_step": int,
+    "policy": dict, "sha256": str, "ref_min_score": NUMBER, "ref_max_score": NUMBER,
+}  # fmt: skip
 OF_CONTENTS = ("episodes", "steps", "mean_return", "min_return", "max_return", "sha256")
 
 
@@ -82,10 +87,19 @@ def read_facts(path: Path) -> tuple[dict[str, Any], spaces.Space[Any] | None, sp
         found = [None if facts[key] is None else space_from_json(facts[key]) for key in ("obs_space", "action_space")]
         if facts["format"] > VERSION:
             raise UserError(f"{path} has format {facts['format']}; this version of Joyride reads up to {VERSION}")
+        check_facts(facts)
     except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
         reason = f"no {error}" if isinstance(error, KeyError) else first_line(error)
         raise UserError(f"{path} is damaged: {reason}; delete it to have the spaces guessed from the data") from None
     return {key: value for key, value in facts.items() if key not in ("obs_space", "action_space")}, found[0], found[1]
+
+
+def check_facts(facts: dict[str, Any]) -> None:
+    """Raise TypeError for a fact of a type that nothing can be done with; null is none."""
+    for name, kinds in KINDS.items():
+        value = facts.get(name)
+        if value is not None and (not isinstance(value, kinds) or isinstance(value, bool)):
+            raise TypeError(f"{name} is {value!r}")
 
 
 def facts_beside(file: Path) -> Path | None:

@@ -1,6 +1,6 @@
 """What is wrong with data, each fault as a line: file, episode, key. The linter shows all, training the first few."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -62,6 +62,7 @@ class EpisodeCheck:
     def __init__(self, obs_space: Any = None, action_space: Any = None, limit: int | None = None):
         self.action_space, self.limit = action_space, limit
         self.shapes: dict[str, tuple[int, ...]] | None = None  # of each leaf, without time
+        self.dtypes: dict[str, np.dtype[Any]] = {}  # of each leaf, as the first episode has it
         if obs_space is not None and action_space is not None:
             examples = {"obs": _example(obs_space), "action": _example(action_space)}
             self.shapes = {name: leaf.shape for key in examples for name, leaf in leaves(examples[key], key)}
@@ -79,13 +80,19 @@ class EpisodeCheck:
             self.shapes = shapes
         wrong = dict(_other_shapes(shapes, self.shapes, self.before))
         found += wrong.items()
+        if not any(leaf.size for name, leaf in named.items() if name.startswith("obs")):
+            found.append(("obs", "there is no number in it"))
         for name, leaf in (*named.items(), ("reward", episode["reward"])):
             if leaf.dtype.kind not in "biuf":
                 found.append((name, f"dtype {leaf.dtype}: only numbers can be learned from"))
-            elif leaf.dtype.kind == "f" and not np.isfinite(leaf).all():
-                found.append((name, f"{_first(~np.isfinite(leaf), leaf)}, which is not finite"))
+            elif leaf.dtype.kind == "f" and not _fit(leaf).all():
+                what = "not finite" if not np.isfinite(leaf).all() else "too large for float32"
+                found.append((name, f"{_first(~_fit(leaf), leaf)}, which is {what}"))
             elif name not in wrong and name.startswith("action") and self.action_space is not None:
-                found += _outside(leaf, _part(self.action_space, name), name)
+                found += outside(leaf, part_of(self.action_space, name), name)
+            elif name.startswith("obs") and name not in wrong:
+                unlike = other_pixels(leaf.dtype, self.dtypes.setdefault(name, leaf.dtype), leaf.shape[1:])
+                found += [(name, unlike)] if unlike else []
         return found
 
 
@@ -98,7 +105,7 @@ def _example(space: spaces.Space[Any]) -> Tree:
     return np.broadcast_to(np.int8(0), space.shape or ())
 
 
-def _part(space: spaces.Space[Any], name: str) -> spaces.Space[Any]:
+def part_of(space: spaces.Space[Any], name: str) -> spaces.Space[Any]:
     """The part of a space that `leaves` calls by this name."""
     for key in name.split("/")[1:]:
         space = space[key] if isinstance(space, spaces.Dict) else space[int(key)]  # type: ignore[index]
@@ -150,6 +157,22 @@ def is_chw(shape: tuple[int, ...]) -> bool:
     return len(shape) == 3 and shape[0] in CHANNELS and shape[2] not in CHANNELS
 
 
+def _fit(values: np.ndarray) -> np.ndarray:
+    """Which floats are finite as they are learned from."""
+    with np.errstate(over="ignore"):
+        return np.isfinite(values.astype(np.float32, copy=False))
+
+
+def other_pixels(found: np.dtype[Any], expected: np.dtype[Any], shape: Sequence[int]) -> str:
+    """What is wrong with pictures of another kind, bytes beside fractions; "" where they go together.
+
+    `shape` is that of one picture. Bytes are divided by 255 before they are learned from, and fractions are not.
+    """
+    if len(shape) < 3 or (found.kind == "f") == (expected.kind == "f"):
+        return ""
+    return f"pictures of {found} beside {expected}: bytes (0 to 255) and fractions of 1 do not go together"
+
+
 def _first(where: np.ndarray, leaf: np.ndarray) -> str:
     """`nan at step 3` of the first place that is marked."""
     at = tuple(int(index) for index in np.argwhere(where)[0])
@@ -157,7 +180,7 @@ def _first(where: np.ndarray, leaf: np.ndarray) -> str:
     return f"{leaf[at]} at step {at[0]}{inside}"
 
 
-def _outside(action: np.ndarray, space: spaces.Space[Any], name: str) -> Iterator[Fault]:
+def outside(action: np.ndarray, space: spaces.Space[Any], name: str) -> Iterator[Fault]:
     """Faults of actions [T, ...] that the space does not have."""
     if isinstance(space, spaces.Box):
         low, high = space.low.astype(np.float64), space.high.astype(np.float64)
@@ -168,7 +191,10 @@ def _outside(action: np.ndarray, space: spaces.Space[Any], name: str) -> Iterato
             yield name, f"{_first(action != np.round(action), action)}: actions of {space} are whole numbers"
             return
         first: Any = np.asarray(getattr(space, "start", 0))
-        number: Any = np.asarray(getattr(space, "nvec", 2 if isinstance(space, spaces.MultiBinary) else space.n))  # type: ignore[attr-defined]
+        if isinstance(space, spaces.MultiDiscrete):
+            number: Any = space.nvec
+        else:
+            number = 2 if isinstance(space, spaces.MultiBinary) else space.n  # type: ignore[attr-defined]
         where, bounds = (action < first) | (action >= first + number), str(space)
     if where.any():
         yield name, f"{_first(where, action)} is outside of {bounds}"

@@ -9,10 +9,12 @@ from typing import Any
 
 import numpy as np
 
+from framework.datasets.environment import code_of
 from framework.datasets.facts import FILE, Contents, write_facts
 from framework.datasets.formats import minari_file, transitions_file
 from framework.datasets.formats.minari import h5py_module
 from framework.runs.files import writing
+from framework.runs.provenance import sign
 from framework.runs.trajectories import INTERVENED, SUCCESS, load_trajectories
 from framework.settings.schema import Config, GeneralConfig
 
@@ -83,6 +85,8 @@ def record(
     elif policy["acting"] == "random" and "ref_min_score" not in facts:
         facts["ref_min_score"] = facts["mean_return"]
     write_facts(results / FILE, facts, obs_space, action_space)
+    if code := code_of(facts):
+        sign(results, [*code.values()])
     log.info("%d episodes, %d steps, mean return %s: %s", *_counts(facts), results / FILE)
     return facts
 

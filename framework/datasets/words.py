@@ -3,6 +3,7 @@
 import re
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import yaml
 
@@ -18,20 +19,24 @@ from framework.settings.command import main_command, setting_word
 from framework.settings.yaml_file import LOADER
 
 PICKLES, HDF5 = (".pkl", ".pickle"), (".hdf5", ".h5")
+DATA_WORDS = "give a run's name, a path or a glob of data, or a list of them"
 PLACES = ("results", "results/data", "data", "")  # in a folder, where data lie
 MADE = "Dataset_{env}_{level}"  # the folder that a dataset preset makes
 PRESETS = CONFIG_DIR / "preset"
 TRAINING = "training"  # in such a folder: the run whose policy acted
 
 
-def sources_of(words: str | Sequence[str], tasks_dir: Path | str, key: str) -> list[Source]:
+def sources_of(words: Any, tasks_dir: Path | str, key: str) -> list[Source]:
     """The files that words name, each once: a run's name, `latest`, a path, a glob; one or several.
 
     Raises UserError, which begins with `key`, for a word that names nothing, or something without data.
     """
-    every = [words] if isinstance(words, str) else list(words)
-    if not every or not all(isinstance(word, str) and word.strip() for word in every):
-        raise UserError(f"{key}={words}: give a run's name, a path or a glob of data, or a list of them")
+    every = [words] if isinstance(words, str) else words
+    given = (
+        isinstance(every, Sequence) and bool(every) and all(isinstance(word, str) and word.strip() for word in every)
+    )
+    if not given:
+        raise UserError(f"{key}{'' if words is None else f'={words}'}: {DATA_WORDS}")
     files = {file.resolve(): file for word in every for file in _files(word, Path(tasks_dir), key)}
     return [_source(file) for file in files.values()]
 

@@ -13,6 +13,7 @@ from PIL import Image
 
 from algos.common.errors import UserError, first_line
 from algos.common.trees import Tree, tree_leaves
+from framework.datasets.facts import check_facts
 from framework.datasets.faults import Faults
 from framework.datasets.source import Item, Source
 from framework.datasets.space_json import space_from_json
@@ -50,8 +51,10 @@ def source(file: Path) -> Source:
             metadata = json.loads(read_text(beside))
             obs_space, action_space = (_space(metadata.get(f"{part}_space")) for part in ("observation", "action"))
             facts = _facts(metadata)
-        except (ValueError, TypeError, AttributeError, RecursionError) as error:
-            raise UserError(f"{beside} is not Minari's: {first_line(error)}") from None
+            check_facts(facts)
+        except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
+            reason = f"no {error}" if isinstance(error, KeyError) else first_line(error)
+            raise UserError(f"{beside} is not Minari's: {reason}") from None
     else:
         obs_space, action_space, facts = None, None, {}
     jpeg = bool(metadata.get("jpeg_encoding", True))

@@ -7,19 +7,26 @@ not this one's next: there it was cut.
 
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
 from algos.common.errors import UserError
 from algos.common.trees import tree_leaves, tree_map
-from framework.datasets.faults import Faults, is_chw, leaves, place
+from framework.datasets.faults import Faults, is_chw, leaves, other_pixels, place
 from framework.datasets.source import Item
 from framework.runs.trajectories import plain_arrays
 
 KEYS = ("observations", "actions", "next_observations", "rewards", "masks", "dones")
 NAMES = {"obs": "observations", "action": "actions", "reward": "rewards", "terminated": "masks", "truncated": "dones"}
 CUT = ("truncateds", "truncated", "truncations")  # the key of some recorders that says that a limit ended the episode
+
+
+class _Example(NamedTuple):
+    """The first good transition: what the others must be like."""
+
+    leaves: dict[str, np.ndarray]
+    form: Any
 
 
 def are_these(content: list[Any]) -> bool:
@@ -30,7 +37,7 @@ def are_these(content: list[Any]) -> bool:
 def episodes(path: Path, content: list[Any], faults: Faults) -> Iterator[Item]:
     """The episodes of a list that `load_plain` has read, which is emptied; one with a fault in it is left out."""
     running: list[dict[str, Any]] = []
-    first: dict[str, Any] | None = None  # shapes of the first good transition
+    first: _Example | None = None
     number, whole = 0, True
 
     def ended(index: int) -> Item:
@@ -47,7 +54,7 @@ def episodes(path: Path, content: list[Any], faults: Faults) -> Iterator[Item]:
         for key, text in found:
             faults.note(path, text, key, f"transition {index}")
         good = bool(step) and not found
-        first = first or ({name: leaf.shape for name, leaf in _named(step)} if good else None)
+        first = first or (_Example(dict(_named(step)), _form(step)) if good else None)
         if running and good and not _follows(running[-1], step):
             if whole:
                 yield ended(index)
@@ -88,14 +95,19 @@ def _named(step: dict[str, Any]) -> list[tuple[str, np.ndarray]]:
     return [pair for key in KEYS for pair in leaves(step[key], key)]
 
 
-def _faults(step: dict[str, Any], first: dict[str, Any] | None) -> Iterator[tuple[str, str]]:
+def _faults(step: dict[str, Any], first: _Example | None) -> Iterator[tuple[str, str]]:
     named = _named(step)
-    if first is not None and first.keys() != {name for name, _ in named}:
-        name = min(first.keys() ^ {name for name, _ in named})
-        yield name, "is missing, but the transitions before have it" if name in first else "is new"
+    if first is not None and first.leaves.keys() != {name for name, _ in named}:
+        name = min(first.leaves.keys() ^ {name for name, _ in named})
+        yield name, "is missing, but the transitions before have it" if name in first.leaves else "is new"
+        return
+    other = [key for key in KEYS if first is not None and _form(step[key]) != first.form[key]]
+    if other:
+        yield other[0], "is of another form than before: arrays, dicts and tuples stay what they are"
         return
     for name, leaf in named:
-        expected = leaf.shape if first is None else first[name]
+        before = leaf if first is None else first.leaves[name]
+        expected = before.shape
         if leaf.shape != expected:
             yield (
                 name,
@@ -106,13 +118,24 @@ def _faults(step: dict[str, Any], first: dict[str, Any] | None) -> Iterator[tupl
             yield name, f"shape {list(leaf.shape)} is CHW (channels first); images of this format are HWC"
         elif leaf.dtype.kind == "f" and not np.isfinite(leaf).all():
             yield name, f"{leaf[~np.isfinite(leaf)][0]}, which is not finite"
+        elif unlike := other_pixels(leaf.dtype, before.dtype, leaf.shape):
+            yield name, unlike
     for key in ("observations", "next_observations"):
         own = {name.partition("/")[2]: leaf.shape for name, leaf in named if name.partition("/")[0] == key}
         if key == "observations":
-            before = own
-        elif own != before:
-            yield key, f"shapes {own}, but those of observations are {before}"
+            shapes = own
+        elif own != shapes:
+            yield key, f"shapes {own}, but those of observations are {shapes}"
+        elif _form(step[key]) != _form(step["observations"]):
+            yield key, "is of another form than observations: arrays, dicts and tuples stay what they are"
     yield from _faults_of_flags(step)
+
+
+def _form(tree: Any) -> Any:
+    """The dicts and tuples of a tree."""
+    if isinstance(tree, dict):
+        return {key: _form(part) for key, part in tree.items()}
+    return tuple(map(_form, tree)) if isinstance(tree, tuple) else None
 
 
 def _faults_of_flags(step: dict[str, Any]) -> Iterator[tuple[str, str]]:

@@ -89,6 +89,20 @@ def both(*changes):
     return change
 
 
+OBS = ("observations", "next_observations")
+
+
+def numbered(steps):
+    """Transitions whose observations are dicts with the keys 0 and 1."""
+    for step in steps:
+        step.update({key: {"0": step[key]["state"], "1": step[key]["image"]} for key in OBS})
+    return steps
+
+
+def as_tuple(observation):
+    return (observation["0"], observation["1"])
+
+
 nan = float("nan")
 KNOWN = {"facts": {}}
 LIMIT = {"facts": {"max_step": 6}}
@@ -127,6 +141,16 @@ BROKEN = {
         ours(put(np.array([None] * 5, dtype=object), 1, "action")), ["episode 1", "'action'", "Python objects"]
     ),
     "texts": (ours(put(np.array(["a"] * 5), 1, "action")), ["episode 1", "'action'", "only numbers"]),
+    "a reward too large": (ours(put(1e300, 2, "reward", 3)), ["episode 2", "'reward'", "1e+300 at step 3", "float32"]),
+    "no number in obs": (
+        ours(lambda made: [put(np.zeros((len(e["obs"]), 0)), "obs")(e) for e in made]), ["'obs'", "no number"]
+    ),
+    "a discrete choice too many": (
+        ours(put(4, 1, "action", 0, 1), "dict", KNOWN), ["episode 1", "'action'", "4 at step 0"]
+    ),
+    "fractions beside bytes": (
+        ours(lambda e: e[2].update(obs=e[2]["obs"] / 255), "image"), ["episode 2", "'obs'", "float64 beside uint8"]
+    ),
     "no steps": (
         ours(lambda e: e[1].update({k: v[: k == "obs"] for k, v in e[1].items()})), ["episode 1", "no steps"]
     ),
@@ -156,6 +180,18 @@ BROKEN = {
         ["transition 0", "'observations/image'", "images of this format are HWC"],
     ),
     "another key": (guide(drop(1, "observations", "state")), ["transition 1", "'observations/state'", "is missing"]),
+    "a fraction beside bytes": (
+        guide(put(np.zeros((8, 6, 3), np.float32), 4, "observations", "image")),
+        ["transition 4", "'observations/image'", "float32 beside uint8"],
+    ),
+    "a tuple in a dict's place": (
+        guide(lambda s: [step.update({key: as_tuple(step[key]) for key in OBS}) for step in numbered(s)[3:]]),
+        ["transition 3", "'observations'", "another form"],
+    ),
+    "a tuple after a dict": (
+        guide(lambda s: [step.update(next_observations=as_tuple(step[OBS[1]])) for step in numbered(s)[3:4]]),
+        ["transition 3", "'next_observations'", "another form"],
+    ),
     "two rewards": (guide(put(np.zeros(2), 1, "rewards")), ["transition 1", "'rewards'", "one number"]),
 }  # fmt: skip
 

@@ -25,6 +25,49 @@ def tasks(tmp_path):
     return tmp_path
 
 
+@pytest.mark.parametrize("words", [None, 5, {"a": 1}, [], [5], " "])
+def test_what_is_no_word_is_told(words, tasks):
+    with pytest.raises(UserError, match=r"^algo_cfg\.dataset.*: give a run's name, a path or a glob of data"):
+        load_dataset(words, tasks)
+
+
+@pytest.mark.parametrize("key", ["reward", "action", "obs"])
+def test_whole_numbers_at_first_do_not_cut_what_comes_later(key, tmp_path):
+    made = episodes(count=3)
+    made[0][key] = np.round(made[0][key]).astype(np.int64)
+    made[2][key] = made[2][key].astype(np.float64)
+    write_pickle(tmp_path / "mixed.pkl", made)
+    data = load_dataset(str(tmp_path / "mixed.pkl"), tmp_path)
+    assert data.columns[key].dtype == np.float32
+    np.testing.assert_allclose(data.columns[key], np.concatenate([episode[key] for episode in made]), rtol=1e-6)
+
+
+def test_another_machines_order_of_bytes(tmp_path):
+    made = episodes("discrete", count=2)
+    for episode in made:
+        episode["obs"] = episode["obs"].astype(">i4")
+    write_pickle(tmp_path / "swapped.pkl", made)
+    column = load_dataset(str(tmp_path / "swapped.pkl"), tmp_path).columns["obs"]
+    assert column.dtype.isnative and column.tolist() == [n for episode in made for n in episode["obs"].tolist()]
+
+
+@pytest.mark.parametrize(
+    "name, value",
+    [
+        ("sha256", [1]),
+        ("env_id", 5),
+        ("entry_point", {"a": 1}),
+        ("max_step", "200"),
+        ("ref_min_score", "low"),
+        ("kwargs", 3),
+    ],
+)
+def test_a_fact_of_another_type_is_damage(name, value, tasks):
+    write_facts(tasks / "Collect_A" / "results" / "dataset.json", {name: value}, *SPACES["box"])
+    with pytest.raises(UserError, match=rf"dataset\.json is damaged: {name} is "):
+        load_dataset("Collect_A", tasks)
+
+
 def test_a_runs_name_a_path_a_glob_and_lists_of_them(tasks, monkeypatch):
     monkeypatch.chdir(tasks.parent)
     whole = load_dataset("Collect_A", tasks)
