@@ -137,7 +137,7 @@ class Experiment:
         if os.getcwd() != home:  # the environment has changed it, and may rely on that
             self.general.tasks_dir = os.path.join(home, self.general.tasks_dir)
             self.run_dir = None if self.run_dir is None else Path(home, self.run_dir)
-        check_format(self.general, self.envs.obs_space)
+        check_format(self.general, self.envs.obs_space, self.envs.action_space)
         self.callbacks = make_callbacks(self.general.callbacks)
         self.resumed = run_to_resume(cfg)
         if self.general.mode == "train":

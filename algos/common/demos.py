@@ -22,6 +22,12 @@ class DemoConfig:
         if not self.demo_paths and not self.demo_ratio:
             return
         require(self.demo_ratio > 0, f"{section}.demo_paths needs {section}.demo_ratio, such as 0.5")
+        batch = self.batch_size  # type: ignore[attr-defined]  # of the settings that it is mixed into
+        require(
+            round(self.demo_ratio * batch) > 0,
+            f"{section}.demo_ratio={self.demo_ratio} of {section}.batch_size={batch} is no whole row: give at least"
+            f" {0.51 / batch:.2g}",
+        )
         for key, usual in (("buffer_type", ("REPLAY_QUE", "REPLAY")), ("n_step", (1,)), ("recurrent", (False,))):
             value = getattr(self, key, usual[0])
             require(

@@ -21,12 +21,14 @@ from framework.settings.schema import Config, GeneralConfig
 log = logging.getLogger("joyride")
 
 
-def check_format(general: GeneralConfig, obs_space: Any) -> None:
-    """Raise UserError, before a run, where its format lacks a package, or does not have such observations."""
+def check_format(general: GeneralConfig, obs_space: Any, action_space: Any) -> None:
+    """Raise UserError, before a run, where its format lacks a package, or has no place for values of these spaces."""
     if not (general.mode == "collect" or general.collect_traj):
         return
     if general.traj_format == "minari":
         h5py_module("general_cfg.traj_format=minari")
+        for space in (obs_space, action_space):
+            minari_file.check_parts(space)
     elif general.traj_format == "transitions":
         transitions_file.check_images(obs_space)
 

@@ -1,5 +1,6 @@
 """Builds the driver for one process or for a Ray cluster; Ray is imported only if it is used."""
 
+import logging
 from dataclasses import dataclass
 from typing import Any
 
@@ -27,6 +28,8 @@ from framework.training.recorder import Recorder
 from framework.training.trainer import Collector, Trainer
 
 COLLECT_STEPS = 64  # vector steps between two looks of the collector at its limits
+
+log = logging.getLogger("joyride")
 
 
 @dataclass
@@ -57,10 +60,13 @@ def plan_run(cfg: Config, algorithm: Algorithm, mode: str, env_step: int, model_
         spec = type(algorithm).data(cfg.algo_cfg)
         return Plan(cfg, algorithm, True, spec, Acting(first_step=-env_step), name)
     spec, explore = DataSpec("none", n_steps=COLLECT_STEPS), cfg.general_cfg.collect_explore
+    noise = cfg.general_cfg.collect_noise
     if model_name is None:
+        if noise or explore:
+            key = f"collect_noise={noise:g}" if noise else "collect_explore=true"
+            log.warning("general_cfg.%s: no effect, as random actions are collected; load_path names a model", key)
         return Plan(cfg, algorithm, False, spec, Acting(at_random=True), "random actions (no load_path is given)")
     how = f"with its exploration at step {env_step:,}" if explore else "acting greedily"
-    noise = cfg.general_cfg.collect_noise
     if noise:
         Noisy(algorithm, noise)  # refuses what cannot be before anything is written
     how += f", with noise {noise:g}" if noise else ""

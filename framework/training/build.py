@@ -80,6 +80,9 @@ def check_learns(spec: DataSpec, general: GeneralConfig) -> None:
 def _check_offline(general: GeneralConfig) -> None:
     """Say which limits do not count; UserError for what an offline run cannot have."""
     void = [f"general_cfg.{key}" for key in ("max_env_step", "max_episode") if (getattr(general, key) or -1) > 0]
+    many = [f"general_cfg.{key}" for key in ("n_envs", "n_workers") if getattr(general, key) > 1]
+    if many:
+        log.warning("%s: no effect, for a dataset is learned from without stepping environments", ", ".join(many))
     if void:
         log.warning(
             "%s: no effect, for %s learns from a dataset; general_cfg.max_update ends the run",

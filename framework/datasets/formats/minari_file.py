@@ -6,8 +6,10 @@ from pathlib import Path
 from typing import Any
 
 import gymnasium as gym
+import numpy as np
 from gymnasium import spaces
 
+from algos.common.errors import UserError
 from algos.common.trees import Tree
 from framework.datasets.formats.minari import DATA, METADATA, NAMES, h5py_module
 from framework.datasets.space_json import space_to_json
@@ -15,6 +17,22 @@ from framework.runs.files import writing
 from framework.runs.run_folder import safe_name
 
 VERSION = "0.5.4"  # of Minari, whose layout this is
+
+
+def check_parts(space: spaces.Space[Any]) -> None:
+    """Raise UserError for observations or actions that HDF5 has no place for: texts, and keys with a slash."""
+    if isinstance(space, spaces.Dict):
+        wrong = next((key for key in space.spaces if not key or "/" in key or key == "."), None)
+        if wrong is not None:
+            raise UserError(
+                f"general_cfg.traj_format=minari: HDF5 has no key {wrong!r}, as a slash divides its groups; use"
+                " traj_format=pkl"
+            )
+    if isinstance(space, spaces.Dict | spaces.Tuple):
+        for part in space.spaces.values() if isinstance(space, spaces.Dict) else space.spaces:
+            check_parts(part)
+    elif space.shape is None or space.dtype is None or np.dtype(space.dtype).kind not in "biuf":
+        raise UserError(f"general_cfg.traj_format=minari holds numbers alone, not {space}; use traj_format=pkl")
 
 
 def write(

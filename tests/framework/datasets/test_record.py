@@ -5,11 +5,14 @@ import json
 import numpy as np
 import pytest
 from dataset_files import episodes
+from gymnasium import spaces
 
 from algos.common.errors import UserError
 from framework import Experiment
 from framework.datasets.facts import FILE, Contents, facts_beside, read_facts
 from framework.datasets.load import load_dataset
+from framework.datasets.record import check_format
+from framework.settings.schema import GeneralConfig
 
 QUIET = {"progress": "off", "save_fig": False, "loggers": []}
 
@@ -127,3 +130,24 @@ def test_noise_stays_within_the_bounds_of_a_box():
     unbounded = SimpleNamespace(evaluated=RandomPolicy(endless), action_space=endless, obs_space=space)
     with pytest.raises(UserError, match="has no bounds"):
         Noisy(unbounded, 0.3)
+
+
+@pytest.mark.parametrize(
+    "space, words",
+    [
+        (spaces.Dict({"a/b": spaces.Discrete(2)}), "no key 'a/b'"),
+        (spaces.Tuple([spaces.Discrete(2), spaces.Text(3)]), "numbers alone, not Text"),
+    ],
+)
+def test_what_minaris_format_has_no_place_for_is_told_before_the_run(space, words):
+    pytest.importorskip("h5py")
+    general = GeneralConfig(mode="collect", traj_format="minari")
+    for given in ((space, spaces.Discrete(2)), (spaces.Discrete(2), space)):
+        with pytest.raises(UserError, match=words):
+            check_format(general, *given)
+
+
+def test_noise_of_random_actions_is_said_to_do_nothing(tmp_path, caplog):
+    caplog.set_level("INFO", "joyride")
+    run(tmp_path, max_env_step=30, collect_noise=0.2)
+    assert "general_cfg.collect_noise=0.2: no effect" in caplog.text

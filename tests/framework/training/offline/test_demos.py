@@ -97,6 +97,7 @@ def test_sac_learns_from_both_and_the_actions_are_in_its_own_units(data, tmp_pat
     [
         ({"demo_ratio": 0.5}, "needs algo_cfg.demo_paths"),
         ({"demo_paths": "x"}, "needs algo_cfg.demo_ratio"),
+        ({"demo_paths": "x", "demo_ratio": 0.005}, "demo_ratio=0.005 of algo_cfg.batch_size=64 is no whole row"),
         ({"demo_paths": "x", "demo_ratio": 0.5, "n_step": 3}, "does not go together with algo_cfg.n_step=3"),
         ({"demo_paths": "x", "demo_ratio": 0.5, "buffer_type": "PER_QUE"}, "with algo_cfg.buffer_type=PER_QUE"),
     ],

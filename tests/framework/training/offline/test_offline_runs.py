@@ -111,8 +111,8 @@ def _resumed(experiment, max_update):
 
 
 def test_limits_of_env_steps_have_no_effect_and_that_is_said(data, tmp_path, caplog):
-    clone(data, tmp_path, online_eval=False, max_env_step=1000)
-    assert "general_cfg.max_env_step: no effect" in caplog.text
+    clone(data, tmp_path, online_eval=False, max_env_step=1000, n_envs=4)
+    assert "general_cfg.max_env_step: no effect" in caplog.text and "general_cfg.n_envs: no effect" in caplog.text
 
 
 def test_a_dataset_of_another_environment_is_refused(data, tmp_path):
