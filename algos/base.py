@@ -18,6 +18,7 @@ from algos.common.trees import Tree, tree_leaves, tree_map
 from algos.data import Batch, DataSpec, LearnOutput
 from algos.networks.images import random_shift_of
 from algos.networks.layers import NoisyLinear, has_modes
+from algos.registry import name_of
 
 _AS_IT_IS = nullcontext()
 
@@ -186,7 +187,7 @@ class Algorithm(ABC):
             allowed = " or ".join(space.__name__ for space in self.action_spaces)
             instead = f"; use algo_name={self.for_other_actions}" if self.for_other_actions else ""
             raise UserError(
-                f"{type(self).__name__} needs {allowed} actions, but the environment has {type(action_space).__name__}"
+                f"{name_of(type(self))} needs {allowed} actions, but the environment has {type(action_space).__name__}"
                 f"{instead}"
             )
         self.cfg, self.obs_space, self.action_space = cfg, obs_space, action_space

@@ -107,7 +107,7 @@ def test_layers_that_carry_state_are_refused(name):
     ("name", "space", "other"), [("CQL", THREE, "CQL_D"), ("BCQ", THREE, "BCQ_D"), ("CQL_D", BOX, "CQL")]
 )
 def test_other_actions_are_answered_with_the_name_to_use(name, space, other):
-    with pytest.raises(UserError, match=f"use algo_name={other}$"):
+    with pytest.raises(UserError, match=f"^{name} needs .* actions, .*use algo_name={other}$"):
         make(name, space)
 
 
