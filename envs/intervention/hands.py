@@ -24,7 +24,8 @@ class Hands:
             raise UserError(f"a person's device needs Box actions of one dimension, not {space}")
         count = hands if hands is not None else getattr(base, "hands", 1)
         size = space.shape[0]
-        if count not in (1, 2) or size % count or not np.isfinite([space.low, space.high]).all():
+        whole = hands is None or type(hands) is int
+        if not whole or count not in (1, 2) or size % count or not np.isfinite([space.low, space.high]).all():
             raise UserError(f"hands={count} does not fit the actions {space}: hands must be 1 or 2, with bounds")
         each = size // count
         entries = getattr(base, "motion_entries", None)

@@ -226,11 +226,20 @@ def test_without_a_gamepad_it_is_told():
     [
         ("keyboard", {"fsp": 3}, "device=keyboard has no parameter 'fsp'; did you mean 'fps'?"),
         ("keyboard", {"fps": -1}, "fps=-1 must be a number of at least 0"),
+        ("keyboard", {"fps": float("inf")}, "fps=inf must be a number of at least 0"),
         ("keyboard", {"speed": 2}, "device=keyboard: speed=2 must be above 0"),
+        ("keyboard", {"speed": True}, "device=keyboard: speed=True must be above 0"),
+        ("keyboard", {"hold": "no"}, "device=keyboard: hold=no must be true or false"),
+        ("gamepad", {"buttons": 5}, "device=gamepad: buttons=5 must give buttons their numbers"),
+        ("gamepad", {"buttons": ["act"]}, "device=gamepad: buttons=['act'] must give buttons their numbers"),
+        ("gamepad", {"buttons": {1: 2}}, "device=gamepad: no button 1; known: act"),
+        ("gamepad", {"dead": False}, "device=gamepad: dead=False must be"),
         ("gamepad", {"buttons": {"acr": 1}}, "device=gamepad: no button 'acr'; did you mean 'act'?"),
         ("gamepad", {"buttons": {"act": "A"}}, "device=gamepad: buttons.act=A must be the number"),
         ("gamepad", {"dead": 1}, "device=gamepad: dead=1 must be"),
         ("keyboard", {"hands": 3}, "hands=3 does not fit"),
+        ("keyboard", {"hands": True}, "hands=True does not fit"),
+        ("keyboard", {"hands": 1.0}, "hands=1.0 does not fit"),
     ],
 )
 def test_settings_that_do_not_fit_are_told(device, settings, text):
