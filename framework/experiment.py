@@ -18,6 +18,7 @@ from algos.export import FORMATS
 from algos.export.export import export_policy
 from algos.registry import acts, learns_offline
 from framework.data.observations import as_batch, next_action
+from framework.data.told.people import check_people
 from framework.datasets.record import check_format, policy_facts, record
 from framework.distributed.assemble import Plan, build_driver, model_info, plan_run, ray_backend
 from framework.machine.auto import choose_compiling, choose_threads
@@ -142,6 +143,8 @@ class Experiment:
         self.resumed = run_to_resume(cfg)
         if self.general.mode == "train":
             self._check_training()
+        for text in check_people(cfg) if self.general.mode in ("test", "collect") else ():
+            log.warning("%s", text)
         self.pace = choose_compiling(cfg)  # what the start of a run says of it
         self.counters = dict.fromkeys(COUNTERS, 0)
         self.model_path = self._model_to_load()

@@ -27,7 +27,8 @@ class Device(Protocol):
     `active` is called once before each step, and `read` after it if it said yes. A device may also have `begin(seed)`
     (an episode has begun; seed is None unless the reset got one), `end(success)`, `verdict()` (asked after each step:
     True or False ends the episode as a success or a failure, None does not), `show(obs)`, and `memory`, an attribute of
-    plain data: what it keeps over an episode's end, which a resumed run sets again.
+    plain data: what it keeps over an episode's end, which a resumed run sets again. A class that says `alone = True`
+    serves one environment of a run.
     """
 
     def read(self) -> Any:
@@ -45,13 +46,7 @@ def make_device(name: str, env: gym.Env, settings: Mapping[str, Any]) -> Any:
 
     Raises UserError for a name that is unknown, a class without a device's methods, and settings that do not fit.
     """
-    known = isinstance(name, str) and name in DEVICES
-    if not known and not (isinstance(name, str) and ("." in name or ":" in name)):
-        raise UserError(f"no device {name!r}; {did_you_mean(str(name), DEVICES)} Or give the path of one: module:Class")
-    kind = import_object(DEVICES.get(name, name), f"device={name}")
-    missing = [method for method in METHODS if not callable(getattr(kind, method, None))]
-    if missing:
-        raise UserError(f"device={name} has no method {missing[0]}(); a device has {', '.join(METHODS)}")
+    kind = find_device(name)
     _check_takes(kind, f"device={name}: __init__", ("env",))
     check_kwargs(kind, settings, f"device={name}", given=1)
     device = kind(env, **as_annotated(kind, settings))
@@ -59,6 +54,18 @@ def make_device(name: str, env: gym.Env, settings: Mapping[str, Any]) -> Any:
         if callable(getattr(device, method, None)):
             _check_takes(getattr(device, method), f"device={name}: {method}", args)
     return device
+
+
+def find_device(name: str) -> Any:
+    """The class of this name, or at the path; UserError where there is none, or it lacks a device's methods."""
+    known = isinstance(name, str) and name in DEVICES
+    if not known and not (isinstance(name, str) and ("." in name or ":" in name)):
+        raise UserError(f"no device {name!r}; {did_you_mean(str(name), DEVICES)} Or give the path of one: module:Class")
+    kind = import_object(DEVICES.get(name, name), f"device={name}")
+    missing = [method for method in METHODS if not callable(getattr(kind, method, None))]
+    if missing:
+        raise UserError(f"device={name} has no method {missing[0]}(); a device has {', '.join(METHODS)}")
+    return kind
 
 
 def yes_or_no(answer: Any, where: str, allowed: str) -> bool:

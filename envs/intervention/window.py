@@ -27,6 +27,7 @@ class Window:
     """
 
     help: str = ""
+    alone = True
     _open: "Window | None" = None  # the one of this process
 
     def __init__(self, env: gym.Env, fps: float = 10.0, hands: int | None = None) -> None:

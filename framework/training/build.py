@@ -16,6 +16,7 @@ from framework.data.data_server import DataServer
 from framework.data.hindsight import GoalReward
 from framework.data.memory import check_buffer, check_rollout, free_memory
 from framework.data.observations import check_observed
+from framework.data.told.people import check_people
 from framework.datasets.noise import Noisy
 from framework.datasets.verdicts import dataset_of
 from framework.machine.clock import ControlClock
@@ -115,7 +116,7 @@ def check_run(cfg: Config, envs: Environments, resumed: bool) -> None:
         check_learns(spec, general)
         if spec.whole_episodes or spec.hindsight:
             envs.bound_episodes()
-    for line in _afresh(cfg):
+    for line in [*check_people(cfg), *_afresh(cfg)]:
         log.warning("%s", line)
     if spec.by_worker and general.sync != "async":
         name = general.algo_name

@@ -17,6 +17,7 @@ from envs.make import make_env, make_vector_env, spaces_of, step_limit
 from envs.model import model_of
 from envs.resuming.resumable import Resumable
 from envs.vectors.envpool import check_alike
+from framework.data.told.people import intervenes
 from framework.settings.schema import Config
 from framework.training.offline import reward_model
 from framework.training.video import GifRecorder
@@ -26,12 +27,11 @@ EnvObject = gym.Env[Any, Any] | VectorEnv[Any, Any, Any]
 
 
 def _intervener_in(env: Any) -> str:
-    """The first of an environment's layers whose class is called ...Intervention, or says `intervenes = True`."""
+    """The class of the first of an environment's layers that acts in the policy's place; "" for none."""
     layer = env
     while layer is not None:
-        kind = type(layer)
-        if kind.__name__.endswith("Intervention") or getattr(kind, "intervenes", False):
-            return kind.__name__
+        if intervenes(type(layer)):
+            return type(layer).__name__
         inner = getattr(layer, "envs", None)
         layer = inner[0] if inner else vars(layer).get("env")
     return ""
