@@ -25,6 +25,7 @@ from algos.common.trees import Tree
 from algos.data import LearnOutput
 from algos.registry import acts, get_algorithm
 from envs.check import check_given
+from envs.intervention.hands import stated
 from framework.data.guard import Guard, check_losses
 from framework.data.rows import RowMaker
 from framework.data.tally import Recent
@@ -37,7 +38,7 @@ from framework.runs.models import COUNTERS, as_model, load_into, read_model
 from framework.settings.compose import compose, config_text, save_config, to_override
 from framework.settings.schema import Config
 from framework.stepping import AgentError, BufferView, Stepped
-from framework.training.build import build_algorithm, build_server, resolve_device
+from framework.training.build import build_algorithm, build_server, check_robot, resolve_device
 from framework.training.environments import Environments, id_of
 from framework.training.learner import Learner
 from framework.training.parts import Learning
@@ -198,9 +199,12 @@ def make_agent(algo: str, env: "str | gym.Env[Any, Any] | None" = None, **settin
     """
     cfg = composed(algo, None if env is None else id_of(env), settings)
     if env is None or isinstance(env, str):
-        return Agent(cfg, Environments(cfg))
+        envs = Environments(cfg)
+        check_robot(cfg, envs.robot)
+        return Agent(cfg, envs)
     if not isinstance(env, gym.Env):
         raise UserError(f"an agent steps one environment: give one instead of a {type(env).__name__}")
+    check_robot(cfg, lambda: stated(env))
     remarks = check_given(env, f"the environment {type(env.unwrapped).__name__}")
     return Agent(cfg, SpacesOnly(env.observation_space, env.action_space, remarks))
 

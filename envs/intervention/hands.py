@@ -11,6 +11,15 @@ from algos.common.errors import UserError
 WITH_GRIPPER = (4, 7)  # numbers of a hand whose last is the command of a gripper
 
 
+def stated(env: Any) -> tuple[int, bool] | None:
+    """Hands, and whether each has a gripper's command, where the environment's `hands` and `motion_entries` say so."""
+    base = env.unwrapped
+    hands, entries = getattr(base, "hands", None), getattr(base, "motion_entries", None)
+    if not isinstance(hands, int) or entries is None or np.shape(entries) != base.action_space.shape:
+        return None
+    return hands, not np.asarray(entries)[-1]
+
+
 class Hands:
     """An action put together hand by hand: `motion` numbers each, and a gripper's command if `has_gripper`.
 

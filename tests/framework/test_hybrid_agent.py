@@ -1,5 +1,6 @@
 """HybridSAC stepped by hand: the guide's snippet, shapes from the first observation, and an experiment's equal."""
 
+import gymnasium as gym
 import numpy as np
 import pytest
 import torch
@@ -103,3 +104,21 @@ def test_by_hand_as_in_an_experiment(tmp_path, monkeypatch):
     for part in ("policy", "evaluated"):
         pairs = [getattr(one, part).net.state_dict() for one in (run.algorithm, agent.algorithm)]
         assert all(torch.equal(pairs[0][key], pairs[1][key]) for key in pairs[0])
+
+
+@pytest.mark.parametrize(
+    ("mode", "kwargs", "what"),
+    [
+        ("single-arm-learned", {"gripper": "fixed"}, "1 hand without a gripper's command: single-arm-fixed-gripper"),
+        ("single-arm-fixed", {}, "1 hand with a gripper's command: single-arm-learned-gripper"),
+        ("single-arm-learned", {"hands": 2}, "2 hands with a gripper's command: dual-arm-learned-gripper"),
+        ("dual-arm-fixed", {"gripper": "fixed"}, "1 hand without a gripper's command: single-arm-fixed-gripper"),
+    ],
+)
+def test_a_setup_that_contradicts_the_environment_is_refused(mode, kwargs, what):
+    words = f"^algo_cfg.setup_mode={mode}-gripper does not fit the environment, which has {what} does$"
+    made, key = {"image_size": 32, **kwargs}, "joyride/ReachGrasp-v0"
+    for env, settings in ((key, {"env_cfg__kwargs": made}), (gym.make(key, **made), {})):
+        for build in (Experiment, make_agent):
+            with pytest.raises(UserError, match=words):
+                build("HybridSAC", env=env, setup_mode=f"{mode}-gripper", online_eval=False, progress="off", **settings)
