@@ -17,6 +17,7 @@ from algos.common.errors import Outage, UserError, add_note
 from algos.export import FORMATS
 from algos.export.export import export_policy
 from algos.registry import acts, learns_offline
+from framework.data.guard import check_asked
 from framework.data.observations import as_batch, next_action
 from framework.data.told.people import check_people
 from framework.datasets.record import check_format, policy_facts, record
@@ -240,12 +241,13 @@ class Experiment:
         `obs` is one observation or a batch [N, ...], as returned by the environment with its wrappers; the action has
         the same form. `state` is the state returned by the last call, None at the start; `episode_start` (one bool or
         [N]) resets it. With `deterministic=False` the policy explores as in training.
-        Raises UserError for observations that do not fit the environment's space.
+        Raises UserError for observations that do not fit the environment's space, or are not finite.
         """
         policy = self.algorithm.evaluated
         if self._player is None or self._player.net is not policy.net:
             self._player = policy.fork(stream(self.general.seed, "test"))
         batch, single = as_batch(obs, self.envs.obs_space)
+        check_asked(batch)
         step = self.counters["env_step"]
         action, state = next_action(self._player, batch, state, episode_start, explore=not deterministic, step=step)
         return (action[0] if single else action), state
