@@ -34,7 +34,7 @@ def as_action(value: Any, space: Any, where: str) -> np.ndarray:
         known = space.contains(action[()] if isinstance(space, spaces.Discrete) else action)
         inside = known and np.array_equal(action, given)
     if not inside:
-        raise UserError(f"{where}: the action {_short(given)} is outside {space}; tell what the environment executed")
+        raise UserError(f"{where}: the action {_short(given)} is outside {space}, so it cannot be what is executed")
     return action
 
 

@@ -240,7 +240,7 @@ class HybridSACConfig(SACConfig):
         what = f"{hands} hand{'s' * (hands > 1)} with{'' if gripper else 'out'} a gripper's command"
         require(
             fitting == self.setup_mode,
-            f"{section}.setup_mode={self.setup_mode} does not fit the environment, which has {what}: {fitting} does",
+            f"{section}.setup_mode={self.setup_mode} does not fit the environment, which has {what}; use {fitting}",
         )
 
     @property

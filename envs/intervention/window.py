@@ -2,6 +2,7 @@
 
 import logging
 import os
+import tempfile
 from collections.abc import Mapping
 from typing import Any
 
@@ -131,6 +132,7 @@ class Window:
             raise UserError(
                 f"device={name}: one person steers one environment: n_envs=1, and train_only: true in the wrapper"
             )
+        os.environ.setdefault("XDG_RUNTIME_DIR", tempfile.gettempdir())  # without one, SDL prints lines of its own
         try:
             self.pygame.display.init()
             screen = self.pygame.display.set_mode((480, 320))

@@ -143,14 +143,18 @@ def test_by_hand_as_in_an_experiment(tmp_path, monkeypatch):
 @pytest.mark.parametrize(
     ("mode", "kwargs", "what"),
     [
-        ("single-arm-learned", {"gripper": "fixed"}, "1 hand without a gripper's command: single-arm-fixed-gripper"),
-        ("single-arm-fixed", {}, "1 hand with a gripper's command: single-arm-learned-gripper"),
-        ("single-arm-learned", {"hands": 2}, "2 hands with a gripper's command: dual-arm-learned-gripper"),
-        ("dual-arm-fixed", {"gripper": "fixed"}, "1 hand without a gripper's command: single-arm-fixed-gripper"),
+        (
+            "single-arm-learned",
+            {"gripper": "fixed"},
+            "1 hand without a gripper's command; use single-arm-fixed-gripper",
+        ),
+        ("single-arm-fixed", {}, "1 hand with a gripper's command; use single-arm-learned-gripper"),
+        ("single-arm-learned", {"hands": 2}, "2 hands with a gripper's command; use dual-arm-learned-gripper"),
+        ("dual-arm-fixed", {"gripper": "fixed"}, "1 hand without a gripper's command; use single-arm-fixed-gripper"),
     ],
 )
 def test_a_setup_that_contradicts_the_environment_is_refused(mode, kwargs, what):
-    words = f"^algo_cfg.setup_mode={mode}-gripper does not fit the environment, which has {what} does$"
+    words = f"^algo_cfg.setup_mode={mode}-gripper does not fit the environment, which has {what}$"
     made, key = {"image_size": 32, **kwargs}, "joyride/ReachGrasp-v0"
     for env, settings in ((key, {"env_cfg__kwargs": made}), (gym.make(key, **made), {})):
         for build in (Experiment, make_agent):

@@ -1,5 +1,6 @@
 """Keyboard and gamepad with events put into pygame's queue, without a display."""
 
+import os
 import subprocess
 import sys
 from types import SimpleNamespace
@@ -318,3 +319,15 @@ def test_hands_follow_from_the_size_of_an_action(size, hands, motion, gripper):
 def test_people_need_box_actions():
     with pytest.raises(UserError, match=r"needs Box actions of one dimension, not Discrete\(2\)"):
         Hands(gym.make("CartPole-v1"), None)
+
+
+def test_without_a_display_sdl_prints_no_lines_of_its_own():
+    code = (
+        "from algos.common.errors import UserError; from tests.envs.intervention.test_people import made\n"
+        "try: made()\n"
+        "except UserError as error: print(error)"
+    )
+    gone = ("DISPLAY", "WAYLAND_DISPLAY", "XDG_RUNTIME_DIR", "SDL_VIDEODRIVER")
+    env = {name: value for name, value in os.environ.items() if name not in gone}
+    done = subprocess.run([sys.executable, "-c", code], env=env, capture_output=True, text=True, timeout=60)
+    assert done.stdout.startswith("device=keyboard needs a display and found none") and done.stderr == ""
