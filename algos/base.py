@@ -18,7 +18,6 @@ from algos.common.trees import Tree, tree_leaves, tree_map
 from algos.data import Batch, DataSpec, LearnOutput
 from algos.networks.images import random_shift_of
 from algos.networks.layers import NoisyLinear, has_modes
-from algos.registry import name_of
 
 _AS_IT_IS = nullcontext()
 
@@ -162,6 +161,7 @@ class Algorithm(ABC):
 
     Config: ClassVar[type]
     action_spaces: ClassVar[tuple[type, ...]] = ()
+    algo_name: ClassVar[str] = ""  # its name in settings, where that is not the class's
     for_other_actions: ClassVar[str] = ""  # the name of its form for other action spaces, if it has one
     needs_model: ClassVar[bool] = False  # it plans: `__init__` takes the environment's probabilities as `model`
     needs_expert: ClassVar[bool] = False  # it asks an expert while it learns, see `take_expert`
@@ -187,7 +187,7 @@ class Algorithm(ABC):
             allowed = " or ".join(space.__name__ for space in self.action_spaces)
             instead = f"; use algo_name={self.for_other_actions}" if self.for_other_actions else ""
             raise UserError(
-                f"{name_of(type(self))} needs {allowed} actions, but the environment has {type(action_space).__name__}"
+                f"{self.algo_name or type(self).__name__} needs {allowed} actions, but the environment has {type(action_space).__name__}"
                 f"{instead}"
             )
         self.cfg, self.obs_space, self.action_space = cfg, obs_space, action_space

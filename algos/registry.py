@@ -103,12 +103,6 @@ def get_config_class(name: str) -> type[Any]:
     return found
 
 
-def name_of(algorithm: type[Any]) -> str:
-    """The first name that an algorithm's class has here; of one outside the tree, its own."""
-    path = f"{algorithm.__module__}:{algorithm.__name__}"
-    return next((name for name, (found, _) in ALGORITHMS.items() if found == path), algorithm.__name__)
-
-
 def learns_offline(name: str | None) -> bool:
     """Whether an algorithm of this tree learns from a dataset alone to act."""
     return name in ALGORITHMS and takes_dataset(get_config_class(name)) and acts(get_config_class(name))

@@ -11,6 +11,7 @@ same settings and seed, and an environment reset once with `agent.env_seed`, the
 """
 
 import logging
+import os
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -25,7 +26,8 @@ from algos.common.trees import Tree
 from algos.data import LearnOutput
 from algos.registry import acts, get_algorithm
 from envs.check import check_given
-from framework.data.guard import Guard, check_losses
+from envs.intervention.hands import stated
+from framework.data.guard import Guard, check_asked, check_losses
 from framework.data.rows import RowMaker
 from framework.data.tally import Recent
 from framework.data.told.interventions import told_means
@@ -37,7 +39,7 @@ from framework.runs.models import COUNTERS, as_model, load_into, read_model
 from framework.settings.compose import compose, config_text, save_config, to_override
 from framework.settings.schema import Config
 from framework.stepping import AgentError, BufferView, Stepped
-from framework.training.build import build_algorithm, build_server, resolve_device
+from framework.training.build import build_algorithm, build_server, check_robot, resolve_device
 from framework.training.environments import Environments, id_of
 from framework.training.learner import Learner
 from framework.training.parts import Learning
@@ -115,6 +117,7 @@ class Agent(Stepped):
         """
         row = self._row_of(obs)
         if not (self.training if training is None else training):
+            check_asked(row)
             action, _, self.greedy_state = self.greedy.act(row, self.greedy_state, explore=False, step=self.env_step)
             return self.greedy.env_action(action)[0]
         return self._act(row)
@@ -177,17 +180,23 @@ class Agent(Stepped):
 
         What was collected before is forgotten.
         """
-        if isinstance(path, Mapping):
-            return self._start(as_model(path, "the checkpoint"), Path("the checkpoint"))
-        path = Path(path)
-        if not path.is_file():
-            raise UserError(f"{path}: no such model file")
-        self._start(read_model(path), path)
+        self._start(*model_given(path))
 
     def __repr__(self) -> str:
         general = self.cfg.general_cfg
         done = f"{self.env_step:,} env steps, {self.update_step:,} updates"
         return f"<{type(self).__name__} {general.algo_name} on {self.cfg.env_cfg.id}, seed {general.seed}, {done}>"
+
+
+def model_given(path: "str | Path | Mapping[str, Any]") -> tuple[dict[str, Any], Path]:
+    """A saved model, by its file or as `torch.load` gives it, and where it is from; UserError if it is none."""
+    if isinstance(path, Mapping):
+        return as_model(path, "the checkpoint"), Path("the checkpoint")
+    if not isinstance(path, str | os.PathLike):
+        raise UserError(f"load({path!r:.80}): give a model's file, or what torch.load read of it")
+    if not Path(path).is_file():
+        raise UserError(f"{path}: no such model file")
+    return read_model(Path(path)), Path(path)
 
 
 def make_agent(algo: str, env: "str | gym.Env[Any, Any] | None" = None, **settings: Any) -> Agent:
@@ -198,9 +207,12 @@ def make_agent(algo: str, env: "str | gym.Env[Any, Any] | None" = None, **settin
     """
     cfg = composed(algo, None if env is None else id_of(env), settings)
     if env is None or isinstance(env, str):
-        return Agent(cfg, Environments(cfg))
+        envs = Environments(cfg)
+        check_robot(cfg, envs.robot)
+        return Agent(cfg, envs)
     if not isinstance(env, gym.Env):
         raise UserError(f"an agent steps one environment: give one instead of a {type(env).__name__}")
+    check_robot(cfg, lambda: stated(env))
     remarks = check_given(env, f"the environment {type(env.unwrapped).__name__}")
     return Agent(cfg, SpacesOnly(env.observation_space, env.action_space, remarks))
 

@@ -17,7 +17,9 @@ from algos.common.errors import Outage, UserError, add_note
 from algos.export import FORMATS
 from algos.export.export import export_policy
 from algos.registry import acts, learns_offline
+from framework.data.guard import check_asked
 from framework.data.observations import as_batch, next_action
+from framework.data.told.people import check_people
 from framework.datasets.record import check_format, policy_facts, record
 from framework.distributed.assemble import Plan, build_driver, model_info, plan_run, ray_backend
 from framework.machine.auto import choose_compiling, choose_threads
@@ -142,6 +144,8 @@ class Experiment:
         self.resumed = run_to_resume(cfg)
         if self.general.mode == "train":
             self._check_training()
+        for text in check_people(cfg) if self.general.mode in ("test", "collect") else ():
+            log.warning("%s", text)
         self.pace = choose_compiling(cfg)  # what the start of a run says of it
         self.counters = dict.fromkeys(COUNTERS, 0)
         self.model_path = self._model_to_load()
@@ -237,12 +241,13 @@ class Experiment:
         `obs` is one observation or a batch [N, ...], as returned by the environment with its wrappers; the action has
         the same form. `state` is the state returned by the last call, None at the start; `episode_start` (one bool or
         [N]) resets it. With `deterministic=False` the policy explores as in training.
-        Raises UserError for observations that do not fit the environment's space.
+        Raises UserError for observations that do not fit the environment's space, or are not finite.
         """
         policy = self.algorithm.evaluated
         if self._player is None or self._player.net is not policy.net:
             self._player = policy.fork(stream(self.general.seed, "test"))
         batch, single = as_batch(obs, self.envs.obs_space)
+        check_asked(batch)
         step = self.counters["env_step"]
         action, state = next_action(self._player, batch, state, episode_start, explore=not deterministic, step=step)
         return (action[0] if single else action), state

@@ -13,7 +13,8 @@ import numpy as np
 from gymnasium import spaces
 
 from algos.common.errors import UserError, did_you_mean
-from framework.agents import Agent, SpacesOnly, composed
+from algos.common.settings import require
+from framework.agents import Agent, SpacesOnly, composed, model_given
 from framework.stepping import AgentError
 
 MODES = {0: "fixed", 3: "learned", 9: "learned"}  # grasp actions -> the gripper of the setup mode
@@ -44,9 +45,11 @@ class SACHybridAgent(Agent):
         `settings` are keys of the config as for `make_agent`. Raises UserError for what cannot work.
         """
         grasps = grasp_action_dim or 0
-        if isinstance(image_keys, str) or not image_keys:
-            raise UserError(f'image_keys={image_keys!r} must be a list of the cameras\' keys, such as ["image"]')
-        if grasps not in MODES:
+        _check_keys(image_keys)
+        for name, value, least in (("continuous_action_dim", continuous_action_dim, 1), ("state_dim", state_dim, 0)):
+            require(_is_count(value, least), f"{name}={value!r:.80} must be a whole number of at least {least}")
+        require(image_shape is not None or not state_dim, f"state_dim={state_dim} needs image_shape, too")
+        if not isinstance(grasps, int) or grasps not in MODES:
             raise UserError(
                 f"grasp_action_dim={grasps} must be 3 (one hand), 9 (two), or 0 for a gripper that is fixed"
             )
@@ -64,14 +67,22 @@ class SACHybridAgent(Agent):
 
     def _build(self, parts: Mapping[str, spaces.Space[Any]]) -> None:
         self._built = True  # before: what is built looks at its own attributes
-        super().__init__(self._cfg, SpacesOnly(spaces.Dict({**parts}), self._box))
-        if self._waiting is not None:
-            super().load(self._waiting)
-            self._waiting = None
+        self._parts = set(parts)
+        try:
+            super().__init__(self._cfg, SpacesOnly(spaces.Dict({**parts}), self._box))
+            if self._waiting is not None:
+                self._start(*self._waiting)
+        except UserError:
+            self._built = False  # it must not act without the model that does not fit
+            raise
+        self._waiting = None
 
     def _row_of(self, obs: Any) -> Any:
         if not self._built:
             self._build(self._parts_of(obs))
+        elif isinstance(obs, Mapping) and STATE in obs and STATE not in self._parts:
+            size = np.size(obs[STATE])
+            raise UserError(f"the observation has a {STATE!r} that the agent was built without; give state_dim={size}")
         return super()._row_of(obs)
 
     def _parts_of(self, obs: Any) -> dict[str, spaces.Space[Any]]:
@@ -100,10 +111,11 @@ class SACHybridAgent(Agent):
         super().store_transition(state, action, reward, next_state, done, truncated)
 
     def load(self, path: "str | Path | Mapping[str, Any]") -> None:
-        """As of every agent; before the first observation the model is kept, and taken over with it."""
+        """As of every agent; before the first observation the model is read, and taken over with it."""
+        saved = model_given(path)
         if self._built:
-            return super().load(path)
-        self._waiting = path
+            return self._start(*saved)
+        self._waiting = saved
 
     def __getattr__(self, name: str) -> Any:
         if name.startswith("_") or self.__dict__.get("_built", True):
@@ -119,10 +131,22 @@ class SACHybridAgent(Agent):
         return f"<{type(self).__name__} of {self._cameras}, before its first observation>"
 
 
-def _image(shape: Sequence[int]) -> spaces.Box:
+def _check_keys(image_keys: Any) -> None:
+    """Raise UserError for what is no list of keys, or names one twice."""
+    keys = image_keys if isinstance(image_keys, Sequence) and not isinstance(image_keys, str) else []
+    named = bool(keys) and all(isinstance(key, str) for key in keys)
+    require(named, f'image_keys={image_keys!r} must be a list of the cameras\' keys, such as ["image"]')
+    require(len(set(keys)) == len(keys), f"image_keys={image_keys!r} names a camera twice; name each once")
+
+
+def _is_count(value: Any, least: int) -> bool:
+    return isinstance(value, int | np.integer) and not isinstance(value, bool) and bool(value >= least)
+
+
+def _image(shape: Any) -> spaces.Box:
     """A camera's images; UserError where the shape is none of an image."""
-    if len(shape) != 3 or any(int(side) < 1 for side in shape):
-        raise UserError(f"image_shape={tuple(shape)} must be (height, width, channels)")
+    known = isinstance(shape, Sequence | np.ndarray) and len(shape) == 3 and all(_is_count(side, 1) for side in shape)
+    require(known, f"image_shape={shape!r:.80} must be (height, width, channels), whole numbers")
     return spaces.Box(0, 255, tuple(int(side) for side in shape), np.uint8)
 
 

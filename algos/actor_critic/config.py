@@ -1,10 +1,11 @@
 """Settings of the actor-critics that learn from replay (torch-free)."""
 
+from collections.abc import Collection
 from dataclasses import dataclass
 from typing import Any
 
 from algos.common.demos import DemoConfig
-from algos.common.settings import AUTO, SWITCH, check_sequences, require, setting
+from algos.common.settings import AUTO, SWITCH, check_sequences, require, setting, without_effect
 from algos.networks.config import ActorCriticConfig
 from algos.networks.spec import CARRY_STATE, any_carries_state
 
@@ -180,6 +181,9 @@ SETUP_MODES = {  # of a robot: how many hands, and whether their grippers are le
 }
 
 
+LEARNED = ("grasp_layers", "grasp_penalty", "grasp_epsilon", "opening_index")  # settings of a learned gripper
+
+
 def bounded_layers() -> list[Any]:
     """Two linear layers, each normalised and bounded, as in SERL and HIL-SERL."""
     linear = {"layer_type": "linear", "layer_size": [256], "activation": "none"}
@@ -223,6 +227,20 @@ class HybridSACConfig(SACConfig):
             self.opening_index is None or len(self.opening_index) == self.hands,
             f"{section}.opening_index={self.opening_index} must have one place for each hand of {section}.setup_mode="
             f"{self.setup_mode}",
+        )
+
+    def remarks(self, section: str, given: Collection[str]) -> list[str]:
+        """A note on settings of a learned gripper where there is none."""
+        void = [f"{section}.{key}" for key in given if not self.learned and key in LEARNED]
+        return [f"{without_effect(void)} with {section}.setup_mode={self.setup_mode}"] if void else []
+
+    def check_robot(self, section: str, hands: int, gripper: bool) -> None:
+        """Raise UserError where an environment states other hands, or that they have a gripper's command or none."""
+        fitting = next((mode for mode, robot in SETUP_MODES.items() if robot == (hands, gripper)), self.setup_mode)
+        what = f"{hands} hand{'s' * (hands > 1)} with{'' if gripper else 'out'} a gripper's command"
+        require(
+            fitting == self.setup_mode,
+            f"{section}.setup_mode={self.setup_mode} does not fit the environment, which has {what}; use {fitting}",
         )
 
     @property

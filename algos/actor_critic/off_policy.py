@@ -20,7 +20,6 @@ from algos.common.targets import make_target, update_target
 from algos.common.trees import Tree
 from algos.data import Batch, DataSpec, LearnOutput
 from algos.networks.builder import Network
-from algos.registry import name_of
 
 
 class ReplayActorCritic(Averaged):
@@ -38,7 +37,7 @@ class ReplayActorCritic(Averaged):
     def __init__(self, cfg: OffPolicyConfig, obs_space: Any, action_space: Any, **kwargs: Any):
         super().__init__(cfg, obs_space, action_space, **kwargs)
         if isinstance(action_space, spaces.Box):
-            check_bounds(action_space, name_of(type(self)))
+            check_bounds(action_space, self.algo_name or type(self).__name__)
         self.actor = self.make_actor().to(self.device)
         self.critic = self.make_critic().to(self.device)
         self.target_critic = make_target(self.critic, self.shared_encoder)

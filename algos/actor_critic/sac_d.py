@@ -20,6 +20,7 @@ class SACDiscrete(SAC):
     """SAC whose expectations over actions are sums: actor and critics have an output for each of the K actions."""
 
     Config = SACDiscreteConfig
+    algo_name = "SAC_D"
     for_other_actions = "SAC"
     cfg: SACDiscreteConfig
     action_spaces = (spaces.Discrete,)  # type: ignore[assignment]

@@ -20,7 +20,6 @@ from algos.data import Batch, DataSpec, LearnOutput
 from algos.imitation.config import LAYERS_OF, BCConfig, CloningConfig
 from algos.imitation.networks import CloningActor
 from algos.policy_gradient.actor_critic import ActorCriticPolicy
-from algos.registry import name_of
 
 
 class BC(Algorithm):
@@ -57,7 +56,7 @@ class BC(Algorithm):
         if not self.squashed:
             net = CloningActor(cfg, *spaces_of_both).to(self.device)
             return ActorCriticPolicy(net, self.action_space, self.device)
-        check_bounds(self.action_space, f"{name_of(type(self))} with algo_cfg.like=SAC")  # type: ignore[arg-type]
+        check_bounds(self.action_space, f"{type(self).__name__} with algo_cfg.like=SAC")  # type: ignore[arg-type]
         size = int(torch.Size(self.action_space.shape or ()).numel())
         actor = GaussianActor(cfg, *spaces_of_both, size).to(self.device)
         return SquashedGaussianPolicy(actor, self.action_space, SACConfig(learning_starts=0), self.device)  # type: ignore[arg-type]

@@ -91,6 +91,14 @@ class SuccessClassifierConfig(EncoderConfig):
             self.obs_keys is None or len(self.obs_keys) > 0,
             f"{section}.obs_keys is empty: name parts of the observation, or leave it out for all",
         )
+        require(
+            self.obs_keys is None or len(set(self.obs_keys)) == len(self.obs_keys),
+            f"{section}.obs_keys={self.obs_keys} names a part twice; name each once",
+        )
+        require(
+            not self.failure_paths or bool(self.dataset or self.success_paths),
+            f"{section}.success_paths is missing: {section}.failure_paths alone shows no success",
+        )
 
 
 @dataclass

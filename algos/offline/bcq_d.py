@@ -57,6 +57,7 @@ class BCQDiscrete(FromDataset, DoubleDQN):
     """Double DQN whose greedy actions, in targets too, are those that the dataset's policy takes now and then."""
 
     Config: ClassVar[type] = DiscreteBCQConfig
+    algo_name = "BCQ_D"
     for_other_actions = "BCQ"
 
     def __init__(self, cfg: DiscreteBCQConfig, obs_space: Any, action_space: Any, **kwargs: Any):

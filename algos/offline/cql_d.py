@@ -15,6 +15,7 @@ class CQLDiscrete(FromDataset, DoubleDQN):
     """Double DQN that also learns to value no action above those of the dataset."""
 
     Config: ClassVar[type] = DiscreteCQLConfig
+    algo_name = "CQL_D"
     for_other_actions = "CQL"
 
     def row_loss(self, obs: Tree, action: Tensor, target: Tensor) -> RowLoss:

@@ -19,6 +19,7 @@ class TD3BC(FromDataset, TD3):
     The actor's step is that of  -lambda Q_1(s, mu(s)) + |mu(s) - a|^2  with lambda = alpha / mean_B |Q_1(s, mu(s))|.
     """
 
+    algo_name = "TD3_BC"
     Config: ClassVar[type] = TD3BCConfig  # type: ignore[assignment]
     cfg: Any
 

@@ -1,12 +1,15 @@
 """A person with a gamepad."""
 
 import os
+from collections.abc import Mapping
 from typing import Any
 
 import gymnasium as gym
 import numpy as np
 
 from algos.common.errors import UserError, did_you_mean
+from algos.common.settings import require
+from envs.intervention.settings import is_number
 from envs.intervention.window import Window
 
 AXES = ((0, 1), (1, -1), (4, -1), None, None, (3, -1))  # of each number of a hand: (axis, direction); down is positive
@@ -32,13 +35,14 @@ class Gamepad(Window):
         hands: int | None = None,
     ) -> None:
         super().__init__(env, fps, hands)
+        if buttons is not None and not isinstance(buttons, Mapping):
+            raise UserError(f"device=gamepad: buttons={buttons} must give buttons their numbers, {{act: 5}} say")
         for name, number in (buttons or {}).items():
             if name not in BUTTONS:
-                raise UserError(f"device=gamepad: no button {name!r}; {did_you_mean(name, BUTTONS)}")
+                raise UserError(f"device=gamepad: no button {name!r}; {did_you_mean(str(name), BUTTONS)}")
             if type(number) is not int or number < 0:
                 raise UserError(f"device=gamepad: buttons.{name}={number} must be the number of a button")
-        if not isinstance(dead, int | float) or not 0 <= dead < 1:
-            raise UserError(f"device=gamepad: dead={dead} must be at least 0 and below 1")
+        require(is_number(dead) and 0 <= dead < 1, f"device=gamepad: dead={dead} must be at least 0 and below 1")
         self._buttons, self._dead = {**BUTTONS, **(buttons or {})}, dead
         self._axes: dict[int, float] = {}
         self._down: set[int] = set()

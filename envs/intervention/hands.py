@@ -11,6 +11,15 @@ from algos.common.errors import UserError
 WITH_GRIPPER = (4, 7)  # numbers of a hand whose last is the command of a gripper
 
 
+def stated(env: Any) -> tuple[int, bool] | None:
+    """Hands, and whether each has a gripper's command, where the environment's `hands` and `motion_entries` say so."""
+    base = env.unwrapped
+    hands, entries = getattr(base, "hands", None), getattr(base, "motion_entries", None)
+    if not isinstance(hands, int) or entries is None or np.shape(entries) != base.action_space.shape:
+        return None
+    return hands, not np.asarray(entries)[-1]
+
+
 class Hands:
     """An action put together hand by hand: `motion` numbers each, and a gripper's command if `has_gripper`.
 
@@ -24,7 +33,8 @@ class Hands:
             raise UserError(f"a person's device needs Box actions of one dimension, not {space}")
         count = hands if hands is not None else getattr(base, "hands", 1)
         size = space.shape[0]
-        if count not in (1, 2) or size % count or not np.isfinite([space.low, space.high]).all():
+        whole = hands is None or type(hands) is int
+        if not whole or count not in (1, 2) or size % count or not np.isfinite([space.low, space.high]).all():
             raise UserError(f"hands={count} does not fit the actions {space}: hands must be 1 or 2, with bounds")
         each = size // count
         entries = getattr(base, "motion_entries", None)

@@ -5,7 +5,8 @@ from typing import Any
 import gymnasium as gym
 import numpy as np
 
-from algos.common.errors import UserError
+from algos.common.settings import require
+from envs.intervention.settings import check_flag, is_number
 from envs.intervention.window import Window
 
 # key -> (number of the hand's motion, direction); two names for one direction where laptops lack a key
@@ -34,8 +35,8 @@ class Keyboard(Window):
         self, env: gym.Env, hold: bool = False, speed: float = 1.0, fps: float = 10.0, hands: int | None = None
     ) -> None:
         super().__init__(env, fps, hands)
-        if not isinstance(speed, int | float) or not 0 < speed <= 1:
-            raise UserError(f"device=keyboard: speed={speed} must be above 0 and at most 1")
+        check_flag("keyboard", "hold", hold)
+        require(is_number(speed) and 0 < speed <= 1, f"device=keyboard: speed={speed} must be above 0 and at most 1")
         self._hold, self._speed = hold, speed
         self._down: set[str] = set()
 

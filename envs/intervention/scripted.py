@@ -13,6 +13,8 @@ from gymnasium import spaces
 
 from algos.common.dotted_path import import_object
 from algos.common.errors import UserError
+from algos.common.settings import require
+from envs.intervention.settings import check_flag, check_least
 
 PROGRESS = 0.5  # steps by which the cost must fall below its best to count
 WINDOW = 20  # episodes by which the policy is judged
@@ -58,7 +60,9 @@ class Scripted:
         limits = {"budget": budget, "episodes": episodes}
         given = {name: value for name, value in limits.items() if value is not None}
         least = {"seed": seed, **given, "delay": delay, "noise": noise, "patience": patience, "slack": slack}
-        _check({name: (value, 0) for name, value in least.items()})
+        for name, value in least.items():
+            check_least("scripted", name, value, whole=name not in ("noise", "slack"))
+        check_flag("scripted", "fading", fading)
         pair = isinstance(steps, list | tuple) and len(steps) == 2 and all(type(count) is int for count in steps)
         if not pair or not 1 <= steps[0] <= steps[1]:
             raise UserError(f"device=scripted: steps={steps} must be the least and the most steps, [4, 10] say")
@@ -73,6 +77,7 @@ class Scripted:
         self.seed, self.budget, self.delay, self.noise, self.fading = seed, budget, delay, noise, fading
         self.episodes, self._begun = episodes, 0
         self.patience, self.slack, self.steps = patience, slack, steps
+        self._space = env.action_space
         self._noisy = np.asarray(getattr(env.unwrapped, "motion_entries", True))
         self._rng = np.random.default_rng(seed)
         self._spent, self._own = 0, [False] * WINDOW  # steps; episodes won without help
@@ -117,15 +122,16 @@ class Scripted:
         return self._left > 0
 
     def read(self) -> Any:
-        """The expert's action, with noise."""
+        """The expert's action, with noise; within the bounds, as experts that steer by the distance go beyond."""
         assert self._expert is not None
-        action = self._expert()
+        action, space = self._expert(), self._space
         self._left, self._spent, self._helped = self._left - 1, self._spent + 1, True
         if self._left == 0:
             self._forget(watched=True)
-        if not self.noise:
-            return action
-        return action + self.noise * self._rng.normal(size=np.shape(action)) * self._noisy
+        if self.noise:
+            action = action + self.noise * self._rng.normal(size=np.shape(action)) * self._noisy
+        fits = isinstance(space, spaces.Box) and np.shape(action) == space.shape
+        return np.clip(action, space.low, space.high) if fits else action
 
     def close(self) -> None:
         """Nothing is held."""
@@ -157,15 +163,8 @@ def _function(env: gym.Env, name: str, path: str | None) -> Callable[[], Any] | 
     if path is None:
         own = getattr(env.unwrapped, name, None)
         return own if callable(own) else None
+    require(isinstance(path, str), f"device=scripted: {name}={path} must be the path of a function, module:function")
     found = import_object(path, f"device=scripted, {name}={path}")
     if not callable(found):
         raise UserError(f"device=scripted: {name}={path} is no function")
     return lambda: found(env)
-
-
-def _check(settings: dict[str, tuple[Any, int]]) -> None:
-    for name, (value, least) in settings.items():
-        kinds = int | float if name in ("noise", "slack") else int
-        if isinstance(value, bool) or not isinstance(value, kinds) or not value >= least:
-            kind = "number" if name in ("noise", "slack") else "whole number"
-            raise UserError(f"device=scripted: {name}={value} must be a {kind} of at least {least}")

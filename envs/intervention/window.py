@@ -2,6 +2,7 @@
 
 import logging
 import os
+import tempfile
 from collections.abc import Mapping
 from typing import Any
 
@@ -9,7 +10,9 @@ import gymnasium as gym
 import numpy as np
 
 from algos.common.errors import UserError
+from algos.common.settings import require
 from envs.intervention.hands import Hands
+from envs.intervention.settings import is_number
 
 log = logging.getLogger("joyride")
 LEAST, LINE = 240, 22  # pixels: an image is enlarged to at least this; a line of text
@@ -25,12 +28,13 @@ class Window:
     """
 
     help: str = ""
+    alone = True
     _open: "Window | None" = None  # the one of this process
 
     def __init__(self, env: gym.Env, fps: float = 10.0, hands: int | None = None) -> None:
         self.pygame = _pygame(type(self).__name__.lower())
-        if isinstance(fps, bool) or not isinstance(fps, int | float) or fps < 0:
-            raise UserError(f"fps={fps} must be a number of at least 0 (steps a second; 0: no limit)")
+        fits = is_number(fps) and fps >= 0
+        require(fits, f"fps={fps} must be a number of at least 0 (steps a second; 0: no limit)")
         self.env, self.fps, self.hands = env, fps, Hands(env, hands)
         self.hand, self.acting = 0, False
         self._verdict: bool | None = None
@@ -128,6 +132,7 @@ class Window:
             raise UserError(
                 f"device={name}: one person steers one environment: n_envs=1, and train_only: true in the wrapper"
             )
+        os.environ.setdefault("XDG_RUNTIME_DIR", tempfile.gettempdir())  # without one, SDL prints lines of its own
         try:
             self.pygame.display.init()
             screen = self.pygame.display.set_mode((480, 320))

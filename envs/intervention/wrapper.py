@@ -8,7 +8,8 @@ import numpy as np
 from gymnasium import spaces
 
 from algos.common.errors import UserError
-from envs.intervention.device import make_device
+from envs.actions import PLAIN, as_action
+from envs.intervention.device import make_device, yes_or_no
 from envs.resuming.plain import member
 
 EXECUTED = "intervene_action"  # key of the info
@@ -78,7 +79,7 @@ class Intervention(gym.Wrapper):
         obs, reward, terminated, truncated, info = self.env.step(action)
         if self._acting:
             info = {**info, EXECUTED: np.array(action)}
-        verdict = None if repeating else self._tell("verdict")
+        verdict = None if repeating else self._verdict()
         if verdict is not None:
             reward, terminated, truncated = float(verdict), True, False
             info = {**info, "success": bool(verdict), "is_success": bool(verdict)}
@@ -108,18 +109,21 @@ class Intervention(gym.Wrapper):
         call = getattr(self.device, method, None)
         return None if call is None else call(*args)
 
+    def _verdict(self) -> bool | None:
+        """What the person says of the episode; None: it goes on."""
+        verdict = self._tell("verdict")
+        return None if verdict is None else yes_or_no(verdict, f"device={self._name}: verdict()", "True, False or None")
+
     def _ask(self) -> Any:
         """The device's action, None while it is not active. UserError for one that is none of the environment's."""
-        if not self.device.active():
+        if not yes_or_no(self.device.active(), f"device={self._name}: active()", "True or False"):
             return None
         action, space = self.device.read(), self.action_space
-        if isinstance(space, spaces.Box):
-            array = np.asarray(action, dtype=space.dtype)
-            if array.shape != space.shape or np.isnan(array).any():
-                raise UserError(f"device={self._name} gave the action {action!r:.80}, the environment takes {space}")
-            return np.clip(array, space.low, space.high)
+        if isinstance(space, PLAIN):
+            array = as_action(action, space, f"device={self._name}: read()")
+            return array[()] if isinstance(space, spaces.Discrete) else array
         if not space.contains(action):
-            raise UserError(f"device={self._name} gave the action {action!r:.80}, the environment takes {space}")
+            raise UserError(f"device={self._name}: read() gave {action!r:.80}, the environment takes {space}")
         return action
 
 

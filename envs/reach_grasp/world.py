@@ -93,8 +93,11 @@ class ReachGrasp(gym.Env[Any, np.ndarray]):
         return self._obs(), {"is_success": False, "success": False}
 
     def step(self, action: np.ndarray) -> tuple[Any, float, bool, bool, dict[str, Any]]:
-        """Move, then close or open. Numbers beyond [-1, 1] count as the nearest of it."""
-        parts = np.clip(np.asarray(action, np.float64), -1.0, 1.0).reshape(self.hands, -1)
+        """Move, then close or open. Numbers beyond [-1, 1] count as the nearest of it; ValueError for NaN."""
+        given = np.asarray(action, np.float64)
+        if np.isnan(given).any():
+            raise ValueError(f"the action {given.tolist()} holds nan; nothing has moved")
+        parts = np.clip(given, -1.0, 1.0).reshape(self.hands, -1)
         self._move(parts)
         for hand in range(self.hands):
             if self.gripper == "learned":
@@ -161,7 +164,7 @@ def _check(grade: Any, hands: Any, gripper: Any, motion: Any, image_size: Any) -
         if value not in known:
             raise UserError(f"env_cfg.kwargs.{name}={value} is not allowed; {did_you_mean(str(value), known)}")
     for name, value, allowed in (("hands", hands, (1, 2)), ("motion", motion, (3, 6))):
-        if value not in allowed or isinstance(value, bool):
+        if type(value) is not int or value not in allowed:
             raise UserError(f"env_cfg.kwargs.{name}={value} is not allowed; choose {allowed[0]} or {allowed[1]}")
     if isinstance(image_size, bool) or not isinstance(image_size, int) or not 32 <= image_size <= 128:
         raise UserError(f"env_cfg.kwargs.image_size={image_size} must be a whole number from 32 to 128 (pixels)")

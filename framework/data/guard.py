@@ -36,12 +36,12 @@ class Guard:
             return
         found: list[tuple[int, int, str]] = []  # step in the columns, row, what is wrong there
         for name, column in _named(obs, "observation"):
-            found += self._first(column, f"returned {{}} in its {name}")
+            found += _first(column, f"returned {{}} in its {name}")
         for _, column in _named(action, "action"):
-            found += self._first(column, "was to take the action {} of a policy whose weights are not finite")
-        found += self._first(reward, "returned {} as reward")
+            found += _first(column, "was to take the action {} of a policy whose weights are not finite")
+        found += _first(reward, "returned {} as reward")
         for name, column in _named(next_obs, "observation"):
-            found += self._first(column, f"returned {{}} in its {name}")
+            found += _first(column, f"returned {{}} in its {name}")
         if masked:
             found += self._no_action(self._none(obs[MASK]))
             found += self._no_action(self._none(next_obs[MASK]) & ~terminated)
@@ -51,7 +51,7 @@ class Guard:
         """Observations [N, ...] that are about to be acted on."""
         found: list[tuple[int, int, str]] = []
         for name, column in _named(obs, "observation"):
-            found += self._first(column[None], f"returned {{}} in its {name}")
+            found += _first(column[None], f"returned {{}} in its {name}")
         if self.choices and is_masked(obs):
             found += self._no_action(self._none(obs[MASK][None]))
         self._tell(found, step - self.total_envs)
@@ -60,18 +60,6 @@ class Guard:
         """Where something happened, in words."""
         where = "" if row is None else f"row {row}{self.whose}, "
         return f"{where or self.whose.removeprefix(' of ')}{', ' * bool(not where and self.whose)}env step {step:,}"
-
-    def _first(self, column: np.ndarray, text: str) -> list[tuple[int, int, str]]:
-        """The first number of a column [T, N, ...] that is not finite as float32."""
-        if column.dtype.kind != "f" or _plain(column):
-            return []
-        rows = column.reshape(*column.shape[:2], -1)
-        bad = ~(np.abs(rows) <= LARGEST)
-        if not bad.any():
-            return []
-        t, row, place = (int(i) for i in np.argwhere(bad)[0])
-        value = float(rows[t, row, place])
-        return [(t, row, text.format(f"{value:g}" if not math.isfinite(value) else f"{value:g} (more than float32)"))]
 
     def _none(self, mask: np.ndarray) -> np.ndarray:
         """Where [T, N] a mask [T, N, A] leaves a choice without an action."""
@@ -105,6 +93,27 @@ def check_losses(metrics: Mapping[str, Any], update_step: int) -> None:
                 f"{name} is {value:g} at update {update_step:,}: the run has diverged and stops; the models saved"
                 " before are good. A smaller learning rate, algo_cfg.max_grad_norm or smaller rewards may help"
             )
+
+
+def check_asked(obs: Tree) -> None:
+    """Raise UserError for observations [N, ...] of the user's own from which no action follows."""
+    for name, column in () if _all_plain(obs) else _named(obs, "the observation"):
+        for _, row, what in _first(column[None], f"{name} holds {{}}"):
+            where = f" in row {row}" if len(column) > 1 else ""
+            raise UserError(f"{what}{where}: actions follow from finite numbers alone")
+
+
+def _first(column: np.ndarray, text: str) -> list[tuple[int, int, str]]:
+    """The first number of a column [T, N, ...] that is not finite as float32."""
+    if column.dtype.kind != "f" or _plain(column):
+        return []
+    rows = column.reshape(*column.shape[:2], -1)
+    bad = ~(np.abs(rows) <= LARGEST)
+    if not bad.any():
+        return []
+    t, row, place = (int(i) for i in np.argwhere(bad)[0])
+    value = float(rows[t, row, place])
+    return [(t, row, text.format(f"{value:g}" if not math.isfinite(value) else f"{value:g} (more than float32)"))]
 
 
 def _plain(column: np.ndarray) -> bool:

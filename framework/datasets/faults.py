@@ -9,10 +9,10 @@ from gymnasium import spaces
 
 from algos.common.errors import UserError
 from algos.common.trees import Tree, tree_map
+from envs.actions import slack
 from framework.datasets.columns import STEP_COLUMNS
 
 SHOWN = 5  # faults that a run's refusal shows
-ROUNDING = 1e-5  # of an action space's range: what float32 may add to a bound
 CHANNELS = (1, 3, 4)
 Fault = tuple[str, str]  # key, what is wrong
 
@@ -183,9 +183,8 @@ def _first(where: np.ndarray, leaf: np.ndarray) -> str:
 def outside(action: np.ndarray, space: spaces.Space[Any], name: str) -> Iterator[Fault]:
     """Faults of actions [T, ...] that the space does not have."""
     if isinstance(space, spaces.Box):
-        low, high = space.low.astype(np.float64), space.high.astype(np.float64)
-        slack = ROUNDING * np.where(np.isfinite(high - low), high - low, 0.0)
-        where, bounds = (action < low - slack) | (action > high + slack), f"{low.min():g} to {high.max():g}"
+        low, high, more = space.low.astype(np.float64), space.high.astype(np.float64), slack(space)
+        where, bounds = (action < low - more) | (action > high + more), f"{low.min():g} to {high.max():g}"
     else:
         if action.dtype.kind == "f" and (action != np.round(action)).any():
             yield name, f"{_first(action != np.round(action), action)}: actions of {space} are whole numbers"

@@ -36,10 +36,13 @@ def find_model(load_path: str, step: str, tasks_dir: str) -> Path:
         log.info("%s has no best.pt; using its last model, %s", run.name, saved[-1].name)
     if step in ("best", "last"):
         return saved[-1]
-    chosen = run / "models" / f"{int(step)}.pt"
+    chosen = run / "models" / f"{int(step) if step.isdecimal() else ''}.pt"
     if not chosen.exists():
         steps = ", ".join(path.stem for path in saved[:3]) + (f", ..., {saved[-1].stem}" if len(saved) > 3 else "")
-        raise UserError(f"{run} has no model of update step {step} (general_cfg.load_model_step); it has {steps}")
+        raise UserError(
+            f"{run} has no model of update step {step} (general_cfg.load_model_step: best, last or an update step);"
+            f" it has {steps}"
+        )
     return chosen
 
 

@@ -20,7 +20,7 @@ TABLE = {
     "train_eps num_episodes n_episodes episodes max_episodes total_episodes stop_episodes collect_eps": "max_episode",
     "max_episode_steps horizon max_ep_len max_episode_length episode_length time_limit max_path_length max_ep_steps"
     " max_steps_per_episode soft_horizon": "max_step",
-    "max_steps": "max_step: steps per episode; the length of the run is max_env_step",
+    "max_steps": "max_env_step + max_step: max_env_step is the length of the run, max_step that of an episode",
     "stop_reward target_reward reward_stop goal_reward solved_reward episode_reward_mean episode_return_mean stop"
     " stop_value": "reward_threshold: compared with the mean of online evaluations",
     "time_total_s time_budget_s max_time timeout": "max_env_step: there is no time limit",

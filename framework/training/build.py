@@ -16,6 +16,7 @@ from framework.data.data_server import DataServer
 from framework.data.hindsight import GoalReward
 from framework.data.memory import check_buffer, check_rollout, free_memory
 from framework.data.observations import check_observed
+from framework.data.told.people import check_people
 from framework.datasets.noise import Noisy
 from framework.datasets.verdicts import dataset_of
 from framework.machine.clock import ControlClock
@@ -112,13 +113,14 @@ def check_run(cfg: Config, envs: Environments, resumed: bool) -> None:
     check_observed(envs.obs_space, _wrappers(cfg, envs))
     check_buffer(spec, envs.obs_space, envs.action_space, free_memory())
     check_rollout(spec, envs.obs_space, envs.action_space, general.n_envs * general.n_workers, free_memory())
+    check_robot(cfg, envs.robot)
     if spec.demo_ratio:
         check_demos(cfg, envs)
     if not resumed:
         check_learns(spec, general)
         if spec.whole_episodes or spec.hindsight:
             envs.bound_episodes()
-    for line in _afresh(cfg):
+    for line in [*check_people(cfg), *_afresh(cfg)]:
         log.warning("%s", line)
     if spec.by_worker and general.sync != "async":
         name = general.algo_name
@@ -126,6 +128,12 @@ def check_run(cfg: Config, envs: Environments, resumed: bool) -> None:
             "%s: in one process the workers run in step, as in A2C; for asynchronous workers use mp_backend=ray"
             " sync=async", name,
         )  # fmt: skip
+
+
+def check_robot(cfg: Config, robot: Callable[[], tuple[int, bool] | None]) -> None:
+    """Raise UserError where the settings of a robot's hands contradict the environment; others do not ask it."""
+    if hasattr(cfg.algo_cfg, "check_robot") and (known := robot()) is not None:
+        cfg.algo_cfg.check_robot("algo_cfg", *known)
 
 
 def _afresh(cfg: Config) -> list[str]:

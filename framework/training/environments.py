@@ -13,10 +13,12 @@ from envs.auto import sync_or_async
 from envs.check import MOST_STEPS, check_frame, check_given, is_limited
 from envs.drivers import headless
 from envs.given import as_vector_env, check_object, is_closed
+from envs.intervention.hands import stated
 from envs.make import make_env, make_vector_env, spaces_of, step_limit
 from envs.model import model_of
 from envs.resuming.resumable import Resumable
 from envs.vectors.envpool import check_alike
+from framework.data.told.people import intervenes
 from framework.settings.schema import Config
 from framework.training.offline import reward_model
 from framework.training.video import GifRecorder
@@ -26,12 +28,11 @@ EnvObject = gym.Env[Any, Any] | VectorEnv[Any, Any, Any]
 
 
 def _intervener_in(env: Any) -> str:
-    """The first of an environment's layers whose class is called ...Intervention, or says `intervenes = True`."""
+    """The class of the first of an environment's layers that acts in the policy's place; "" for none."""
     layer = env
     while layer is not None:
-        kind = type(layer)
-        if kind.__name__.endswith("Intervention") or getattr(kind, "intervenes", False):
-            return kind.__name__
+        if intervenes(type(layer)):
+            return type(layer).__name__
         inner = getattr(layer, "envs", None)
         layer = inner[0] if inner else vars(layer).get("env")
     return ""
@@ -120,6 +121,17 @@ class Environments:
         env = make_env(self.cfg, max_step=self.general.max_step)  # a factory may put a wrapper around it
         try:
             return _intervener_in(env)
+        finally:
+            env.close()
+
+    def robot(self) -> tuple[int, bool] | None:
+        """Hands, and whether they have a gripper's command, where the environment states both."""
+        if self.given is not None:
+            envs = getattr(self.given, "envs", None)
+            return stated(envs[0]) if envs else None
+        env = make_env(self.cfg, max_step=self.general.max_step)
+        try:
+            return stated(env)
         finally:
             env.close()
 

@@ -16,7 +16,8 @@ from algos.networks.state import reset_rows
 from envs.check import MOST_STEPS, is_limited
 from framework.data.rollout import stack
 from framework.data.tally import Tally
-from framework.data.told.endings import SAMPLED_SUCCESS, Ending, ending_of, means_of_endings
+from framework.data.told.endings import INTERVENED_STEPS, SAMPLED_SUCCESS, Ending, ending_of, means_of_endings
+from framework.data.told.interventions import EXECUTED
 from framework.reports.statistics import mean_interval
 from framework.settings.schema import GeneralConfig
 from framework.training.video import Film, GifRecorder
@@ -37,15 +38,18 @@ class Evaluation:
     rewards: list[float]
     lengths: list[int]
     endings: list[Ending] = field(default_factory=list)  # what the environments told at their ends
+    intervened: int = 0  # steps in which somebody else than the policy acted
     sampled: "Evaluation | None" = None  # the same episodes with sampled actions, where that is asked for
 
     @property
     def told(self) -> dict[str, float]:
         """Over the episodes that tell them: `success_rate`, `mean_raw_reward`, and `env/<key>` of info_keywords.
 
-        Of sampled actions `sampled_reward` and `sampled_success_rate`.
+        Of sampled actions `sampled_reward` and `sampled_success_rate`; `intervened_steps` where there are any.
         """
         told = means_of_endings(self.endings)
+        if self.intervened:
+            told[INTERVENED_STEPS] = self.intervened
         if self.sampled is None:
             return told
         rate = self.sampled.told.get("success_rate")
@@ -166,6 +170,7 @@ class Evaluator:
                 obs[row], reward, terminated, truncated, info = env.step(action[row])
                 result.rewards[episode[row]] += float(reward)
                 result.lengths[episode[row]] += 1
+                result.intervened += EXECUTED in info
                 if not (terminated or truncated):
                     if result.lengths[episode[row]] < limit:
                         continue

@@ -1,5 +1,6 @@
 """HybridSAC stepped by hand: the guide's snippet, shapes from the first observation, and an experiment's equal."""
 
+import gymnasium as gym
 import numpy as np
 import pytest
 import torch
@@ -71,6 +72,17 @@ def test_what_cannot_work_is_told():
         SACHybridAgent("image")
     with pytest.raises(UserError, match=r"image_shape=\(16, 16\) must be"):
         SACHybridAgent(image_shape=(16, 16))
+    for settings, words in (
+        ({"image_shape": 32}, "image_shape=32 must be"),
+        ({"image_shape": (16.0, 16, 3)}, r"image_shape=\(16.0, 16, 3\) must be"),
+        ({"image_shape": (16, 16, 3), "state_dim": -1}, "state_dim=-1 must be a whole number of at least 0"),
+        ({"state_dim": 4}, "state_dim=4 needs image_shape, too"),
+        ({"continuous_action_dim": 2.5}, "continuous_action_dim=2.5 must be a whole number of at least 1"),
+        ({"grasp_action_dim": [3]}, r"grasp_action_dim=\[3\] must be 3"),
+        ({"image_keys": ["image", "image"]}, "names a camera twice"),
+    ):
+        with pytest.raises(UserError, match=words):
+            SACHybridAgent(**settings)
     with pytest.raises(AgentError, match="the observation has no camera 'wrist'"):
         SACHybridAgent(["wrist"]).select_action(seen())
     agent = made()
@@ -80,6 +92,29 @@ def test_what_cannot_work_is_told():
     stepped(agent, 1)
     with pytest.raises(UserError, match="the checkpoint is not a Joyride model"):
         agent.load({"algorithm": {}})
+
+
+@pytest.mark.parametrize("given", ["/missing.pt", None, {"algorithm": {}}])
+@pytest.mark.parametrize("shape", [None, (16, 16, 3)])
+def test_a_model_that_is_none_is_told_at_once(given, shape):
+    words = "no such model file" if given == "/missing.pt" else "load|not a Joyride model"
+    with pytest.raises(UserError, match=words):
+        made(image_shape=shape).load(given)
+
+
+def test_a_state_that_the_agent_was_built_without_is_told():
+    agent = made(image_shape=(16, 16, 3))
+    with pytest.raises(UserError, match="has a 'state' that the agent was built without; give state_dim=4"):
+        agent.select_action({**seen(), "state": np.zeros(4)}, training=False)
+    assert agent.select_action(seen(), training=False).shape == (7,)
+
+
+@pytest.mark.parametrize("training", [True, False])
+def test_an_observation_that_is_not_finite_is_told(training):
+    agent = made()
+    agent.select_action(seen(), training=False)
+    with pytest.raises(UserError, match=r"observation\['other'\]"):
+        agent.select_action({**seen(), "other": np.array([0, np.nan])}, training=training)
 
 
 def test_by_hand_as_in_an_experiment(tmp_path, monkeypatch):
@@ -103,3 +138,34 @@ def test_by_hand_as_in_an_experiment(tmp_path, monkeypatch):
     for part in ("policy", "evaluated"):
         pairs = [getattr(one, part).net.state_dict() for one in (run.algorithm, agent.algorithm)]
         assert all(torch.equal(pairs[0][key], pairs[1][key]) for key in pairs[0])
+
+
+@pytest.mark.parametrize(
+    ("mode", "kwargs", "what"),
+    [
+        (
+            "single-arm-learned",
+            {"gripper": "fixed"},
+            "1 hand without a gripper's command; use single-arm-fixed-gripper",
+        ),
+        ("single-arm-fixed", {}, "1 hand with a gripper's command; use single-arm-learned-gripper"),
+        ("single-arm-learned", {"hands": 2}, "2 hands with a gripper's command; use dual-arm-learned-gripper"),
+        ("dual-arm-fixed", {"gripper": "fixed"}, "1 hand without a gripper's command; use single-arm-fixed-gripper"),
+    ],
+)
+def test_a_setup_that_contradicts_the_environment_is_refused(mode, kwargs, what):
+    words = f"^algo_cfg.setup_mode={mode}-gripper does not fit the environment, which has {what}$"
+    made, key = {"image_size": 32, **kwargs}, "joyride/ReachGrasp-v0"
+    for env, settings in ((key, {"env_cfg__kwargs": made}), (gym.make(key, **made), {})):
+        for build in (Experiment, make_agent):
+            with pytest.raises(UserError, match=words):
+                build("HybridSAC", env=env, setup_mode=f"{mode}-gripper", online_eval=False, progress="off", **settings)
+
+
+def test_without_a_model_that_does_not_fit_it_never_acts(tmp_path):
+    stepped(made(), 1).save(tmp_path / "one.pt")
+    other = made(actor_layers=[{"layer_type": "linear", "layer_size": 9}])
+    other.load(tmp_path / "one.pt")
+    for _ in range(2):
+        with pytest.raises(UserError, match="does not fit the HybridSAC network"):
+            other.select_action(seen(), training=False)

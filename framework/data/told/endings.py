@@ -77,18 +77,21 @@ def means_of_endings(endings: Sequence[Ending]) -> dict[str, float]:
 
 
 SAMPLED_SUCCESS = "sampled_success_rate"  # of an evaluation with sampled actions
+INTERVENED_STEPS = "intervened_steps"  # of an evaluation, in which somebody helped the policy
 APART = 0.2  # success rates that part by more are warned about
 MEANS = {"success": "success_rate", "raw_reward": "mean_raw_reward"}  # what the mean of a column is called
 
 
 def in_words(means: Mapping[str, float]) -> str:
-    """Success rate, mean raw return, held-out accuracy and normalised score as the end of a line, as far as they are
-    there."""
+    """Success rate, mean raw return, held-out accuracy, normalised score and help as the end of a line, as far as they
+    are there."""
     raw = f", raw {means['mean_raw_reward']:.2f}" if "mean_raw_reward" in means else ""
     share = f", success rate {means['success_rate']:.0%}" if "success_rate" in means else ""
     sampled = f" ({means[SAMPLED_SUCCESS]:.0%} with sampled actions)" if SAMPLED_SUCCESS in means else ""
     sampled += f", held-out accuracy {means['held_out_accuracy']:.1%}" if "held_out_accuracy" in means else ""
-    return raw + share + sampled + (f", normalized {means['normalized']:.1f}" if "normalized" in means else "")
+    scaled = f", normalized {means['normalized']:.1f}" if "normalized" in means else ""
+    helped = f", {means[INTERVENED_STEPS]:,.0f} steps intervened" if INTERVENED_STEPS in means else ""
+    return raw + share + sampled + scaled + helped
 
 
 def rates_apart(training: float | None, evaluation: Mapping[str, float]) -> str:

@@ -13,13 +13,13 @@ from gymnasium import spaces
 
 from algos.common.errors import UserError
 from algos.common.forms import check_like
+from envs.actions import PLAIN, as_action
 
 EXECUTED = "intervene_action"
 WHERE = f"info[{EXECUTED}]"
 RATE, LENGTH, TAKEOVERS = (f"intervention/{name}" for name in ("rate", "length", "takeovers"))
 RECENT_RATE, OWN_SUCCESS = "intervention/recent_rate", "intervention/own_success_rate"
 LATELY = 20  # episodes of the recent rate
-PLAIN = spaces.Box | spaces.Discrete | spaces.MultiDiscrete | spaces.MultiBinary
 Sums = dict[str, tuple[float, int]]  # name -> (sum, count)
 
 
@@ -44,17 +44,23 @@ def _take(info: Mapping[str, Any], rows: np.ndarray, space: Any, found: np.ndarr
     told, n = info.get(EXECUTED), len(rows)
     if told is None or not rows.any():
         return
-    if isinstance(told, Mapping) or not isinstance(space, PLAIN):
+    if not isinstance(space, PLAIN):
         raise UserError(f"{WHERE}: interventions in actions of {space} are not supported")
+    if isinstance(told, Mapping):
+        keys = [
+            str(key) for key in told if f"_{key}" in told or not str(key).startswith("_")
+        ]  # without a vector's masks
+        raise UserError(f"{WHERE}: expected an action of {space}, got a dict with the keys {', '.join(keys)}")
     here = rows & mask_of(info, EXECUTED, n)
     values = told
-    if n == 1 and not _is_row(told, space):
+    if n == 1 and not (_is_row(told, space) or (f"_{EXECUTED}" in info and np.shape(told)[:1] == (1,))):
         values = [told]  # as an environment alone tells it
     elif not isinstance(told, np.ndarray | list | tuple) or len(told) != n:
         raise UserError(f"{WHERE}: expected an action for each of {n} environments, got {told!r:.80}")
     for row in np.flatnonzero(here):
         if values[row] is not None:
-            found[row], mask[row] = _checked(values[row], space), True
+            where = WHERE if n == 1 else f"{WHERE}, row {row}"
+            found[row], mask[row] = as_action(values[row], space, where), True
 
 
 def _is_row(told: Any, space: Any) -> bool:
@@ -70,29 +76,6 @@ def _shape(value: Any) -> tuple[int, ...] | None:
         return None if value is None else np.shape(value)
     except ValueError:
         return None
-
-
-def _checked(value: Any, space: Any) -> np.ndarray:
-    """An action in the space's type; UserError for one that the space has not."""
-    try:
-        given = np.asarray(value)
-    except ValueError:  # lists of several lengths
-        given = np.empty((), object)
-    if given.dtype.kind not in "biuf":
-        raise UserError(f"{WHERE}: expected an action of {space}, got {value!r:.80}")
-    if given.shape != space.shape:
-        raise UserError(f"{WHERE}: expected an action of shape {list(space.shape)}, got {list(given.shape)}")
-    if not np.isfinite(given).all():
-        raise UserError(f"{WHERE}: the action {_short(given)} is not finite")
-    action = given.astype(space.dtype)
-    whole = space.dtype.kind == "f" or np.array_equal(action, given)
-    if not whole or not space.contains(action[()] if isinstance(space, spaces.Discrete) else action):
-        raise UserError(f"{WHERE}: the action {_short(given)} is outside {space}; tell what the environment executed")
-    return action
-
-
-def _short(values: np.ndarray) -> str:
-    return " ".join(np.array2string(values, precision=4, threshold=8).split())
 
 
 def mask_of(info: Mapping[str, Any], name: str, n: int) -> np.ndarray:

@@ -4,6 +4,7 @@ from pathlib import Path
 from typing import Any
 
 from algos.common.errors import UserError
+from algos.common.settings import require
 from framework.runs.models import find_model, read_model
 
 NAME = "ClassifierReward"
@@ -23,14 +24,20 @@ def _found(item: Any, key: str, tasks_dir: str) -> Any:
     if kind not in (NAME, CLASS):
         return item
     settings = {} if isinstance(item, str) else dict(item)
-    model, step = settings.get("model"), settings.pop("step", "best")
+    model, step = settings.get("model"), settings.get("step", "best")
     if not isinstance(model, str) or not model.strip():
         raise UserError(f"{key}: {NAME} needs the run of a SuccessClassifier: {{type: {NAME}, model: <run or path>}}")
     try:
         path = find_model(model, str(step), tasks_dir)
     except UserError as error:
-        raise UserError(f"{key}: {str(error).replace('general_cfg.load_path', 'model')}") from None
-    return {**settings, "type": CLASS, "model": str(_lasting(path).absolute())}
+        text = str(error).replace("general_cfg.load_path", "model").replace("general_cfg.load_model_step", "step")
+        raise UserError(f"{key}: {text}") from None
+    require(
+        "step" not in settings or not model.endswith(".pt"),
+        f"{key}: step={step} has no effect, as model={model} is a file; leave it out, or give the run",
+    )
+    rest = {name: value for name, value in settings.items() if name != "step"}
+    return {**rest, "type": CLASS, "model": str(_lasting(path).absolute())}
 
 
 def _lasting(path: Path) -> Path:

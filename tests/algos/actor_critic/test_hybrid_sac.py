@@ -76,6 +76,16 @@ def test_a_positive_penalty_is_refused_and_other_contradictions():
     check_settings(get_config_class("HybridSAC")(setup_mode="single-arm-fixed-gripper", n_step=3), "algo_cfg")
 
 
+def test_settings_of_a_learned_gripper_are_told_where_there_is_none():
+    given = ["alpha", "grasp_epsilon", "grasp_penalty", "opening_index"]
+    config = get_config_class("HybridSAC")
+    assert config().remarks("algo_cfg", given) == []
+    assert config(setup_mode="dual-arm-fixed-gripper").remarks("algo_cfg", given) == [
+        "algo_cfg.grasp_epsilon, algo_cfg.grasp_penalty, algo_cfg.opening_index have no effect with"
+        " algo_cfg.setup_mode=dual-arm-fixed-gripper"
+    ]
+
+
 @pytest.mark.parametrize("hands", [1, 2])
 @pytest.mark.parametrize("share", [True, False])
 def test_with_a_fixed_gripper_it_is_sac(hands, share):

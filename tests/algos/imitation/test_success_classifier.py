@@ -105,6 +105,8 @@ def test_a_model_of_other_observations_does_not_fit():
         (BOTH, {"obs_keys": ["wrst"]}, r"has no part 'wrst'; did you mean 'wrist'\?"),
         (NUMBERS, {"obs_keys": ["front"]}, "chooses parts of a Dict observation"),
         (BOTH, {"obs_keys": []}, "obs_keys is empty"),
+        (BOTH, {"obs_keys": ["front", "front"]}, "names a part twice"),
+        (NUMBERS, {"failure_paths": "any.pkl"}, "^algo_cfg.success_paths is missing: algo_cfg.failure_paths alone"),
         (NUMBERS, {"holdout": 1.0}, "holdout=1.0 is out of range"),
         (NUMBERS, {"classifier_layers": [{"layer_type": "gru", "layer_size": 4}]}, "single observations are judged"),
         (NUMBERS, {"random_shift": 2}, "the observation has none"),

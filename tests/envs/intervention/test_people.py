@@ -1,5 +1,6 @@
 """Keyboard and gamepad with events put into pygame's queue, without a display."""
 
+import os
 import subprocess
 import sys
 from types import SimpleNamespace
@@ -226,11 +227,20 @@ def test_without_a_gamepad_it_is_told():
     [
         ("keyboard", {"fsp": 3}, "device=keyboard has no parameter 'fsp'; did you mean 'fps'?"),
         ("keyboard", {"fps": -1}, "fps=-1 must be a number of at least 0"),
+        ("keyboard", {"fps": float("inf")}, "fps=inf must be a number of at least 0"),
         ("keyboard", {"speed": 2}, "device=keyboard: speed=2 must be above 0"),
+        ("keyboard", {"speed": True}, "device=keyboard: speed=True must be above 0"),
+        ("keyboard", {"hold": "no"}, "device=keyboard: hold=no must be true or false"),
+        ("gamepad", {"buttons": 5}, "device=gamepad: buttons=5 must give buttons their numbers"),
+        ("gamepad", {"buttons": ["act"]}, "device=gamepad: buttons=['act'] must give buttons their numbers"),
+        ("gamepad", {"buttons": {1: 2}}, "device=gamepad: no button 1; known: act"),
+        ("gamepad", {"dead": False}, "device=gamepad: dead=False must be"),
         ("gamepad", {"buttons": {"acr": 1}}, "device=gamepad: no button 'acr'; did you mean 'act'?"),
         ("gamepad", {"buttons": {"act": "A"}}, "device=gamepad: buttons.act=A must be the number"),
         ("gamepad", {"dead": 1}, "device=gamepad: dead=1 must be"),
         ("keyboard", {"hands": 3}, "hands=3 does not fit"),
+        ("keyboard", {"hands": True}, "hands=True does not fit"),
+        ("keyboard", {"hands": 1.0}, "hands=1.0 does not fit"),
     ],
 )
 def test_settings_that_do_not_fit_are_told(device, settings, text):
@@ -309,3 +319,15 @@ def test_hands_follow_from_the_size_of_an_action(size, hands, motion, gripper):
 def test_people_need_box_actions():
     with pytest.raises(UserError, match=r"needs Box actions of one dimension, not Discrete\(2\)"):
         Hands(gym.make("CartPole-v1"), None)
+
+
+def test_without_a_display_sdl_prints_no_lines_of_its_own():
+    code = (
+        "from algos.common.errors import UserError; from tests.envs.intervention.test_people import made\n"
+        "try: made()\n"
+        "except UserError as error: print(error)"
+    )
+    gone = ("DISPLAY", "WAYLAND_DISPLAY", "XDG_RUNTIME_DIR", "SDL_VIDEODRIVER")
+    env = {name: value for name, value in os.environ.items() if name not in gone}
+    done = subprocess.run([sys.executable, "-c", code], env=env, capture_output=True, text=True, timeout=60)
+    assert done.stdout.startswith("device=keyboard needs a display and found none") and done.stderr == ""

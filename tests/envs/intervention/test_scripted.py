@@ -108,6 +108,15 @@ def test_noise_is_on_motion_alone():
     assert (person()[0].read() == Line().expert()).all()
 
 
+@pytest.mark.parametrize("noise", [0.0, 0.1])
+def test_an_expert_that_goes_beyond_the_bounds_is_cut_to_them(noise):
+    class Far(Line):
+        def expert(self):
+            return np.float32([3.0, -7.0])
+
+    assert (person(Far(), noise=noise)[0].read() == [1, -1]).all()
+
+
 @pytest.mark.parametrize(("own", "probability"), [(0, 1), (0.2, 1), (0.6, 0.5), (0.96, 0.05), (1, 0.05)])
 def test_an_episode_is_watched_the_less_the_more_the_policy_wins_alone(own, probability):
     assert watching(own) == pytest.approx(probability)
@@ -157,6 +166,9 @@ def test_a_path_names_expert_and_cost(monkeypatch):
         ({"episodes": 1.0}, "episodes=1.0 must be a whole number of at least 0"),
         ({"delay": 1.5}, "delay=1.5 must be a whole number"),
         ({"noise": "much"}, "noise=much must be a number"),
+        ({"noise": float("inf")}, "noise=inf must be a number"),
+        ({"expert": 5}, "expert=5 must be the path of a function"),
+        *(({"fading": value}, f"fading={value} must be true or false") for value in ("no", "False", "maybe", 2, None)),
         ({"steps": (5, 4)}, r"steps=\(5, 4\) must be the least and the most"),
         ({"steps": 4}, "steps=4 must be the least and the most"),
     ],

@@ -35,7 +35,7 @@ class Recorder(gym.Env):
 class Planned:
     """Acts in the steps of `plan`, with `answer`; says `verdicts` after some."""
 
-    def __init__(self, env, plan=(), answer=(0.5, -3.0), verdicts=None):
+    def __init__(self, env, plan=(), answer=(0.5, -1.00001), verdicts=None):
         self.plan, self.answer, self.verdicts = plan, answer, verdicts or {}
         self.step, self.ends, self.shown, self.closed = 0, [], 0, False
 
@@ -75,6 +75,16 @@ class Minimal:
         pass
 
 
+class Alone(Minimal):
+    def __init__(self):
+        pass
+
+
+class Unasked(Minimal):
+    def begin(self):
+        pass
+
+
 class Deaf:
     def read(self):
         pass
@@ -88,7 +98,7 @@ def _devices(monkeypatch):
     monkeypatch.setattr("envs.intervention.device.import_object", lambda path, where: KINDS[path.rpartition(":")[2]])
 
 
-KINDS = {kind.__name__: kind for kind in (Planned, Minimal, Deaf)}
+KINDS = {kind.__name__: kind for kind in (Planned, Minimal, Alone, Unasked, Deaf)}
 
 
 def planned(**settings):
@@ -102,7 +112,7 @@ def test_the_environment_gets_the_devices_action_and_the_info_tells_it():
     for step, (*_, info) in enumerate(answers, 1):
         received = env.unwrapped.received[step - 1]
         if step in (2, 3):
-            np.testing.assert_array_equal(received, np.float32([0.5, -1.0]))  # within the space
+            np.testing.assert_array_equal(received, np.float32([0.5, -1.0]))  # rounding is cut
             np.testing.assert_array_equal(info["intervene_action"], received)
             assert info["intervene_action"].dtype == np.float32
         else:
@@ -146,16 +156,41 @@ def test_discrete_actions():
     env.reset(seed=0)
     assert env.step(0)[-1]["intervene_action"] == 2 and env.unwrapped.received == [2]
     env.device.answer = 3
-    with pytest.raises(UserError, match=r"device=.*Planned gave the action 3, the environment takes Discrete\(3\)"):
+    with pytest.raises(UserError, match=r"^device=.*Planned: read\(\): the action 3 is outside Discrete\(3\)"):
         env.step(0)
 
 
-@pytest.mark.parametrize("answer", [(1.0,), (float("nan"), 0.0)])
-def test_an_action_that_does_not_fit_is_told(answer):
+@pytest.mark.parametrize(
+    ("answer", "words"),
+    [
+        ((1.0,), r"shape \[2\], got \[1\]"),
+        ((float("nan"), 0.0), "not finite"),
+        ((0.5, -1.001), "outside Box"),
+        ("left", "expected an action of Box"),
+        (None, "expected an action of Box"),
+    ],
+)
+def test_an_action_that_does_not_fit_is_told(answer, words):
     env = planned(plan=(1,), answer=answer)
     env.reset(seed=0)
-    with pytest.raises(UserError, match=r"gave the action .*, the environment takes Box"):
+    with pytest.raises(UserError, match=rf"^device=.*Planned: read\(\): .*{words}"):
         env.step(np.zeros(2, np.float32))
+
+
+@pytest.mark.parametrize("answer", ["yes", 0.7, 1, np.array([True, False])])
+@pytest.mark.parametrize(("method", "allowed"), [("active", "True or False"), ("verdict", "True, False or None")])
+def test_yes_and_no_are_bools(method, allowed, answer):
+    env = planned()
+    env.reset(seed=0)
+    setattr(env.device, method, lambda: answer)
+    with pytest.raises(UserError, match=rf"^device=.*Planned: {method}\(\) must return {allowed}, it gave "):
+        env.step(np.zeros(2, np.float32))
+
+
+def test_numpys_bools_are_bools():
+    env = planned(plan=np.array([1]), verdicts={1: np.True_})
+    env.reset(seed=0)
+    assert env.step(np.zeros(2, np.float32))[-1]["success"] is True
 
 
 def made(**wrapper):
@@ -170,6 +205,8 @@ def made(**wrapper):
         ({"device": 3}, "env_cfg.wrappers[0]: no device 3; known: gamepad"),
         ({"device": f"{HERE}:Deaf"}, f"env_cfg.wrappers[0]: device={HERE}:Deaf has no method active()"),
         ({"device": f"{HERE}:Planned", "paln": []}, "env_cfg.wrappers[0]: device="),
+        ({"device": f"{HERE}:Alone"}, f"env_cfg.wrappers[0]: device={HERE}:Alone: __init__() must take (env)"),
+        ({"device": f"{HERE}:Unasked"}, f"env_cfg.wrappers[0]: device={HERE}:Unasked: begin() must take (seed)"),
     ],
 )
 def test_a_device_that_is_none_is_told(wrapper, text):

@@ -192,12 +192,24 @@ def test_rows_of_a_vector_differ():
     venv.close()
 
 
+def test_an_action_with_nan_is_named_and_leaves_the_episode_as_it_was():
+    env = gym.make("joyride/ReachGrasp-v0", image_size=32).unwrapped
+    env.reset(seed=0)
+    before = env.tip.copy()
+    with pytest.raises(ValueError, match=r"^the action \[nan, 0.0, .* holds nan"):
+        env.step(np.array([np.nan, 0, 0, 0, 0, 0, 0]))
+    assert (env.tip == before).all() and env.steps == 0
+    assert np.isfinite(env.step(np.ones(7))[0]["state"]).all()
+
+
 @pytest.mark.parametrize(
     ("kwargs", "text"),
     [
         ({"grade": "esay"}, "env_cfg.kwargs.grade=esay is not allowed; did you mean 'easy'?"),
         ({"gripper": "lerned"}, "env_cfg.kwargs.gripper=lerned is not allowed; did you mean 'learned'?"),
         ({"hands": 3}, "env_cfg.kwargs.hands=3 is not allowed; choose 1 or 2"),
+        ({"hands": 2.0}, "env_cfg.kwargs.hands=2.0 is not allowed; choose 1 or 2"),
+        ({"motion": 6.0}, "env_cfg.kwargs.motion=6.0 is not allowed; choose 3 or 6"),
         ({"motion": 4}, "env_cfg.kwargs.motion=4 is not allowed; choose 3 or 6"),
         ({"image_size": 200}, "env_cfg.kwargs.image_size=200 must be a whole number from 32 to 128"),
     ],

@@ -25,6 +25,17 @@ def faulty(settings, **more):
     return Experiment(**chosen, **{f"env_cfg__kwargs__{key}": value for key, value in more.items()})
 
 
+@pytest.mark.parametrize("value", [NAN, INF])
+def test_predict_takes_finite_numbers_alone(value):
+    run = Experiment(**PPO, env="CartPole-v1", online_eval=False)
+    obs = np.zeros((2, 4), np.float64)
+    run.predict(obs)
+    obs[1, 2] = value
+    for given, where in ((obs, " in row 1"), (obs[1], "")):
+        with pytest.raises(UserError, match=f"^the observation holds (nan|inf){where}: actions follow from finite"):
+            run.predict(given)
+
+
 SAC = {**{key: DQN[key] for key in ("batch_size", "max_env_step", "save_fig", "progress")}, "algo": "SAC"}
 
 

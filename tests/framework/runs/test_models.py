@@ -46,6 +46,8 @@ def test_without_a_best_the_last(run, caplog):
 def test_what_is_missing(run):
     with pytest.raises(UserError, match=r"no model of update step 7 .* it has 500, 1000, 9000"):
         find(run, step="7")
+    with pytest.raises(UserError, match=r"no model of update step newest .*: best, last or an update step"):
+        find(run, step="newest")
     for path in (run / "models").iterdir():
         path.unlink()
     with pytest.raises(UserError, match="has no saved model"):

@@ -41,6 +41,7 @@ ASKED = [  # algorithm, word of another tool, key here
     ("SAC", "q_lr", "algo_cfg.critic_lr"),
     ("DQN", "prioritized_replay", "algo_cfg.buffer_type=PER_QUE"),
     ("DQN", "double_q", "general_cfg.algo_name=DoubleDQN"),
+    ("HybridSAC", "max_steps", "general_cfg.max_env_step and general_cfg.max_step"),
     ("DQN", "total_timesteps", "general_cfg.max_env_step"),
     ("DQN", "eval_freq", "general_cfg.model_save_fre"),
     ("DQN", "num_envs", "general_cfg.n_envs"),

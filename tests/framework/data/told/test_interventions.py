@@ -62,7 +62,9 @@ def test_lists_and_gaps_of_a_vector():
         (BOX, [[0.0], [0.0, 1.0]], "expected an action of Box"),
         (BOX, ["a", "b"], "expected an action of Box"),
         (BOX, "left", "expected an action of Box"),
-        (BOX, {"arm": [0.0, 0.0]}, "not supported"),
+        (BOX, {"arm": [0.0, 0.0]}, r"expected an action of Box.*, got a dict with the keys arm$"),
+        (BOX, {"arm": np.zeros((1, 2)), "_arm": NONE}, "got a dict with the keys arm$"),
+        (BOX, [0.0, 1.0001], "outside"),
         (spaces.Discrete(3), 3, "outside"),
         (spaces.Discrete(3), -1, "outside"),
         (spaces.Discrete(3), 1.5, "outside"),
@@ -74,6 +76,20 @@ def test_lists_and_gaps_of_a_vector():
 def test_what_is_no_action_is_named_by_its_key(space, told, words):
     with pytest.raises(UserError, match=r"^info\[intervene_action\]: .*" + words):
         executed({"intervene_action": told}, NONE, space)
+
+
+@pytest.mark.parametrize(("space", "told"), [(BOX, [1.0000002, -1.00001]), (spaces.Box(-50, 50, (2,)), [50.0009, -50])])
+def test_what_rounding_added_to_a_bound_is_cut(space, told):
+    found, mask = executed({"intervene_action": told}, NONE, space)
+    assert mask.all() and found[0].tolist() == [space.high[0], space.low[0]]
+
+
+def test_a_vector_s_row_is_named_and_is_no_axis_of_the_action():
+    info = {"intervene_action": np.zeros((1, 3)), "_intervene_action": ~NONE}
+    with pytest.raises(UserError, match=r"^info\[intervene_action\]: expected .* shape \[2\], got \[3\]"):
+        executed(info, NONE, BOX)
+    with pytest.raises(UserError, match=r"^info\[intervene_action\], row 1: the action \[0. 7.\] is outside Box"):
+        executed({"intervene_action": np.float32([[0, 0], [0, 7]])}, np.zeros(2, bool), BOX)
 
 
 def test_a_vector_with_too_few_rows_is_refused():

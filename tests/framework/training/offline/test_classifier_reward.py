@@ -200,11 +200,13 @@ def test_evaluation_of_another_run_is_by_the_classifier_too(learned, tmp_path):
 
 
 def test_what_is_no_such_model_is_told_in_a_line(learned, tmp_path):
-    path = learned.folder.path
+    path, file = learned.folder.path, learned.folder.path / "models" / "480.pt"
     for item, message in (
         ("{type: ClassifierReward, model: nowhere}", r"env_cfg.wrappers\[0\]: model=nowhere: no such run"),
         ("ClassifierReward", "needs the run of a SuccessClassifier"),
         (f"{{type: ClassifierReward, model: {path}, step: 7}}", "has no model of update step 7"),
+        (f"{{type: ClassifierReward, model: {path}, step: newest}}", r"\(step: best, last or an update step\)"),
+        (f"{{type: ClassifierReward, model: {file}, step: last}}", "step=last has no effect, as model=.* is a file"),
         (f"{{type: ClassifierReward, model: {path}, threshold: 2}}", "threshold=2 must be a number between 0 and 1"),
         (f"{{type: ClassifierReward, model: {path}, treshold: 0.5}}", "did you mean 'threshold'"),
     ):
