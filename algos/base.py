@@ -187,7 +187,8 @@ class Algorithm(ABC):
             allowed = " or ".join(space.__name__ for space in self.action_spaces)
             instead = f"; use algo_name={self.for_other_actions}" if self.for_other_actions else ""
             raise UserError(
-                f"{self.algo_name or type(self).__name__} needs {allowed} actions, but the environment has {type(action_space).__name__}"
+                f"{self.algo_name or type(self).__name__} needs {allowed} actions, but the environment has"
+                f" {type(action_space).__name__}"
                 f"{instead}"
             )
         self.cfg, self.obs_space, self.action_space = cfg, obs_space, action_space
