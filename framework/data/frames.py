@@ -24,6 +24,16 @@ def stack_axes(shape: tuple[int, ...]) -> list[int]:
     return [axis for axis in sorted({0, len(shape) - 1}) if len(shape) > 2 and shape[axis] <= DEEPEST]
 
 
+def other_pixels(found: np.dtype[Any], expected: np.dtype[Any], shape: tuple[int, ...]) -> str:
+    """What is wrong with pictures of another kind, bytes beside fractions; "" where they go together.
+
+    `shape` is that of one picture. Bytes are divided by 255 before they are learned from, and fractions are not.
+    """
+    if len(shape) < 3 or (found.kind == "f") == (expected.kind == "f"):
+        return ""
+    return f"pictures of {found} beside {expected}: bytes (0 to 255) and fractions of 1 do not go together"
+
+
 def shareable(shape: tuple[int, ...], dtype: Any) -> bool:
     """Whether observations of this kind are kept as frames."""
     return dtype == np.uint8 and math.prod(shape) >= SMALLEST

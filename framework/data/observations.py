@@ -11,6 +11,7 @@ from algos.common.errors import UserError
 from algos.common.trees import Tree, tree_leaves, tree_map
 from algos.networks.state import reset_rows
 from envs.vectors.rows import is_text
+from framework.data.frames import other_pixels
 from framework.settings.command import shell_line
 from framework.settings.overrides import to_override
 
@@ -62,12 +63,15 @@ def _convert(obs: Any, space: Space, where: str) -> Tree:
         parts = zip(obs, space.spaces, strict=True)
         return tuple(_convert(part, inner, f"{where}[{i}]") for i, (part, inner) in enumerate(parts))
     try:
-        array = np.asarray(obs).astype(space.dtype, casting="unsafe")
+        given = np.asarray(obs)
+        array = given.astype(space.dtype, casting="unsafe")
     except (TypeError, ValueError) as error:
         raise UserError(f"{where} must be an array of numbers, not {type(obs).__name__}") from error
     shape = space.shape or ()
     if array.shape != shape and (array.ndim != len(shape) + 1 or array.shape[1:] != shape):
         raise UserError(f"{where} has the shape {array.shape}; a single one has {shape}, a batch {('n', *shape)}")
+    if array.dtype == np.uint8 and (unlike := other_pixels(given.dtype, array.dtype, shape)):
+        raise UserError(f"{where}: {unlike}")
     return array
 
 

@@ -1,6 +1,6 @@
 """What is wrong with data, each fault as a line: file, episode, key. The linter shows all, training the first few."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -10,6 +10,7 @@ from gymnasium import spaces
 from algos.common.errors import UserError
 from algos.common.trees import Tree, tree_map
 from envs.actions import slack
+from framework.data.frames import other_pixels
 from framework.datasets.columns import STEP_COLUMNS
 
 SHOWN = 5  # faults that a run's refusal shows
@@ -161,16 +162,6 @@ def _fit(values: np.ndarray) -> np.ndarray:
     """Which floats are finite as they are learned from."""
     with np.errstate(over="ignore"):
         return np.isfinite(values.astype(np.float32, copy=False))
-
-
-def other_pixels(found: np.dtype[Any], expected: np.dtype[Any], shape: Sequence[int]) -> str:
-    """What is wrong with pictures of another kind, bytes beside fractions; "" where they go together.
-
-    `shape` is that of one picture. Bytes are divided by 255 before they are learned from, and fractions are not.
-    """
-    if len(shape) < 3 or (found.kind == "f") == (expected.kind == "f"):
-        return ""
-    return f"pictures of {found} beside {expected}: bytes (0 to 255) and fractions of 1 do not go together"
 
 
 def _first(where: np.ndarray, leaf: np.ndarray) -> str:

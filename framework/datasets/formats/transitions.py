@@ -13,7 +13,8 @@ import numpy as np
 
 from algos.common.errors import UserError
 from algos.common.trees import tree_leaves, tree_map
-from framework.datasets.faults import Faults, is_chw, leaves, other_pixels, place
+from framework.data.frames import other_pixels
+from framework.datasets.faults import Faults, is_chw, leaves, place
 from framework.datasets.source import Item
 from framework.runs.trajectories import plain_arrays
 

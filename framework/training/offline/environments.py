@@ -13,9 +13,10 @@ from algos.common.errors import UserError, first_line
 from algos.common.trees import Tree, tree_map
 from algos.registry import acts
 from envs.config import EnvConfig
+from framework.data.frames import other_pixels
 from framework.datasets.columns import Dataset
 from framework.datasets.environment import code_of, environment_of
-from framework.datasets.faults import Fault, leaves, other_pixels, outside, part_of, place
+from framework.datasets.faults import Fault, leaves, outside, part_of, place
 from framework.datasets.verdicts import HeldOut, dataset_of, held_out
 from framework.runs.provenance import is_own
 from framework.settings.schema import Config

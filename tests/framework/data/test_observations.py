@@ -62,6 +62,7 @@ def test_dict_and_tuple():
         (DICT, {"image": np.zeros((2, 4)), "n": [1]}, "must all be single"),
         (DICT, {"image": np.zeros((3, 2, 4)), "n": [1, 2]}, "or all be batches of the same length"),
         (spaces.Tuple((BOX, BOX)), (np.zeros(3),), "must be a tuple of 2 parts"),
+        (spaces.Box(0, 255, (8, 6, 3), np.uint8), np.zeros((8, 6, 3)), "pictures of float64 beside uint8: bytes"),
     ],
 )
 def test_what_does_not_fit_the_space(space, obs, said):
