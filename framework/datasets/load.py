@@ -1,6 +1,7 @@
 """Loads the dataset that a setting names."""
 
 import logging
+import textwrap
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -103,4 +104,4 @@ def check_command(words: str | Sequence[str]) -> str:
 
 def shown(space: spaces.Space[Any]) -> str:
     """A space in a few words."""
-    return " ".join(str(space).split())[:120]
+    return textwrap.shorten(str(space), 160, placeholder=" ...")
