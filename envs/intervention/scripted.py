@@ -130,8 +130,9 @@ class Scripted:
             self._forget(watched=True)
         if self.noise:
             action = action + self.noise * self._rng.normal(size=np.shape(action)) * self._noisy
-        fits = isinstance(space, spaces.Box) and np.shape(action) == space.shape
-        return np.clip(action, space.low, space.high) if fits else action
+        if isinstance(space, spaces.Box) and np.shape(action) == space.shape:
+            return np.clip(action, space.low, space.high)
+        return action
 
     def close(self) -> None:
         """Nothing is held."""

@@ -17,15 +17,15 @@ log = logging.getLogger("joyride")
 COUNTERS = ("env_step", "update_step", "episode")
 
 
-def find_model(load_path: str, step: str, tasks_dir: str) -> Path:
-    """The model file that `load_path` (a model file, a run's name or path, or latest) and `step` mean.
+def find_model(load_path: str, step: str, tasks_dir: str, key: str = "general_cfg.load_path") -> Path:
+    """The model file that `load_path` (a file, a run's name or path, or latest; the setting `key`) and `step` mean.
 
     `step` is best, last or an update step; best falls back on last, with a word, where no best was kept.
     """
     for path in (Path(tasks_dir, load_path), Path(load_path).expanduser()):
         if path.suffix == ".pt" and path.is_file():
             return latest.real(path)
-    run = find_run(load_path, tasks_dir)
+    run = find_run(load_path, tasks_dir, key)
     saved = sorted((path for path in (run / "models").glob("*.pt") if path.stem.isdigit()), key=lambda p: int(p.stem))
     best = run / "models" / "best.pt"
     if step == "best" and best.exists():

@@ -211,7 +211,11 @@ class GeneralConfig:
                 getattr(self, key) is None or self.mode == "dataset", f"{section}.{key} needs {section}.mode=dataset"
             )
         require(
-            self.mode != "dataset" or (self.level is None) != (self.check is None),
+            self.mode != "dataset" or self.level is None or self.check is None,
+            f"{section}.level makes data and {section}.check looks at them: give one of the two",
+        )
+        require(
+            self.mode != "dataset" or self.level is not None or self.check is not None,
             f"{section}.mode=dataset needs preset=dataset/<env>/<level> (or {section}.level) to make data, or"
             f" {section}.check=<run, path or glob> to look at some",
         )

@@ -82,7 +82,8 @@ def load_expert(cfg: Config, envs: Environments, device: str, build: Build) -> P
             raise UserError(f"{where} is a {type(function).__name__}, not a function of an observation")
         return AskedFunction(function, envs.action_space, where)
     tasks_dir = cfg.general_cfg.tasks_dir
-    path = find_model(policy_of(name, tasks_dir, "algo_cfg.expert"), "best", tasks_dir)
+    key = "algo_cfg.expert"
+    path = find_model(policy_of(name, tasks_dir, key), "best", tasks_dir, key)
     of_run = compose([to_override("load_path", str(path)), to_override("tasks_dir", tasks_dir), "mode=test"])
     algorithm = build(of_run, envs, device)
     load_into(algorithm, read_model(path), path)
