@@ -221,7 +221,7 @@ def test_other_actions_are_refused_in_a_line(name, space, words):
 
 
 def test_discrete_sac_refuses_a_box():
-    with pytest.raises(UserError, match="SACDiscrete needs Discrete actions, but the environment has Box"):
+    with pytest.raises(UserError, match="SAC_D needs Discrete actions, but the environment has Box"):
         make("SAC_D", action_space=BOX)
 
 
