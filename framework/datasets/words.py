@@ -19,7 +19,6 @@ from framework.settings.command import main_command, setting_word
 from framework.settings.yaml_file import LOADER
 
 PICKLES, HDF5 = (".pkl", ".pickle"), (".hdf5", ".h5")
-DATA_WORDS = "give a run's name, a path or a glob of data, or a list of them"
 PLACES = ("results", "results/data", "data", "")  # in a folder, where data lie
 MADE = "Dataset_{env}_{level}"  # the folder that a dataset preset makes
 PRESETS = CONFIG_DIR / "preset"
@@ -36,7 +35,8 @@ def sources_of(words: Any, tasks_dir: Path | str, key: str) -> list[Source]:
         isinstance(every, Sequence) and bool(every) and all(isinstance(word, str) and word.strip() for word in every)
     )
     if not given:
-        raise UserError(f"{key}{'' if words is None else f'={words}'}: {DATA_WORDS}")
+        what = "" if words is None else f"={words}"
+        raise UserError(f"{key}{what}: give a run's name, a path or a glob of data, or a list of them")
     files = {file.resolve(): file for word in every for file in _files(word, Path(tasks_dir), key)}
     return [_source(file) for file in files.values()]
 

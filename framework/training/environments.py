@@ -3,6 +3,8 @@
 import copy
 import logging
 import re
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 
 import gymnasium as gym
@@ -118,20 +120,24 @@ class Environments:
         found = next((name for name in named if name.endswith("Intervention")), "")
         if found or self.given is not None:
             return found or _intervener_in(self.given)
-        env = make_env(self.cfg, max_step=self.general.max_step)  # a factory may put a wrapper around it
-        try:
+        with self._one() as env:  # a factory may put a wrapper around it
             return _intervener_in(env)
-        finally:
-            env.close()
 
     def robot(self) -> tuple[int, bool] | None:
         """Hands, and whether they have a gripper's command, where the environment states both."""
+        with self._one() as env:
+            return None if env is None else stated(env)
+
+    @contextmanager
+    def _one(self) -> Iterator[gym.Env[Any, Any] | None]:
+        """An environment to look at: the given object's first, None where that hides them, or one that is made."""
         if self.given is not None:
             envs = getattr(self.given, "envs", None)
-            return stated(envs[0]) if envs else None
+            yield envs[0] if envs else None
+            return
         env = make_env(self.cfg, max_step=self.general.max_step)
         try:
-            return stated(env)
+            yield env
         finally:
             env.close()
 

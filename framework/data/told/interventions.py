@@ -47,9 +47,8 @@ def _take(info: Mapping[str, Any], rows: np.ndarray, space: Any, found: np.ndarr
     if not isinstance(space, PLAIN):
         raise UserError(f"{WHERE}: interventions in actions of {space} are not supported")
     if isinstance(told, Mapping):
-        keys = [
-            str(key) for key in told if f"_{key}" in told or not str(key).startswith("_")
-        ]  # without a vector's masks
+        # without a vector's masks
+        keys = [str(key) for key in told if f"_{key}" in told or not str(key).startswith("_")]
         raise UserError(f"{WHERE}: expected an action of {space}, got a dict with the keys {', '.join(keys)}")
     here = rows & mask_of(info, EXECUTED, n)
     values = told
